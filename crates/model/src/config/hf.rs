@@ -1,0 +1,422 @@
+//! Reading and writing Hugging Face's `config.json`.
+
+use serde_json::{Map, Value, json};
+
+use super::{LlamaConfig, RopeScaling};
+use crate::error::ModelError;
+
+pub(super) fn parse(value: &Value, origin: &str) -> Result<LlamaConfig, ModelError> {
+    let Some(object) = value.as_object() else {
+        return Err(ModelError::Unsupported {
+            origin: origin.to_string(),
+            setting: "the file's content".into(),
+            found: kind(value).into(),
+            supported: "a JSON object of settings".into(),
+        });
+    };
+    let s = Settings { object, origin };
+    refuse_other_models(&s)?;
+
+    let hidden_size = s.required_usize("hidden_size")?;
+    let num_attention_heads = s.required_usize("num_attention_heads")?;
+    let (rope_theta, rope_scaling) = rope(&s)?;
+    Ok(LlamaConfig {
+        vocab_size: s.required_usize("vocab_size")?,
+        hidden_size,
+        intermediate_size: s.required_usize("intermediate_size")?,
+        num_hidden_layers: s.required_usize("num_hidden_layers")?,
+        num_attention_heads,
+        num_key_value_heads: s.usize("num_key_value_heads")?.unwrap_or(num_attention_heads),
+        head_dim: match s.usize("head_dim")? {
+            Some(dim) => dim,
+            None if num_attention_heads > 0 && hidden_size.is_multiple_of(num_attention_heads) => {
+                hidden_size / num_attention_heads
+            }
+            None => {
+                return s.refuse(
+                    "num_attention_heads",
+                    &json!(num_attention_heads),
+                    &format!("divisors of hidden_size = {hidden_size} when head_dim is absent"),
+                );
+            }
+        },
+        // Defaults below are transformers' own for `LlamaConfig`.
+        max_position_embeddings: s.usize("max_position_embeddings")?.unwrap_or(2048),
+        rope_theta,
+        rope_scaling,
+        rms_norm_eps: s.f64("rms_norm_eps")?.unwrap_or(1e-6),
+        tie_word_embeddings: s.bool("tie_word_embeddings")?.unwrap_or(false),
+        attention_bias: s.bool("attention_bias")?.unwrap_or(false),
+        mlp_bias: s.bool("mlp_bias")?.unwrap_or(false),
+        bos_token_id: s.token_ids("bos_token_id")?.first().copied(),
+        eos_token_ids: s.token_ids("eos_token_id")?,
+        pad_token_id: s.token_ids("pad_token_id")?.first().copied(),
+        stored_4bit: stored_4bit(&s)?,
+    })
+}
+
+fn refuse_other_models(s: &Settings) -> Result<(), ModelError> {
+    let model_type = s.get("model_type");
+    if let Some(found) = model_type
+        && found.as_str() != Some("llama")
+    {
+        return s.refuse("model_type", found, "\"llama\"");
+    }
+    match s.get("architectures") {
+        Some(found) => {
+            let first = found.get(0).and_then(Value::as_str);
+            // Early conversions spell it LLaMAForCausalLM.
+            if !first.is_some_and(|a| a.eq_ignore_ascii_case("LlamaForCausalLM")) {
+                return s.refuse("architectures", found, "[\"LlamaForCausalLM\"]");
+            }
+        }
+        None if model_type.is_none() => return Err(s.missing("model_type")),
+        None => {}
+    }
+    if let Some(found) = s.get("hidden_act")
+        && !matches!(found.as_str(), Some("silu" | "swish"))
+    {
+        return s.refuse("hidden_act", found, "\"silu\"");
+    }
+    // Dropout inside attention would change training; no released LLaMA has it.
+    if let Some(found) = s.get("attention_dropout")
+        && found.as_f64() != Some(0.0)
+    {
+        return s.refuse("attention_dropout", found, "0");
+    }
+    if let Some(found) = s.get("sliding_window") {
+        return s.refuse("sliding_window", found, "null (full attention)");
+    }
+    Ok(())
+}
+
+/// transformers 5 writes `rope_parameters` with θ inside; earlier versions write
+/// `rope_theta` and, when scaled, `rope_scaling`.
+fn rope(s: &Settings) -> Result<(f64, RopeScaling), ModelError> {
+    let mut theta = s.f64("rope_theta")?;
+    let mut scaling = RopeScaling::None;
+    for section in ["rope_scaling", "rope_parameters"] {
+        let Some(value) = s.get(section) else { continue };
+        let Some(object) = value.as_object() else {
+            return s.refuse(section, value, "null or an object");
+        };
+        let origin = format!("{}: {section}", s.origin);
+        let inner = Settings {
+            object,
+            origin: &origin,
+        };
+        theta = inner.f64("rope_theta")?.or(theta);
+        scaling = rope_scaling(&inner, s)?;
+    }
+    Ok((theta.unwrap_or(10_000.0), scaling))
+}
+
+fn rope_scaling(inner: &Settings, outer: &Settings) -> Result<RopeScaling, ModelError> {
+    let key = if inner.get("rope_type").is_some() { "rope_type" } else { "type" };
+    let Some(kind) = inner.get(key) else {
+        return Ok(RopeScaling::None);
+    };
+    match kind.as_str() {
+        Some("default") => Ok(RopeScaling::None),
+        Some("linear") => Ok(RopeScaling::Linear {
+            factor: inner.factor("factor")?,
+        }),
+        Some("llama3") => {
+            let key = "original_max_position_embeddings";
+            let original = match inner.usize(key)? {
+                Some(n) => n,
+                None => outer.usize(key)?.ok_or_else(|| inner.missing(key))?,
+            };
+            Ok(RopeScaling::Llama3 {
+                factor: inner.factor("factor")?,
+                low_freq_factor: inner.factor("low_freq_factor")?,
+                high_freq_factor: inner.factor("high_freq_factor")?,
+                original_max_position_embeddings: original,
+            })
+        }
+        _ => inner.refuse(key, kind, "\"default\", \"linear\", \"llama3\""),
+    }
+}
+
+fn stored_4bit(s: &Settings) -> Result<bool, ModelError> {
+    let Some(value) = s.get("quantization_config") else {
+        return Ok(false);
+    };
+    let Some(object) = value.as_object() else {
+        return s.refuse("quantization_config", value, "null or an object");
+    };
+    let origin = format!("{}: quantization_config", s.origin);
+    let inner = Settings {
+        object,
+        origin: &origin,
+    };
+    match inner.get("quant_method") {
+        None => {}
+        Some(found) if found.as_str() == Some("bitsandbytes") => {}
+        Some(found) => return inner.refuse("quant_method", found, "\"bitsandbytes\""),
+    }
+    if inner.bool("load_in_8bit")? == Some(true) {
+        return inner.refuse("load_in_8bit", &json!(true), "false (4-bit weights)");
+    }
+    if let Some(found) = inner.get("bnb_4bit_quant_type")
+        && !matches!(found.as_str(), Some("nf4" | "fp4"))
+    {
+        return inner.refuse("bnb_4bit_quant_type", found, "\"nf4\", \"fp4\"");
+    }
+    if let Some(found) = inner.get("bnb_4bit_quant_storage")
+        && found.as_str() != Some("uint8")
+    {
+        return inner.refuse("bnb_4bit_quant_storage", found, "\"uint8\"");
+    }
+    inner.bool("load_in_4bit").map(|on| on.unwrap_or(false))
+}
+
+pub(super) fn write(config: &LlamaConfig) -> Value {
+    let (older, mut newer) = match config.rope_scaling {
+        RopeScaling::None => (Value::Null, json!({"rope_type": "default"})),
+        RopeScaling::Linear { factor } => {
+            let v = json!({"rope_type": "linear", "factor": factor});
+            (v.clone(), v)
+        }
+        RopeScaling::Llama3 {
+            factor,
+            low_freq_factor,
+            high_freq_factor,
+            original_max_position_embeddings,
+        } => {
+            let v = json!({
+                "rope_type": "llama3",
+                "factor": factor,
+                "low_freq_factor": low_freq_factor,
+                "high_freq_factor": high_freq_factor,
+                "original_max_position_embeddings": original_max_position_embeddings,
+            });
+            (v.clone(), v)
+        }
+    };
+    newer["rope_theta"] = json!(config.rope_theta);
+    let eos = match config.eos_token_ids.as_slice() {
+        [] => Value::Null,
+        [one] => json!(one),
+        several => json!(several),
+    };
+    json!({
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "vocab_size": config.vocab_size,
+        "hidden_size": config.hidden_size,
+        "intermediate_size": config.intermediate_size,
+        "num_hidden_layers": config.num_hidden_layers,
+        "num_attention_heads": config.num_attention_heads,
+        "num_key_value_heads": config.num_key_value_heads,
+        "head_dim": config.head_dim,
+        "hidden_act": "silu",
+        "max_position_embeddings": config.max_position_embeddings,
+        "rope_theta": config.rope_theta,
+        "rope_scaling": older,
+        "rope_parameters": newer,
+        "rms_norm_eps": config.rms_norm_eps,
+        "tie_word_embeddings": config.tie_word_embeddings,
+        "attention_bias": config.attention_bias,
+        "mlp_bias": config.mlp_bias,
+        "bos_token_id": config.bos_token_id,
+        "eos_token_id": eos,
+        "pad_token_id": config.pad_token_id,
+    })
+}
+
+/// One JSON object of settings, and where it came from for messages.
+struct Settings<'a> {
+    object: &'a Map<String, Value>,
+    origin: &'a str,
+}
+
+impl Settings<'_> {
+    /// The value, with `null` treated as absent, as transformers does.
+    fn get(&self, setting: &str) -> Option<&Value> {
+        self.object.get(setting).filter(|v| !v.is_null())
+    }
+
+    fn missing(&self, setting: &str) -> ModelError {
+        ModelError::MissingSetting {
+            origin: self.origin.to_string(),
+            setting: setting.to_string(),
+        }
+    }
+
+    fn refuse<T>(&self, setting: &str, found: &Value, supported: &str) -> Result<T, ModelError> {
+        Err(ModelError::Unsupported {
+            origin: self.origin.to_string(),
+            setting: setting.to_string(),
+            found: found.to_string(),
+            supported: supported.to_string(),
+        })
+    }
+
+    fn required_usize(&self, setting: &str) -> Result<usize, ModelError> {
+        self.usize(setting)?.ok_or_else(|| self.missing(setting))
+    }
+
+    fn usize(&self, setting: &str) -> Result<Option<usize>, ModelError> {
+        let Some(value) = self.get(setting) else {
+            return Ok(None);
+        };
+        match value.as_u64().and_then(|n| usize::try_from(n).ok()) {
+            Some(n) => Ok(Some(n)),
+            None => self.refuse(setting, value, "non-negative integers"),
+        }
+    }
+
+    fn f64(&self, setting: &str) -> Result<Option<f64>, ModelError> {
+        let Some(value) = self.get(setting) else {
+            return Ok(None);
+        };
+        match value.as_f64() {
+            Some(x) => Ok(Some(x)),
+            None => self.refuse(setting, value, "numbers"),
+        }
+    }
+
+    fn factor(&self, setting: &str) -> Result<f64, ModelError> {
+        match self.f64(setting)? {
+            Some(x) if x.is_finite() && x > 0.0 => Ok(x),
+            Some(x) => self.refuse(setting, &json!(x), "positive numbers"),
+            None => Err(self.missing(setting)),
+        }
+    }
+
+    fn bool(&self, setting: &str) -> Result<Option<bool>, ModelError> {
+        let Some(value) = self.get(setting) else {
+            return Ok(None);
+        };
+        match value.as_bool() {
+            Some(b) => Ok(Some(b)),
+            None => self.refuse(setting, value, "true or false"),
+        }
+    }
+
+    /// A token id or a list of them. Negative ids mean "none" in early conversions.
+    fn token_ids(&self, setting: &str) -> Result<Vec<u32>, ModelError> {
+        let Some(value) = self.get(setting) else {
+            return Ok(Vec::new());
+        };
+        let list = match value {
+            Value::Array(list) => list.as_slice(),
+            one => std::slice::from_ref(one),
+        };
+        let mut ids = Vec::with_capacity(list.len());
+        for id in list {
+            match id.as_i64() {
+                Some(n) if n < 0 => {}
+                Some(n) if u32::try_from(n).is_ok() => ids.push(n as u32),
+                _ => return self.refuse(setting, value, "a token id or a list of token ids"),
+            }
+        }
+        Ok(ids)
+    }
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn smallest() -> Value {
+        json!({
+            "model_type": "llama", "vocab_size": 32, "hidden_size": 16, "intermediate_size": 48,
+            "num_hidden_layers": 2, "num_attention_heads": 4,
+        })
+    }
+
+    fn with(key: &str, value: Value) -> Value {
+        let mut v = smallest();
+        v[key] = value;
+        v
+    }
+
+    fn message(value: &Value) -> String {
+        LlamaConfig::from_value(value, "config.json").unwrap_err().to_string()
+    }
+
+    #[test]
+    fn absent_settings_take_transformers_defaults() {
+        let c = LlamaConfig::from_value(&smallest(), "t").unwrap();
+        assert_eq!((c.num_key_value_heads, c.head_dim), (4, 4));
+        assert_eq!((c.rope_theta, c.rms_norm_eps), (10_000.0, 1e-6));
+        assert!(!c.tie_word_embeddings && !c.attention_bias && !c.mlp_bias);
+    }
+
+    #[test]
+    fn written_configurations_read_back_equal() {
+        for rope_scaling in [
+            RopeScaling::None,
+            RopeScaling::Linear { factor: 4.0 },
+            RopeScaling::Llama3 {
+                factor: 8.0,
+                low_freq_factor: 1.0,
+                high_freq_factor: 4.0,
+                original_max_position_embeddings: 8192,
+            },
+        ] {
+            let config = LlamaConfig {
+                rope_scaling,
+                eos_token_ids: vec![2, 7],
+                ..LlamaConfig::smollm2_135m()
+            };
+            assert_eq!(LlamaConfig::from_value(&config.to_value(), "t").unwrap(), config);
+        }
+    }
+
+    #[test]
+    fn older_and_newer_rope_settings_mean_the_same() {
+        let mut older = with("rope_theta", json!(5e5));
+        older["rope_scaling"] = json!({"type": "linear", "factor": 2.0});
+        let newer = with(
+            "rope_parameters",
+            json!({"rope_type": "linear", "factor": 2.0, "rope_theta": 5e5}),
+        );
+        assert_eq!(
+            LlamaConfig::from_value(&older, "t").unwrap(),
+            LlamaConfig::from_value(&newer, "t").unwrap()
+        );
+    }
+
+    #[test]
+    fn unsupported_settings_are_named_with_what_is_supported() {
+        for (key, value, expected) in [
+            ("model_type", json!("mistral"), "`model_type` is \"mistral\"; supported: \"llama\""),
+            ("architectures", json!(["GPT2LMHeadModel"]), "architectures"),
+            ("hidden_act", json!("gelu"), "`hidden_act` is \"gelu\"; supported: \"silu\""),
+            ("rope_scaling", json!({"rope_type": "yarn", "factor": 4.0}), "`rope_type` is \"yarn\""),
+            ("quantization_config", json!({"quant_method": "gptq"}), "`quant_method` is \"gptq\""),
+            ("sliding_window", json!(4096), "sliding_window"),
+            ("vocab_size", json!("many"), "`vocab_size` is \"many\""),
+        ] {
+            let m = message(&with(key, value));
+            assert!(m.contains(expected) && m.starts_with("config.json"), "{m}");
+        }
+    }
+
+    #[test]
+    fn a_missing_setting_is_named() {
+        let mut v = smallest();
+        v.as_object_mut().unwrap().remove("hidden_size");
+        assert_eq!(message(&v), "config.json: the setting `hidden_size` is missing");
+    }
+
+    #[test]
+    fn unknown_harmless_settings_are_accepted() {
+        assert!(LlamaConfig::from_value(&with("pretraining_tp", json!(1)), "t").is_ok());
+        assert!(LlamaConfig::from_value(&with("use_cache", json!(true)), "t").is_ok());
+    }
+}

@@ -1,0 +1,150 @@
+//! Everything that can go wrong between a file on disk and a token on screen.
+
+use std::path::PathBuf;
+
+/// An error of this crate. Each names the file, setting or tensor at fault and
+/// what was expected instead.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// A file could not be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file that should hold JSON does not.
+    #[error("{}: not valid JSON: {source}", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// Where and why parsing stopped.
+        source: serde_json::Error,
+    },
+    /// A setting the model needs is absent.
+    #[error("{origin}: the setting `{setting}` is missing")]
+    MissingSetting {
+        /// The file, or what else the configuration came from.
+        origin: String,
+        /// The setting's name.
+        setting: String,
+    },
+    /// A setting has a value that this crate cannot honour.
+    #[error("{origin}: `{setting}` is {found}; supported: {supported}")]
+    Unsupported {
+        /// The file, or what else the configuration came from.
+        origin: String,
+        /// The setting's name.
+        setting: String,
+        /// The value found.
+        found: String,
+        /// What would have been accepted.
+        supported: String,
+    },
+    /// The weights lack a tensor that the configuration calls for.
+    #[error("{origin}: tensor `{name}` is missing; expected with shape {expected:?}")]
+    MissingTensor {
+        /// Where the weights come from.
+        origin: String,
+        /// The tensor's Hugging Face name.
+        name: String,
+        /// The shape it should have.
+        expected: Vec<usize>,
+    },
+    /// The weights hold a tensor that the model has no place for.
+    #[error(
+        "{origin}: unexpected tensor `{name}`{}; the configuration has no place for it",
+        others(*count)
+    )]
+    UnexpectedTensor {
+        /// Where the weights come from.
+        origin: String,
+        /// The first such tensor.
+        name: String,
+        /// How many there are in all.
+        count: usize,
+    },
+    /// A tensor has another shape than the configuration calls for.
+    #[error("{origin}: tensor `{name}` has shape {found:?}, expected {expected:?}")]
+    Shape {
+        /// Where the weights come from.
+        origin: String,
+        /// The tensor's name.
+        name: String,
+        /// The shape the configuration calls for.
+        expected: Vec<usize>,
+        /// The shape found.
+        found: Vec<usize>,
+    },
+    /// A tensor is stored in a way that this use of it cannot take.
+    #[error("{origin}: tensor `{name}` {problem}")]
+    Tensor {
+        /// Where the weights come from.
+        origin: String,
+        /// The tensor's name.
+        name: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A weight file is damaged or of an unknown kind.
+    #[error("{}: {problem}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what was expected.
+        problem: String,
+    },
+    /// A tokenizer could not be loaded, or failed on a text.
+    #[error("tokenizer {origin}: {problem}")]
+    Tokenizer {
+        /// The file, or what else the tokenizer came from.
+        origin: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A token id lies outside the vocabulary.
+    #[error("token id {id} at position {position} is outside the vocabulary of {vocab_size}")]
+    TokenOutOfRange {
+        /// The id.
+        id: u64,
+        /// Its place in the prompt.
+        position: usize,
+        /// The size of the vocabulary.
+        vocab_size: usize,
+    },
+    /// A generation option is out of its range.
+    #[error("generation option `{option}` is {found}; expected {expected}")]
+    Option {
+        /// The option's name.
+        option: &'static str,
+        /// The value given.
+        found: String,
+        /// The values allowed.
+        expected: &'static str,
+    },
+    /// The prompt holds no token, so there is nothing to continue.
+    #[error("the prompt is empty: generation needs at least one token")]
+    EmptyPrompt,
+    /// The conversation could not be rendered for the model.
+    #[error("the conversation cannot be rendered: {0}")]
+    Chat(String),
+    /// The packed weights could not be made or read.
+    #[error(transparent)]
+    Quant(#[from] camelid_quant::QuantError),
+}
+
+fn others(count: usize) -> String {
+    match count {
+        0 | 1 => String::new(),
+        n => format!(" and {} more", n - 1),
+    }
+}
+
+impl ModelError {
+    /// Wraps an I/O error with the file it concerns.
+    pub fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { path, source }
+    }
+}

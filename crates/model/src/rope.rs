@@ -1,0 +1,189 @@
+//! Rotary position embeddings: the angle of every position and frequency.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use burn::tensor::{Device, Tensor, TensorData};
+
+use crate::config::{LlamaConfig, RopeScaling};
+
+/// Cosines and sines by position, computed once and grown on demand.
+///
+/// Frequency `i` of `head_dim / 2` turns by `position * inv_freq[i]` radians,
+/// with `inv_freq[i] = rope_theta^(-2i / head_dim)` before scaling (RoFormer,
+/// Su et al. 2021, section 3.2.2). The arithmetic is `f32` throughout, as in
+/// transformers, so that long contexts agree with it.
+///
+/// Clones share one table. It holds no trainable state and is no part of a
+/// checkpoint.
+#[derive(Clone, Debug)]
+pub struct Rope {
+    inv_freq: Arc<[f32]>,
+    table: Arc<Mutex<Option<Table>>>,
+}
+
+#[derive(Clone, Debug)]
+struct Table {
+    positions: usize,
+    device: Device,
+    cos: Tensor<2>,
+    sin: Tensor<2>,
+}
+
+impl Rope {
+    /// The table for a model's head size, base frequency and scaling.
+    pub fn new(config: &LlamaConfig) -> Self {
+        Self {
+            inv_freq: inverse_frequencies(
+                config.head_dim,
+                config.rope_theta,
+                &config.rope_scaling,
+            )
+            .into(),
+            table: Arc::new(Mutex::new(None)),
+        }
+    }
+
+    /// Cosines and sines of positions `start..start + len`, each
+    /// `[len, head_dim / 2]`, on `device` without gradient tracking.
+    pub fn slice(&self, start: usize, len: usize, device: &Device) -> (Tensor<2>, Tensor<2>) {
+        let end = start + len;
+        // A panic elsewhere cannot leave the table half-written: it is replaced whole.
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let usable = table
+            .as_ref()
+            .is_some_and(|t| t.positions >= end && t.device == *device);
+        if !usable {
+            *table = None;
+        }
+        let table = table.get_or_insert_with(|| self.compute(end.next_power_of_two(), device));
+        (
+            table.cos.clone().slice([start..end]),
+            table.sin.clone().slice([start..end]),
+        )
+    }
+
+    fn compute(&self, positions: usize, device: &Device) -> Table {
+        let half = self.inv_freq.len();
+        let mut cos = Vec::with_capacity(positions * half);
+        let mut sin = Vec::with_capacity(positions * half);
+        for position in 0..positions {
+            for inv_freq in self.inv_freq.iter() {
+                let angle = position as f32 * inv_freq;
+                cos.push(angle.cos());
+                sin.push(angle.sin());
+            }
+        }
+        // The table lives on the plain device: nothing here is differentiated,
+        // and a tracked constant would only lengthen the graph.
+        let plain = device.clone().inner();
+        let tensor = |v| Tensor::from_data(TensorData::new(v, [positions, half]), &plain);
+        Table {
+            positions,
+            device: device.clone(),
+            cos: tensor(cos),
+            sin: tensor(sin),
+        }
+    }
+}
+
+/// `head_dim / 2` rotation speeds in radians per position, after scaling.
+pub fn inverse_frequencies(head_dim: usize, theta: f64, scaling: &RopeScaling) -> Vec<f32> {
+    let base = theta as f32;
+    (0..head_dim / 2)
+        .map(|i| 1.0 / base.powf((2 * i) as f32 / head_dim as f32))
+        .map(|inv_freq| scale(inv_freq, scaling))
+        .collect()
+}
+
+fn scale(inv_freq: f32, scaling: &RopeScaling) -> f32 {
+    match *scaling {
+        RopeScaling::None => inv_freq,
+        // Position interpolation (Chen et al. 2023): position p becomes p / factor.
+        RopeScaling::Linear { factor } => inv_freq / factor as f32,
+        RopeScaling::Llama3 {
+            factor,
+            low_freq_factor,
+            high_freq_factor,
+            original_max_position_embeddings,
+        } => {
+            // Llama 3.1: wavelengths much longer than the original context are
+            // interpolated, short ones kept, those between blended.
+            let (factor, low, high) = (
+                factor as f32,
+                low_freq_factor as f32,
+                high_freq_factor as f32,
+            );
+            let context = original_max_position_embeddings as f32;
+            let wavelength = 2.0 * std::f32::consts::PI / inv_freq;
+            if wavelength < context / high {
+                inv_freq
+            } else if wavelength > context / low {
+                inv_freq / factor
+            } else {
+                let smooth = (context / wavelength - low) / (high - low);
+                (1.0 - smooth) * inv_freq / factor + smooth * inv_freq
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unscaled_frequencies_fall_from_one_to_nearly_one_over_theta() {
+        let f = inverse_frequencies(4, 10_000.0, &RopeScaling::None);
+        assert_eq!(f.len(), 2);
+        assert_eq!(f[0], 1.0);
+        assert!((f[1] - 0.01).abs() < 1e-8);
+    }
+
+    #[test]
+    fn linear_scaling_divides_every_frequency() {
+        let plain = inverse_frequencies(16, 10_000.0, &RopeScaling::None);
+        let scaled = inverse_frequencies(16, 10_000.0, &RopeScaling::Linear { factor: 8.0 });
+        for (p, s) in plain.iter().zip(&scaled) {
+            assert_eq!(p / 8.0, *s);
+        }
+    }
+
+    #[test]
+    fn llama3_scaling_keeps_short_waves_divides_long_ones_and_blends_between() {
+        // Llama 3.1 8B's own settings.
+        let scaling = RopeScaling::Llama3 {
+            factor: 8.0,
+            low_freq_factor: 1.0,
+            high_freq_factor: 4.0,
+            original_max_position_embeddings: 8192,
+        };
+        let plain = inverse_frequencies(128, 500_000.0, &RopeScaling::None);
+        let scaled = inverse_frequencies(128, 500_000.0, &scaling);
+        let mut blended = 0;
+        for (p, s) in plain.iter().zip(&scaled) {
+            let wavelength = 2.0 * std::f32::consts::PI / p;
+            if wavelength < 2048.0 {
+                assert_eq!(p, s);
+            } else if wavelength > 8192.0 {
+                assert_eq!(p / 8.0, *s);
+            } else {
+                assert!(*s > p / 8.0 && s < p);
+                blended += 1;
+            }
+        }
+        assert!(blended > 0, "some wavelengths lie between");
+    }
+
+    #[test]
+    fn slices_of_a_grown_table_agree_with_a_fresh_one() {
+        let config = LlamaConfig::smollm2_135m();
+        let device = Device::flex();
+        let grown = Rope::new(&config);
+        grown.slice(0, 3, &device);
+        let (cos, sin) = grown.slice(5, 7, &device);
+        let (cos_fresh, sin_fresh) = Rope::new(&config).slice(5, 7, &device);
+        assert_eq!(cos.dims(), [7, config.head_dim / 2]);
+        assert_eq!(cos.into_data(), cos_fresh.into_data());
+        assert_eq!(sin.into_data(), sin_fresh.into_data());
+    }
+}

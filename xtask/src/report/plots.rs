@@ -1,0 +1,214 @@
+//! The report's plots, as SVG text to put inline.
+
+use camelid_eval::claims::short;
+use plotters::coord::Shift;
+use plotters::prelude::*;
+
+use super::{ArmRow, Curve, FormatRow, PlanRow};
+
+type Canvas<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+
+const SIZE: (u32, u32) = (860, 380);
+const COLOURS: [RGBColor; 8] = [
+    RGBColor(38, 98, 168),
+    RGBColor(199, 89, 33),
+    RGBColor(46, 133, 78),
+    RGBColor(141, 68, 173),
+    RGBColor(176, 137, 0),
+    RGBColor(20, 140, 150),
+    RGBColor(178, 38, 75),
+    RGBColor(90, 96, 106),
+];
+const GREY: RGBColor = RGBColor(190, 196, 203);
+
+/// Training loss by step, one line per run; empty without runs.
+pub fn loss_curves(curves: &[Curve]) -> anyhow::Result<String> {
+    let values = || curves.iter().flat_map(|c| c.losses.iter().copied());
+    let (Some(low), Some(high)) = (values().reduce(f64::min), values().reduce(f64::max)) else {
+        return Ok(String::new());
+    };
+    let steps = curves.iter().map(|c| c.losses.len()).max().unwrap_or(1);
+    svg(SIZE, |canvas| {
+        let mut chart = ChartBuilder::on(canvas)
+            .margin(12)
+            .x_label_area_size(38)
+            .y_label_area_size(56)
+            .build_cartesian_2d(0.0..steps as f64, (low * 0.95)..(high * 1.02))?;
+        chart
+            .configure_mesh()
+            .light_line_style(WHITE)
+            .x_desc("step")
+            .y_desc("loss, nats per token")
+            .x_label_formatter(&|v| format!("{v:.0}"))
+            .draw()?;
+        for (i, curve) in curves.iter().enumerate() {
+            let colour = COLOURS[i % COLOURS.len()];
+            let points = curve.losses.iter().enumerate().map(|(step, loss)| (step as f64 + 1.0, *loss));
+            chart
+                .draw_series(LineSeries::new(points, colour.stroke_width(2)))?
+                .label(&curve.label)
+                .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour.stroke_width(3)));
+        }
+        chart
+            .configure_series_labels()
+            .position(SeriesLabelPosition::UpperRight)
+            .background_style(WHITE.mix(0.85))
+            .border_style(GREY)
+            .label_font(("sans-serif", 13))
+            .draw()?;
+        Ok(())
+    })
+}
+
+/// Relative quantisation error against stored bits, one labelled point a format.
+pub fn error_against_bits(formats: &[FormatRow]) -> anyhow::Result<String> {
+    let points: Vec<&FormatRow> = formats.iter().filter(|f| f.relative_error > 0.0).collect();
+    let Some(high) = points.iter().map(|f| f.relative_error).reduce(f64::max) else {
+        return Ok(String::new());
+    };
+    let low = points.iter().map(|f| f.relative_error).fold(high, f64::min);
+    svg(SIZE, |canvas| {
+        let mut chart = ChartBuilder::on(canvas)
+            .margin(12)
+            .x_label_area_size(38)
+            .y_label_area_size(64)
+            .build_cartesian_2d(4.0..4.7, (low * 0.9)..(high * 1.1))?;
+        chart
+            .configure_mesh()
+            .light_line_style(WHITE)
+            .x_desc("bits per parameter, constants included")
+            .y_desc("relative error")
+            .x_label_formatter(&|v| format!("{v:.1}"))
+            .y_label_formatter(&|v| format!("{v:.3}"))
+            .draw()?;
+        for (i, format) in points.iter().enumerate() {
+            let colour = COLOURS[i % COLOURS.len()];
+            let at = (format.bits, format.relative_error);
+            chart.draw_series(std::iter::once(Circle::new(at, 6, colour.filled())))?;
+            chart.draw_series(std::iter::once(Text::new(
+                format!("   {}", format.name),
+                at,
+                ("sans-serif", 15).into_font().color(&colour),
+            )))?;
+        }
+        Ok(())
+    })
+}
+
+/// Exact match before (grey) and after (colour) tuning; empty at scales without.
+pub fn matches(arms: &[ArmRow]) -> anyhow::Result<String> {
+    let rows: Vec<_> = arms
+        .iter()
+        .filter_map(|a| Some((a.name.as_str(), a.match_before?, a.match_after?, a.match_error?)))
+        .collect();
+    if rows.is_empty() {
+        return Ok(String::new());
+    }
+    let axis = rows.iter().map(|r| r.2 + r.3).fold(0.2, f64::max).min(1.0);
+    horizontal_bars(&rows, axis, "share of exact matches", |canvas, rows, x, y| {
+        for (i, (_, before, after, error)) in rows.iter().enumerate() {
+            let top = y(i);
+            bar(canvas, x(0.0), x(*after), top, 16, COLOURS[i % COLOURS.len()])?;
+            bar(canvas, x(0.0), x(*before), top + 18, 7, GREY)?;
+            let (low, high) = (x((after - error).max(0.0)), x((after + error).min(1.0)));
+            canvas.draw(&PathElement::new([(low, top + 8), (high, top + 8)], BLACK.stroke_width(2)))?;
+            label(canvas, &format!("{:.1} %", after * 100.0), high + 6, top + 2)?;
+        }
+        Ok(())
+    })
+}
+
+/// Bytes of each arm's weights.
+pub fn weight_bytes(arms: &[ArmRow]) -> anyhow::Result<String> {
+    let mib = |a: &ArmRow| a.weight_bytes as f64 / f64::from(1 << 20);
+    let Some(axis) = arms.iter().map(mib).reduce(f64::max) else {
+        return Ok(String::new());
+    };
+    let rows: Vec<_> = arms.iter().map(|a| (a.name.as_str(), mib(a), 0.0, 0.0)).collect();
+    horizontal_bars(&rows, axis, "MiB of weights", |canvas, rows, x, y| {
+        for (i, (_, size, ..)) in rows.iter().enumerate() {
+            bar(canvas, x(0.0), x(*size), y(i), 18, COLOURS[i % COLOURS.len()])?;
+            label(canvas, &format!("{} MiB", short(*size)), x(*size) + 6, y(i) + 3)?;
+        }
+        Ok(())
+    })
+}
+
+/// Planned memory by part, stacked, one bar a scale.
+pub fn plans(plans: &[PlanRow]) -> anyhow::Result<String> {
+    let Some(axis) = plans.iter().map(|p| p.total).reduce(f64::max) else {
+        return Ok(String::new());
+    };
+    let rows: Vec<_> = plans.iter().map(|p| (p.name.as_str(), 0.0, 0.0, 0.0)).collect();
+    horizontal_bars(&rows, axis, "GiB planned", |canvas, _, x, y| {
+        for (row, plan) in plans.iter().enumerate() {
+            let mut from = 0.0;
+            for (part, (_, gib)) in plan.parts.iter().enumerate() {
+                bar(canvas, x(from), x(from + gib), y(row), 18, COLOURS[part % COLOURS.len()])?;
+                from += gib;
+            }
+            label(canvas, &format!("{} GiB", short(plan.total)), x(from) + 6, y(row) + 3)?;
+        }
+        let mut left = 150;
+        let below = y(plans.len()) + 44;
+        for (part, (name, _)) in plans[0].parts.iter().enumerate() {
+            bar(canvas, left, left + 12, below, 12, COLOURS[part % COLOURS.len()])?;
+            label(canvas, name, left + 17, below)?;
+            left += 40 + 8 * name.len() as i32;
+        }
+        Ok(())
+    })
+}
+
+type Row<'a> = (&'a str, f64, f64, f64);
+type ToPixel<'a> = &'a dyn Fn(f64) -> i32;
+type ToRow<'a> = &'a dyn Fn(usize) -> i32;
+
+/// A chart of one row per entry with names at the left and a scale below;
+/// `fill` draws into it with the two coordinate maps it is given.
+fn horizontal_bars(
+    rows: &[Row],
+    axis: f64,
+    description: &str,
+    fill: impl Fn(&Canvas, &[Row], ToPixel, ToRow) -> anyhow::Result<()>,
+) -> anyhow::Result<String> {
+    let height = 34 * rows.len() as u32 + 76;
+    let (left, right) = (150, SIZE.0 as i32 - 110);
+    svg((SIZE.0, height), |canvas| {
+        let x = |value: f64| left + (value / axis.max(1e-12) * f64::from(right - left)).round() as i32;
+        let y = |row: usize| 12 + 34 * row as i32;
+        let bottom = y(rows.len());
+        for tick in 0..=4 {
+            let value = axis * f64::from(tick) / 4.0;
+            let at = x(value);
+            canvas.draw(&PathElement::new([(at, 8), (at, bottom)], GREY.mix(0.6)))?;
+            label(canvas, &short(value), at - 10, bottom + 4)?;
+        }
+        label(canvas, description, (left + right) / 2 - 50, bottom + 22)?;
+        for (i, row) in rows.iter().enumerate() {
+            label(canvas, row.0, 8, y(i) + 3)?;
+        }
+        fill(canvas, rows, &x, &y)
+    })
+}
+
+fn bar(canvas: &Canvas, from: i32, to: i32, top: i32, height: i32, colour: RGBColor) -> anyhow::Result<()> {
+    canvas.draw(&Rectangle::new([(from, top), (to.max(from + 1), top + height)], colour.filled()))?;
+    Ok(())
+}
+
+fn label(canvas: &Canvas, text: &str, x: i32, y: i32) -> anyhow::Result<()> {
+    canvas.draw(&Text::new(text.to_owned(), (x, y), ("sans-serif", 14)))?;
+    Ok(())
+}
+
+fn svg(size: (u32, u32), draw: impl FnOnce(&Canvas) -> anyhow::Result<()>) -> anyhow::Result<String> {
+    let mut text = String::new();
+    {
+        let canvas = SVGBackend::with_string(&mut text, size).into_drawing_area();
+        canvas.fill(&WHITE)?;
+        draw(&canvas)?;
+        canvas.present()?;
+    }
+    Ok(text)
+}

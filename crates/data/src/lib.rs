@@ -1,1 +1,3 @@
-//! camelid-data
+//! camelid-data: from files to batches.
+
+pub mod oasst;

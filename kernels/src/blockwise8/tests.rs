@@ -1,0 +1,72 @@
+//! The fast path against the plain one, and the laws of the dynamic maps.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const MAPS: [Map8; 2] = [Map8::DynamicSigned, Map8::DynamicUnsigned];
+
+fn run(map: Map8, block_size: usize, rounding: Rounding, values: &[f32]) -> (Vec<u8>, Vec<f32>) {
+    let mut codes = vec![0; values.len()];
+    let mut absmax = vec![0.0; block_count(values.len(), block_size)];
+    quantize(map, block_size, rounding, values, &mut codes, &mut absmax);
+    (codes, absmax)
+}
+
+fn anything() -> impl Strategy<Value = f32> {
+    prop_oneof![4 => -1f32..1.0, 1 => Just(0.0), 1 => any::<u32>().prop_map(f32::from_bits)]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn fast_quantisation_equals_the_reference(
+        values in prop::collection::vec(anything(), 0..700),
+        map in prop::sample::select(MAPS.to_vec()),
+        rounding in prop::sample::select(vec![Rounding::Cuda, Rounding::BnbCpu]),
+        block_size in prop::sample::select(vec![1usize, 7, 64, 256, 2048]),
+    ) {
+        let (codes, absmax) = run(map, block_size, rounding, &values);
+        let mut plain = (vec![0; codes.len()], vec![0.0; absmax.len()]);
+        reference::quantize(map, block_size, rounding, &values, &mut plain.0, &mut plain.1);
+        prop_assert_eq!(&codes, &plain.0);
+        prop_assert_eq!(&absmax, &plain.1);
+        let (mut fast, mut slow) = (vec![0f32; codes.len()], vec![0f32; codes.len()]);
+        dequantize(map, block_size, &codes, &absmax, &mut fast);
+        reference::dequantize(map, block_size, &codes, &absmax, &mut slow);
+        prop_assert!(fast.iter().zip(&slow).all(|(a, b)| a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan()));
+    }
+
+    #[test]
+    fn codes_are_the_nearest(values in prop::collection::vec(-3f32..3.0, 1..300)) {
+        let map = Map8::DynamicSigned;
+        let (codes, absmax) = run(map, 256, Rounding::Cuda, &values);
+        for (i, &value) in values.iter().enumerate() {
+            let distance = |code: usize| (f64::from(map.table()[code]) * f64::from(absmax[i / 256]) - f64::from(value)).abs();
+            let best = (0..256).map(distance).fold(f64::INFINITY, f64::min);
+            prop_assert!(distance(usize::from(codes[i])) <= best + 1e-6);
+        }
+    }
+}
+
+#[test]
+fn maps_ascend_and_hold_zero_and_one() {
+    for (map, zero) in [(Map8::DynamicSigned, 127), (Map8::DynamicUnsigned, 0)] {
+        assert!(map.table().windows(2).all(|pair| pair[0] < pair[1]));
+        assert_eq!(map.table()[zero], 0.0);
+        assert_eq!(map.table()[255], 1.0);
+    }
+}
+
+#[test]
+fn a_zero_block_stays_zero() {
+    for map in MAPS {
+        for rounding in [Rounding::Cuda, Rounding::BnbCpu] {
+            let (codes, absmax) = run(map, 256, rounding, &[0.0; 300]);
+            let mut out = [1f32; 300];
+            dequantize(map, 256, &codes, &absmax, &mut out);
+            assert!(out.iter().all(|&v| v == 0.0));
+        }
+    }
+}

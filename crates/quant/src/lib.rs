@@ -1,1 +1,21 @@
-//! camelid-quant
+#![doc = include_str!("../README.md")]
+
+pub mod bnb;
+mod config;
+mod error;
+mod finite;
+mod linear;
+mod mean;
+mod quality;
+mod source;
+mod tensor;
+
+pub use camelid_kernels::blockwise4::{Code4, Rounding};
+pub use config::{Format, NESTED_BLOCK_SIZE, QuantConfig};
+pub use error::QuantError;
+pub use finite::OnNonFinite;
+pub use linear::{BaseLinear, DenseLinear, QuantLinear};
+pub use mean::torch_mean;
+pub use quality::{QuantizationError, quantization_error};
+pub use source::{SourceType, Values};
+pub use tensor::{Absmax, QuantizeOptions, QuantizedTensor};

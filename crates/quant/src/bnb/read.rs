@@ -1,0 +1,135 @@
+//! One weight out of a parsed file.
+
+use std::path::Path;
+
+use camelid_kernels::blockwise4::{block_count, packed_len};
+use camelid_kernels::blockwise8::Map8;
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+
+use super::quant_state::{QuantState, problem};
+use crate::tensor::checked_len;
+use crate::{Absmax, Format, QuantConfig, QuantError, QuantizedTensor};
+
+/// Reads a weight stored in bitsandbytes' 4-bit format, by its full name (such as
+/// `model.layers.0.mlp.up_proj.weight`). `None` when it is stored dense or not at
+/// all. `file` appears in errors only.
+///
+/// # Errors
+/// A part that is missing or has the wrong type or size, an unknown quant_type, a
+/// code book that is not the known one, or a quant_state that does not parse.
+pub fn read_tensor(
+    st: &SafeTensors<'_>,
+    file: &Path,
+    weight_name: &str,
+) -> Result<Option<QuantizedTensor>, QuantError> {
+    let reader = Reader { st, file, weight: weight_name };
+    let Some(state) = reader.quant_state()? else {
+        return Ok(None);
+    };
+    let format = state.format(file, weight_name)?;
+    let source = state.source(file, weight_name)?;
+    let nested = state.nested(file, weight_name)?;
+    let config = QuantConfig { format, block_size: state.blocksize, double_quant: nested.is_some() };
+    config.validate()?;
+    let len = checked_len(&state.shape)
+        .ok_or_else(|| problem(file, weight_name, format!("shape {:?} overflows", state.shape)))?;
+    let blocks = block_count(len, state.blocksize);
+
+    let packed = reader.bytes("", packed_len(len))?;
+    reader.check_map(".quant_map", format.code().table(), format_table_name(format))?;
+    let absmax = match nested {
+        None => Absmax::Plain(reader.floats(".absmax", blocks)?),
+        Some((block_size, offset)) => {
+            reader.check_map(".nested_quant_map", Map8::DynamicSigned.table(), "signed dynamic 8-bit")?;
+            Absmax::Nested {
+                codes: reader.bytes(".absmax", blocks)?,
+                absmax: reader.floats(".nested_absmax", block_count(blocks, block_size))?,
+                offset,
+                block_size,
+            }
+        }
+    };
+    QuantizedTensor::from_parts(weight_name, state.shape, config, source, packed, absmax).map(Some)
+}
+
+fn format_table_name(format: Format) -> &'static str {
+    match format {
+        Format::Nf4 => "NF4",
+        Format::Fp4 => "FP4",
+        Format::Int4 => "INT4",
+    }
+}
+
+struct Reader<'a> {
+    st: &'a SafeTensors<'a>,
+    file: &'a Path,
+    weight: &'a str,
+}
+
+impl<'a> Reader<'a> {
+    fn quant_state(&self) -> Result<Option<QuantState>, QuantError> {
+        let prefix = format!("{}.quant_state.", self.weight);
+        let known = ["nf4", "fp4", "int4"].map(|name| format!("{prefix}bitsandbytes__{name}"));
+        let found = known.iter().find_map(|name| self.st.tensor(name).ok());
+        if let Some(view) = found {
+            return QuantState::parse(view.data(), self.file, self.weight).map(Some);
+        }
+        // Some other kind of quant_state: say which, rather than read codes as if
+        // they were weights.
+        match self.st.names().into_iter().find(|name| name.starts_with(&prefix)) {
+            Some(name) => Err(QuantError::QuantType {
+                file: self.file.to_owned(),
+                weight: self.weight.to_owned(),
+                found: name[prefix.len()..].trim_start_matches("bitsandbytes__").to_owned(),
+            }),
+            None => Ok(None),
+        }
+    }
+
+    fn part(&self, suffix: &str, dtype: Dtype, elements: usize) -> Result<TensorView<'a>, QuantError> {
+        let part = format!("{}{suffix}", self.weight);
+        let Ok(view) = self.st.tensor(&part) else {
+            return Err(QuantError::MissingPart {
+                file: self.file.to_owned(),
+                weight: self.weight.to_owned(),
+                part,
+            });
+        };
+        let found = view.shape().iter().product();
+        if view.dtype() != dtype || found != elements {
+            return Err(QuantError::Part {
+                file: self.file.to_owned(),
+                part,
+                found_type: view.dtype(),
+                found,
+                expected_type: dtype,
+                expected: elements,
+            });
+        }
+        Ok(view)
+    }
+
+    fn bytes(&self, suffix: &str, elements: usize) -> Result<Vec<u8>, QuantError> {
+        Ok(self.part(suffix, Dtype::U8, elements)?.data().to_vec())
+    }
+
+    fn floats(&self, suffix: &str, elements: usize) -> Result<Vec<f32>, QuantError> {
+        let view = self.part(suffix, Dtype::F32, elements)?;
+        let (words, _) = view.data().as_chunks::<4>();
+        Ok(words.iter().map(|&word| f32::from_le_bytes(word)).collect())
+    }
+
+    fn check_map(&self, suffix: &str, table: &[f32], expected: &'static str) -> Result<(), QuantError> {
+        let stored = self.floats(suffix, table.len())?;
+        match stored.iter().zip(table).position(|(stored, known)| stored != known) {
+            None => Ok(()),
+            Some(code) => Err(QuantError::QuantMap {
+                file: self.file.to_owned(),
+                part: format!("{}{suffix}", self.weight),
+                expected,
+                code,
+            }),
+        }
+    }
+}

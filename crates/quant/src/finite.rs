@@ -1,0 +1,83 @@
+//! NaN and infinities in weights: an error, or saturated on request.
+
+use std::borrow::Cow;
+
+use crate::QuantError;
+
+/// What to do with NaN and infinities.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnNonFinite {
+    /// Refuse the tensor, naming the first such value.
+    #[default]
+    Error,
+    /// NaN becomes 0, an infinity the largest finite magnitude of its block with
+    /// its sign. (Saturating to the largest f32 instead would round everything
+    /// else in the block to 0.)
+    Saturate,
+}
+
+/// Returns values that are all finite.
+pub(crate) fn finite<'a>(
+    tensor: &str,
+    values: Cow<'a, [f32]>,
+    shape: &[usize],
+    block_size: usize,
+    on_non_finite: OnNonFinite,
+) -> Result<Cow<'a, [f32]>, QuantError> {
+    let Some(index) = values.iter().position(|v| !v.is_finite()) else {
+        return Ok(values);
+    };
+    match on_non_finite {
+        OnNonFinite::Error => Err(QuantError::NotFinite {
+            tensor: tensor.to_owned(),
+            value: values[index],
+            index,
+            position: position(index, shape),
+        }),
+        OnNonFinite::Saturate => {
+            let mut values = values.into_owned();
+            values.chunks_mut(block_size).for_each(saturate);
+            Ok(values.into())
+        }
+    }
+}
+
+fn saturate(block: &mut [f32]) {
+    let largest = block.iter().filter(|v| v.is_finite()).fold(0.0f32, |m, v| m.max(v.abs()));
+    for value in block {
+        if value.is_nan() {
+            *value = 0.0;
+        } else if value.is_infinite() {
+            *value = largest.copysign(*value);
+        }
+    }
+}
+
+/// One index per dimension of a flat row-major index.
+fn position(mut index: usize, shape: &[usize]) -> Vec<usize> {
+    let mut position = vec![0; shape.len()];
+    for (place, &size) in position.iter_mut().zip(shape).rev() {
+        *place = index % size;
+        index /= size;
+    }
+    position
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_are_row_major() {
+        assert_eq!(position(0, &[2, 3, 4]), [0, 0, 0]);
+        assert_eq!(position(23, &[2, 3, 4]), [1, 2, 3]);
+        assert_eq!(position(13, &[2, 3, 4]), [1, 0, 1]);
+    }
+
+    #[test]
+    fn saturation_stays_within_the_block() {
+        let values = [1.0, f32::INFINITY, f32::NAN, -2.0, f32::NEG_INFINITY, 8.0];
+        let fixed = finite("w", values[..].into(), &[6], 4, OnNonFinite::Saturate).unwrap();
+        assert_eq!(fixed[..], [1.0, 2.0, 0.0, -2.0, -8.0, 8.0]);
+    }
+}

@@ -1,0 +1,222 @@
+//! Linear layers over dense and packed weights, as burn modules.
+
+use burn::module::{Module, Param, ParamId};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use camelid_kernels::{NestedSpec, Packed4Spec};
+
+use crate::{Absmax, Format, QuantConfig, QuantError, QuantizedTensor, SourceType};
+
+/// `y = x·Wᵀ + b` over a dense weight.
+///
+/// The weight may be f32 (trainable or frozen), or f16 / bf16 (frozen; the
+/// product widens it and computes in f32).
+#[derive(Module, Debug)]
+pub struct DenseLinear {
+    /// `[out_features, in_features]`.
+    pub weight: Param<Tensor<2>>,
+    /// `[out_features]`.
+    pub bias: Option<Param<Tensor<1>>>,
+}
+
+impl DenseLinear {
+    /// Wraps a weight `[out_features, in_features]` and a bias; both trainable.
+    pub fn new(weight: Tensor<2>, bias: Option<Tensor<1>>) -> Self {
+        DenseLinear { weight: Param::from_tensor(weight), bias: bias.map(Param::from_tensor) }
+    }
+
+    /// The same with weight and bias that receive no gradient.
+    pub fn frozen(weight: Tensor<2>, bias: Option<Tensor<1>>) -> Self {
+        DenseLinear {
+            weight: Param::from_tensor(weight).set_require_grad(false),
+            bias: bias.map(|bias| Param::from_tensor(bias).set_require_grad(false)),
+        }
+    }
+
+    /// `[.., in_features]` to `[.., out_features]`.
+    pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        camelid_kernels::linear(x, self.weight.val(), self.bias.as_ref().map(Param::val))
+    }
+
+    /// Columns of the weight.
+    pub fn in_features(&self) -> usize {
+        self.weight.dims()[1]
+    }
+
+    /// Rows of the weight.
+    pub fn out_features(&self) -> usize {
+        self.weight.dims()[0]
+    }
+
+    /// The weight as f32.
+    pub fn dense_weight(&self) -> Tensor<2> {
+        let weight = self.weight.val();
+        if weight.dtype() == DType::F32 { weight } else { weight.cast(DType::F32) }
+    }
+}
+
+/// `y = x·Wᵀ + b` over a weight packed to 4 bits.
+///
+/// Forward and input gradient dequantise tile by tile: nothing dense of the
+/// weight's shape exists. Codes and scales are frozen parameters, so they travel
+/// with the module's record, and no optimizer touches them.
+#[derive(Module, Debug)]
+pub struct QuantLinear {
+    packed: Param<Tensor<1, Int>>,
+    absmax: Param<Tensor<1>>,
+    absmax_codes: Option<Param<Tensor<1, Int>>>,
+    /// `[out_features]`, frozen.
+    pub bias: Option<Param<Tensor<1>>>,
+    #[module(skip)]
+    spec: Packed4Spec,
+    #[module(skip)]
+    source: SourceType,
+}
+
+impl QuantLinear {
+    /// Moves a quantised `[out_features, in_features]` matrix onto a device.
+    ///
+    /// # Errors
+    /// [`QuantError::NotMatrix`] unless the tensor has two dimensions,
+    /// [`QuantError::Bias`] if the bias is not `[out_features]`.
+    pub fn from_quantized(q: QuantizedTensor, bias: Option<Tensor<1>>, device: &Device) -> Result<Self, QuantError> {
+        let &[out_features, in_features] = q.shape() else {
+            return Err(QuantError::NotMatrix { shape: q.shape().to_vec() });
+        };
+        if let Some(found) = bias.as_ref().map(|bias| bias.dims()[0]).filter(|&found| found != out_features) {
+            return Err(QuantError::Bias { expected: out_features, found });
+        }
+        let config = *q.config();
+        let source = q.source();
+        let (packed, absmax) = q.into_parts();
+        let (absmax, codes, nested) = match absmax {
+            Absmax::Plain(absmax) => (absmax, None, None),
+            Absmax::Nested { codes, absmax, offset, block_size } => {
+                (absmax, Some(codes), Some(NestedSpec { block_size, offset }))
+            }
+        };
+        let count = absmax.len();
+        let absmax = Tensor::from_data(TensorData::new(absmax, [count]), device);
+        Ok(QuantLinear {
+            packed: bytes_param(packed, device),
+            absmax: Param::from_tensor(absmax).set_require_grad(false),
+            absmax_codes: codes.map(|codes| bytes_param(codes, device)),
+            bias: bias.map(|bias| Param::from_tensor(bias).set_require_grad(false)),
+            spec: Packed4Spec {
+                code: config.format.code(),
+                out_features,
+                in_features,
+                block_size: config.block_size,
+                nested,
+            },
+            source,
+        })
+    }
+
+    /// `[.., in_features]` to `[.., out_features]`. Gradients flow to `x` (and to
+    /// a bias that was made trainable), never to the packed weight.
+    pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        let codes = self.absmax_codes.as_ref().map(Param::val);
+        let y = camelid_kernels::nf4_linear(x, self.packed.val(), self.absmax.val(), codes, self.spec);
+        match &self.bias {
+            Some(bias) => y + bias.val().unsqueeze(),
+            None => y,
+        }
+    }
+
+    /// Copies the packed weight back off the device, bit for bit.
+    pub fn to_quantized(&self) -> QuantizedTensor {
+        let absmax = floats(self.absmax.val());
+        let (absmax, double_quant) = match (&self.absmax_codes, self.spec.nested) {
+            (Some(codes), Some(NestedSpec { block_size, offset })) => {
+                (Absmax::Nested { codes: bytes(codes.val()), absmax, offset, block_size }, true)
+            }
+            _ => (Absmax::Plain(absmax), false),
+        };
+        let config =
+            QuantConfig { format: Format::from(self.spec.code), block_size: self.spec.block_size, double_quant };
+        let shape = vec![self.spec.out_features, self.spec.in_features];
+        QuantizedTensor::from_parts("weight", shape, config, self.source, bytes(self.packed.val()), absmax)
+            .expect("the parts of a constructed layer fit each other")
+    }
+
+    /// The whole weight as dense f32 `[out_features, in_features]`.
+    pub fn dequantize(&self) -> Tensor<2> {
+        let shape = [self.spec.out_features, self.spec.in_features];
+        Tensor::from_data(TensorData::new(self.to_quantized().dequantize(), shape), &self.packed.val().device())
+    }
+
+    /// What the packed bytes mean.
+    pub fn spec(&self) -> Packed4Spec {
+        self.spec
+    }
+
+    /// Columns of the weight.
+    pub fn in_features(&self) -> usize {
+        self.spec.in_features
+    }
+
+    /// Rows of the weight.
+    pub fn out_features(&self) -> usize {
+        self.spec.out_features
+    }
+}
+
+fn bytes_param(bytes: Vec<u8>, device: &Device) -> Param<Tensor<1, Int>> {
+    let count = bytes.len();
+    Param::initialized(ParamId::new(), Tensor::from_data(TensorData::new(bytes, [count]), (device, DType::U8)))
+}
+
+/// The bytes of a U8 tensor, which only this module creates.
+fn bytes(tensor: Tensor<1, Int>) -> Vec<u8> {
+    tensor.into_data().as_bytes().to_vec()
+}
+
+/// The values of an f32 tensor, which only this module creates.
+fn floats(tensor: Tensor<1>) -> Vec<f32> {
+    tensor.into_data().try_into_vec().expect("scales are f32")
+}
+
+/// The weight under an adapter: dense or packed.
+#[derive(Module, Debug)]
+#[allow(clippy::large_enum_variant)] // a module enum holds its variants unboxed
+pub enum BaseLinear {
+    /// A dense weight.
+    Dense(DenseLinear),
+    /// A weight packed to 4 bits.
+    Quant(QuantLinear),
+}
+
+impl BaseLinear {
+    /// `[.., in_features]` to `[.., out_features]`.
+    pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        match self {
+            BaseLinear::Dense(linear) => linear.forward(x),
+            BaseLinear::Quant(linear) => linear.forward(x),
+        }
+    }
+
+    /// Columns of the weight.
+    pub fn in_features(&self) -> usize {
+        match self {
+            BaseLinear::Dense(linear) => linear.in_features(),
+            BaseLinear::Quant(linear) => linear.in_features(),
+        }
+    }
+
+    /// Rows of the weight.
+    pub fn out_features(&self) -> usize {
+        match self {
+            BaseLinear::Dense(linear) => linear.out_features(),
+            BaseLinear::Quant(linear) => linear.out_features(),
+        }
+    }
+
+    /// The weight as dense f32 `[out_features, in_features]`; dequantised with the
+    /// very scales (doubly quantised or not) that [`BaseLinear::forward`] uses.
+    pub fn dense_weight(&self) -> Tensor<2> {
+        match self {
+            BaseLinear::Dense(linear) => linear.dense_weight(),
+            BaseLinear::Quant(linear) => linear.dequantize(),
+        }
+    }
+}

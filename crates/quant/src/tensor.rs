@@ -1,0 +1,242 @@
+//! A quantised tensor that owns its bytes.
+
+use camelid_kernels::blockwise4::{self, AbsmaxView, Packed4View, Rounding, block_count, packed_len};
+use camelid_kernels::blockwise8::{self, Map8};
+use half::{bf16, f16};
+
+use crate::finite::finite;
+use crate::{NESTED_BLOCK_SIZE, OnNonFinite, QuantConfig, QuantError, SourceType, Values, torch_mean};
+
+/// The scales of a quantised tensor.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Absmax {
+    /// One f32 per block.
+    Plain(Vec<f32>),
+    /// Double quantisation (QLoRA, section 3): the scales less their mean, in
+    /// blocks through the signed dynamic 8-bit map.
+    Nested {
+        /// One code per block.
+        codes: Vec<u8>,
+        /// One scale per `block_size` codes.
+        absmax: Vec<f32>,
+        /// The mean of the original scales.
+        offset: f32,
+        /// Codes per nested scale.
+        block_size: usize,
+    },
+}
+
+impl Absmax {
+    /// Borrows the scales for the kernels.
+    pub fn view(&self) -> AbsmaxView<'_> {
+        match self {
+            Absmax::Plain(absmax) => AbsmaxView::Plain(absmax),
+            Absmax::Nested { codes, absmax, offset, block_size } => {
+                AbsmaxView::Nested { codes, absmax, offset: *offset, block_size: *block_size }
+            }
+        }
+    }
+
+    /// Quantises plain scales to 8 bits around their mean.
+    fn nest(absmax: &[f32], rounding: Rounding) -> Absmax {
+        let offset = torch_mean(absmax);
+        let centred: Vec<f32> = absmax.iter().map(|scale| scale - offset).collect();
+        let mut codes = vec![0; centred.len()];
+        let mut nested = vec![0.0; block_count(centred.len(), NESTED_BLOCK_SIZE)];
+        blockwise8::quantize(Map8::DynamicSigned, NESTED_BLOCK_SIZE, rounding, &centred, &mut codes, &mut nested);
+        Absmax::Nested { codes, absmax: nested, offset, block_size: NESTED_BLOCK_SIZE }
+    }
+}
+
+/// Choices beyond the format itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QuantizeOptions {
+    /// Which of bitsandbytes' rounding rules to follow.
+    pub rounding: Rounding,
+    /// What to do with NaN and infinities.
+    pub on_non_finite: OnNonFinite,
+}
+
+/// A tensor of any shape in a 4-bit block format.
+///
+/// Blocks run over the flat row-major values and take no notice of the shape.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QuantizedTensor {
+    shape: Vec<usize>,
+    config: QuantConfig,
+    source: SourceType,
+    packed: Vec<u8>,
+    absmax: Absmax,
+}
+
+impl QuantizedTensor {
+    /// Quantises f32 values with the default options: CUDA's rounding, non-finite
+    /// values refused. `name` appears in errors only.
+    ///
+    /// # Errors
+    /// A block size that is not supported, a shape that does not describe
+    /// `values`, or a value that is NaN or infinite.
+    pub fn quantize(name: &str, values: &[f32], shape: &[usize], config: &QuantConfig) -> Result<Self, QuantError> {
+        Self::quantize_with(name, values, shape, config, &QuantizeOptions::default())
+    }
+
+    /// Quantises `&[f32]`, `&[f16]` or `&[bf16]` with explicit options.
+    ///
+    /// # Errors
+    /// As for [`QuantizedTensor::quantize`].
+    pub fn quantize_with<'a>(
+        name: &str,
+        values: impl Into<Values<'a>>,
+        shape: &[usize],
+        config: &QuantConfig,
+        options: &QuantizeOptions,
+    ) -> Result<Self, QuantError> {
+        config.validate()?;
+        let values = values.into();
+        let source = values.source();
+        let values = values.widened();
+        if checked_len(shape) != Some(values.len()) {
+            return Err(QuantError::Shape { tensor: name.to_owned(), shape: shape.to_vec(), found: values.len() });
+        }
+        let values = finite(name, values, shape, config.block_size, options.on_non_finite)?;
+
+        let mut packed = vec![0; packed_len(values.len())];
+        let mut absmax = vec![0.0; block_count(values.len(), config.block_size)];
+        let code = config.format.code();
+        blockwise4::quantize(code, config.block_size, options.rounding, &values, &mut packed, &mut absmax);
+        let absmax =
+            if config.double_quant { Absmax::nest(&absmax, options.rounding) } else { Absmax::Plain(absmax) };
+        Ok(QuantizedTensor { shape: shape.to_vec(), config: *config, source, packed, absmax })
+    }
+
+    /// Assembles a tensor from its stored parts. `name` appears in errors only.
+    ///
+    /// # Errors
+    /// [`QuantError::BlockSize`], or [`QuantError::Shape`] when a part's length
+    /// does not follow from the shape, or `config.double_quant` does not say
+    /// which kind `absmax` is.
+    pub fn from_parts(
+        name: &str,
+        shape: Vec<usize>,
+        config: QuantConfig,
+        source: SourceType,
+        packed: Vec<u8>,
+        absmax: Absmax,
+    ) -> Result<Self, QuantError> {
+        config.validate()?;
+        let blocks = checked_len(&shape).map(|len| block_count(len, config.block_size));
+        let scales_fit = match &absmax {
+            Absmax::Plain(absmax) => !config.double_quant && blocks == Some(absmax.len()),
+            Absmax::Nested { codes, absmax, block_size, .. } => {
+                config.double_quant
+                    && blocks == Some(codes.len())
+                    && *block_size > 0
+                    && absmax.len() == block_count(codes.len(), *block_size)
+            }
+        };
+        if !scales_fit || checked_len(&shape).map(packed_len) != Some(packed.len()) {
+            return Err(QuantError::Shape { tensor: name.to_owned(), shape, found: packed.len() * 2 });
+        }
+        Ok(QuantizedTensor { shape, config, source, packed, absmax })
+    }
+
+    /// The values as f32: `table[code] * absmax`, rounded once.
+    pub fn dequantize(&self) -> Vec<f32> {
+        let mut values = vec![0.0; self.len()];
+        blockwise4::dequantize(&self.view(), &mut values);
+        values
+    }
+
+    /// The values rounded to bfloat16 (to nearest, ties to even).
+    pub fn dequantize_bf16(&self) -> Vec<bf16> {
+        self.dequantize_as(bf16::from_f32)
+    }
+
+    /// The values rounded to half precision (to nearest, ties to even).
+    pub fn dequantize_f16(&self) -> Vec<f16> {
+        self.dequantize_as(f16::from_f32)
+    }
+
+    /// A chunk at a time, so that no f32 copy of the whole exists.
+    fn dequantize_as<T>(&self, round: impl Fn(f32) -> T) -> Vec<T> {
+        let view = self.view();
+        let mut chunk = vec![0.0; 4096.min(self.len())];
+        let mut values = Vec::with_capacity(self.len());
+        while values.len() < self.len() {
+            let count = chunk.len().min(self.len() - values.len());
+            view.dequantize_range(values.len(), &mut chunk[..count]);
+            values.extend(chunk[..count].iter().map(|&value| round(value)));
+        }
+        values
+    }
+
+    /// Borrows the bytes for the kernels.
+    pub fn view(&self) -> Packed4View<'_> {
+        Packed4View {
+            code: self.config.format.code(),
+            block_size: self.config.block_size,
+            packed: &self.packed,
+            absmax: self.absmax.view(),
+            len: self.len(),
+        }
+    }
+
+    /// The shape before quantisation.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The format.
+    pub fn config(&self) -> &QuantConfig {
+        &self.config
+    }
+
+    /// The element type the values had.
+    pub fn source(&self) -> SourceType {
+        self.source
+    }
+
+    /// The codes, two per byte, first in the high nibble.
+    pub fn packed(&self) -> &[u8] {
+        &self.packed
+    }
+
+    /// The scales as stored.
+    pub fn absmax(&self) -> &Absmax {
+        &self.absmax
+    }
+
+    /// Takes the tensor apart without copying: packed codes and scales.
+    pub fn into_parts(self) -> (Vec<u8>, Absmax) {
+        (self.packed, self.absmax)
+    }
+
+    /// Number of values.
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Whether there are no values.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes of codes, scales and offset.
+    pub fn nbytes(&self) -> usize {
+        self.packed.len()
+            + match &self.absmax {
+                Absmax::Plain(absmax) => 4 * absmax.len(),
+                Absmax::Nested { codes, absmax, .. } => codes.len() + 4 * absmax.len() + 4,
+            }
+    }
+
+    /// Bits stored per value, everything counted. 0 for an empty tensor.
+    pub fn bits_per_parameter(&self) -> f64 {
+        if self.is_empty() { 0.0 } else { 8.0 * self.nbytes() as f64 / self.len() as f64 }
+    }
+}
+
+/// The number of values of a shape; `None` where it overflows.
+pub(crate) fn checked_len(shape: &[usize]) -> Option<usize> {
+    shape.iter().try_fold(1usize, |len, &size| len.checked_mul(size))
+}

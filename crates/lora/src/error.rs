@@ -1,0 +1,121 @@
+//! What can go wrong when attaching, storing or merging adapters.
+
+use std::path::PathBuf;
+
+/// An error of this crate. Each names the file, setting or layer at fault.
+#[derive(Debug, thiserror::Error)]
+pub enum LoraError {
+    /// A setting of [`LoraConfig`](crate::LoraConfig) is out of range.
+    #[error("LoRA setting `{setting}` is {found}; expected {expected}")]
+    Setting {
+        /// The setting.
+        setting: &'static str,
+        /// Its value.
+        found: String,
+        /// What would have been accepted.
+        expected: &'static str,
+    },
+    /// The target pattern is not a regular expression.
+    #[error("target_modules `{pattern}` is neither `all-linear` nor a regular expression: {source}")]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// Where it fails.
+        source: Box<regex::Error>,
+    },
+    /// A target matches no layer of the model.
+    #[error("target_modules: `{target}` matches no linear layer; the model has {available}")]
+    NoMatch {
+        /// The name or pattern.
+        target: String,
+        /// The names of the layers there are.
+        available: String,
+    },
+    /// A layer already carries an adapter.
+    #[error("layer `{layer}` already carries an adapter; detach or merge it first")]
+    AlreadyAttached {
+        /// The layer.
+        layer: String,
+    },
+    /// No layer carries an adapter.
+    #[error("the model carries no adapter, so there is nothing to {action}")]
+    NoAdapter {
+        /// What was to be done with it.
+        action: &'static str,
+    },
+    /// A file could not be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file that should hold JSON does not.
+    #[error("{}: not valid JSON: {source}", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// Where and why parsing stopped.
+        source: serde_json::Error,
+    },
+    /// A safetensors file is damaged.
+    #[error("{}: not a valid safetensors file: {source}", path.display())]
+    Safetensors {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: safetensors::SafeTensorError,
+    },
+    /// An adapter file uses something this crate does not have.
+    #[error("{}: `{setting}` is {found}: {feature} is not supported", path.display())]
+    Unsupported {
+        /// The file.
+        path: PathBuf,
+        /// The setting.
+        setting: String,
+        /// Its value.
+        found: String,
+        /// What it asks for.
+        feature: String,
+    },
+    /// A field of an adapter's configuration is missing or has the wrong type.
+    #[error("{}: `{field}` is {found}; expected {expected}", path.display())]
+    Field {
+        /// The file.
+        path: PathBuf,
+        /// The field.
+        field: String,
+        /// Its value.
+        found: String,
+        /// What would have been accepted.
+        expected: &'static str,
+    },
+    /// A tensor of an adapter does not fit.
+    #[error("{}: tensor `{name}` {problem}", path.display())]
+    Tensor {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+        /// What is wrong and what was expected.
+        problem: String,
+    },
+    /// The model and what is to be undone do not belong together.
+    #[error("cannot unmerge: the model has no layer `{layer}`")]
+    NotMerged {
+        /// The layer.
+        layer: String,
+    },
+    /// The logits before and after cannot be compared.
+    #[error("the logits closure gave {after} values after and {before} before")]
+    Logits {
+        /// Number of values before.
+        before: usize,
+        /// Number of values after.
+        after: usize,
+    },
+    /// Packing or unpacking a weight failed.
+    #[error(transparent)]
+    Quant(#[from] camelid_quant::QuantError),
+}

@@ -1,0 +1,323 @@
+//! Folding adapters into their base, and taking them out again, with proof.
+
+use std::fmt;
+
+use burn::module::Param;
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use camelid_quant::{BaseLinear, DenseLinear, QuantConfig, QuantLinear, QuantizedTensor};
+
+use crate::error::LoraError;
+use crate::host::AdapterHost;
+use crate::linear::LoraLinear;
+
+/// What the merged layers are stored as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MergeInto {
+    /// Dense `f32`, whatever the base was: nothing of the update is lost.
+    Dense,
+    /// The format of each base: a 4-bit base is dequantised with the very
+    /// (double-quantised) absmax that training saw, the update added, and the
+    /// sum quantised again; a half-precision base is rounded again.
+    BaseFormat,
+}
+
+/// How far two sets of logits are apart.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LogitDifference {
+    /// Largest absolute difference.
+    pub max_abs: f32,
+    /// Root of the mean squared difference.
+    pub rms: f32,
+}
+
+impl LogitDifference {
+    fn between(before: &[f32], after: &[f32]) -> Result<Self, LoraError> {
+        if before.len() != after.len() {
+            return Err(LoraError::Logits {
+                before: before.len(),
+                after: after.len(),
+            });
+        }
+        let mut max_abs = 0.0_f32;
+        let mut squares = 0.0_f64;
+        for (a, b) in before.iter().zip(after) {
+            let d = (a - b).abs();
+            // `max` would drop a NaN; one must show.
+            max_abs = if d.is_nan() { d } else { max_abs.max(d) };
+            squares += f64::from(d) * f64::from(d);
+        }
+        Ok(Self {
+            max_abs,
+            rms: (squares / before.len().max(1) as f64).sqrt() as f32,
+        })
+    }
+}
+
+/// What merging did to one layer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LayerMerge {
+    /// The layer's path.
+    pub path: String,
+    /// Frobenius norm of the update `scale · B·A`.
+    pub update_norm: f64,
+    /// Share of the update that did not arrive in the stored weight: one minus
+    /// the length of the applied change along the update, over the update's
+    /// length. 0: all arrived; 1: erased.
+    pub lost_share: f64,
+    /// Norm of (applied change − update) over the update's norm: loss and
+    /// rounding noise together.
+    pub relative_error: f64,
+}
+
+impl LayerMerge {
+    /// Above this lost share the update counts as erased.
+    pub const ERASED: f64 = 0.5;
+
+    /// Whether storing the merged weight would erase the update.
+    pub fn erased(&self) -> bool {
+        self.lost_share > Self::ERASED
+    }
+}
+
+impl fmt::Display for LayerMerge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}: {:.0} % of the update lost in storing the merged weight (relative error {:.2})",
+            self.path,
+            100.0 * self.lost_share,
+            self.relative_error
+        )
+    }
+}
+
+/// What a merge did.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MergeReport {
+    /// Layer by layer, in the model's order.
+    pub layers: Vec<LayerMerge>,
+    /// Logits with the adapter beside the base against logits without it: what
+    /// the adapter is worth.
+    pub adapter_effect: LogitDifference,
+    /// Logits before the merge against logits after it: what the merge cost.
+    pub merge_error: LogitDifference,
+}
+
+impl MergeReport {
+    /// The layers whose update would be erased; empty when all is well. Each
+    /// prints as one line of warning.
+    pub fn warnings(&self) -> impl Iterator<Item = &LayerMerge> {
+        self.layers.iter().filter(|l| l.erased())
+    }
+}
+
+/// What a merge replaced, to put it back bit for bit. It shares storage with
+/// what it replaced; dropping it gives that memory up.
+#[derive(Clone, Debug)]
+pub struct MergeUndo {
+    originals: Vec<(String, LoraLinear)>,
+    logits: Vec<f32>,
+}
+
+/// Folds every adapter of the model into its base and takes it off.
+///
+/// `logits` runs the model on a fixed input of the caller's choice, without
+/// dropout, and returns the logits in any fixed order. It is called three
+/// times: before, with the adapters off, and after.
+///
+/// # Errors
+/// When no layer carries an adapter, the sum of base and update is not finite,
+/// or `logits` changes its length. The model is unchanged then.
+pub fn merge<M: AdapterHost>(
+    model: &mut M,
+    into: MergeInto,
+    mut logits: impl FnMut(&M) -> Vec<f32>,
+) -> Result<(MergeReport, MergeUndo), LoraError> {
+    if !model.has_adapter() {
+        return Err(LoraError::NoAdapter { action: "merge" });
+    }
+    // First everything that can fail, on copies that share storage.
+    let mut merged = Vec::new();
+    let mut layers = Vec::new();
+    for (path, linear) in model.linears() {
+        if linear.adapter.is_some() {
+            let (base, report) = merge_layer(&path, linear, into)?;
+            merged.push((path, base));
+            layers.push(report);
+        }
+    }
+
+    let before = logits(model);
+    let originals = replace(model, |linear| {
+        linear.adapter = None;
+    });
+    let without = logits(model);
+    let mut bases = merged.into_iter();
+    for (path, linear) in model.linears_mut() {
+        if originals.iter().any(|(p, _)| *p == path)
+            && let Some((_, base)) = bases.next()
+        {
+            linear.base = base;
+        }
+    }
+    let after = logits(model);
+
+    let undo = MergeUndo {
+        originals,
+        logits: before,
+    };
+    let compared = LogitDifference::between(&undo.logits, &without)
+        .and_then(|effect| Ok((effect, LogitDifference::between(&undo.logits, &after)?)));
+    match compared {
+        Ok((adapter_effect, merge_error)) => Ok((
+            MergeReport {
+                layers,
+                adapter_effect,
+                merge_error,
+            },
+            undo,
+        )),
+        Err(e) => {
+            restore(model, undo.originals)?;
+            Err(e)
+        }
+    }
+}
+
+/// Puts base and adapters back as they were before [`merge`], and returns how
+/// far the logits now are from those before the merge: zero, unless the model
+/// was changed otherwise in between.
+///
+/// # Errors
+/// When the model lacks a layer that was merged, or `logits` changes its length.
+pub fn unmerge<M: AdapterHost>(
+    model: &mut M,
+    undo: MergeUndo,
+    mut logits: impl FnMut(&M) -> Vec<f32>,
+) -> Result<LogitDifference, LoraError> {
+    restore(model, undo.originals)?;
+    LogitDifference::between(&undo.logits, &logits(model))
+}
+
+/// Changes every layer with an adapter, returning what was there.
+fn replace<M: AdapterHost>(
+    model: &mut M,
+    change: impl Fn(&mut LoraLinear),
+) -> Vec<(String, LoraLinear)> {
+    let mut originals = Vec::new();
+    for (path, linear) in model.linears_mut() {
+        if linear.adapter.is_some() {
+            originals.push((path, linear.clone()));
+            change(linear);
+        }
+    }
+    originals
+}
+
+fn restore<M: AdapterHost>(
+    model: &mut M,
+    originals: Vec<(String, LoraLinear)>,
+) -> Result<(), LoraError> {
+    let paths = model.linear_paths();
+    if let Some((layer, _)) = originals.iter().find(|(p, _)| !paths.contains(p)) {
+        return Err(LoraError::NotMerged {
+            layer: layer.clone(),
+        });
+    }
+    let mut linears = model.linears_mut();
+    for (path, original) in originals {
+        if let Some((_, linear)) = linears.iter_mut().find(|(p, _)| *p == path) {
+            **linear = original;
+        }
+    }
+    Ok(())
+}
+
+/// The merged base of one layer that carries an adapter.
+fn merge_layer(
+    path: &str,
+    linear: &LoraLinear,
+    into: MergeInto,
+) -> Result<(BaseLinear, LayerMerge), LoraError> {
+    let Some(adapter) = &linear.adapter else {
+        return Err(LoraError::NoAdapter { action: "merge" });
+    };
+    let device = adapter.lora_a.val().device();
+    let update = adapter.delta();
+    let old = linear.base.dense_weight().without_autodiff();
+    let target = old.clone() + update.clone();
+
+    let base = match (&linear.base, into) {
+        (BaseLinear::Quant(quant), MergeInto::BaseFormat) => requantise(path, quant, target, &device)?,
+        (BaseLinear::Dense(dense), MergeInto::BaseFormat) => {
+            let dtype = dense.weight.val().dtype();
+            dense_base(linear, target, dtype, &device)
+        }
+        (_, MergeInto::Dense) => dense_base(linear, target, DType::F32, &device),
+    };
+    let applied = base.dense_weight().without_autodiff() - old;
+    let report = compare(path, &values(update), &values(applied));
+    Ok((base, report))
+}
+
+fn requantise(
+    path: &str,
+    quant: &QuantLinear,
+    target: Tensor<2>,
+    device: &Device,
+) -> Result<BaseLinear, LoraError> {
+    let shape = target.dims();
+    let spec = quant.spec();
+    let config = QuantConfig {
+        format: spec.code.into(),
+        block_size: spec.block_size,
+        double_quant: spec.nested.is_some(),
+    };
+    let packed = QuantizedTensor::quantize(path, &values(target), &shape, &config)?;
+    let bias = quant.bias.as_ref().map(|b| b.val());
+    Ok(BaseLinear::Quant(QuantLinear::from_quantized(packed, bias, device)?))
+}
+
+/// A frozen dense layer with the bias of the old one.
+fn dense_base(linear: &LoraLinear, weight: Tensor<2>, dtype: DType, device: &Device) -> BaseLinear {
+    let bias = match &linear.base {
+        BaseLinear::Dense(dense) => dense.bias.clone(),
+        BaseLinear::Quant(quant) => quant.bias.clone(),
+    };
+    let mut weight = weight.cast(dtype);
+    if device.is_autodiff() {
+        weight = Tensor::from_inner(weight);
+    }
+    BaseLinear::Dense(DenseLinear {
+        weight: Param::from_tensor(weight).set_require_grad(false),
+        bias,
+    })
+}
+
+fn compare(path: &str, update: &[f32], applied: &[f32]) -> LayerMerge {
+    let (mut along, mut squares, mut errors) = (0.0_f64, 0.0_f64, 0.0_f64);
+    for (u, a) in update.iter().zip(applied) {
+        let (u, a) = (f64::from(*u), f64::from(*a));
+        along += u * a;
+        squares += u * u;
+        errors += (a - u) * (a - u);
+    }
+    // A zero update (B still zero) loses nothing.
+    let (lost_share, relative_error) = if squares == 0.0 {
+        (0.0, 0.0)
+    } else {
+        (1.0 - along / squares, (errors / squares).sqrt())
+    };
+    LayerMerge {
+        path: path.to_string(),
+        update_norm: squares.sqrt(),
+        lost_share,
+        relative_error,
+    }
+}
+
+/// A float tensor's values in row-major order.
+fn values(tensor: Tensor<2>) -> Vec<f32> {
+    let data: TensorData = tensor.cast(DType::F32).into_data();
+    data.iter::<f32>().collect()
+}

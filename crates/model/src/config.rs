@@ -165,7 +165,8 @@ impl LlamaConfig {
         (0..self.num_hidden_layers).flat_map(|layer| self.block_linear_shapes(layer))
     }
 
-    fn block_linear_shapes(&self, layer: usize) -> [LinearShape; 7] {
+    /// The linear layers of one block: q, k, v, o, gate, up, down.
+    pub(crate) fn block_linear_shapes(&self, layer: usize) -> [LinearShape; 7] {
         let (hidden, inner) = (self.hidden_size, self.intermediate_size);
         let (queries, keys) = (self.query_width(), self.key_value_width());
         let (attention, mlp) = (self.attention_bias, self.mlp_bias);

@@ -127,8 +127,11 @@ pub enum ModelError {
     #[error("the prompt is empty: generation needs at least one token")]
     EmptyPrompt,
     /// The conversation could not be rendered for the model.
-    #[error("the conversation cannot be rendered: {0}")]
-    Chat(String),
+    #[error(transparent)]
+    Chat(#[from] camelid_chat::ChatError),
+    /// A GGUF file is damaged, lacks something, or holds something unsupported.
+    #[error(transparent)]
+    Gguf(#[from] crate::gguf::GgufError),
     /// The packed weights could not be made or read.
     #[error(transparent)]
     Quant(#[from] camelid_quant::QuantError),

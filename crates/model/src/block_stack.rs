@@ -1,0 +1,105 @@
+//! The door through which a trainer walks a model block by block.
+
+use burn::module::Module;
+use burn::tensor::{Int, Tensor, TensorData};
+use camelid_kernels::{IGNORE_INDEX, linear_cross_entropy};
+use camelid_lora::ForwardContext;
+
+use crate::llama::{Block, Llama, widen};
+
+/// A model as an embedding, a stack of blocks and a head with its loss.
+///
+/// A trainer that keeps only the blocks' inputs runs `embed` and each `block`
+/// forward, differentiates `head_loss`, and then walks back, recomputing one
+/// block at a time with the same [`ForwardContext`]. Chaining all three with
+/// gradients gives the same numbers.
+pub trait BlockStack: Module {
+    /// One block, whose parameters can be visited alone.
+    type Block: Module;
+
+    /// Token embeddings: `[batch, seq]` to `[batch, seq, hidden]`. Differentiable
+    /// in the embedding when that is trainable.
+    fn embed(&self, ids: Tensor<2, Int>) -> Tensor<3>;
+
+    /// Number of blocks.
+    fn num_blocks(&self) -> usize {
+        self.blocks().len()
+    }
+
+    /// The blocks in order.
+    fn blocks(&self) -> &[Self::Block];
+
+    /// Runs block `i`: `[batch, seq, hidden]` to the same shape.
+    ///
+    /// # Panics
+    /// When `i` is not below [`BlockStack::num_blocks`].
+    fn block(&self, i: usize, x: Tensor<3>, ctx: &ForwardContext) -> Tensor<3>;
+
+    /// Sum over the supervised positions of the negative log-likelihood, in nats.
+    ///
+    /// `labels` are aligned with the input ids, as in transformers: position `t`
+    /// of `x` predicts `labels[.., t + 1]`; `IGNORE_INDEX` carries no loss.
+    /// [`supervised_tokens`] counts what the sum runs over.
+    ///
+    /// # Shapes
+    /// - `x`: `[batch, seq, hidden]`, the output of the last block
+    /// - `labels`: `[batch, seq]`
+    /// - result: `[1]`
+    fn head_loss(&self, x: Tensor<3>, labels: Tensor<2, Int>) -> Tensor<1>;
+}
+
+/// Number of labels that [`BlockStack::head_loss`] sums over: those not ignored,
+/// except each row's first, which nothing predicts.
+///
+/// `labels` holds rows of `seq` values.
+pub fn supervised_tokens(labels: &[i64], seq: usize) -> usize {
+    labels
+        .chunks(seq.max(1))
+        .flat_map(|row| row.iter().skip(1))
+        .filter(|label| **label != IGNORE_INDEX)
+        .count()
+}
+
+impl BlockStack for Llama {
+    type Block = Block;
+
+    fn embed(&self, ids: Tensor<2, Int>) -> Tensor<3> {
+        self.embed_ids(ids)
+    }
+
+    fn blocks(&self) -> &[Block] {
+        &self.layers
+    }
+
+    fn block(&self, i: usize, x: Tensor<3>, ctx: &ForwardContext) -> Tensor<3> {
+        self.block_forward(i, x, ctx)
+    }
+
+    fn head_loss(&self, x: Tensor<3>, labels: Tensor<2, Int>) -> Tensor<1> {
+        let [batch, seq, hidden] = x.dims();
+        // Each position's target is the label after it; the last has none. The
+        // hidden rows stay where they are: dropping the last would copy them all.
+        let none = TensorData::new(vec![IGNORE_INDEX; batch], [batch, 1]);
+        let none = Tensor::<2, Int>::from_data(none, (&labels.device(), labels.dtype()));
+        let targets = Tensor::cat(vec![labels.narrow(1, 1, seq - 1), none], 1);
+        let rows = self.norm.forward(x).reshape([batch * seq, hidden]);
+        linear_cross_entropy(
+            rows,
+            widen(self.head_weight()),
+            targets.reshape([batch * seq]),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn supervised_tokens_leave_out_ignored_and_first_labels() {
+        let i = IGNORE_INDEX;
+        assert_eq!(supervised_tokens(&[5, 6, i, i, 7, 8], 3), 3);
+        assert_eq!(supervised_tokens(&[5, i, i], 3), 0);
+        assert_eq!(supervised_tokens(&[], 3), 0);
+    }
+}

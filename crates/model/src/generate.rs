@@ -1,0 +1,24 @@
+//! From a prompt to text: key-value cache, sampling, stopping and streaming.
+//!
+//! [`generate_ids`] works on token ids alone; [`generate_text`] adds a tokenizer,
+//! stop strings and streaming; [`LocalGenerator`] adds a chat template and is the
+//! in-process [`TextGenerator`].
+
+mod chat;
+mod ids;
+mod options;
+mod sampling;
+mod stop;
+mod stream;
+mod text;
+
+pub use chat::{LocalGenerator, TextGenerator};
+pub use ids::{GeneratedIds, StopReason, generate_ids};
+pub use options::GenerateOptions;
+pub use sampling::{
+    Candidate, Sampler, apply_min_p, apply_repetition_penalty, apply_temperature, apply_top_k,
+    apply_top_p, argmax, candidates,
+};
+pub use stop::StopFilter;
+pub use stream::TextStream;
+pub use text::{GeneratedText, generate_text};

@@ -1,0 +1,110 @@
+//! Generation on token ids.
+
+use std::ops::ControlFlow;
+
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+
+use super::options::GenerateOptions;
+use super::sampling::Sampler;
+use crate::error::ModelError;
+use crate::llama::{KvCache, Llama};
+
+/// Tokens of a prompt that are run at once.
+const PREFILL_CHUNK: usize = 512;
+
+/// Why generation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopReason {
+    /// `max_new_tokens` were made.
+    Length,
+    /// A stop id came up.
+    StopId(u32),
+    /// A stop string came up.
+    StopString,
+    /// The callback asked to stop.
+    Cancelled,
+}
+
+/// What was generated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GeneratedIds {
+    /// The new tokens, without the stop id.
+    pub ids: Vec<u32>,
+    /// Why it ended.
+    pub reason: StopReason,
+}
+
+/// Continues `prompt` token by token.
+///
+/// `on_token` sees each new token and may end generation; that token counts.
+/// Stop strings need a tokenizer and are left to [`generate_text`](super::generate_text).
+/// `model` should be a `valid()` copy: on a training device every step would be
+/// recorded for a backward pass that never comes.
+///
+/// # Errors
+/// When an option is out of range, the prompt is empty, or one of its ids is
+/// outside the vocabulary.
+pub fn generate_ids(
+    model: &Llama,
+    prompt: &[u32],
+    options: &GenerateOptions,
+    mut on_token: impl FnMut(u32) -> Result<ControlFlow<()>, ModelError>,
+) -> Result<GeneratedIds, ModelError> {
+    options.check()?;
+    check_prompt(prompt, model.config().vocab_size)?;
+    let device = model.embed_tokens.weight.val().device();
+    let room = prompt.len() + options.max_new_tokens.min(PREFILL_CHUNK);
+    let mut cache = KvCache::new(model.config().num_hidden_layers, room);
+    let mut sampler = Sampler::new(options);
+    let mut seen = prompt.to_vec();
+    let mut next = prompt;
+    while let Some((chunk, rest)) = next.split_at_checked(PREFILL_CHUNK)
+        && !rest.is_empty()
+    {
+        model.forward_cached(row(chunk, &device), &mut cache);
+        next = rest;
+    }
+    let mut last = next.to_vec();
+
+    let mut reason = StopReason::Length;
+    while seen.len() - prompt.len() < options.max_new_tokens {
+        let logits = model.forward_cached(row(&last, &device), &mut cache);
+        let logits: Vec<f32> = logits.cast(DType::F32).into_data().iter::<f32>().collect();
+        let id = sampler.choose(logits, &seen);
+        if options.stop_ids.contains(&id) {
+            reason = StopReason::StopId(id);
+            break;
+        }
+        seen.push(id);
+        if on_token(id)?.is_break() {
+            reason = StopReason::Cancelled;
+            break;
+        }
+        last = vec![id];
+    }
+    Ok(GeneratedIds {
+        ids: seen.split_off(prompt.len()),
+        reason,
+    })
+}
+
+fn check_prompt(prompt: &[u32], vocab_size: usize) -> Result<(), ModelError> {
+    if prompt.is_empty() {
+        return Err(ModelError::EmptyPrompt);
+    }
+    match prompt.iter().position(|id| *id as usize >= vocab_size) {
+        None => Ok(()),
+        Some(position) => Err(ModelError::TokenOutOfRange {
+            id: u64::from(prompt[position]),
+            position,
+            vocab_size,
+        }),
+    }
+}
+
+/// Ids as a batch of one.
+fn row(ids: &[u32], device: &Device) -> Tensor<2, Int> {
+    let ids: Vec<i64> = ids.iter().map(|id| i64::from(*id)).collect();
+    let n = ids.len();
+    Tensor::from_data(TensorData::new(ids, [1, n]), device)
+}

@@ -1,0 +1,245 @@
+//! From logits to one token.
+//!
+//! Each filter is a function of its arguments alone. Candidates are kept in
+//! falling order of logit, equal logits in rising order of id, so that results
+//! do not depend on how a sort treats ties.
+
+use std::collections::BTreeSet;
+
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::options::GenerateOptions;
+
+/// A token that may come next.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Candidate {
+    /// The token.
+    pub id: u32,
+    /// Its logit.
+    pub logit: f32,
+}
+
+/// The token with the largest logit, the lowest id among equals.
+pub fn argmax(logits: &[f32]) -> u32 {
+    let mut best = 0;
+    for (i, logit) in logits.iter().enumerate() {
+        if *logit > logits[best] {
+            best = i;
+        }
+    }
+    best as u32
+}
+
+/// Makes the tokens of `seen` less likely: a positive logit is divided by
+/// `penalty`, a negative one multiplied, each token once however often it occurs.
+pub fn apply_repetition_penalty(logits: &mut [f32], seen: &[u32], penalty: f32) {
+    if penalty == 1.0 {
+        return;
+    }
+    for id in seen.iter().collect::<BTreeSet<_>>() {
+        if let Some(logit) = logits.get_mut(*id as usize) {
+            *logit = if *logit > 0.0 { *logit / penalty } else { *logit * penalty };
+        }
+    }
+}
+
+/// All tokens with finite logits, likeliest first.
+pub fn candidates(logits: &[f32]) -> Vec<Candidate> {
+    let mut all: Vec<Candidate> = logits
+        .iter()
+        .enumerate()
+        .filter(|(_, logit)| logit.is_finite())
+        .map(|(id, logit)| Candidate {
+            id: id as u32,
+            logit: *logit,
+        })
+        .collect();
+    all.sort_by(|a, b| b.logit.total_cmp(&a.logit).then(a.id.cmp(&b.id)));
+    all
+}
+
+/// Divides every logit by `temperature`, which is above 0.
+pub fn apply_temperature(candidates: &mut [Candidate], temperature: f32) {
+    for c in candidates {
+        c.logit /= temperature;
+    }
+}
+
+/// Keeps the `k` likeliest; 0 keeps all.
+pub fn apply_top_k(candidates: &mut Vec<Candidate>, k: usize) {
+    if k > 0 {
+        candidates.truncate(k);
+    }
+}
+
+/// Keeps the fewest likeliest whose probabilities sum to at least `p`
+/// (Holtzman et al. 2020); at least one stays.
+pub fn apply_top_p(candidates: &mut Vec<Candidate>, p: f32) {
+    if p >= 1.0 {
+        return;
+    }
+    let mut sum = 0.0;
+    let keep = probabilities(candidates)
+        .iter()
+        .position(|probability| {
+            sum += probability;
+            sum >= f64::from(p)
+        })
+        .map_or(candidates.len(), |last| last + 1);
+    candidates.truncate(keep.max(1));
+}
+
+/// Keeps those at least `p` times as probable as the likeliest (Nguyen et al. 2024).
+pub fn apply_min_p(candidates: &mut Vec<Candidate>, p: f32) {
+    let Some(best) = candidates.first().map(|c| f64::from(c.logit)) else {
+        return;
+    };
+    // probability / best probability = exp(logit − best logit): no sum needed.
+    candidates.retain(|c| (f64::from(c.logit) - best).exp() >= f64::from(p));
+}
+
+/// Softmax of the candidates' logits.
+fn probabilities(candidates: &[Candidate]) -> Vec<f64> {
+    let best = candidates.first().map_or(0.0, |c| f64::from(c.logit));
+    let weights: Vec<f64> = candidates
+        .iter()
+        .map(|c| (f64::from(c.logit) - best).exp())
+        .collect();
+    let sum: f64 = weights.iter().sum();
+    weights.into_iter().map(|w| w / sum).collect()
+}
+
+/// Chooses tokens by the rules of [`GenerateOptions`].
+#[derive(Clone, Debug)]
+pub struct Sampler {
+    options: GenerateOptions,
+    rng: ChaCha8Rng,
+}
+
+impl Sampler {
+    /// A sampler whose choices depend on the options and their seed alone.
+    pub fn new(options: &GenerateOptions) -> Self {
+        Self {
+            options: options.clone(),
+            rng: ChaCha8Rng::seed_from_u64(options.seed),
+        }
+    }
+
+    /// The token to come after `seen`, given the logits of all tokens.
+    pub fn choose(&mut self, mut logits: Vec<f32>, seen: &[u32]) -> u32 {
+        let o = &self.options;
+        apply_repetition_penalty(&mut logits, seen, o.repetition_penalty);
+        if o.temperature == 0.0 {
+            return argmax(&logits);
+        }
+        let mut kept = candidates(&logits);
+        apply_temperature(&mut kept, o.temperature);
+        apply_top_k(&mut kept, o.top_k);
+        apply_top_p(&mut kept, o.top_p);
+        apply_min_p(&mut kept, o.min_p);
+
+        // 53 bits: every double of its grid in [0, 1) is equally likely.
+        let unit = (self.rng.next_u64() >> 11) as f64 / (1_u64 << 53) as f64;
+        let mut sum = 0.0;
+        for (c, probability) in kept.iter().zip(probabilities(&kept)) {
+            sum += probability;
+            if unit < sum {
+                return c.id;
+            }
+        }
+        // Rounding can leave the sum just below 1.
+        kept.last().map_or_else(|| argmax(&logits), |c| c.id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(logits: &[f32]) -> Vec<Candidate> {
+        candidates(logits)
+    }
+
+    fn ids(candidates: &[Candidate]) -> Vec<u32> {
+        candidates.iter().map(|c| c.id).collect()
+    }
+
+    /// Logits of given probabilities.
+    fn logs(probabilities: &[f32]) -> Vec<f32> {
+        probabilities.iter().map(|p| p.ln()).collect()
+    }
+
+    #[test]
+    fn argmax_takes_the_lowest_id_among_equals() {
+        assert_eq!(argmax(&[1.0, 3.0, 3.0, f32::NAN]), 1);
+    }
+
+    #[test]
+    fn candidates_fall_in_logit_and_rise_in_id() {
+        assert_eq!(ids(&of(&[1.0, 2.0, 1.0, f32::NEG_INFINITY])), [1, 0, 2]);
+    }
+
+    #[test]
+    fn repetition_penalty_acts_once_per_token_and_by_sign() {
+        let mut logits = vec![2.0, -2.0, 2.0];
+        apply_repetition_penalty(&mut logits, &[0, 0, 1, 99], 2.0);
+        assert_eq!(logits, [1.0, -4.0, 2.0]);
+    }
+
+    #[test]
+    fn top_k_keeps_k_and_zero_keeps_all() {
+        let mut kept = of(&[0.0, 3.0, 1.0]);
+        apply_top_k(&mut kept, 2);
+        assert_eq!(ids(&kept), [1, 2]);
+        apply_top_k(&mut kept, 0);
+        assert_eq!(kept.len(), 2);
+    }
+
+    #[test]
+    fn top_p_keeps_the_token_that_crosses_the_sum() {
+        let logits = logs(&[0.5, 0.3, 0.15, 0.05]);
+        for (p, expected) in [(0.4, 1), (0.7, 2), (0.9, 3), (1.0, 4), (1e-6, 1)] {
+            let mut kept = of(&logits);
+            apply_top_p(&mut kept, p);
+            assert_eq!(kept.len(), expected, "top_p {p}");
+        }
+    }
+
+    #[test]
+    fn min_p_is_relative_to_the_likeliest() {
+        let logits = logs(&[0.5, 0.3, 0.15, 0.05]);
+        for (p, expected) in [(0.0, 4), (0.2, 3), (0.5, 2), (1.0, 1)] {
+            let mut kept = of(&logits);
+            apply_min_p(&mut kept, p);
+            assert_eq!(kept.len(), expected, "min_p {p}");
+        }
+    }
+
+    #[test]
+    fn sampling_follows_the_probabilities_and_repeats_with_its_seed() {
+        let logits = logs(&[0.6, 0.3, 0.1]);
+        let options = GenerateOptions { temperature: 1.0, seed: 5, ..Default::default() };
+        let draw = || {
+            let mut sampler = Sampler::new(&options);
+            (0..20_000).map(|_| sampler.choose(logits.clone(), &[])).collect::<Vec<_>>()
+        };
+        let drawn = draw();
+        assert_eq!(drawn, draw());
+        for (id, p) in [(0, 0.6), (1, 0.3), (2, 0.1)] {
+            let share = drawn.iter().filter(|d| **d == id).count() as f64 / drawn.len() as f64;
+            assert!((share - p).abs() < 0.015, "token {id}: {share}");
+        }
+    }
+
+    #[test]
+    fn high_temperature_flattens_and_low_sharpens() {
+        let logits = logs(&[0.6, 0.4]);
+        let share = |temperature| {
+            let mut sampler = Sampler::new(&GenerateOptions { temperature, ..Default::default() });
+            (0..5000).filter(|_| sampler.choose(logits.clone(), &[]) == 0).count() as f64 / 5000.0
+        };
+        assert!(share(0.1) > 0.95);
+        assert!((share(100.0) - 0.5).abs() < 0.03);
+    }
+}

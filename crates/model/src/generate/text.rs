@@ -1,0 +1,75 @@
+//! Generation on text.
+
+use std::ops::ControlFlow;
+
+use tokenizers::Tokenizer;
+
+use super::ids::{StopReason, generate_ids};
+use super::options::GenerateOptions;
+use super::stop::StopFilter;
+use super::stream::TextStream;
+use crate::error::ModelError;
+use crate::llama::Llama;
+
+/// What was generated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GeneratedText {
+    /// The new text, without the stop string.
+    pub text: String,
+    /// Number of tokens in the prompt.
+    pub prompt_tokens: usize,
+    /// Number of tokens made, those of a stop string included.
+    pub new_tokens: usize,
+    /// Why it ended.
+    pub reason: StopReason,
+}
+
+/// Continues the tokens of `prompt` and gives out text as it comes.
+///
+/// `on_text` sees each piece as soon as it is certain to be part of the result
+/// (whole characters, no start of a stop string) and may end generation. The
+/// pieces joined are the result's text.
+///
+/// # Errors
+/// As [`generate_ids`], and when the tokenizer cannot decode.
+pub fn generate_text(
+    model: &Llama,
+    tokenizer: &Tokenizer,
+    prompt: &[u32],
+    options: &GenerateOptions,
+    on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
+) -> Result<GeneratedText, ModelError> {
+    let mut stream = TextStream::new(tokenizer, prompt);
+    let mut filter = StopFilter::new(&options.stop);
+    let mut text = String::new();
+    let mut met_stop = false;
+    let mut show = |piece: &str, text: &mut String| {
+        if piece.is_empty() {
+            return ControlFlow::Continue(());
+        }
+        text.push_str(piece);
+        on_text(piece)
+    };
+    let generated = generate_ids(model, prompt, options, |id| {
+        let (piece, met) = filter.push(&stream.push(id)?);
+        met_stop = met;
+        let flow = show(&piece, &mut text);
+        Ok(if met { ControlFlow::Break(()) } else { flow })
+    })?;
+    if !met_stop {
+        // What was held back turns out to be neither a stop string nor half a character.
+        let (piece, met) = filter.push(&stream.finish()?);
+        met_stop = met;
+        let rest = if met { piece } else { piece + &filter.finish() };
+        if generated.reason != StopReason::Cancelled {
+            // Nothing is left to cancel.
+            let _ = show(&rest, &mut text);
+        }
+    }
+    Ok(GeneratedText {
+        text,
+        prompt_tokens: prompt.len(),
+        new_tokens: generated.ids.len(),
+        reason: if met_stop { StopReason::StopString } else { generated.reason },
+    })
+}

@@ -1,0 +1,179 @@
+//! The LLaMA-family decoder.
+
+mod attention;
+mod block;
+mod cache;
+mod load;
+mod mlp;
+mod norm;
+mod random;
+mod save;
+
+use std::sync::Arc;
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{DType, Int, Tensor};
+use camelid_kernels::linear;
+use camelid_lora::{AdapterHost, ForwardContext, LoraLinear};
+
+use crate::config::LlamaConfig;
+use crate::rope::Rope;
+
+pub use attention::Attention;
+pub use block::Block;
+pub use cache::{KvCache, LayerCache};
+pub use load::{DenseStorage, LoadOptions, WeightStorage};
+pub use mlp::Mlp;
+pub use norm::RmsNorm;
+
+/// A LLaMA-family causal language model (Touvron et al. 2023).
+///
+/// Module paths equal Hugging Face's below `model.`: `layers.0.self_attn.q_proj`
+/// and so on. Whether it is full fine-tuning, LoRA or QLoRA depends only on what
+/// its linear layers hold and which parameters require gradients.
+///
+/// For inference without gradient tracking use a copy made by `valid()`; it
+/// shares the weights.
+#[derive(Module, Debug)]
+pub struct Llama {
+    /// Token embedding.
+    pub embed_tokens: Table,
+    /// Decoder blocks.
+    pub layers: Vec<Block>,
+    /// Norm before the head.
+    pub norm: RmsNorm,
+    /// Head; `None` when it shares the embedding's weight.
+    pub lm_head: Option<Table>,
+    #[module(skip)]
+    config: Arc<LlamaConfig>,
+    #[module(skip)]
+    rope: Rope,
+}
+
+/// A `[vocab_size, hidden_size]` table: the token embedding or the head.
+#[derive(Module, Debug)]
+pub struct Table {
+    /// One row per token.
+    pub weight: Param<Tensor<2>>,
+}
+
+impl Llama {
+    /// The configuration the model was made from.
+    pub fn config(&self) -> &LlamaConfig {
+        &self.config
+    }
+
+    /// Logits of every position.
+    ///
+    /// # Shapes
+    /// - `ids`: `[batch, seq]`; right-padded when the rows differ in length
+    /// - result: `[batch, seq, vocab_size]`
+    pub fn forward(&self, ids: Tensor<2, Int>, ctx: &ForwardContext) -> Tensor<3> {
+        let mut x = self.embed_ids(ids);
+        for block in &self.layers {
+            x = block.forward(x, &self.rope, ctx, None);
+        }
+        self.logits(x)
+    }
+
+    /// Logits of the last position of `ids`, which follow what `cache` holds.
+    ///
+    /// # Shapes
+    /// - `ids`: `[batch, seq]`, all rows of one length
+    /// - result: `[batch, vocab_size]`
+    pub fn forward_cached(&self, ids: Tensor<2, Int>, cache: &mut KvCache) -> Tensor<2> {
+        let [batch, seq] = ids.dims();
+        let mut x = self.embed_ids(ids);
+        let ctx = ForwardContext::evaluation();
+        for (block, layer) in self.layers.iter().zip(cache.layers_mut()) {
+            x = block.forward(x, &self.rope, &ctx, Some(layer));
+        }
+        // Only the last position is asked for: the head is the widest layer.
+        let last = x.narrow(1, seq - 1, 1);
+        self.logits(last)
+            .reshape([batch, self.config.vocab_size])
+    }
+
+    /// Token embeddings: `[batch, seq]` ids to `[batch, seq, hidden_size]`.
+    pub(crate) fn embed_ids(&self, ids: Tensor<2, Int>) -> Tensor<3> {
+        let [batch, seq] = ids.dims();
+        let rows = self
+            .embed_tokens
+            .weight
+            .val()
+            .select(0, ids.reshape([batch * seq]));
+        widen(rows).reshape([batch, seq, self.config.hidden_size])
+    }
+
+    /// One block, without a cache.
+    pub(crate) fn block_forward(&self, i: usize, x: Tensor<3>, ctx: &ForwardContext) -> Tensor<3> {
+        self.layers[i].forward(x, &self.rope, ctx, None)
+    }
+
+    /// Final norm and head: `[.., hidden_size]` to `[.., vocab_size]`.
+    fn logits(&self, x: Tensor<3>) -> Tensor<3> {
+        linear(self.norm.forward(x), self.head_weight(), None)
+    }
+
+    /// The head's weight `[vocab_size, hidden_size]`, tied or not.
+    pub(crate) fn head_weight(&self) -> Tensor<2> {
+        match &self.lm_head {
+            Some(head) => head.weight.val(),
+            None => self.embed_tokens.weight.val(),
+        }
+    }
+
+    /// Bytes of every parameter as it is held: packed weights, their constants,
+    /// dense weights and adapters.
+    pub fn weights_nbytes(&self) -> usize {
+        let mut bytes = Bytes(0);
+        self.visit(&mut bytes);
+        bytes.0
+    }
+}
+
+impl AdapterHost for Llama {
+    fn linears(&self) -> Vec<(String, &LoraLinear)> {
+        self.layers
+            .iter()
+            .enumerate()
+            .flat_map(|(i, block)| {
+                block
+                    .linears()
+                    .map(|(name, linear)| (format!("model.layers.{i}.{name}"), linear))
+            })
+            .collect()
+    }
+
+    fn linears_mut(&mut self) -> Vec<(String, &mut LoraLinear)> {
+        self.layers
+            .iter_mut()
+            .enumerate()
+            .flat_map(|(i, block)| {
+                block
+                    .linears_mut()
+                    .map(|(name, linear)| (format!("model.layers.{i}.{name}"), linear))
+            })
+            .collect()
+    }
+}
+
+/// Activations are `f32` whatever the table is stored as.
+pub(crate) fn widen<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    if x.dtype() == DType::F32 { x } else { x.cast(DType::F32) }
+}
+
+/// Sums the sizes of the parameters visited.
+struct Bytes(usize);
+
+impl ModuleVisitor for Bytes {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let value = param.val();
+        self.0 += value.shape().num_elements() * value.dtype().size();
+    }
+
+    fn visit_int<const D: usize>(&mut self, param: &Param<Tensor<D, Int>>) {
+        let value = param.val();
+        self.0 += value.shape().num_elements() * value.dtype().size();
+    }
+}

@@ -1,0 +1,67 @@
+//! One decoder block.
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use camelid_lora::{ForwardContext, LoraLinear};
+
+use super::attention::Attention;
+use super::cache::LayerCache;
+use super::mlp::Mlp;
+use super::norm::RmsNorm;
+use crate::rope::Rope;
+
+/// Attention and feed-forward, each on a normalised input and added back.
+#[derive(Module, Debug)]
+pub struct Block {
+    /// Norm before attention.
+    pub input_layernorm: RmsNorm,
+    /// Attention.
+    pub self_attn: Attention,
+    /// Norm before the feed-forward part.
+    pub post_attention_layernorm: RmsNorm,
+    /// Feed-forward part.
+    pub mlp: Mlp,
+}
+
+impl Block {
+    /// `[batch, seq, hidden_size]` to the same shape; see [`Attention::forward`]
+    /// for `cache`.
+    pub fn forward(
+        &self,
+        x: Tensor<3>,
+        rope: &Rope,
+        ctx: &ForwardContext,
+        cache: Option<&mut LayerCache>,
+    ) -> Tensor<3> {
+        let h = self.input_layernorm.forward(x.clone());
+        let x = x + self.self_attn.forward(h, rope, ctx, cache);
+        let h = self.post_attention_layernorm.forward(x.clone());
+        x + self.mlp.forward(h, ctx)
+    }
+
+    /// The linear layers by their names inside the block.
+    pub fn linears(&self) -> [(&'static str, &LoraLinear); 7] {
+        [
+            ("self_attn.q_proj", &self.self_attn.q_proj),
+            ("self_attn.k_proj", &self.self_attn.k_proj),
+            ("self_attn.v_proj", &self.self_attn.v_proj),
+            ("self_attn.o_proj", &self.self_attn.o_proj),
+            ("mlp.gate_proj", &self.mlp.gate_proj),
+            ("mlp.up_proj", &self.mlp.up_proj),
+            ("mlp.down_proj", &self.mlp.down_proj),
+        ]
+    }
+
+    /// As [`Block::linears`], to be changed.
+    pub fn linears_mut(&mut self) -> [(&'static str, &mut LoraLinear); 7] {
+        [
+            ("self_attn.q_proj", &mut self.self_attn.q_proj),
+            ("self_attn.k_proj", &mut self.self_attn.k_proj),
+            ("self_attn.v_proj", &mut self.self_attn.v_proj),
+            ("self_attn.o_proj", &mut self.self_attn.o_proj),
+            ("mlp.gate_proj", &mut self.mlp.gate_proj),
+            ("mlp.up_proj", &mut self.mlp.up_proj),
+            ("mlp.down_proj", &mut self.mlp.down_proj),
+        ]
+    }
+}

@@ -1,0 +1,347 @@
+//! Weights into a model, one tensor at a time.
+
+use std::collections::BTreeSet;
+
+use burn::module::Param;
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use camelid_lora::LoraLinear;
+use camelid_quant::{BaseLinear, DenseLinear, QuantConfig, QuantLinear, QuantizedTensor};
+use half::{bf16, f16};
+
+use super::{Attention, Block, Llama, Mlp, RmsNorm, Table};
+use crate::config::{LinearShape, LlamaConfig};
+use crate::error::ModelError;
+use crate::rope::Rope;
+use crate::weights::{LoadedTensor, WeightSource};
+
+/// How the linear layers of the blocks are held.
+#[derive(Clone, Debug, PartialEq)]
+pub enum WeightStorage {
+    /// Dense and trainable.
+    F32,
+    /// Dense, half the bytes, frozen.
+    Bf16,
+    /// Dense, half the bytes, frozen.
+    F16,
+    /// Packed to 4 bits on arrival, frozen.
+    Quantized(QuantConfig),
+}
+
+/// How a dense tensor is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DenseStorage {
+    /// Single precision, trainable.
+    F32,
+    /// bfloat16, frozen.
+    Bf16,
+    /// IEEE half precision, frozen.
+    F16,
+}
+
+/// How each part of a model is held. Norms and biases are always `f32`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoadOptions {
+    /// Linear layers of the blocks.
+    pub linears: WeightStorage,
+    /// Token embedding and head.
+    pub embeddings: DenseStorage,
+}
+
+impl LoadOptions {
+    /// Linear layers as given; embedding and head in the same precision when
+    /// that is dense, else in `f32`.
+    pub fn new(linears: WeightStorage) -> Self {
+        let embeddings = match linears {
+            WeightStorage::F32 | WeightStorage::Quantized(_) => DenseStorage::F32,
+            WeightStorage::Bf16 => DenseStorage::Bf16,
+            WeightStorage::F16 => DenseStorage::F16,
+        };
+        Self {
+            linears,
+            embeddings,
+        }
+    }
+}
+
+impl Llama {
+    /// Loads a model, holding at most one dense tensor beyond what it keeps:
+    /// each tensor is read, packed if `storage` says so, and dropped.
+    ///
+    /// Weights that are stored packed (bitsandbytes 4-bit) stay as they are,
+    /// whatever `storage` says. `device` decides whether gradients can be
+    /// tracked (`Device::flex().autodiff()`).
+    ///
+    /// # Errors
+    /// When a tensor is missing, unexpected, of the wrong shape, or holds a
+    /// value that is not finite; the message names it.
+    pub fn load(
+        source: &dyn WeightSource,
+        storage: &WeightStorage,
+        device: &Device,
+    ) -> Result<Self, ModelError> {
+        Self::load_with(source, &LoadOptions::new(storage.clone()), device)
+    }
+
+    /// As [`Llama::load`], with every choice open.
+    ///
+    /// # Errors
+    /// As [`Llama::load`].
+    pub fn load_with(
+        source: &dyn WeightSource,
+        options: &LoadOptions,
+        device: &Device,
+    ) -> Result<Self, ModelError> {
+        let config = source.config()?;
+        config.check(&source.describe())?;
+        check_names(&config, source)?;
+        Loader {
+            source,
+            options,
+            device,
+            config: &config,
+        }
+        .model()
+    }
+}
+
+/// Every tensor the configuration calls for, with its shape.
+fn expected_tensors(config: &LlamaConfig) -> Vec<(String, Vec<usize>)> {
+    let hidden = config.hidden_size;
+    let table = vec![config.vocab_size, hidden];
+    let mut tensors = vec![
+        ("model.embed_tokens.weight".to_string(), table.clone()),
+        ("model.norm.weight".to_string(), vec![hidden]),
+    ];
+    if !config.tie_word_embeddings {
+        tensors.push(("lm_head.weight".to_string(), table));
+    }
+    for i in 0..config.num_hidden_layers {
+        for norm in ["input_layernorm", "post_attention_layernorm"] {
+            tensors.push((format!("model.layers.{i}.{norm}.weight"), vec![hidden]));
+        }
+    }
+    for l in config.linear_shapes() {
+        tensors.push((
+            format!("{}.weight", l.path),
+            vec![l.out_features, l.in_features],
+        ));
+        if l.bias {
+            tensors.push((format!("{}.bias", l.path), vec![l.out_features]));
+        }
+    }
+    tensors
+}
+
+/// Compares names before anything is read, so that a wrong file fails at once.
+fn check_names(config: &LlamaConfig, source: &dyn WeightSource) -> Result<(), ModelError> {
+    let mut found: BTreeSet<String> = source.names().into_iter().collect();
+    for (name, expected) in expected_tensors(config) {
+        if !found.remove(&name) {
+            return Err(ModelError::MissingTensor {
+                origin: source.describe(),
+                name,
+                expected,
+            });
+        }
+    }
+    // Old conversions store the rotary frequencies, which the configuration
+    // gives; some tied models store the head a second time.
+    found.retain(|name| {
+        !name.ends_with("rotary_emb.inv_freq")
+            && !(config.tie_word_embeddings && name == "lm_head.weight")
+    });
+    match found.first() {
+        None => Ok(()),
+        Some(name) => Err(ModelError::UnexpectedTensor {
+            origin: source.describe(),
+            name: name.clone(),
+            count: found.len(),
+        }),
+    }
+}
+
+struct Loader<'a> {
+    source: &'a dyn WeightSource,
+    options: &'a LoadOptions,
+    device: &'a Device,
+    config: &'a LlamaConfig,
+}
+
+impl Loader<'_> {
+    fn model(&self) -> Result<Llama, ModelError> {
+        let embed_tokens = self.table("model.embed_tokens.weight")?;
+        let mut layers = Vec::with_capacity(self.config.num_hidden_layers);
+        for i in 0..self.config.num_hidden_layers {
+            layers.push(self.block(i)?);
+        }
+        let norm = self.norm("model.norm.weight")?;
+        let lm_head = if self.config.tie_word_embeddings {
+            None
+        } else {
+            Some(self.table("lm_head.weight")?)
+        };
+        Ok(Llama::from_parts(
+            self.config.clone(),
+            embed_tokens,
+            layers,
+            norm,
+            lm_head,
+        ))
+    }
+
+    fn block(&self, i: usize) -> Result<Block, ModelError> {
+        Ok(Block {
+            input_layernorm: self.norm(&format!("model.layers.{i}.input_layernorm.weight"))?,
+            self_attn: Attention::new(self.config, i, |shape| self.linear(&shape))?,
+            post_attention_layernorm: self
+                .norm(&format!("model.layers.{i}.post_attention_layernorm.weight"))?,
+            mlp: Mlp::new(self.config, i, |shape| self.linear(&shape))?,
+        })
+    }
+
+    fn linear(&self, shape: &LinearShape) -> Result<LoraLinear, ModelError> {
+        let name = format!("{}.weight", shape.path);
+        let expected = [shape.out_features, shape.in_features];
+        let bias = if shape.bias {
+            let values = self.dense(&format!("{}.bias", shape.path), &[shape.out_features])?;
+            Some(Tensor::from_data(
+                TensorData::new(values, [shape.out_features]),
+                self.device,
+            ))
+        } else {
+            None
+        };
+        let base = match (self.source.read(&name)?, &self.options.linears) {
+            (LoadedTensor::Quantized(packed), _) => {
+                self.check_shape(&name, packed.shape(), &expected)?;
+                BaseLinear::Quant(QuantLinear::from_quantized(packed, bias, self.device)?)
+            }
+            (LoadedTensor::Dense { shape, values, .. }, WeightStorage::Quantized(config)) => {
+                self.check_shape(&name, &shape, &expected)?;
+                let packed = QuantizedTensor::quantize(&name, &values, &expected, config)?;
+                // The dense values go before the packed ones are copied to the device.
+                drop(values);
+                BaseLinear::Quant(QuantLinear::from_quantized(packed, bias, self.device)?)
+            }
+            (LoadedTensor::Dense { shape, values, .. }, storage) => {
+                self.check_shape(&name, &shape, &expected)?;
+                self.check_finite(&name, &values)?;
+                let storage = match storage {
+                    WeightStorage::Bf16 => DenseStorage::Bf16,
+                    WeightStorage::F16 => DenseStorage::F16,
+                    WeightStorage::F32 | WeightStorage::Quantized(_) => DenseStorage::F32,
+                };
+                BaseLinear::Dense(DenseLinear {
+                    weight: matrix(values, expected, storage, self.device),
+                    bias: bias.map(Param::from_tensor),
+                })
+            }
+        };
+        Ok(LoraLinear::new(base, &shape.path))
+    }
+
+    fn table(&self, name: &str) -> Result<Table, ModelError> {
+        let shape = [self.config.vocab_size, self.config.hidden_size];
+        let values = self.dense(name, &shape)?;
+        Ok(Table {
+            weight: matrix(values, shape, self.options.embeddings, self.device),
+        })
+    }
+
+    fn norm(&self, name: &str) -> Result<RmsNorm, ModelError> {
+        let size = self.config.hidden_size;
+        let values = self.dense(name, &[size])?;
+        let weight = Tensor::from_data(TensorData::new(values, [size]), self.device);
+        Ok(RmsNorm::new(weight, self.config.rms_norm_eps))
+    }
+
+    /// The values of a tensor that must be dense and of this shape.
+    fn dense(&self, name: &str, expected: &[usize]) -> Result<Vec<f32>, ModelError> {
+        match self.source.read(name)? {
+            LoadedTensor::Dense { shape, values, .. } => {
+                self.check_shape(name, &shape, expected)?;
+                self.check_finite(name, &values)?;
+                Ok(values)
+            }
+            LoadedTensor::Quantized(_) => Err(ModelError::Tensor {
+                origin: self.source.describe(),
+                name: name.to_string(),
+                problem: "is packed to 4 bits; only the blocks' linear layers may be".into(),
+            }),
+        }
+    }
+
+    fn check_finite(&self, name: &str, values: &[f32]) -> Result<(), ModelError> {
+        match values.iter().position(|v| !v.is_finite()) {
+            None => Ok(()),
+            Some(i) => Err(ModelError::Tensor {
+                origin: self.source.describe(),
+                name: name.to_string(),
+                problem: format!("holds {} at index {i}; expected finite values", values[i]),
+            }),
+        }
+    }
+
+    fn check_shape(
+        &self,
+        name: &str,
+        found: &[usize],
+        expected: &[usize],
+    ) -> Result<(), ModelError> {
+        if found == expected {
+            return Ok(());
+        }
+        Err(ModelError::Shape {
+            origin: self.source.describe(),
+            name: name.to_string(),
+            expected: expected.to_vec(),
+            found: found.to_vec(),
+        })
+    }
+}
+
+/// A parameter of the given storage; halves are frozen, since an optimizer
+/// updates `f32` only.
+pub(super) fn matrix(
+    values: Vec<f32>,
+    shape: [usize; 2],
+    storage: DenseStorage,
+    device: &Device,
+) -> Param<Tensor<2>> {
+    match storage {
+        DenseStorage::F32 => {
+            Param::from_tensor(Tensor::from_data(TensorData::new(values, shape), device))
+        }
+        DenseStorage::Bf16 => {
+            let halves: Vec<bf16> = values.into_iter().map(bf16::from_f32).collect();
+            half_matrix(TensorData::new(halves, shape), DType::BF16, device)
+        }
+        DenseStorage::F16 => {
+            let halves: Vec<f16> = values.into_iter().map(f16::from_f32).collect();
+            half_matrix(TensorData::new(halves, shape), DType::F16, device)
+        }
+    }
+}
+
+fn half_matrix(data: TensorData, dtype: DType, device: &Device) -> Param<Tensor<2>> {
+    Param::from_tensor(Tensor::from_data(data, (device, dtype))).set_require_grad(false)
+}
+
+impl Llama {
+    pub(super) fn from_parts(
+        config: LlamaConfig,
+        embed_tokens: Table,
+        layers: Vec<Block>,
+        norm: RmsNorm,
+        lm_head: Option<Table>,
+    ) -> Self {
+        Self {
+            embed_tokens,
+            layers,
+            norm,
+            lm_head,
+            rope: Rope::new(&config),
+            config: config.into(),
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! A model to be trained from nothing.
+
+use std::convert::Infallible;
+
+use burn::module::Param;
+use burn::tensor::{Device, Tensor};
+use camelid_lora::LoraLinear;
+use camelid_quant::{BaseLinear, DenseLinear};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use sha2::{Digest, Sha256};
+
+use super::load::{DenseStorage, matrix};
+use super::{Attention, Block, Llama, Mlp, RmsNorm, Table};
+use crate::config::{LinearShape, LlamaConfig};
+
+/// Standard deviation of fresh weights: transformers' `initializer_range`.
+const INIT_STD: f64 = 0.02;
+
+impl Llama {
+    /// A dense `f32` model with fresh weights: normal with standard deviation
+    /// 0.02, norms one, biases zero, as transformers initialises LLaMA.
+    ///
+    /// Each tensor depends on `seed` and its name alone.
+    pub fn random(config: &LlamaConfig, seed: u64, device: &Device) -> Self {
+        let init = Init { seed, device };
+        let norm = || {
+            let weight = Tensor::ones([config.hidden_size], device);
+            RmsNorm::new(weight, config.rms_norm_eps)
+        };
+        let table = |name| Table {
+            weight: init.normal(name, [config.vocab_size, config.hidden_size]),
+        };
+        let layers = (0..config.num_hidden_layers)
+            .map(|i| Block {
+                input_layernorm: norm(),
+                self_attn: always(Attention::new(config, i, |shape| Ok(init.linear(&shape)))),
+                post_attention_layernorm: norm(),
+                mlp: always(Mlp::new(config, i, |shape| Ok(init.linear(&shape)))),
+            })
+            .collect();
+        let lm_head = (!config.tie_word_embeddings).then(|| table("lm_head.weight"));
+        let embed_tokens = table("model.embed_tokens.weight");
+        Self::from_parts(config.clone(), embed_tokens, layers, norm(), lm_head)
+    }
+}
+
+fn always<T>(result: Result<T, Infallible>) -> T {
+    let Ok(value) = result;
+    value
+}
+
+struct Init<'a> {
+    seed: u64,
+    device: &'a Device,
+}
+
+impl Init<'_> {
+    fn linear(&self, shape: &LinearShape) -> LoraLinear {
+        let weight = self.normal(
+            &format!("{}.weight", shape.path),
+            [shape.out_features, shape.in_features],
+        );
+        let bias = shape
+            .bias
+            .then(|| Param::from_tensor(Tensor::zeros([shape.out_features], self.device)));
+        LoraLinear::new(BaseLinear::Dense(DenseLinear { weight, bias }), &shape.path)
+    }
+
+    fn normal(&self, name: &str, shape: [usize; 2]) -> Param<Tensor<2>> {
+        let mut rng = named_rng(self.seed, name);
+        let n = shape[0] * shape[1];
+        let mut values = Vec::with_capacity(n + 1);
+        while values.len() < n {
+            let (a, b) = normal_pair(&mut rng);
+            values.push((INIT_STD * a) as f32);
+            values.push((INIT_STD * b) as f32);
+        }
+        values.truncate(n);
+        matrix(values, shape, DenseStorage::F32, self.device)
+    }
+}
+
+/// A generator of its own for each name.
+fn named_rng(seed: u64, name: &str) -> ChaCha8Rng {
+    let mut hash = Sha256::new();
+    hash.update(seed.to_le_bytes());
+    hash.update(name.as_bytes());
+    ChaCha8Rng::from_seed(hash.finalize().into())
+}
+
+/// Two independent standard normal values (Box and Muller 1958).
+fn normal_pair(rng: &mut impl Rng) -> (f64, f64) {
+    // In (0, 1], so that the logarithm is finite.
+    let unit = |bits: u64| ((bits >> 11) + 1) as f64 / (1_u64 << 53) as f64;
+    let radius = (-2.0 * unit(rng.next_u64()).ln()).sqrt();
+    let angle = 2.0 * std::f64::consts::PI * unit(rng.next_u64());
+    (radius * angle.cos(), radius * angle.sin())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fresh_values_are_normal_and_repeatable() {
+        let mut rng = named_rng(3, "w");
+        let values: Vec<f64> = (0..20_000)
+            .flat_map(|_| <[f64; 2]>::from(normal_pair(&mut rng)))
+            .collect();
+        let n = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / n;
+        let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n;
+        let within_one = values.iter().filter(|v| v.abs() < 1.0).count() as f64 / n;
+        assert!(mean.abs() < 0.02, "{mean}");
+        assert!((variance - 1.0).abs() < 0.03, "{variance}");
+        assert!((within_one - 0.6827).abs() < 0.01, "{within_one}");
+
+        let first = |seed, name| named_rng(seed, name).next_u64();
+        assert_eq!(first(3, "w"), first(3, "w"));
+        assert_ne!(first(3, "w"), first(4, "w"));
+        assert_ne!(first(3, "w"), first(3, "v"));
+    }
+}

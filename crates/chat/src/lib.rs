@@ -1,1 +1,19 @@
-//! camelid-chat
+#![doc = include_str!("../README.md")]
+
+mod conversation;
+mod encode;
+mod error;
+mod jinja;
+mod labels;
+mod layout;
+mod model_files;
+mod special_tokens;
+mod template;
+
+pub use conversation::{Conversation, Message, Role};
+pub use encode::{Encoded, TokenSpan};
+pub use error::ChatError;
+pub use labels::{IGNORE_INDEX, LossOn, labels};
+pub use layout::{Rendered, Span};
+pub use special_tokens::SpecialTokens;
+pub use template::{BUILTIN_TEMPLATES, Template};

@@ -2,14 +2,32 @@
 
 pub mod blockwise4;
 pub mod blockwise8;
-mod composed;
+pub mod causal_attention;
+pub mod embedding;
+mod flex_slices;
+mod lanes;
+pub mod linear;
+pub mod linear_cross_entropy;
 pub mod lora_linear;
+pub mod nf4_linear;
+mod product;
+pub mod rms_norm;
+pub mod rotary;
+pub mod swiglu;
+pub mod vjp_seed;
+mod weight_rows;
 
 pub use blockwise4::{NestedSpec, Packed4Spec};
-pub use composed::{
-    causal_attention, embedding, linear, linear_cross_entropy, lora_linear, rms_norm, rotary, swiglu, vjp_seed,
-};
-pub use lora_linear::Dropout;
+pub use causal_attention::causal_attention;
+pub use embedding::embedding;
+pub use linear::linear;
+pub use linear_cross_entropy::linear_cross_entropy;
+pub use lora_linear::{Dropout, lora_linear};
+pub use nf4_linear::nf4_linear;
+pub use rms_norm::rms_norm;
+pub use rotary::rotary;
+pub use swiglu::swiglu;
+pub use vjp_seed::vjp_seed;
 
 /// Label of positions that carry no loss.
 pub const IGNORE_INDEX: i64 = -100;

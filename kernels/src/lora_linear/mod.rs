@@ -1,4 +1,13 @@
-//! LoRA's low-rank update, added into the output of a base linear.
+//! `base + scale·(drop(x)·Aᵀ)·Bᵀ`: LoRA's low-rank update, added into the output
+//! of a base linear.
+//!
+//! LoRA (Hu et al., 2021), section 4.1. `x`, `A` and `B` are all the backward pass
+//! keeps: the low-rank product and the dropout mask are computed again.
+
+mod cpu;
 mod dropout;
+mod op;
+pub mod reference;
 
 pub use dropout::Dropout;
+pub use op::{LoraLinearGrad, LoraLinearOp, lora_linear};

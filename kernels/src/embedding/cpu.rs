@@ -1,0 +1,48 @@
+//! The flex backend's implementation.
+
+use burn::backend::Flex;
+use burn::backend::flex::FlexTensor;
+
+use super::op::{EmbeddingGrad, EmbeddingOp};
+use crate::flex_slices::{F32s, dims, f32_tensor, indices, rows};
+use crate::linear::with_weight;
+
+impl EmbeddingOp for Flex {
+    fn embedding_op(table: FlexTensor, ids: FlexTensor) -> FlexTensor {
+        let mut shape = dims(&ids);
+        let (vocab, d) = rows(&table);
+        shape.push(d);
+        let ids = indices(&ids);
+        let mut y = vec![0f32; ids.len() * d];
+        if d > 0 {
+            with_weight(&table, |table| {
+                for (row, &id) in y.chunks_exact_mut(d).zip(&ids) {
+                    table.widen_here(row_index(id, vocab), row);
+                }
+            });
+        }
+        f32_tensor(y, shape)
+    }
+}
+
+impl EmbeddingGrad for Flex {
+    fn embedding_dtable(dy: FlexTensor, ids: FlexTensor, vocab: usize) -> FlexTensor {
+        let (_, d) = rows(&dy);
+        let (dy, ids) = (F32s::new(&dy), indices(&ids));
+        let mut dtable = vec![0f32; vocab * d];
+        if d > 0 {
+            for (dy, &id) in dy.chunks_exact(d).zip(&ids) {
+                let row = row_index(id, vocab) * d;
+                dtable[row..row + d].iter_mut().zip(dy).for_each(|(t, v)| *t += v);
+            }
+        }
+        f32_tensor(dtable, [vocab, d])
+    }
+}
+
+fn row_index(id: i64, vocab: usize) -> usize {
+    usize::try_from(id)
+        .ok()
+        .filter(|&id| id < vocab)
+        .unwrap_or_else(|| panic!("embedding: id {id} is not in 0..{vocab}"))
+}

@@ -1,0 +1,11 @@
+//! The vocabulary head and its cross entropy in one, without the batch's logits.
+//!
+//! Supervised rows go through the head in chunks whose logits fit a small buffer.
+//! When gradients are wanted they are computed in the forward pass, while the
+//! chunk's logits are at hand, and the backward pass only scales them.
+
+mod cpu;
+mod op;
+pub mod reference;
+
+pub use op::{CrossEntropyGrads, CrossEntropyOp, CrossEntropyWanted, linear_cross_entropy};

@@ -1,0 +1,75 @@
+//! The flex backend's implementation.
+
+use burn::backend::Flex;
+use burn::backend::flex::FlexTensor;
+
+use super::op::{Nf4LinearGrad, Nf4LinearOp};
+use crate::blockwise4::{AbsmaxView, Packed4Spec, Packed4View};
+use crate::flex_slices::{Bytes, F32s, f32_tensor, rows, with_last};
+use crate::weight_rows::{Stored, WeightRows};
+
+impl Nf4LinearOp for Flex {
+    fn nf4_linear_op(
+        x: FlexTensor,
+        packed: FlexTensor,
+        absmax: FlexTensor,
+        absmax_codes: FlexTensor,
+        spec: Packed4Spec,
+    ) -> FlexTensor {
+        let (m, inn) = rows(&x);
+        assert_eq!(inn, spec.in_features, "nf4_linear: last dimension of x against in_features");
+        let shape = with_last(&x, spec.out_features);
+        let y = with_weight(&packed, &absmax, &absmax_codes, &spec, |w| w.project(&F32s::new(&x), m));
+        f32_tensor(y, shape)
+    }
+}
+
+impl Nf4LinearGrad for Flex {
+    fn nf4_linear_dx(
+        dy: FlexTensor,
+        packed: FlexTensor,
+        absmax: FlexTensor,
+        absmax_codes: FlexTensor,
+        spec: Packed4Spec,
+    ) -> FlexTensor {
+        let (m, _) = rows(&dy);
+        let shape = with_last(&dy, spec.in_features);
+        let dx = with_weight(&packed, &absmax, &absmax_codes, &spec, |w| w.project_back(&F32s::new(&dy), m));
+        f32_tensor(dx, shape)
+    }
+}
+
+/// Hands `f` the packed matrix as rows.
+fn with_weight<R>(
+    packed: &FlexTensor,
+    absmax: &FlexTensor,
+    absmax_codes: &FlexTensor,
+    spec: &Packed4Spec,
+    f: impl FnOnce(WeightRows<'_>) -> R,
+) -> R {
+    let packed = Bytes::new(packed);
+    let absmax = F32s::new(absmax);
+    let codes = Bytes::new(absmax_codes);
+    assert_eq!(packed.len(), spec.packed_len(), "nf4_linear: bytes of packed codes");
+    assert_eq!(absmax.len(), spec.absmax_len(), "nf4_linear: number of f32 scales");
+    let scales = match spec.nested {
+        None => AbsmaxView::Plain(&absmax),
+        Some(nested) => {
+            assert_eq!(codes.len(), spec.block_count(), "nf4_linear: number of 8-bit scales");
+            AbsmaxView::Nested {
+                codes: &codes,
+                absmax: &absmax,
+                offset: nested.offset,
+                block_size: nested.block_size,
+            }
+        }
+    };
+    let view = Packed4View {
+        code: spec.code,
+        block_size: spec.block_size,
+        packed: &packed,
+        absmax: scales,
+        len: spec.len(),
+    };
+    f(WeightRows { out: spec.out_features, inn: spec.in_features, stored: Stored::Packed4(view) })
+}

@@ -1,0 +1,129 @@
+//! The operation as burn sees it.
+
+use burn::backend::autodiff::{
+    checkpoint::{base::Checkpointer, strategy::CheckpointStrategy},
+    grads::Gradients,
+    ops::{Backward, Ops, OpsKind},
+};
+use burn::backend::tensor::{FloatTensor, IntTensor};
+use burn::backend::{Autodiff, Backend, Dispatch, backend_extension};
+use burn::tensor::{Int, Tensor};
+
+use crate::blockwise4::Packed4Spec;
+
+/// `x·Wᵀ` for a weight packed to 4 bits.
+///
+/// # Shapes
+/// - `x`: `[.., in_features]`, f32, any strides
+/// - `packed`: U8, `[(out_features * in_features + 1) / 2]`
+/// - `absmax`: f32, one scale per block; with double quantisation the scales of
+///   the scales, one per nested block
+/// - `absmax_codes`: U8, one per block; `Some` exactly when `spec.nested` is
+/// - returns `[.., out_features]`
+///
+/// Gradients flow to `x` alone.
+///
+/// # Panics
+/// If shapes, dtypes and `spec` do not agree: a programmer's error.
+///
+/// # Example
+/// ```
+/// use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+/// use camelid_kernels::blockwise4::{self, Code4, Packed4Spec, Rounding};
+/// use camelid_kernels::nf4_linear;
+///
+/// let device = Device::flex();
+/// let weight: Vec<f32> = (0..2 * 32).map(|i| (i % 7) as f32 - 3.0).collect();
+/// let (mut packed, mut absmax) = (vec![0u8; 32], vec![0f32; 1]);
+/// blockwise4::quantize(Code4::Nf4, 64, Rounding::Cuda, &weight, &mut packed, &mut absmax);
+/// let spec = Packed4Spec { code: Code4::Nf4, out_features: 2, in_features: 32, block_size: 64, nested: None };
+///
+/// let packed = Tensor::<1, Int>::from_data(TensorData::new(packed, [32]), (&device, DType::U8));
+/// let absmax = Tensor::<1>::from_data(TensorData::new(absmax, [1]), &device);
+/// let y = nf4_linear(Tensor::<2>::ones([3, 32], &device), packed, absmax, None, spec);
+/// assert_eq!(y.dims(), [3, 2]);
+/// ```
+pub fn nf4_linear<const D: usize>(
+    x: Tensor<D>,
+    packed: Tensor<1, Int>,
+    absmax: Tensor<1>,
+    absmax_codes: Option<Tensor<1, Int>>,
+    spec: Packed4Spec,
+) -> Tensor<D> {
+    assert_eq!(
+        absmax_codes.is_some(),
+        spec.nested.is_some(),
+        "nf4_linear: absmax_codes are given exactly when spec.nested is"
+    );
+    // Dispatch takes no optional tensors: without double quantisation any handle will do.
+    let absmax_codes = absmax_codes.unwrap_or_else(|| packed.clone());
+    Tensor::from_dispatch(<Dispatch as Nf4LinearOp>::nf4_linear_op(
+        x.into_dispatch(),
+        packed.into_dispatch(),
+        absmax.into_dispatch(),
+        absmax_codes.into_dispatch(),
+        spec,
+    ))
+}
+
+/// Backends that run [`nf4_linear`].
+#[backend_extension(Autodiff, Flex)]
+pub trait Nf4LinearOp: Backend {
+    /// See [`nf4_linear`]; `absmax_codes` is read only when `spec.nested` is `Some`.
+    fn nf4_linear_op(
+        x: FloatTensor<Self>,
+        packed: IntTensor<Self>,
+        absmax: FloatTensor<Self>,
+        absmax_codes: IntTensor<Self>,
+        spec: Packed4Spec,
+    ) -> FloatTensor<Self>;
+}
+
+/// Backends that run the backward pass of [`nf4_linear`].
+pub trait Nf4LinearGrad: Nf4LinearOp {
+    /// `dx[.., in] = dy[.., out]·W`.
+    fn nf4_linear_dx(
+        dy: FloatTensor<Self>,
+        packed: IntTensor<Self>,
+        absmax: FloatTensor<Self>,
+        absmax_codes: IntTensor<Self>,
+        spec: Packed4Spec,
+    ) -> FloatTensor<Self>;
+}
+
+#[derive(Debug)]
+struct Nf4LinearBackward;
+
+impl<B: Nf4LinearGrad> Backward<B, 1> for Nf4LinearBackward {
+    // Handles to the packed tensors; nothing dense.
+    type State = (IntTensor<B>, FloatTensor<B>, IntTensor<B>, Packed4Spec);
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let dy = grads.consume::<B>(&ops.node);
+        let [x] = ops.parents;
+        let (packed, absmax, codes, spec) = ops.state;
+        if let Some(x) = x {
+            grads.register::<B>(x.id, B::nf4_linear_dx(dy, packed, absmax, codes, spec));
+        }
+    }
+}
+
+impl<B: Nf4LinearGrad, C: CheckpointStrategy> Nf4LinearOp for Autodiff<B, C> {
+    fn nf4_linear_op(
+        x: FloatTensor<Self>,
+        packed: IntTensor<Self>,
+        absmax: FloatTensor<Self>,
+        absmax_codes: IntTensor<Self>,
+        spec: Packed4Spec,
+    ) -> FloatTensor<Self> {
+        let absmax = absmax.into_primitive(); // a constant: its node is dropped
+        let (x, x_node) = x.into_parts();
+        match Nf4LinearBackward.prepare::<C>([x_node]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                let y = B::nf4_linear_op(x, packed.clone(), absmax.clone(), absmax_codes.clone(), spec);
+                prep.finish((packed, absmax, absmax_codes, spec), y)
+            }
+            OpsKind::UnTracked(prep) => prep.finish(B::nf4_linear_op(x, packed, absmax, absmax_codes, spec)),
+        }
+    }
+}

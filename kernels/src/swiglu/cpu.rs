@@ -1,0 +1,76 @@
+//! The flex backend's implementation: one pass over memory, writing over inputs
+//! that nothing else holds.
+
+use burn::backend::Flex;
+use burn::backend::flex::FlexTensor;
+use burn::tensor::DType;
+use rayon::prelude::*;
+
+use super::op::{SwigluGrad, SwigluOp};
+use crate::flex_slices::{F32s, dims, f32_tensor, own_buffer};
+use crate::lanes::{sigmoid, vectorised};
+
+/// Elements that one task takes: 32 KiB of each operand.
+const EACH: usize = 8192;
+
+impl SwigluOp for Flex {
+    fn swiglu_op(gate: FlexTensor, up: FlexTensor) -> FlexTensor {
+        check_shapes(&gate, &up);
+        let up = F32s::new(&up);
+        if gate.is_unique() {
+            let mut gate = own_buffer(gate);
+            gate.storage_mut::<f32>().par_chunks_mut(EACH).zip(up.par_chunks(EACH)).for_each(|(gate, up)| {
+                vectorised(
+                    #[inline(always)]
+                    || gate.iter_mut().zip(up).for_each(|(g, &u)| *g = *g * sigmoid(*g) * u),
+                );
+            });
+            return gate;
+        }
+        let shape = dims(&gate);
+        let gate = F32s::new(&gate);
+        let mut y = vec![0f32; gate.len()];
+        y.par_chunks_mut(EACH).zip(gate.par_chunks(EACH).zip(up.par_chunks(EACH))).for_each(|(y, (gate, up))| {
+            vectorised(
+                #[inline(always)]
+                || y.iter_mut().zip(gate).zip(up).for_each(|((y, &g), &u)| *y = g * sigmoid(g) * u),
+            );
+        });
+        f32_tensor(y, shape)
+    }
+}
+
+impl SwigluGrad for Flex {
+    /// With s = sigmoid(gate): `dup = dy·gate·s`, `dgate = dy·up·s·(1 + gate·(1 − s))`.
+    fn swiglu_grads(dy: FlexTensor, gate: FlexTensor, up: FlexTensor) -> (FlexTensor, FlexTensor) {
+        check_shapes(&gate, &up);
+        check_shapes(&gate, &dy);
+        let shape = dims(&gate);
+        let (gate, up) = (F32s::new(&gate), F32s::new(&up));
+        let mut dy = own_buffer(dy); // becomes dgate
+        let mut dup = vec![0f32; gate.len()];
+        dy.storage_mut::<f32>()
+            .par_chunks_mut(EACH)
+            .zip(dup.par_chunks_mut(EACH))
+            .zip(gate.par_chunks(EACH).zip(up.par_chunks(EACH)))
+            .for_each(|((dy, dup), (gate, up))| {
+                vectorised(
+                    #[inline(always)]
+                    || {
+                        for (((dy, dup), &g), &u) in dy.iter_mut().zip(dup).zip(gate).zip(up) {
+                            let s = sigmoid(g);
+                            let upstream = *dy;
+                            *dup = upstream * g * s;
+                            *dy = upstream * u * s * g.mul_add(1.0 - s, 1.0);
+                        }
+                    },
+                );
+            });
+        (dy, f32_tensor(dup, shape))
+    }
+}
+
+fn check_shapes(a: &FlexTensor, b: &FlexTensor) {
+    assert_eq!(dims(a), dims(b), "swiglu: the shapes of its operands");
+    assert!(a.dtype() == DType::F32 && b.dtype() == DType::F32, "the operation computes in f32");
+}

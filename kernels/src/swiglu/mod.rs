@@ -1,0 +1,9 @@
+//! `silu(gate) · up`, the gated activation of LLaMA's feed-forward block.
+//!
+//! GLU Variants Improve Transformer (Shazeer, 2020).
+
+mod cpu;
+mod op;
+pub mod reference;
+
+pub use op::{SwigluGrad, SwigluOp, swiglu};

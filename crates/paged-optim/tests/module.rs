@@ -1,0 +1,133 @@
+//! Steps over burn modules.
+
+use burn::module::{Module, Param};
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Tensor, TensorData};
+use camelid_paged_optim::{
+    AdamWConfig, PagedAdamW, clip_global_norm, global_norm, named_float_params, named_trainable_params,
+};
+
+#[derive(Module, Debug)]
+struct Half {
+    weight: Param<Tensor<2>>,
+    bias: Option<Param<Tensor<1>>>,
+}
+
+#[derive(Module, Debug)]
+enum Either {
+    Left(Half),
+}
+
+#[derive(Module, Debug)]
+struct Net {
+    layers: Vec<Either>,
+    frozen: Param<Tensor<2>>,
+    unused: Param<Tensor<1>>,
+}
+
+fn net(device: &Device) -> Net {
+    let weight = |k: f32| {
+        let data: Vec<f32> = (0..12).map(|i| (i as f32 * k).sin()).collect();
+        Param::from_tensor(Tensor::<2>::from_data(TensorData::new(data, [4, 3]), device))
+    };
+    let half = |k| Half {
+        weight: weight(k),
+        bias: Some(Param::from_tensor(Tensor::<1>::from_data([0.1, 0.2, 0.3], device))),
+    };
+    Net {
+        layers: vec![Either::Left(half(1.0)), Either::Left(half(2.0))],
+        frozen: weight(3.0).set_require_grad(false),
+        unused: Param::from_tensor(Tensor::<1>::from_data([7.0], device)),
+    }
+}
+
+/// Σ over layers of Σ (x·W·F + b)².
+fn loss(net: &Net) -> Tensor<1> {
+    let x = Tensor::<2>::ones([2, 4], &net.frozen.device());
+    let one = |layer: &Either| {
+        let Either::Left(half) = layer;
+        let y = x.clone().matmul(half.weight.val()) + x.clone().matmul(net.frozen.val());
+        (y + half.bias.as_ref().unwrap().val().unsqueeze()).square().sum()
+    };
+    one(&net.layers[0]) + one(&net.layers[1])
+}
+
+fn grads(net: &Net) -> GradientsParams {
+    GradientsParams::from_grads(loss(net).backward(), net)
+}
+
+fn values<const D: usize>(tensor: &Param<Tensor<D>>) -> Vec<f32> {
+    tensor.val().into_data().try_into_vec().unwrap()
+}
+
+#[test]
+fn paths_are_field_names_without_enum_variants() {
+    let net = net(&Device::flex().autodiff());
+    let names = |named: Vec<(String, _)>| named.into_iter().map(|(n, _)| n).collect::<Vec<_>>();
+    let all = names(named_float_params(&net));
+    assert_eq!(
+        all,
+        ["layers.0.weight", "layers.0.bias", "layers.1.weight", "layers.1.bias", "frozen", "unused"]
+    );
+    assert_eq!(names(named_trainable_params(&net)).len(), 5);
+}
+
+#[test]
+fn a_module_step_equals_steps_on_slices_and_spares_frozen_parameters() {
+    let device = Device::flex().autodiff();
+    let mut net = net(&device);
+    let config = AdamWConfig { weight_decay: 0.1, ..AdamWConfig::default() };
+    let mut optim = PagedAdamW::new(config.clone()).unwrap();
+    let mut by_hand = PagedAdamW::new(config).unwrap();
+    let lr = |path: &str| if path.ends_with("bias") { 0.5 } else { 0.01 };
+    let frozen = values(&net.frozen);
+    for _ in 0..3 {
+        let mut gradients = grads(&net);
+        let Either::Left(half) = &net.layers[1];
+        let (mut w, mut b) = (values(&half.weight), values(half.bias.as_ref().unwrap()));
+        let gw = gradients.get::<2>(half.weight.id).unwrap().into_data().try_into_vec().unwrap();
+        let gb = gradients.get::<1>(half.bias.as_ref().unwrap().id).unwrap();
+        let gb = gb.into_data().try_into_vec().unwrap();
+        by_hand.step("w", 0.01, &mut w, &gw).unwrap();
+        by_hand.step("b", 0.5, &mut b, &gb).unwrap();
+        net = optim.step_module(net, &mut gradients, &lr).unwrap();
+        assert!(gradients.is_empty());
+        let Either::Left(half) = &net.layers[1];
+        assert_eq!(values(&half.weight), w);
+        assert_eq!(values(half.bias.as_ref().unwrap()), b);
+        assert!(half.weight.is_require_grad() && half.weight.val().is_require_grad());
+    }
+    assert_eq!(values(&net.frozen), frozen);
+    assert!(!net.frozen.is_require_grad());
+    assert_eq!(values(&net.unused), [7.0], "no gradient, no decay");
+    assert_eq!(optim.keys().count(), 4);
+}
+
+#[test]
+fn the_global_norm_is_over_all_gradients_and_clipping_scales_them_together() {
+    let net = net(&Device::flex().autodiff());
+    let mut gradients = grads(&net);
+    let all = |g: &GradientsParams| -> Vec<f32> {
+        net.layers
+            .iter()
+            .flat_map(|Either::Left(half)| {
+                let bias = half.bias.as_ref().unwrap();
+                let w = g.get::<2>(half.weight.id).unwrap().into_data();
+                let b = g.get::<1>(bias.id).unwrap().into_data();
+                [w.try_into_vec::<f32>().unwrap(), b.try_into_vec::<f32>().unwrap()].concat()
+            })
+            .collect()
+    };
+    let before = all(&gradients);
+    let expected = before.iter().map(|g| f64::from(*g) * f64::from(*g)).sum::<f64>().sqrt();
+    let norm = global_norm(&net, &mut gradients).unwrap();
+    assert!((norm - expected).abs() < 1e-9 * expected);
+
+    assert_eq!(clip_global_norm(&net, &mut gradients, 2.0 * norm).unwrap(), norm);
+    assert_eq!(all(&gradients), before, "below the limit nothing changes");
+
+    assert_eq!(clip_global_norm(&net, &mut gradients, 0.3).unwrap(), norm);
+    let scale = (0.3 / (norm + 1e-6)) as f32;
+    assert_eq!(all(&gradients), before.iter().map(|g| g * scale).collect::<Vec<_>>());
+    assert!((global_norm(&net, &mut gradients).unwrap() - 0.3).abs() < 1e-6);
+}

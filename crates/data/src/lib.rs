@@ -1,3 +1,23 @@
 //! camelid-data: from files to batches.
 
+pub mod alpaca;
+mod batch;
+pub mod catalogue;
+mod digest;
+mod error;
+pub mod guanaco;
+pub mod nano;
 pub mod oasst;
+pub mod packing;
+mod parquet_file;
+mod report;
+mod sampler;
+pub mod sharegpt;
+mod text_file;
+pub mod tokens;
+
+pub use batch::Batch;
+pub use error::DataError;
+pub use report::{Dropped, LoadReport, Loaded};
+pub use sampler::{Position, Sampler, SamplerKind};
+pub use tokens::{Example, TokenizeOptions, TokenizedSet, Truncation};

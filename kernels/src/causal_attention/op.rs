@@ -31,7 +31,7 @@ use burn::tensor::Tensor;
 /// let q = Tensor::<4>::zeros([1, 2, 1, 1], &device); // equal scores: the mean of the values seen
 /// let v = Tensor::<4>::from_floats([[[[2.0]], [[4.0]]]], &device);
 /// let y = causal_attention(q.clone(), q, v, 1.0);
-/// assert_eq!(y.to_data().to_vec::<f32>().unwrap(), [2.0, 3.0]);
+/// assert_eq!(y.to_data().try_to_vec::<f32>().unwrap(), [2.0, 3.0]);
 /// ```
 pub fn causal_attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, scale: f32) -> Tensor<4> {
     let (out, _) = <Dispatch as AttentionOp>::causal_attention_op(

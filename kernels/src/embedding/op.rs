@@ -30,7 +30,7 @@ use burn::tensor::{Int, Tensor};
 /// let device = Device::flex();
 /// let table = Tensor::<2>::from_floats([[1.0, 2.0], [3.0, 4.0]], &device);
 /// let ids = Tensor::<2, Int>::from_ints([[1, 0, 1]], &device);
-/// let rows = embedding(table, ids).to_data().to_vec::<f32>().unwrap();
+/// let rows = embedding(table, ids).to_data().try_to_vec::<f32>().unwrap();
 /// assert_eq!(rows, [3.0, 4.0, 1.0, 2.0, 3.0, 4.0]);
 /// ```
 pub fn embedding(table: Tensor<2>, ids: Tensor<2, Int>) -> Tensor<3> {

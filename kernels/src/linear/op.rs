@@ -32,7 +32,7 @@ use burn::tensor::Tensor;
 /// let x = Tensor::<2>::from_floats([[1.0, 2.0]], &device);
 /// let w = Tensor::<2>::from_floats([[1.0, 1.0], [0.0, -1.0], [3.0, 0.5]], &device);
 /// let y = linear(x, w, None);
-/// assert_eq!(y.to_data().to_vec::<f32>().unwrap(), [3.0, -2.0, 4.0]);
+/// assert_eq!(y.to_data().try_to_vec::<f32>().unwrap(), [3.0, -2.0, 4.0]);
 /// ```
 pub fn linear<const D: usize>(x: Tensor<D>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<D> {
     let y = <Dispatch as LinearOp>::linear_op(x.into_dispatch(), weight.into_dispatch());

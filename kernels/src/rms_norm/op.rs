@@ -29,7 +29,7 @@ use burn::tensor::Tensor;
 /// let device = Device::flex();
 /// let x = Tensor::<2>::from_floats([[3.0, 4.0]], &device);
 /// let y = rms_norm(x, Tensor::ones([2], &device), 0.0);
-/// let y = y.to_data().to_vec::<f32>().unwrap();
+/// let y = y.to_data().try_to_vec::<f32>().unwrap();
 /// assert!((y[0] - 3.0 / 12.5f32.sqrt()).abs() < 1e-6);
 /// ```
 pub fn rms_norm<const D: usize>(x: Tensor<D>, weight: Tensor<1>, eps: f32) -> Tensor<D> {

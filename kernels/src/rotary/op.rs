@@ -31,7 +31,7 @@ use burn::tensor::Tensor;
 /// let x = Tensor::<4>::from_floats([[[[1.0, 2.0]]]], &device);
 /// // a quarter turn
 /// let y = rotary(x, Tensor::zeros([1, 1], &device), Tensor::ones([1, 1], &device));
-/// assert_eq!(y.to_data().to_vec::<f32>().unwrap(), [-2.0, 1.0]);
+/// assert_eq!(y.to_data().try_to_vec::<f32>().unwrap(), [-2.0, 1.0]);
 /// ```
 pub fn rotary(x: Tensor<4>, cos: Tensor<2>, sin: Tensor<2>) -> Tensor<4> {
     Tensor::from_dispatch(<Dispatch as RotaryOp>::rotary_op(

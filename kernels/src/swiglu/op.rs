@@ -24,7 +24,7 @@ use burn::tensor::Tensor;
 ///
 /// let device = Device::flex();
 /// let y = swiglu(Tensor::<1>::from_floats([0.0, 40.0], &device), Tensor::from_floats([5.0, 0.5], &device));
-/// assert_eq!(y.to_data().to_vec::<f32>().unwrap(), [0.0, 20.0]);
+/// assert_eq!(y.to_data().try_to_vec::<f32>().unwrap(), [0.0, 20.0]);
 /// ```
 pub fn swiglu<const D: usize>(gate: Tensor<D>, up: Tensor<D>) -> Tensor<D> {
     Tensor::from_dispatch(<Dispatch as SwigluOp>::swiglu_op(gate.into_dispatch(), up.into_dispatch()))

@@ -31,7 +31,7 @@ use crate::flex_slices::{dims, f32_tensor};
 /// let y = x.clone() * 3.0;
 /// let dy = Tensor::<1>::from_floats([1.0, -1.0], &device);
 /// let grads = vjp_seed(y, dy).backward();
-/// assert_eq!(x.grad(&grads).unwrap().to_data().to_vec::<f32>().unwrap(), [3.0, -3.0]);
+/// assert_eq!(x.grad(&grads).unwrap().to_data().try_to_vec::<f32>().unwrap(), [3.0, -3.0]);
 /// ```
 pub fn vjp_seed<const D: usize>(y: Tensor<D>, dy: Tensor<D>) -> Tensor<1> {
     Tensor::from_dispatch(<Dispatch as VjpSeedOp>::vjp_seed_op(y.into_dispatch(), dy.into_dispatch()))

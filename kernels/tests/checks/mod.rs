@@ -44,7 +44,7 @@ pub fn view<const D: usize>(values: &[f32], shape: [usize; D], device: &Device) 
 
 /// The values of a tensor.
 pub fn list<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().to_vec::<f32>().expect("f32")
+    tensor.into_data().try_to_vec::<f32>().expect("f32")
 }
 
 /// Asserts closeness relative to the largest magnitude of `want` (at least 1).

@@ -1,7 +1,5 @@
 //! Measuring models and deciding claims.
 //!
-//! - [`heldout`]: loss and perplexity on held-out conversations, one figure per
-//!   conversation, so that two models can be compared pair by pair.
 //! - [`exact_match`]: greedy answers to questions with one right answer.
 //! - [`compare`]: paired differences with their standard errors.
 //! - [`claims`]: a paper's claims as data, and the verdict that figures support.
@@ -19,4 +17,3 @@
 pub mod claims;
 pub mod compare;
 pub mod exact_match;
-pub mod heldout;

@@ -192,7 +192,8 @@ fn render(report: &Report) -> anyhow::Result<String> {
     Ok(page)
 }
 
-fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+/// Writes a file whole or not at all.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     use std::io::Write;
     let directory = path.parent().context("a report path has a parent")?;
     let mut file = tempfile::NamedTempFile::new_in(directory)

@@ -1,0 +1,137 @@
+//! Questions with one right answer, answered greedily.
+
+use std::ops::ControlFlow;
+
+use camelid_chat::Message;
+use camelid_model::{GenerateOptions, TextGenerator};
+use serde::{Deserialize, Serialize};
+
+/// A question with its answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Question {
+    /// Unique among the questions of a set.
+    pub id: String,
+    /// What it tests, e.g. `number`; scores are also given per family.
+    pub family: String,
+    /// The dialogue so far; the last message is the user's.
+    pub messages: Vec<Message>,
+    /// The right answer.
+    pub expected: String,
+}
+
+/// What a model said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Answer {
+    /// The question's id.
+    pub id: String,
+    /// The question's family.
+    pub family: String,
+    /// The text, as generated.
+    pub text: String,
+    /// Whether it is the right answer.
+    pub correct: bool,
+}
+
+/// A model failed to answer.
+#[derive(Debug, thiserror::Error)]
+#[error("question `{id}` could not be answered: {source}")]
+pub struct AnswerError {
+    /// The question.
+    pub id: String,
+    /// Why.
+    #[source]
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// Puts every question to `model`, at temperature 0 and at most
+/// `max_new_tokens` tokens, and marks the answers with `is_right(answer, expected)`.
+/// `after_each` is told how many are done.
+///
+/// # Errors
+/// [`AnswerError`] with the id of the question that failed.
+pub fn answer_all(
+    model: &dyn TextGenerator,
+    questions: &[Question],
+    max_new_tokens: usize,
+    is_right: impl Fn(&str, &str) -> bool,
+    mut after_each: impl FnMut(usize),
+) -> Result<Vec<Answer>, AnswerError> {
+    let options = GenerateOptions { max_new_tokens, ..GenerateOptions::default() };
+    let mut answers = Vec::with_capacity(questions.len());
+    for question in questions {
+        let generated = model
+            .generate(&question.messages, &options, &mut |_| ControlFlow::Continue(()))
+            .map_err(|source| AnswerError { id: question.id.clone(), source })?;
+        answers.push(Answer {
+            id: question.id.clone(),
+            family: question.family.clone(),
+            correct: is_right(&generated.text, &question.expected),
+            text: generated.text,
+        });
+        after_each(answers.len());
+    }
+    Ok(answers)
+}
+
+/// Share of right answers with its standard error, √(p(1 − p)/n); `None` without answers.
+pub fn accuracy(answers: &[Answer]) -> Option<(f64, f64)> {
+    let n = answers.len() as f64;
+    let share = answers.iter().filter(|a| a.correct).count() as f64 / n;
+    (!answers.is_empty()).then(|| (share, (share * (1.0 - share) / n).sqrt()))
+}
+
+#[cfg(test)]
+mod tests {
+    use camelid_chat::Role;
+    use camelid_model::{GeneratedText, StopReason};
+
+    use super::*;
+
+    /// Answers with the last word of the question, or fails on an empty one.
+    struct LastWord;
+
+    impl TextGenerator for LastWord {
+        fn generate(
+            &self,
+            messages: &[Message],
+            _: &GenerateOptions,
+            _: &mut dyn FnMut(&str) -> ControlFlow<()>,
+        ) -> Result<GeneratedText, Box<dyn std::error::Error + Send + Sync>> {
+            let text = messages.last().map_or("", |m| m.content.as_str());
+            let word = text.split_whitespace().last().ok_or("nothing was asked")?;
+            Ok(GeneratedText {
+                text: word.to_owned(),
+                prompt_tokens: 1,
+                new_tokens: 1,
+                reason: StopReason::Length,
+            })
+        }
+    }
+
+    fn question(id: &str, text: &str, expected: &str) -> Question {
+        Question {
+            id: id.to_owned(),
+            family: "f".to_owned(),
+            messages: vec![Message::new(Role::User, text)],
+            expected: expected.to_owned(),
+        }
+    }
+
+    #[test]
+    fn right_and_wrong_answers_are_told_apart() {
+        let questions = [question("a", "say yes", "yes"), question("b", "say no", "yes")];
+        let answers = answer_all(&LastWord, &questions, 4, |a, b| a == b, |_| {}).unwrap();
+        assert_eq!(answers.iter().map(|a| a.correct).collect::<Vec<_>>(), [true, false]);
+        let (share, error) = accuracy(&answers).unwrap();
+        assert_eq!(share, 0.5);
+        assert!((error - 0.125f64.sqrt()).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_failed_answer_names_its_question() {
+        let error = answer_all(&LastWord, &[question("lost", "", "")], 4, |_, _| true, |_| {}).unwrap_err();
+        assert!(error.to_string().contains("`lost`"), "{error}");
+        assert_eq!(accuracy(&[]), None);
+    }
+}

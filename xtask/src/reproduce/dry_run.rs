@@ -1,0 +1,165 @@
+//! `--dry-run`: what would be fetched, what a step would hold, what a run would
+//! cost; and the refusal of runs that this machine cannot hold.
+
+use anyhow::bail;
+use camelid_data::catalogue::Catalogue;
+use camelid_model::{LlamaConfig, WeightStorage};
+use camelid_train::plan::{Cost, MemoryPlan, OptimizerBits, StepShape};
+use camelid_train::{Experiment, Optim, Storage};
+
+use super::{Ending, GuanacoArguments, Scale, nano, study};
+use crate::report::PlanRow;
+
+/// Prints the plan of a scale.
+pub fn print(arguments: &GuanacoArguments) -> anyhow::Result<Ending> {
+    let experiment = study::experiment(arguments.scale)?;
+    let model = shape(arguments.scale);
+    println!("{} ({} parameters)\n", experiment.name, grouped(model.parameter_count() as u64));
+    print_sources(arguments, &experiment)?;
+    let plan = plan(arguments.scale, &experiment)?;
+    print_memory(&plan);
+    print_cost(&model, &experiment);
+    match shortfall(&plan) {
+        None => println!("\nThis machine can hold it."),
+        Some(sentence) => println!("\nThis machine cannot hold it: {sentence}."),
+    }
+    Ok(Ending::Finished)
+}
+
+/// Refuses a run whose step does not fit into what is free.
+pub fn refuse_what_cannot_fit(arguments: &GuanacoArguments) -> anyhow::Result<()> {
+    let experiment = study::experiment(arguments.scale)?;
+    match shortfall(&plan(arguments.scale, &experiment)?) {
+        None => Ok(()),
+        Some(sentence) => bail!(
+            "scale {} does not fit this machine: {sentence}; `--dry-run` shows the plan part by part",
+            arguments.scale.name()
+        ),
+    }
+}
+
+/// The plans of the paper's scales, for the report.
+pub fn paper_plans() -> anyhow::Result<Vec<PlanRow>> {
+    let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+    [Scale::B7, Scale::B13, Scale::B33, Scale::B65]
+        .into_iter()
+        .map(|scale| {
+            let plan = plan(scale, &study::experiment(scale)?)?;
+            Ok(PlanRow {
+                name: format!("LLaMA {}", scale.name().to_uppercase()),
+                parts: plan.parts().iter().map(|(name, bytes)| ((*name).to_owned(), gib(*bytes))).collect(),
+                total: gib(plan.device_total()),
+            })
+        })
+        .collect()
+}
+
+fn print_sources(arguments: &GuanacoArguments, experiment: &Experiment) -> anyhow::Result<()> {
+    println!("would fetch");
+    if arguments.scale == Scale::Nano {
+        let made = if nano::base_exists(&study::runs(arguments)) { "is made already" } else { "is made here first" };
+        println!("  nothing: the world is generated, and its base model {made}\n");
+        return Ok(());
+    }
+    let mut names = vec![experiment.data.source.as_str()];
+    match &arguments.base {
+        Some(path) => println!("  base weights: {} (given)", path.display()),
+        None => names.insert(0, &experiment.model.base),
+    }
+    let catalogue = Catalogue::builtin()?;
+    for name in names {
+        let source = catalogue.get(name)?;
+        let bytes: Option<u64> = source.files.iter().map(|file| file.size).sum();
+        let size = bytes.map_or("size not recorded".to_owned(), |b| format!("{:.1} MiB", b as f64 / f64::from(1 << 20)));
+        let place = source.hub.as_ref().map_or("its URL".to_owned(), |hub| format!("hub {}", hub.repo));
+        println!("  {name}: {} ({place}, {} files, {size}, {})", source.about, source.files.len(), source.licence);
+    }
+    println!();
+    Ok(())
+}
+
+fn print_memory(plan: &MemoryPlan) {
+    let line = |name: &str, bytes: u64| {
+        println!("  {name:<22} {:>10.3} GiB", bytes as f64 / f64::from(1 << 30));
+    };
+    println!("would hold on the device");
+    for (name, bytes) in plan.parts() {
+        line(name, bytes);
+    }
+    line("total", plan.device_total());
+    println!("would page out to host memory or a file");
+    line("optimizer", plan.optimizer_paged);
+}
+
+fn print_cost(model: &LlamaConfig, experiment: &Experiment) {
+    let cost = Cost::of_run(model, experiment.lora.is_some(), &step(experiment));
+    println!("\nwould cost, for each arm and seed");
+    println!("  {} tokens at most, {:.3e} floating-point operations", grouped(cost.tokens), cost.flops);
+}
+
+/// What is missing to hold the plan, as a clause; `None` when nothing is.
+fn shortfall(plan: &MemoryPlan) -> Option<String> {
+    let available = available_memory()?;
+    // On this device what is paged to host memory is held all the same.
+    let needed = plan.device_total() + plan.optimizer_paged;
+    let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+    (needed > available)
+        .then(|| format!("a step needs {:.1} GiB and {:.1} GiB are available", gib(needed), gib(available)))
+}
+
+/// `MemAvailable`; `None` where the system does not say.
+fn available_memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib << 10)
+}
+
+fn plan(scale: Scale, experiment: &Experiment) -> anyhow::Result<MemoryPlan> {
+    let storage = match experiment.model.storage {
+        Storage::F32 => WeightStorage::F32,
+        Storage::Bf16 => WeightStorage::Bf16,
+        Storage::F16 => WeightStorage::F16,
+        Storage::Quantized => WeightStorage::Quantized(experiment.quant.clone().unwrap_or_default()),
+    };
+    Ok(MemoryPlan::of_step(&shape(scale), &storage, experiment.lora.as_ref(), &step(experiment))?)
+}
+
+fn step(experiment: &Experiment) -> StepShape {
+    let train = &experiment.train;
+    StepShape {
+        micro_batch_size: train.micro_batch_size,
+        grad_accum: train.grad_accum,
+        max_length: experiment.data.max_length,
+        max_steps: train.max_steps,
+        optimizer_bits: match train.optim {
+            Optim::AdamW32 => OptimizerBits::Bits32,
+            Optim::AdamW8bit => OptimizerBits::Bits8,
+        },
+        optimizer_budget: train.optim_budget_bytes,
+        activation_checkpointing: train.activation_checkpointing,
+    }
+}
+
+fn shape(scale: Scale) -> LlamaConfig {
+    match scale {
+        Scale::Nano => nano::config(nano::VOCABULARY),
+        Scale::Smol => LlamaConfig::smollm2_135m(),
+        Scale::B7 => LlamaConfig::llama_7b(),
+        Scale::B13 => LlamaConfig::llama_13b(),
+        Scale::B33 => LlamaConfig::llama_33b(),
+        Scale::B65 => LlamaConfig::llama_65b(),
+    }
+}
+
+/// A number with its thousands set apart.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}

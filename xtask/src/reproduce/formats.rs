@@ -1,0 +1,113 @@
+//! The untuned base in every storage format: bits, error, held-out loss.
+
+use burn::tensor::Device;
+use camelid_model::{LoadedTensor, Llama};
+use camelid_quant::{Format, QuantConfig, QuantizedTensor};
+use camelid_train::example_losses;
+
+use super::arms::{Arm, Base, DoubleQuant};
+use super::outcome::{self, FormatOutcome};
+use super::study::Study;
+use super::tune;
+
+/// Every format of Table 2 that can be stored here, with the dense base first.
+const FORMATS: [Base; 5] = [
+    Base::F32,
+    Base::Packed(Format::Nf4, DoubleQuant::Yes),
+    Base::Packed(Format::Nf4, DoubleQuant::No),
+    Base::Packed(Format::Fp4, DoubleQuant::Yes),
+    Base::Packed(Format::Int4, DoubleQuant::Yes),
+];
+
+/// Measures each format, reusing what an earlier run measured. Questions are
+/// put only to the formats that one of `arms` starts from.
+pub fn measure(study: &Study, arms: &[Arm]) -> anyhow::Result<Vec<FormatOutcome>> {
+    let mut formats = FORMATS.to_vec();
+    formats.extend(arms.iter().map(|arm| arm.base).filter(|base| !FORMATS.contains(base)));
+    let mut outcomes: Vec<FormatOutcome> = Vec::new();
+    for base in formats {
+        let key = study.format_key(base);
+        let path = study.format_path(base);
+        let asks = arms.iter().any(|arm| arm.base == base);
+        let kept: Option<FormatOutcome> = outcome::reuse(&path, &key);
+        let outcome = match kept.filter(|o| !asks || o.answers.len() == study.questions.len()) {
+            Some(outcome) => outcome,
+            None => {
+                let outcome = measure_one(study, base, asks)?;
+                outcome::keep(&path, &outcome)?;
+                outcome
+            }
+        };
+        println!(
+            "{:<16} {:.3} bits/parameter, held-out loss {:.4}",
+            outcome.name,
+            outcome.bits,
+            super::evidence::token_mean(&outcome.losses)
+        );
+        outcomes.push(outcome);
+    }
+    Ok(outcomes)
+}
+
+fn measure_one(study: &Study, base: Base, asks: bool) -> anyhow::Result<FormatOutcome> {
+    let weights = study.weights()?;
+    let packing = match base.quant() {
+        Some(config) => Packing::of(study, &config)?,
+        None => Packing::dense(if base == Base::Bf16 { 16.0 } else { 32.0 }),
+    };
+    let model = Llama::load(weights.as_ref(), &tune::storage(base), &Device::flex())?;
+    let name = base.name();
+    let questions = format!("untuned {name}");
+    Ok(FormatOutcome {
+        key: study.format_key(base),
+        bits: packing.bits,
+        constant_bits: packing.constant_bits,
+        layer_errors: packing.layer_errors,
+        losses: example_losses(&model, &study.held_out)?,
+        answers: if asks { tune::answers(study, &model, &questions)? } else { Vec::new() },
+        samples: if asks { tune::samples(study, &model)? } else { Vec::new() },
+        weight_bytes: model.weights_nbytes() as u64,
+        name,
+    })
+}
+
+/// How a format holds the layers, and how far from them it is.
+struct Packing {
+    bits: f64,
+    constant_bits: f64,
+    layer_errors: Vec<f64>,
+}
+
+impl Packing {
+    fn dense(bits: f64) -> Self {
+        Self { bits, constant_bits: 0.0, layer_errors: Vec::new() }
+    }
+
+    /// Packs every linear layer and compares it with the original.
+    fn of(study: &Study, config: &QuantConfig) -> anyhow::Result<Self> {
+        let weights = study.weights()?;
+        let (mut parameters, mut bytes, mut code_bytes) = (0usize, 0usize, 0usize);
+        let mut layer_errors = Vec::new();
+        for linear in weights.config()?.linear_shapes() {
+            let name = format!("{}.weight", linear.path);
+            let LoadedTensor::Dense { shape, values, .. } = weights.read(&name)? else {
+                anyhow::bail!("{name} is stored packed: its original is not there to compare with");
+            };
+            let packed = QuantizedTensor::quantize(&name, &values, &shape, config)?;
+            parameters += values.len();
+            bytes += packed.nbytes();
+            code_bytes += values.len().div_ceil(2);
+            layer_errors.push(relative_error(&values, &packed.dequantize()));
+        }
+        let bits = |bytes: usize| 8.0 * bytes as f64 / parameters as f64;
+        Ok(Self { bits: bits(bytes), constant_bits: bits(bytes - code_bytes), layer_errors })
+    }
+}
+
+/// Root-mean-square of `b − a` over the root mean square of `a`.
+fn relative_error(a: &[f32], b: &[f32]) -> f64 {
+    let square = |v: f32| f64::from(v).powi(2);
+    let error: f64 = a.iter().zip(b).map(|(x, y)| square(y - x)).sum();
+    let size: f64 = a.iter().map(|x| square(*x)).sum();
+    (error / size).sqrt()
+}

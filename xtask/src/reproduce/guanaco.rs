@@ -1,0 +1,144 @@
+//! Guanaco (QLoRA): the same base tuned on the same conversations in several
+//! ways, each measured before and after, and a verdict for each claim.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+use camelid_eval::claims::ClaimsFile;
+
+use super::arms::{self, Arm};
+use super::evidence::Measured;
+use super::outcome::{self, ArmOutcome};
+use super::study::Study;
+use super::{Ending, GuanacoArguments, Scale, dry_run, formats, tune};
+use crate::report;
+
+/// Runs the recipe, or one arm of it.
+pub fn reproduce(arguments: &GuanacoArguments) -> anyhow::Result<Ending> {
+    if arguments.dry_run {
+        return dry_run::print(arguments);
+    }
+    if let Some(name) = &arguments.only_arm {
+        let arm = Arm::named(name).with_context(|| format!("there is no arm named `{name}`"))?;
+        return tune::arm(arguments, arm, arguments.only_seed.unwrap_or(0));
+    }
+    let started = Instant::now();
+    let interrupted = watch_for_interrupt()?;
+    dry_run::refuse_what_cannot_fit(arguments)?;
+
+    // 1. The base model and the conversations; nano pre-trains its base here, once.
+    let study = match Study::prepare(arguments, &interrupted)? {
+        Some(study) => study,
+        None => return Ok(Ending::Interrupted),
+    };
+    if arguments.fresh {
+        study.forget_outcomes()?;
+    }
+
+    // 2. The untuned base in every storage format.
+    let formats = formats::measure(&study)?;
+
+    // 3. Each arm, each seed, in a process of its own, so that its peak memory is its own.
+    let chosen = chosen_arms(arguments);
+    let seeds = arguments.seeds.unwrap_or_else(|| default_seeds(arguments));
+    let mut outcomes = Vec::new();
+    let mut reused = 0;
+    for seed in 0..seeds {
+        for arm in &chosen {
+            if interrupted.load(Ordering::SeqCst) {
+                return Ok(say_how_to_go_on());
+            }
+            let path = study.outcome_path(*arm, seed);
+            if let Some(finished) = outcome::reuse::<ArmOutcome>(&path, &study.arm_key(*arm, seed)) {
+                println!("{:<16} seed {seed}: reused from an earlier run", arm.name);
+                outcomes.push(finished);
+                reused += 1;
+                continue;
+            }
+            println!("{:<16} seed {seed}: {}", arm.name, arm.label);
+            if !tune_in_a_process(arguments, *arm, seed)? {
+                return Ok(say_how_to_go_on());
+            }
+            let finished = outcome::reuse::<ArmOutcome>(&path, &study.arm_key(*arm, seed))
+                .with_context(|| format!("arm `{}` ended without leaving {}", arm.name, path.display()))?;
+            outcomes.push(finished);
+        }
+    }
+
+    // 4. Claim by claim.
+    let claims = ClaimsFile::read(&workspace().join("papers/qlora/claims.toml"))?;
+    let measured = Measured {
+        formats: &formats,
+        arms: &outcomes,
+        paged_difference: study.paged_difference(&outcomes)?,
+    };
+    let report = study.report(&claims, &measured, &chosen, arguments, started, reused)?;
+    let page = report::write(&report, &study.folder)?;
+    report::print(&report);
+    println!("\nreport: {}", page.display());
+    Ok(Ending::Finished)
+}
+
+/// The arms that fit the default time, or all.
+fn chosen_arms(arguments: &GuanacoArguments) -> Vec<Arm> {
+    if arguments.all {
+        return arms::ALL.to_vec();
+    }
+    match arguments.scale {
+        Scale::Nano => vec![arms::QLORA, arms::LORA, arms::FULL, arms::ATTENTION, arms::PAGED],
+        Scale::Smol => vec![arms::QLORA, arms::LORA],
+        _ => vec![arms::QLORA],
+    }
+}
+
+fn default_seeds(arguments: &GuanacoArguments) -> u64 {
+    match (arguments.scale, arguments.all) {
+        (Scale::Nano, true) => 3,
+        (_, _) => 1,
+    }
+}
+
+/// Runs one arm in a child process; `false` when it was interrupted.
+fn tune_in_a_process(arguments: &GuanacoArguments, arm: Arm, seed: u64) -> anyhow::Result<bool> {
+    let program = std::env::current_exe().context("cannot find this program's own path")?;
+    let mut child = Command::new(program);
+    child.args(["reproduce", "guanaco", "--scale", arguments.scale.name()]);
+    child.args(["--only-arm", arm.name, "--only-seed", &seed.to_string()]);
+    if let Some(base) = &arguments.base {
+        child.arg("--base").arg(base);
+    }
+    if let Some(runs) = &arguments.runs {
+        child.arg("--runs").arg(runs);
+    }
+    if arguments.offline {
+        child.arg("--offline");
+    }
+    let status = child.status().with_context(|| format!("cannot start the process of arm `{}`", arm.name))?;
+    match status.code() {
+        Some(0) => Ok(true),
+        Some(130) => Ok(false),
+        _ => bail!("arm `{}` (seed {seed}) failed: {status}; what it had finished is kept, run again to go on", arm.name),
+    }
+}
+
+/// Ctrl-C reaches the arm's process too, which saves; this process only notes it.
+fn watch_for_interrupt() -> anyhow::Result<Arc<AtomicBool>> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let flag = interrupted.clone();
+    ctrlc::set_handler(move || flag.store(true, Ordering::SeqCst)).context("cannot watch for Ctrl-C")?;
+    Ok(interrupted)
+}
+
+fn say_how_to_go_on() -> Ending {
+    println!("interrupted; finished arms and the last checkpoint are kept, the same command goes on from there");
+    Ending::Interrupted
+}
+
+/// The workspace's root, where `papers/` and `experiments/` lie.
+pub fn workspace() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}

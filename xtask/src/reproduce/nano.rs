@@ -1,0 +1,175 @@
+//! The nano scale: a small LLaMA pre-trained here on the nano world's prose,
+//! once, and tuned on its conversations.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use burn::module::Module;
+use burn::tensor::Device;
+use camelid_chat::{Conversation, Template};
+use camelid_data::nano::{NanoConfig, NanoWorld, score};
+use camelid_data::oasst::{Filter, Selection, dialogues};
+use camelid_data::tokens::{Example, TokenReport, TokenizeOptions, TokenizedSet, Truncation};
+use camelid_data::pack;
+use camelid_eval::exact_match::Question;
+use camelid_model::{Llama, LlamaConfig, RopeScaling};
+use camelid_train::{Experiment, LrSchedule, Progress, TrainSettings, Trainer, write_dir_whole};
+
+use super::study::Supplies;
+
+/// Tokens of prose to pre-train on, each seen once.
+const PRETRAINING_TOKENS: usize = 1_200_000;
+/// Tokens of a pre-training row.
+const ROW: usize = 128;
+
+/// Conversations, questions and the base that [`pretrain`] made.
+pub fn supplies(experiment: &Experiment, runs: &Path) -> anyhow::Result<Supplies> {
+    let world = NanoWorld::new(&NanoConfig::default())?;
+    let tokenizer = world.tokenizer()?;
+    let template = Template::builtin(&experiment.data.template)?;
+
+    let chosen = dialogues(&world.trees(), &Filter::default(), Selection::BestRanked)?;
+    let (train, held_out) = split(chosen.conversations, experiment.data.held_out)?;
+    let options = TokenizeOptions {
+        loss_on: experiment.data.loss_on.into(),
+        truncation: Truncation { total: Some(experiment.data.max_length), ..Truncation::default() },
+    };
+    let set = |conversations: &[Conversation]| {
+        TokenizedSet::build(conversations, &tokenizer, &template, &options)
+    };
+    let (train, held_out) = (set(&train)?, set(&held_out)?);
+    let questions: Vec<Question> = world
+        .eval_items()
+        .into_iter()
+        .map(|item| Question {
+            id: item.id,
+            family: item.family.as_str().to_owned(),
+            messages: item.conversation.messages,
+            expected: item.expected,
+        })
+        .collect();
+    let base = base_folder(runs);
+    let inputs = vec![
+        format!(
+            "Base: {} parameters, pre-trained here on {PRETRAINING_TOKENS} tokens of the nano world's prose",
+            config(tokenizer.get_vocab_size(true)).parameter_count()
+        ),
+        format!(
+            "{} conversations to tune on ({} tokens), {} held out, {} held-out questions; none occurs in tuning",
+            train.examples.len(),
+            train.report.tokens,
+            held_out.examples.len(),
+            questions.len()
+        ),
+    ];
+    let samples = Vec::new();
+    Ok(Supplies { base, tokenizer, template, train, held_out, questions, samples, is_right: score, inputs })
+}
+
+/// Whether the base has been made.
+pub fn base_exists(runs: &Path) -> bool {
+    base_folder(runs).join("model.safetensors").exists()
+}
+
+/// Pre-trains the base on prose and keeps it as a Hugging Face model directory.
+/// `false` when it was interrupted; the checkpoint is kept.
+pub fn pretrain(runs: &Path) -> anyhow::Result<bool> {
+    let world = NanoWorld::new(&NanoConfig::default())?;
+    let tokenizer = world.tokenizer()?;
+    let rows = prose_rows(&world, &tokenizer)?;
+    let settings = TrainSettings {
+        seed: 0,
+        learning_rate: 3e-3,
+        lr_schedule: LrSchedule::Cosine,
+        warmup_ratio: 0.05,
+        max_steps: rows.examples.len() / 16,
+        micro_batch_size: 16,
+        grad_accum: 1,
+        max_grad_norm: 1.0,
+        weight_decay: 0.01,
+        adam_beta2: 0.95,
+        activation_checkpointing: false,
+        group_by_length: false,
+        save_every: 200,
+        keep_last: 1,
+        ..TrainSettings::default()
+    };
+    let device = Device::flex().autodiff();
+    let model = Llama::random(&config(tokenizer.get_vocab_size(true)), 0, &device);
+    let folder = base_folder(runs);
+    let run = folder.with_extension("pretraining");
+    let outcome =
+        Trainer::new(model, settings, rows, None, &run, Box::new(Progress::new("nano base")))?.run()?;
+    if !outcome.finished {
+        return Ok(false);
+    }
+    write_dir_whole(&folder, |partial| {
+        outcome.model.valid().save_safetensors(partial)?;
+        tokenizer
+            .save(partial.join("tokenizer.json"), true)
+            .map_err(|error| anyhow::anyhow!("cannot save the tokenizer: {error}"))
+    })?;
+    std::fs::remove_dir_all(&run).with_context(|| format!("cannot remove {}", run.display()))?;
+    Ok(true)
+}
+
+/// A small LLaMA: grouped queries, tied embeddings, six blocks.
+fn config(vocab_size: usize) -> LlamaConfig {
+    LlamaConfig {
+        vocab_size,
+        hidden_size: 192,
+        intermediate_size: 512,
+        num_hidden_layers: 6,
+        num_attention_heads: 6,
+        num_key_value_heads: 2,
+        head_dim: 32,
+        max_position_embeddings: 512,
+        rope_theta: 10_000.0,
+        rope_scaling: RopeScaling::None,
+        rms_norm_eps: 1e-5,
+        tie_word_embeddings: true,
+        attention_bias: false,
+        mlp_bias: false,
+        bos_token_id: Some(0),
+        eos_token_ids: vec![1],
+        pad_token_id: Some(2),
+        stored_4bit: false,
+    }
+}
+
+/// The prose as rows of [`ROW`] tokens, every paragraph between its marks.
+fn prose_rows(world: &NanoWorld, tokenizer: &tokenizers::Tokenizer) -> anyhow::Result<TokenizedSet> {
+    let mut paragraphs = Vec::new();
+    for (i, text) in world.pretraining_text(PRETRAINING_TOKENS).enumerate() {
+        let encoded = tokenizer
+            .encode(text, false)
+            .map_err(|error| anyhow::anyhow!("cannot tokenise the prose: {error}"))?;
+        let mut ids = vec![0];
+        ids.extend_from_slice(encoded.get_ids());
+        ids.push(1);
+        let labels = ids.iter().map(|id| i64::from(*id)).collect();
+        paragraphs.push(Example { id: format!("prose-{i}"), ids, labels });
+    }
+    let examples = pack(&paragraphs, ROW, false)?.into_iter().map(|block| block.example).collect();
+    Ok(TokenizedSet { examples, report: TokenReport::default() })
+}
+
+/// The last `held_out` conversations are held out: the world draws them
+/// independently, so any fixed part will do.
+fn split(
+    mut conversations: Vec<Conversation>,
+    held_out: usize,
+) -> anyhow::Result<(Vec<Conversation>, Vec<Conversation>)> {
+    anyhow::ensure!(
+        conversations.len() > held_out,
+        "{} conversations cannot hold out {held_out}",
+        conversations.len()
+    );
+    let rest = conversations.split_off(conversations.len() - held_out);
+    Ok((conversations, rest))
+}
+
+/// Named after what makes the base, so that another world or shape is another base.
+fn base_folder(runs: &Path) -> PathBuf {
+    runs.join("nano-base")
+}

@@ -1,0 +1,216 @@
+//! What every arm shares: the base model, the conversations, the questions.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use camelid_chat::{Conversation, Template};
+use camelid_data::TokenizedSet;
+use camelid_eval::exact_match::Question;
+use camelid_model::{WeightSource, open_weights};
+use camelid_train::Experiment;
+use sha2::{Digest, Sha256};
+use tokenizers::Tokenizer;
+
+use super::arms::{Arm, Base};
+use super::guanaco::workspace;
+use super::outcome::ArmOutcome;
+use super::{GuanacoArguments, Scale, nano, real};
+
+/// The shared part of a comparison.
+pub struct Study {
+    /// Settings of the main arm; the others change what they compare.
+    pub experiment: Experiment,
+    /// The scale.
+    pub scale: Scale,
+    /// Where runs of this scale are kept.
+    pub folder: PathBuf,
+    /// Where the base model lies.
+    pub base: PathBuf,
+    /// The base model's tokenizer.
+    pub tokenizer: Tokenizer,
+    /// How conversations are written.
+    pub template: Template,
+    /// Conversations to tune on.
+    pub train: TokenizedSet,
+    /// Conversations held out.
+    pub held_out: TokenizedSet,
+    /// Questions with one right answer; empty where there are none.
+    pub questions: Vec<Question>,
+    /// Conversations whose first answer the report shows before and after.
+    pub samples: Vec<Conversation>,
+    /// Whether an answer is right.
+    pub is_right: fn(&str, &str) -> bool,
+    /// Where base and data came from, and how many, as lines of the report.
+    pub inputs: Vec<String>,
+    /// Digest of base and data.
+    pub fingerprint: String,
+}
+
+/// What a scale supplies to a [`Study`].
+pub struct Supplies {
+    pub base: PathBuf,
+    pub tokenizer: Tokenizer,
+    pub template: Template,
+    pub train: TokenizedSet,
+    pub held_out: TokenizedSet,
+    pub questions: Vec<Question>,
+    pub samples: Vec<Conversation>,
+    pub is_right: fn(&str, &str) -> bool,
+    pub inputs: Vec<String>,
+}
+
+impl Study {
+    /// Fetches or makes everything the arms share; the nano base must have been made.
+    pub fn prepare(arguments: &GuanacoArguments) -> anyhow::Result<Self> {
+        let experiment = experiment(arguments.scale)?;
+        let folder = runs(arguments).join(&experiment.name);
+        std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+        let supplies = match arguments.scale {
+            Scale::Nano => nano::supplies(&experiment, &runs(arguments))?,
+            _ => real::supplies(&experiment, arguments, &runs(arguments))?,
+        };
+        let fingerprint = fingerprint(&supplies)?;
+        Ok(Self {
+            experiment,
+            scale: arguments.scale,
+            folder,
+            base: supplies.base,
+            tokenizer: supplies.tokenizer,
+            template: supplies.template,
+            train: supplies.train,
+            held_out: supplies.held_out,
+            questions: supplies.questions,
+            samples: supplies.samples,
+            is_right: supplies.is_right,
+            inputs: supplies.inputs,
+            fingerprint,
+        })
+    }
+
+    /// The base model's weights, opened anew.
+    pub fn weights(&self) -> anyhow::Result<Box<dyn WeightSource>> {
+        Ok(open_weights(&self.base)?)
+    }
+
+    /// Where an arm's run is kept.
+    pub fn arm_folder(&self, arm: Arm, seed: u64) -> PathBuf {
+        self.folder.join("arms").join(format!("{}-seed{seed}", arm.name))
+    }
+
+    /// Where an arm leaves its outcome.
+    pub fn outcome_path(&self, arm: Arm, seed: u64) -> PathBuf {
+        self.arm_folder(arm, seed).join("outcome.json")
+    }
+
+    /// Digest of all that determines an arm's outcome.
+    pub fn arm_key(&self, arm: Arm, seed: u64) -> anyhow::Result<String> {
+        let settings = toml::to_string(&arm.experiment(&self.experiment, seed))?;
+        Ok(self.key(&["arm", arm.name, &settings]))
+    }
+
+    /// Where the untuned base's outcome in one format lies.
+    pub fn format_path(&self, base: Base) -> PathBuf {
+        self.folder.join("formats").join(format!("{}.json", base.name().replace(" + ", "-")))
+    }
+
+    /// Digest of all that determines a format's outcome.
+    pub fn format_key(&self, base: Base) -> String {
+        self.key(&["format", &base.name()])
+    }
+
+    fn key(&self, parts: &[&str]) -> String {
+        let mut digest = Sha256::new();
+        for part in [env!("CARGO_PKG_VERSION"), &self.fingerprint].iter().chain(parts) {
+            digest.update(part.len().to_le_bytes());
+            digest.update(part.as_bytes());
+        }
+        hex(&digest.finalize())
+    }
+
+    /// Removes finished arms, formats and their checkpoints.
+    pub fn forget_outcomes(&self) -> anyhow::Result<()> {
+        for part in ["arms", "formats"] {
+            let folder = self.folder.join(part);
+            if folder.exists() {
+                std::fs::remove_dir_all(&folder)
+                    .with_context(|| format!("cannot remove {}", folder.display()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The largest difference of any adapter parameter between the paged and
+    /// the resident arm, over the seeds both were run with.
+    pub fn paged_difference(&self, outcomes: &[ArmOutcome]) -> anyhow::Result<Option<f64>> {
+        use super::arms::{PAGED, QLORA};
+        let mut largest = None;
+        for paged in outcomes.iter().filter(|o| o.arm == PAGED.name) {
+            if !outcomes.iter().any(|o| o.arm == QLORA.name && o.seed == paged.seed) {
+                continue;
+            }
+            let read = |arm| read_adapter(&self.arm_folder(arm, paged.seed));
+            let (left, right) = (read(PAGED)?, read(QLORA)?);
+            anyhow::ensure!(left.len() == right.len(), "paged and resident adapters differ in size");
+            let difference =
+                left.iter().zip(&right).map(|(l, r)| f64::from((l - r).abs())).fold(0.0, f64::max);
+            largest = Some(f64::max(largest.unwrap_or(0.0), difference));
+        }
+        Ok(largest)
+    }
+}
+
+/// The experiment of a scale, `experiments/guanaco/<scale>.toml`.
+pub fn experiment(scale: Scale) -> anyhow::Result<Experiment> {
+    let path = workspace().join("experiments/guanaco").join(format!("{}.toml", scale.name()));
+    Ok(Experiment::read(&path)?)
+}
+
+/// The folder of all runs.
+pub fn runs(arguments: &GuanacoArguments) -> PathBuf {
+    arguments.runs.clone().unwrap_or_else(|| workspace().join("runs"))
+}
+
+/// Every value of an arm's saved adapter, in the file's order.
+fn read_adapter(folder: &Path) -> anyhow::Result<Vec<f32>> {
+    let path = folder.join("adapter").join("adapter_model.safetensors");
+    let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let file = safetensors::SafeTensors::deserialize(&bytes)
+        .with_context(|| format!("{}: not a safetensors file", path.display()))?;
+    let mut names: Vec<_> = file.names();
+    names.sort();
+    let mut values = Vec::new();
+    for name in names {
+        let tensor = file.tensor(name)?;
+        let (floats, _) = tensor.data().as_chunks::<4>();
+        values.extend(floats.iter().map(|bytes| f32::from_le_bytes(*bytes)));
+    }
+    Ok(values)
+}
+
+/// Digest of the base's configuration and one of its tensors, and of every token to train on
+/// and to evaluate on: enough to tell when a finished arm no longer belongs to its inputs.
+fn fingerprint(supplies: &Supplies) -> anyhow::Result<String> {
+    let mut digest = Sha256::new();
+    let weights = open_weights(&supplies.base)?;
+    digest.update(weights.config()?.to_value().to_string());
+    for name in ["model.norm.weight", "model.layers.0.mlp.down_proj.weight"] {
+        match weights.read(name)? {
+            camelid_model::LoadedTensor::Dense { values, .. } => {
+                values.iter().for_each(|v| digest.update(v.to_le_bytes()));
+            }
+            camelid_model::LoadedTensor::Quantized(packed) => digest.update(packed.packed()),
+        }
+    }
+    for example in supplies.train.examples.iter().chain(&supplies.held_out.examples) {
+        example.ids.iter().for_each(|id| digest.update(id.to_le_bytes()));
+        example.labels.iter().for_each(|label| digest.update(label.to_le_bytes()));
+    }
+    for question in &supplies.questions {
+        digest.update(format!("{}\n{:?}\n{}\n", question.id, question.messages, question.expected));
+    }
+    Ok(hex(&digest.finalize()))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}

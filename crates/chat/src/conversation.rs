@@ -55,10 +55,7 @@ pub struct Message {
 impl Message {
     /// A message by `role`.
     pub fn new(role: Role, content: impl Into<String>) -> Self {
-        Self {
-            role,
-            content: content.into(),
-        }
+        Self { role, content: content.into() }
     }
 }
 
@@ -75,10 +72,7 @@ pub struct Conversation {
 impl Conversation {
     /// A conversation without messages.
     pub fn new(id: impl Into<String>) -> Self {
-        Self {
-            id: id.into(),
-            messages: Vec::new(),
-        }
+        Self { id: id.into(), messages: Vec::new() }
     }
 
     /// Appends a message.

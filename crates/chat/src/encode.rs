@@ -53,10 +53,7 @@ pub(crate) fn encode(
     prefix: &[u32],
     conversation: &str,
 ) -> Result<Encoded, ChatError> {
-    let failed = |message: String| ChatError::Tokenizer {
-        conversation: conversation.to_string(),
-        message,
-    };
+    let failed = |message: String| ChatError::Tokenizer { conversation: conversation.to_string(), message };
     let (body, starts) = tokenise(tokenizer, &rendered.text).map_err(|e| failed(e.to_string()))?;
     if let Some(at) = starts.windows(2).position(|pair| pair[0] > pair[1]) {
         return Err(failed(format!(
@@ -67,11 +64,7 @@ pub(crate) fn encode(
         )));
     }
 
-    let shift = if body.starts_with(prefix) {
-        0
-    } else {
-        prefix.len()
-    };
+    let shift = if body.starts_with(prefix) { 0 } else { prefix.len() };
     let spans = rendered
         .spans
         .iter()
@@ -85,12 +78,7 @@ pub(crate) fn encode(
     let mut ids = Vec::with_capacity(shift + body.len());
     ids.extend_from_slice(&prefix[..shift]);
     ids.extend_from_slice(&body);
-    Ok(Encoded {
-        conversation: conversation.to_string(),
-        full_len: ids.len(),
-        ids,
-        spans,
-    })
+    Ok(Encoded { conversation: conversation.to_string(), full_len: ids.len(), ids, spans })
 }
 
 /// Ids and first bytes of a text's tokens, as the tokenizer's normaliser,
@@ -101,9 +89,7 @@ pub(crate) fn encode(
 /// then seem to begin where the answer does. It would also truncate and pad
 /// where the tokenizer's file says so. None of that belongs here.
 fn tokenise(tokenizer: &Tokenizer, text: &str) -> tokenizers::Result<(Vec<u32>, Vec<usize>)> {
-    let mut pieces = tokenizer
-        .get_added_vocabulary()
-        .extract_and_normalize(tokenizer.get_normalizer(), text);
+    let mut pieces = tokenizer.get_added_vocabulary().extract_and_normalize(tokenizer.get_normalizer(), text);
     if let Some(pre_tokenizer) = tokenizer.get_pre_tokenizer() {
         pre_tokenizer.pre_tokenize(&mut pieces)?;
     }

@@ -40,13 +40,9 @@ pub fn labels(encoded: &Encoded, loss_on: LossOn) -> Result<Vec<i64>, ChatError>
             full: encoded.full_len,
         })
     } else if encoded.ids.len() <= 1 {
-        Err(ChatError::Empty {
-            conversation: encoded.conversation.clone(),
-        })
+        Err(ChatError::Empty { conversation: encoded.conversation.clone() })
     } else {
-        Err(ChatError::NoAssistantTurn {
-            conversation: encoded.conversation.clone(),
-        })
+        Err(ChatError::NoAssistantTurn { conversation: encoded.conversation.clone() })
     }
 }
 

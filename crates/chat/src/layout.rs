@@ -119,10 +119,7 @@ impl Layout {
         add_generation_prompt: bool,
     ) -> Result<Rendered, ChatError> {
         self.check_order(conversation, add_generation_prompt)?;
-        let mut page = Page {
-            text: String::new(),
-            tokens,
-        };
+        let mut page = Page { text: String::new(), tokens };
         let mut spans = Vec::with_capacity(conversation.messages.len());
         let starts_with_system = conversation.messages[0].role == Role::System;
         if !starts_with_system {
@@ -152,12 +149,7 @@ impl Layout {
                         Some(last_end) if index == last => last_end,
                         _ => &turn.end,
                     };
-                    (
-                        &turn.prefix[..],
-                        &turn.lead[..],
-                        &end[..],
-                        &turn.suffix[..],
-                    )
+                    (&turn.prefix[..], &turn.lead[..], &end[..], &turn.suffix[..])
                 }
             };
             page.write(before);
@@ -165,12 +157,7 @@ impl Layout {
             page.write(lead);
             page.text.push_str(&message.content);
             page.write(end);
-            spans.push(Span {
-                message: index,
-                role: message.role,
-                start,
-                end: page.text.len(),
-            });
+            spans.push(Span { message: index, role: message.role, start, end: page.text.len() });
             page.write(after);
             if index == 0 && starts_with_system {
                 page.write(&self.turns_begin);
@@ -180,21 +167,12 @@ impl Layout {
         if add_generation_prompt {
             page.write(&self.assistant.prefix);
         }
-        Ok(Rendered {
-            text: page.text,
-            spans,
-        })
+        Ok(Rendered { text: page.text, spans })
     }
 
-    fn check_order(
-        &self,
-        conversation: &Conversation,
-        add_generation_prompt: bool,
-    ) -> Result<(), ChatError> {
+    fn check_order(&self, conversation: &Conversation, add_generation_prompt: bool) -> Result<(), ChatError> {
         if conversation.messages.is_empty() {
-            return Err(ChatError::Empty {
-                conversation: conversation.id.clone(),
-            });
+            return Err(ChatError::Empty { conversation: conversation.id.clone() });
         }
         if !self.alternate {
             return Ok(());
@@ -220,11 +198,7 @@ impl Layout {
             };
         }
         if add_generation_prompt && expected != Role::Assistant {
-            return Err(refuse(
-                conversation.messages.len(),
-                Role::Assistant,
-                expected,
-            ));
+            return Err(refuse(conversation.messages.len(), Role::Assistant, expected));
         }
         Ok(())
     }
@@ -271,7 +245,6 @@ impl Page<'_> {
     fn write(&mut self, string: &str) {
         let bos = self.tokens.bos.as_deref().unwrap_or_default();
         let eos = self.tokens.eos.as_deref().unwrap_or_default();
-        self.text
-            .push_str(&string.replace("{bos}", bos).replace("{eos}", eos));
+        self.text.push_str(&string.replace("{bos}", bos).replace("{eos}", eos));
     }
 }

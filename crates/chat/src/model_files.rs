@@ -18,10 +18,7 @@ impl Template {
     /// syntax error.
     pub fn from_model_dir(dir: &Path) -> Result<Option<Template>, ChatError> {
         let config_path = dir.join("tokenizer_config.json");
-        let bad = |message: String| ChatError::BadFile {
-            path: config_path.clone(),
-            message,
-        };
+        let bad = |message: String| ChatError::BadFile { path: config_path.clone(), message };
         let config = match read_if_there(&config_path)? {
             Some(text) => serde_json::from_str(&text).map_err(|error| bad(error.to_string()))?,
             None => Value::Null,
@@ -35,9 +32,7 @@ impl Template {
             None => chat_template(&config).map_err(bad)?,
         };
         let name = dir.join("chat_template").display().to_string();
-        source
-            .map(|source| Template::from_jinja(&name, &source, tokens))
-            .transpose()
+        source.map(|source| Template::from_jinja(&name, &source, tokens)).transpose()
     }
 }
 
@@ -45,10 +40,7 @@ fn read_if_there(path: &Path) -> Result<Option<String>, ChatError> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(ChatError::BadFile {
-            path: path.to_path_buf(),
-            message: error.to_string(),
-        }),
+        Err(error) => Err(ChatError::BadFile { path: path.to_path_buf(), message: error.to_string() }),
     }
 }
 

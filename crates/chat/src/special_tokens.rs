@@ -6,13 +6,7 @@ use tokenizers::{PostProcessor, Tokenizer};
 /// Names under which tokenizers of the field keep their beginning token, most telling first.
 const BOS_NAMES: [&str; 3] = ["<s>", "<|begin_of_text|>", "<bos>"];
 /// The same for the end token.
-const EOS_NAMES: [&str; 5] = [
-    "</s>",
-    "<|end_of_text|>",
-    "<eos>",
-    "<|endoftext|>",
-    "<|im_end|>",
-];
+const EOS_NAMES: [&str; 5] = ["</s>", "<|end_of_text|>", "<eos>", "<|endoftext|>", "<|im_end|>"];
 
 /// Beginning- and end-of-sequence tokens as text, e.g. `<s>` and `</s>`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -27,10 +21,7 @@ pub struct SpecialTokens {
 impl SpecialTokens {
     /// LLaMA's `<s>` and `</s>`.
     pub fn llama() -> Self {
-        Self {
-            bos: Some("<s>".into()),
-            eos: Some("</s>".into()),
-        }
+        Self { bos: Some("<s>".into()), eos: Some("</s>".into()) }
     }
 
     /// What a tokenizer most likely uses, where nothing says so: the beginning
@@ -39,19 +30,13 @@ impl SpecialTokens {
     /// otherwise should be given explicitly.
     pub fn detect(tokenizer: &Tokenizer) -> Self {
         let known = |names: &[&str]| {
-            names
-                .iter()
-                .find(|name| tokenizer.token_to_id(name).is_some())
-                .map(|name| name.to_string())
+            names.iter().find(|name| tokenizer.token_to_id(name).is_some()).map(|name| name.to_string())
         };
         let bos = added_prefix(tokenizer)
             .first()
             .and_then(|&id| tokenizer.id_to_token(id))
             .or_else(|| known(&BOS_NAMES));
-        Self {
-            bos,
-            eos: known(&EOS_NAMES),
-        }
+        Self { bos, eos: known(&EOS_NAMES) }
     }
 }
 
@@ -61,17 +46,10 @@ pub(crate) fn added_prefix(tokenizer: &Tokenizer) -> Vec<u32> {
         return Vec::new();
     };
     // Any non-empty body will do: what comes before it is the prefix.
-    let body = tokenizers::Encoding::from_tokens(
-        vec![tokenizers::Token::new(u32::MAX, String::new(), (0, 0))],
-        0,
-    );
+    let body =
+        tokenizers::Encoding::from_tokens(vec![tokenizers::Token::new(u32::MAX, String::new(), (0, 0))], 0);
     match post_processor.process(body, None, true) {
-        Ok(whole) => whole
-            .get_ids()
-            .iter()
-            .copied()
-            .take_while(|&id| id != u32::MAX)
-            .collect(),
+        Ok(whole) => whole.get_ids().iter().copied().take_while(|&id| id != u32::MAX).collect(),
         Err(_) => Vec::new(),
     }
 }

@@ -57,13 +57,9 @@ impl Template {
     /// # Errors
     /// An unknown name, with the known ones.
     pub fn builtin(name: &str) -> Result<Self, ChatError> {
-        let (_, definition) = DEFINITIONS
-            .iter()
-            .find(|(known, _)| *known == name)
-            .ok_or_else(|| ChatError::UnknownTemplate {
-                name: name.to_string(),
-                known: BUILTIN_TEMPLATES.join(", "),
-            })?;
+        let (_, definition) = DEFINITIONS.iter().find(|(known, _)| *known == name).ok_or_else(|| {
+            ChatError::UnknownTemplate { name: name.to_string(), known: BUILTIN_TEMPLATES.join(", ") }
+        })?;
         Self::from_toml(definition)
     }
 
@@ -139,7 +135,9 @@ impl Template {
     }
 
     /// Writes a conversation and tokenises it, whole, once. Each message's
-    /// tokens are those whose first byte lies in the message's span.
+    /// tokens are those whose first byte lies in the message's span. As with
+    /// Hugging Face's tokenizers, a special token that a user typed out becomes
+    /// that token; it moves no span.
     ///
     /// # Errors
     /// Those of [`Template::render`]; a token the template needs and the
@@ -198,9 +196,7 @@ impl Template {
     }
 
     fn tokens_of(&self, tokenizer: &Tokenizer) -> SpecialTokens {
-        self.tokens
-            .clone()
-            .unwrap_or_else(|| SpecialTokens::detect(tokenizer))
+        self.tokens.clone().unwrap_or_else(|| SpecialTokens::detect(tokenizer))
     }
 
     fn render_with(
@@ -215,20 +211,11 @@ impl Template {
         }
     }
 
-    fn check_tokenizer_with(
-        &self,
-        tokenizer: &Tokenizer,
-        tokens: &SpecialTokens,
-    ) -> Result<(), ChatError> {
-        let missing = |token: String| ChatError::MissingToken {
-            template: self.name.clone(),
-            token,
-        };
+    fn check_tokenizer_with(&self, tokenizer: &Tokenizer, tokens: &SpecialTokens) -> Result<(), ChatError> {
+        let missing = |token: String| ChatError::MissingToken { template: self.name.clone(), token };
         let need = |token: &Option<String>, what: &str| match token {
             None => Err(missing(format!("that {what} a sequence"))),
-            Some(token) if tokenizer.token_to_id(token).is_none() => {
-                Err(missing(format!("`{token}`")))
-            }
+            Some(token) if tokenizer.token_to_id(token).is_none() => Err(missing(format!("`{token}`"))),
             Some(_) => Ok(()),
         };
         match &self.body {
@@ -239,11 +226,7 @@ impl Template {
                 if layout.writes_eos() {
                     need(&tokens.eos, "ends")?;
                 }
-                match layout
-                    .required_tokens
-                    .iter()
-                    .find(|token| tokenizer.token_to_id(token).is_none())
-                {
+                match layout.required_tokens.iter().find(|token| tokenizer.token_to_id(token).is_none()) {
                     Some(token) => Err(missing(format!("`{token}`"))),
                     None => Ok(()),
                 }
@@ -254,11 +237,7 @@ impl Template {
                         need(token, "frames")?;
                     }
                 }
-                match jinja
-                    .end_markers()
-                    .into_iter()
-                    .find(|token| tokenizer.token_to_id(token).is_none())
-                {
+                match jinja.end_markers().into_iter().find(|token| tokenizer.token_to_id(token).is_none()) {
                     Some(token) => Err(missing(format!("`{token}`"))),
                     None => Ok(()),
                 }

@@ -24,10 +24,8 @@ fn all_vectors_pass() {
     let texts = std::fs::read_to_string(dir.join("vectors.inp")).unwrap();
     let ids = std::fs::read_to_string(dir.join("vectors.out")).unwrap();
     let texts: Vec<&str> = texts.split("\n__ggml_vocab_test__\n").collect();
-    let ids: Vec<Vec<u32>> = ids
-        .split('\n')
-        .map(|line| line.split_whitespace().map(|id| id.parse().unwrap()).collect())
-        .collect();
+    let ids: Vec<Vec<u32>> =
+        ids.split('\n').map(|line| line.split_whitespace().map(|id| id.parse().unwrap()).collect()).collect();
     // The last text is empty, and so is its line of ids.
     assert_eq!((texts.len(), ids.len()), (47, 47));
 

@@ -52,7 +52,10 @@ fn a_system_message_replaces_the_default() {
         ("vicuna_v1.1", "Be brief. USER: Hi ASSISTANT:"),
         ("alpaca", "Be brief.\n\n### Instruction:\nHi\n\n### Response:"),
         ("wizardlm", "Be brief.\n\nHi\n\n### Response:"),
-        ("chatml", "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"),
+        (
+            "chatml",
+            "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n",
+        ),
         ("llama-2", "<s>[INST] <<SYS>>\nBe brief.\n<</SYS>>\n\nHi [/INST]"),
         ("zephyr", "<|system|>\nBe brief.</s>\n<|user|>\nHi</s>\n<|assistant|>\n"),
     ];
@@ -128,14 +131,8 @@ fn misplaced_turns_are_refused() {
         Err(ChatError::RoleOrder { message: 1, found: Role::System, expected: Role::Assistant, .. })
     ));
     let assistant_first = talk(&[(Role::Assistant, "a")]);
-    assert!(matches!(
-        guanaco.render(&assistant_first, false),
-        Err(ChatError::RoleOrder { message: 0, .. })
-    ));
-    assert!(matches!(
-        guanaco.render(&two_turns(), true),
-        Err(ChatError::RoleOrder { message: 4, .. })
-    ));
+    assert!(matches!(guanaco.render(&assistant_first, false), Err(ChatError::RoleOrder { message: 0, .. })));
+    assert!(matches!(guanaco.render(&two_turns(), true), Err(ChatError::RoleOrder { message: 4, .. })));
     assert!(matches!(guanaco.render(&talk(&[]), false), Err(ChatError::Empty { .. })));
 }
 

@@ -16,21 +16,11 @@ const MONTHS: [&str; 12] = [
     "November",
     "December",
 ];
-const WEEKDAYS: [&str; 7] = [
-    "Thursday",
-    "Friday",
-    "Saturday",
-    "Sunday",
-    "Monday",
-    "Tuesday",
-    "Wednesday",
-];
+const WEEKDAYS: [&str; 7] = ["Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday"];
 
 /// The present time by a `strftime` format.
 pub fn strftime_now(format: &str) -> Result<String, minijinja::Error> {
-    let seconds = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |elapsed| elapsed.as_secs());
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
     strftime(format, seconds)
 }
 
@@ -82,10 +72,7 @@ fn strftime(format: &str, seconds: u64) -> Result<String, minijinja::Error> {
             other => {
                 return Err(minijinja::Error::new(
                     minijinja::ErrorKind::InvalidOperation,
-                    format!(
-                        "strftime_now: %{} is not supported",
-                        other.map_or(String::new(), String::from)
-                    ),
+                    format!("strftime_now: %{} is not supported", other.map_or(String::new(), String::from)),
                 ));
             }
         });

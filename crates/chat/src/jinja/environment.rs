@@ -12,12 +12,7 @@ pub const TEMPLATE: &str = "chat_template";
 /// Parses `source` in an environment of its own.
 pub fn compile(source: &str) -> Result<Environment<'static>, Error> {
     let mut environment = Environment::new();
-    environment.set_syntax(
-        SyntaxConfig::builder()
-            .trim_blocks(true)
-            .lstrip_blocks(true)
-            .build()?,
-    );
+    environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
     environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
     environment.add_function("raise_exception", |message: String| -> Result<Value, Error> {
         Err(Error::new(ErrorKind::InvalidOperation, message))
@@ -73,10 +68,7 @@ mod tests {
 
     #[test]
     fn generation_tags_write_nothing() {
-        assert_eq!(
-            render("x {%- generation %} y{% endgeneration -%} z"),
-            "x yz"
-        );
+        assert_eq!(render("x {%- generation %} y{% endgeneration -%} z"), "x yz");
     }
 
     #[test]

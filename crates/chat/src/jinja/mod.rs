@@ -39,24 +39,16 @@ pub(crate) struct JinjaTemplate {
 impl JinjaTemplate {
     /// Parses the template.
     pub fn compile(name: &str, source: &str) -> Result<Self, ChatError> {
-        let environment =
-            environment::compile(source).map_err(|error| ChatError::BadTemplate {
-                template: name.to_string(),
-                message: describe(&error),
-            })?;
-        Ok(Self {
-            name: name.to_string(),
-            source: source.to_string(),
-            environment,
-        })
+        let environment = environment::compile(source).map_err(|error| ChatError::BadTemplate {
+            template: name.to_string(),
+            message: describe(&error),
+        })?;
+        Ok(Self { name: name.to_string(), source: source.to_string(), environment })
     }
 
     /// The end-of-turn tokens that the template's source writes.
     pub fn end_markers(&self) -> Vec<&'static str> {
-        END_MARKERS
-            .into_iter()
-            .filter(|marker| self.source.contains(marker))
-            .collect()
+        END_MARKERS.into_iter().filter(|marker| self.source.contains(marker)).collect()
     }
 
     /// Renders and takes the output apart.
@@ -67,25 +59,17 @@ impl JinjaTemplate {
         add_generation_prompt: bool,
     ) -> Result<Rendered, ChatError> {
         if conversation.messages.is_empty() {
-            return Err(ChatError::Empty {
-                conversation: conversation.id.clone(),
-            });
+            return Err(ChatError::Empty { conversation: conversation.id.clone() });
         }
-        let contents: Vec<(Role, &str)> = conversation
-            .messages
-            .iter()
-            .map(|message| (message.role, message.content.as_str()))
-            .collect();
+        let contents: Vec<(Role, &str)> =
+            conversation.messages.iter().map(|message| (message.role, message.content.as_str())).collect();
         let text = self
             .run(&contents, tokens, add_generation_prompt)
             .map_err(|error| self.refused(conversation, &error))?;
 
         let marks = marks_absent_from(&text, contents.len());
-        let marked: Vec<(Role, &str)> = contents
-            .iter()
-            .zip(&marks)
-            .map(|(&(role, _), mark)| (role, mark.as_str()))
-            .collect();
+        let marked: Vec<(Role, &str)> =
+            contents.iter().zip(&marks).map(|(&(role, _), mark)| (role, mark.as_str())).collect();
         let marked_text = self
             .run(&marked, tokens, add_generation_prompt)
             .map_err(|error| self.refused(conversation, &error))?;
@@ -115,12 +99,7 @@ impl JinjaTemplate {
         let mut spans = Vec::with_capacity(pieces.len());
         let mut free_from = 0;
         for (index, (&(start, end), &(role, _))) in pieces.iter().zip(contents).enumerate() {
-            let mut span = Span {
-                message: index,
-                role,
-                start,
-                end,
-            };
+            let mut span = Span { message: index, role, start, end };
             if role == Role::Assistant {
                 // White space between the generation prompt and the answer is
                 // the model's. Templates that cannot prompt here have none.
@@ -162,16 +141,14 @@ impl JinjaTemplate {
             .iter()
             .map(|(role, content)| context! { role => role.as_str(), content => *content })
             .collect();
-        self.environment
-            .get_template(environment::TEMPLATE)?
-            .render(context! {
-                messages,
-                add_generation_prompt,
-                bos_token => tokens.bos.as_deref().unwrap_or_default(),
-                eos_token => tokens.eos.as_deref().unwrap_or_default(),
-                tools => (),
-                documents => (),
-            })
+        self.environment.get_template(environment::TEMPLATE)?.render(context! {
+            messages,
+            add_generation_prompt,
+            bos_token => tokens.bos.as_deref().unwrap_or_default(),
+            eos_token => tokens.eos.as_deref().unwrap_or_default(),
+            tools => (),
+            documents => (),
+        })
     }
 
     fn refused(&self, conversation: &Conversation, error: &minijinja::Error) -> ChatError {
@@ -183,11 +160,7 @@ impl JinjaTemplate {
     }
 
     fn not_spannable(&self, conversation: &Conversation, reason: String) -> ChatError {
-        ChatError::NotSpannable {
-            conversation: conversation.id.clone(),
-            template: self.name.clone(),
-            reason,
-        }
+        ChatError::NotSpannable { conversation: conversation.id.clone(), template: self.name.clone(), reason }
     }
 }
 
@@ -197,9 +170,7 @@ fn marks_absent_from(text: &str, count: usize) -> Vec<String> {
     while text.contains(&format!("\u{E000}{nonce}.")) {
         nonce += 1;
     }
-    (0..count)
-        .map(|index| format!("\u{E000}{nonce}.{index}\u{E001}"))
-        .collect()
+    (0..count).map(|index| format!("\u{E000}{nonce}.{index}\u{E001}")).collect()
 }
 
 /// The template's own text: before the first message, between messages, after
@@ -228,11 +199,7 @@ const FORMS: [fn(&str) -> &str; 4] = [|s| s, str::trim, str::trim_start, str::tr
 
 /// The bytes of each message in `text`, when `text` is exactly the literals
 /// with the contents between, each role's contents all in the same form.
-fn place_contents(
-    text: &str,
-    literals: &[&str],
-    contents: &[(Role, &str)],
-) -> Option<Vec<(usize, usize)>> {
+fn place_contents(text: &str, literals: &[&str], contents: &[(Role, &str)]) -> Option<Vec<(usize, usize)>> {
     for system in FORMS {
         for user in FORMS {
             for assistant in FORMS {
@@ -270,9 +237,7 @@ fn place(
 
 /// minijinja's message with the line, without its name for our only template.
 fn describe(error: &minijinja::Error) -> String {
-    let detail = error
-        .detail()
-        .map_or_else(|| error.kind().to_string(), str::to_string);
+    let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_string);
     match error.line() {
         Some(line) => format!("{detail} (line {line})"),
         None => detail,

@@ -8,10 +8,8 @@ use std::path::{Path, PathBuf};
 /// # Panics
 /// When it is absent and `CAMELID_REQUIRE_ORACLES=1`.
 pub fn oracles() -> Option<PathBuf> {
-    let dir = std::env::var_os("CAMELID_ORACLES").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/oracles"),
-        PathBuf::from,
-    );
+    let dir = std::env::var_os("CAMELID_ORACLES")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/oracles"), PathBuf::from);
     if dir.is_dir() {
         return Some(dir);
     }

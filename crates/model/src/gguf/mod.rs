@@ -1,0 +1,26 @@
+//! The GGUF container: metadata, tensor table and block formats, versions 2 and 3.
+//!
+//! Follows the specification in the ggml repository (`docs/gguf.md`): little-endian
+//! header, typed key–value metadata, a table of tensors, then aligned tensor data.
+//! Nothing here knows about language models; [`crate::weights`] gives names and
+//! metadata their LLaMA meaning.
+//!
+//! A file is read with ordinary positioned reads, one tensor at a time and one
+//! piece of a tensor at a time, so that a reader holds the values it was asked for
+//! and little else. Every count and length in the file is checked against the
+//! file's own size before anything is allocated for it: a damaged file is a
+//! [`GgufError`], never a panic and never a huge allocation.
+
+mod cursor;
+mod dequantize;
+mod error;
+mod file;
+mod tensor_type;
+mod typed;
+mod value;
+
+pub use dequantize::dequantize;
+pub use error::GgufError;
+pub use file::{GgufFile, TensorInfo};
+pub use tensor_type::TensorType;
+pub use value::Value;

@@ -1,0 +1,171 @@
+//! What the two kinds of GGUF vocabulary have in common: tokens, their types, the
+//! special ones, and what is put around a text.
+
+use std::collections::HashSet;
+
+use tokenizers::models::bpe::Vocab;
+use tokenizers::processors::template::{SpecialToken, TemplateProcessing};
+use tokenizers::{AddedToken, Tokenizer};
+
+use super::{TokenizerFile, bpe, spm};
+use crate::error::ModelError;
+use crate::gguf::GgufFile;
+
+/// Token types as in `llama.h` (`enum llama_token_type`).
+const UNKNOWN: i64 = 2;
+const CONTROL: i64 = 3;
+const USER_DEFINED: i64 = 4;
+
+pub(super) fn rebuild(file: &GgufFile) -> Result<TokenizerFile, ModelError> {
+    let kind = file.string("tokenizer.ggml.model")?;
+    let vocabulary = Vocabulary::read(file)?;
+    let (mut tokenizer, adds_bos) = match kind {
+        "gpt2" => bpe::build(file, &vocabulary)?,
+        "llama" => spm::build(file, &vocabulary)?,
+        other => {
+            return Err(ModelError::Tokenizer {
+                origin: file.path().display().to_string(),
+                problem: format!(
+                    "metadata key `tokenizer.ggml.model` is `{other}`, expected `gpt2` or `llama`"
+                ),
+            });
+        }
+    };
+    add_special_tokens(file, &vocabulary, &mut tokenizer)?;
+    let bos = vocabulary.token(file, "tokenizer.ggml.bos_token_id")?;
+    let eos = vocabulary.token(file, "tokenizer.ggml.eos_token_id")?;
+    let wants_bos = file.optional_bool("tokenizer.ggml.add_bos_token")?.unwrap_or(adds_bos);
+    let wants_eos = file.optional_bool("tokenizer.ggml.add_eos_token")?.unwrap_or(false);
+    frame_texts(file, &mut tokenizer, bos.filter(|_| wants_bos), eos.filter(|_| wants_eos))?;
+    Ok(TokenizerFile {
+        tokenizer,
+        chat_template: file.optional_string("tokenizer.chat_template")?.map(String::from),
+        bos_token: bos.map(|(_, token)| token.to_string()),
+        eos_token: eos.map(|(_, token)| token.to_string()),
+    })
+}
+
+/// The token list of the file, found consistent.
+pub(super) struct Vocabulary<'a> {
+    pub(super) tokens: &'a [String],
+    /// One per token; empty when the file has none, which makes every token normal.
+    types: &'a [i64],
+}
+
+impl<'a> Vocabulary<'a> {
+    fn read(file: &'a GgufFile) -> Result<Self, ModelError> {
+        let tokens = file.strings("tokenizer.ggml.tokens")?;
+        let mut seen = HashSet::with_capacity(tokens.len());
+        if let Some(twice) = tokens.iter().position(|token| !seen.insert(token)) {
+            return Err(wrong(
+                file,
+                format!(
+                    "`tokenizer.ggml.tokens` holds {:?} twice, the second time at {twice}",
+                    tokens[twice]
+                ),
+            ));
+        }
+        let types_key = "tokenizer.ggml.token_type";
+        let types = match file.value(types_key) {
+            Some(_) => file.integers(types_key)?,
+            None => &[],
+        };
+        if !types.is_empty() && types.len() != tokens.len() {
+            return Err(wrong(
+                file,
+                format!(
+                    "`{types_key}` has {} elements, expected one for each of {} tokens",
+                    types.len(),
+                    tokens.len()
+                ),
+            ));
+        }
+        Ok(Self { tokens, types })
+    }
+
+    /// Tokens to ids, as the library's models take them.
+    pub(super) fn ids(&self) -> Vocab {
+        self.tokens.iter().cloned().zip(0..).collect()
+    }
+
+    /// Id and text of the token that `key` gives the id of.
+    pub(super) fn token(&self, file: &GgufFile, key: &str) -> Result<Option<(u32, &'a str)>, ModelError> {
+        let Some(id) = file.optional_size(key)? else {
+            return Ok(None);
+        };
+        let token = self.tokens.get(id).map(String::as_str);
+        match (u32::try_from(id), token) {
+            (Ok(id), Some(token)) => Ok(Some((id, token))),
+            _ => Err(wrong(
+                file,
+                format!("`{key}` is {id}, outside the vocabulary of {} tokens", self.tokens.len()),
+            )),
+        }
+    }
+}
+
+/// An error about the embedded tokenizer of `file`.
+pub(super) fn wrong(file: &GgufFile, problem: impl ToString) -> ModelError {
+    ModelError::Tokenizer { origin: file.path().display().to_string(), problem: problem.to_string() }
+}
+
+/// Makes control tokens (and the unknown one) special and user-defined ones whole,
+/// none of them subject to normalisation.
+fn add_special_tokens(
+    file: &GgufFile,
+    vocabulary: &Vocabulary,
+    tokenizer: &mut Tokenizer,
+) -> Result<(), ModelError> {
+    let of_types = |types: &[i64], special: bool| -> Vec<AddedToken> {
+        vocabulary
+            .types
+            .iter()
+            .zip(vocabulary.tokens)
+            .filter(|(kind, token)| types.contains(kind) && !token.is_empty())
+            .map(|(_, token)| AddedToken::from(token.as_str(), special).normalized(false))
+            .collect()
+    };
+    tokenizer
+        .add_special_tokens(of_types(&[UNKNOWN, CONTROL], true))
+        .and_then(|_| tokenizer.add_tokens(of_types(&[USER_DEFINED], false)))
+        .map_err(|e| wrong(file, e))?;
+    Ok(())
+}
+
+/// Puts `bos` before and `eos` after every text, as a post-processor.
+fn frame_texts(
+    file: &GgufFile,
+    tokenizer: &mut Tokenizer,
+    bos: Option<(u32, &str)>,
+    eos: Option<(u32, &str)>,
+) -> Result<(), ModelError> {
+    if bos.is_none() && eos.is_none() {
+        return Ok(());
+    }
+    let mut special = Vec::new();
+    let (mut single, mut pair) = (vec!["$A:0"], vec!["$A:0"]);
+    if let Some((id, token)) = bos {
+        let bos = SpecialToken::new("bos".into(), vec![id], vec![token.into()]);
+        special.push(bos.map_err(|e| wrong(file, e))?);
+        single.insert(0, "bos:0");
+        pair.insert(0, "bos:0");
+        pair.push("bos:1");
+    }
+    pair.push("$B:1");
+    if let Some((id, token)) = eos {
+        let eos = SpecialToken::new("eos".into(), vec![id], vec![token.into()]);
+        special.push(eos.map_err(|e| wrong(file, e))?);
+        single.push("eos:0");
+        pair.push("eos:1");
+    }
+    let template = TemplateProcessing::builder()
+        .try_single(single)
+        .map_err(|e| wrong(file, e))?
+        .try_pair(pair)
+        .map_err(|e| wrong(file, e))?
+        .special_tokens(special)
+        .build()
+        .map_err(|e| wrong(file, e))?;
+    tokenizer.with_post_processor(Some(template));
+    Ok(())
+}

@@ -1,0 +1,203 @@
+//! A LLaMA-family model in a GGUF file, seen under its Hugging Face names.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::gguf_config::read_config;
+use super::{LoadedTensor, StoredType, WeightSource};
+use crate::config::LlamaConfig;
+use crate::error::ModelError;
+use crate::gguf::{GgufFile, TensorType};
+
+/// GGUF's name of the rotary factors of Llama 3.1; configuration, not a weight.
+pub(super) const ROPE_FACTORS: &str = "rope_freqs.weight";
+
+/// Weights in a GGUF file of architecture `llama`.
+///
+/// GGUF files rotate interleaved pairs where Hugging Face rotates halves, so the rows
+/// of the query and key projections are stored permuted; reading undoes that.
+#[derive(Debug)]
+pub struct GgufWeights {
+    file: GgufFile,
+    config: LlamaConfig,
+    /// Hugging Face name to name in the file.
+    names: BTreeMap<String, String>,
+}
+
+impl GgufWeights {
+    /// Opens the file and checks that its configuration is supported and that every
+    /// tensor is of a type that can be read.
+    ///
+    /// # Errors
+    /// If the file is damaged, of another architecture, or holds a tensor of an unknown
+    /// name or an unsupported type.
+    pub fn open(path: &Path) -> Result<Self, ModelError> {
+        Self::new(GgufFile::open(path)?)
+    }
+
+    fn new(file: GgufFile) -> Result<Self, ModelError> {
+        let config = read_config(&file)?;
+        let mut names = BTreeMap::new();
+        for tensor in file.tensors() {
+            file.tensor_type(tensor)?;
+            if tensor.name == ROPE_FACTORS || tensor.name.ends_with(".attn_rot_embd.weight") {
+                continue;
+            }
+            let hf = hugging_face_name(&tensor.name).ok_or_else(|| ModelError::UnexpectedTensor {
+                origin: file.path().display().to_string(),
+                name: tensor.name.clone(),
+                count: 1,
+            })?;
+            names.insert(hf, tensor.name.clone());
+        }
+        Ok(Self { file, config, names })
+    }
+
+    /// The underlying file, for its metadata.
+    pub fn file(&self) -> &GgufFile {
+        &self.file
+    }
+
+    /// Heads whose rows are permuted in the tensor `name`, if it is one of those.
+    fn permuted_heads(&self, name: &str) -> Option<usize> {
+        let (module, _) = name.rsplit_once('.')?;
+        match module.rsplit_once('.')?.1 {
+            "q_proj" => Some(self.config.num_attention_heads),
+            "k_proj" => Some(self.config.num_key_value_heads),
+            _ => None,
+        }
+    }
+}
+
+impl WeightSource for GgufWeights {
+    fn config(&self) -> Result<LlamaConfig, ModelError> {
+        Ok(self.config.clone())
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.names.keys().cloned().collect()
+    }
+
+    fn read(&self, name: &str) -> Result<LoadedTensor, ModelError> {
+        let found = self.names.get(name).and_then(|n| self.file.tensor(n));
+        let Some(tensor) = found else {
+            return Err(ModelError::Tensor {
+                origin: self.file.path().display().to_string(),
+                name: name.into(),
+                problem: "is not among the weights".into(),
+            });
+        };
+        let stored = match self.file.tensor_type(tensor)? {
+            TensorType::F32 => StoredType::F32,
+            TensorType::F16 => StoredType::F16,
+            TensorType::BF16 => StoredType::Bf16,
+            quantised => StoredType::Gguf(quantised),
+        };
+        let shape = tensor.shape.clone();
+        let mut values = self.file.read(&tensor.name)?;
+        if let Some(heads) = self.permuted_heads(name) {
+            let rows = shape.first().copied().unwrap_or(0);
+            let expected = heads * self.config.head_dim;
+            if rows != expected {
+                let mut expected_shape = shape.clone();
+                if let Some(first) = expected_shape.first_mut() {
+                    *first = expected;
+                }
+                return Err(ModelError::Shape {
+                    origin: self.file.path().display().to_string(),
+                    name: tensor.name.clone(),
+                    expected: expected_shape,
+                    found: shape,
+                });
+            }
+            values = unpermute_rows(&values, rows, self.config.head_dim);
+        }
+        Ok(LoadedTensor::Dense { shape, values, stored })
+    }
+
+    fn describe(&self) -> String {
+        let mut kinds: Vec<(usize, String)> = Vec::new();
+        for tensor in self.file.tensors() {
+            let name = tensor.type_name();
+            match kinds.iter_mut().find(|(_, n)| *n == name) {
+                Some((values, _)) => *values += tensor.len(),
+                None => kinds.push((tensor.len(), name)),
+            }
+        }
+        kinds.sort_by(|a, b| b.cmp(a));
+        let kinds: Vec<String> = kinds.into_iter().map(|(_, name)| name).collect();
+        format!(
+            "GGUF version {} file {} ({})",
+            self.file.version(),
+            self.file.path().display(),
+            kinds.join(", ")
+        )
+    }
+}
+
+/// The Hugging Face name of a tensor of architecture `llama`.
+fn hugging_face_name(name: &str) -> Option<String> {
+    match name {
+        "token_embd.weight" => return Some("model.embed_tokens.weight".into()),
+        "output_norm.weight" => return Some("model.norm.weight".into()),
+        "output.weight" => return Some("lm_head.weight".into()),
+        _ => {}
+    }
+    let (layer, rest) = name.strip_prefix("blk.")?.split_once('.')?;
+    let layer: u32 = layer.parse().ok()?;
+    let (part, kind) = rest.rsplit_once('.')?;
+    let module = match part {
+        "attn_norm" => "input_layernorm",
+        "attn_q" => "self_attn.q_proj",
+        "attn_k" => "self_attn.k_proj",
+        "attn_v" => "self_attn.v_proj",
+        "attn_output" => "self_attn.o_proj",
+        "ffn_norm" => "post_attention_layernorm",
+        "ffn_gate" => "mlp.gate_proj",
+        "ffn_up" => "mlp.up_proj",
+        "ffn_down" => "mlp.down_proj",
+        _ => return None,
+    };
+    matches!(kind, "weight" | "bias").then(|| format!("model.layers.{layer}.{module}.{kind}"))
+}
+
+/// Takes rows from interleaved to half-rotation order: within each head, row
+/// `half·head_dim/2 + i` comes from row `2·i + half`.
+fn unpermute_rows(values: &[f32], rows: usize, head_dim: usize) -> Vec<f32> {
+    let width = values.len() / rows.max(1);
+    let mut out = Vec::with_capacity(values.len());
+    for row in 0..rows {
+        let (head, within) = (row / head_dim, row % head_dim);
+        let (half, i) = (within / (head_dim / 2), within % (head_dim / 2));
+        let from = head * head_dim + 2 * i + half;
+        out.extend_from_slice(&values[from * width..][..width]);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_return_to_halves() {
+        // Two heads of four rows, one column: interleaved order of halves (0,1 | 2,3).
+        let stored = [0.0, 2.0, 1.0, 3.0, 10.0, 12.0, 11.0, 13.0];
+        let expected = [0.0, 1.0, 2.0, 3.0, 10.0, 11.0, 12.0, 13.0];
+        assert_eq!(unpermute_rows(&stored, 8, 4), expected);
+    }
+
+    #[test]
+    fn names_map_and_strangers_do_not() {
+        assert_eq!(
+            hugging_face_name("blk.7.attn_output.weight").as_deref(),
+            Some("model.layers.7.self_attn.o_proj.weight")
+        );
+        assert_eq!(
+            hugging_face_name("blk.0.attn_q.bias").as_deref(),
+            Some("model.layers.0.self_attn.q_proj.bias")
+        );
+        assert_eq!(hugging_face_name("blk.0.ffn_gate_exps.weight"), None);
+        assert_eq!(hugging_face_name("blk.x.attn_q.weight"), None);
+    }
+}

@@ -1,0 +1,219 @@
+//! The configuration of a `llama` model from GGUF metadata.
+
+use super::gguf::ROPE_FACTORS;
+use crate::config::{LlamaConfig, RopeScaling};
+use crate::error::ModelError;
+use crate::gguf::GgufFile;
+use crate::rope::inverse_frequencies;
+
+/// No dimension of a model comes near this; larger numbers are damage, and refusing
+/// them keeps products of two from overflowing.
+const MAX_DIMENSION: usize = 1 << 31;
+
+/// Reads the `llama.*` keys, with the defaults ggml gives absent ones.
+pub(super) fn read_config(file: &GgufFile) -> Result<LlamaConfig, ModelError> {
+    let architecture = file.string("general.architecture")?;
+    if architecture != "llama" {
+        return Err(unsupported(file, "general.architecture", format!("`{architecture}`"), "`llama`"));
+    }
+    if let Some(experts @ 1..) = file.optional_size("llama.expert_count")? {
+        return Err(unsupported(
+            file,
+            "llama.expert_count",
+            experts.to_string(),
+            "0 (no mixture of experts)",
+        ));
+    }
+
+    let hidden_size = dimension(file, "llama.embedding_length")?;
+    let vocab_size = vocabulary(file, hidden_size)?;
+    let num_hidden_layers = dimension(file, "llama.block_count")?;
+    if num_hidden_layers > file.tensors().len() {
+        return Err(file.bad_value("llama.block_count", "at most the number of tensors").into());
+    }
+    let num_attention_heads = dimension(file, "llama.attention.head_count")?;
+    let num_key_value_heads = match file.value("llama.attention.head_count_kv") {
+        Some(_) => dimension(file, "llama.attention.head_count_kv")?,
+        None => num_attention_heads,
+    };
+    let head_dim = head_dim(file, hidden_size / num_attention_heads)?;
+    let rope_theta = file.optional_number("llama.rope.freq_base")?.unwrap_or(10_000.0);
+    let eps_key = "llama.attention.layer_norm_rms_epsilon";
+
+    let config = LlamaConfig {
+        vocab_size,
+        hidden_size,
+        intermediate_size: dimension(file, "llama.feed_forward_length")?,
+        num_hidden_layers,
+        num_attention_heads,
+        num_key_value_heads,
+        head_dim,
+        max_position_embeddings: dimension(file, "llama.context_length")?,
+        rope_theta,
+        rope_scaling: rope_scaling(file, head_dim, rope_theta)?,
+        rms_norm_eps: decimal(file.number(eps_key)?),
+        tie_word_embeddings: file.tensor("output.weight").is_none(),
+        attention_bias: file.tensor("blk.0.attn_q.bias").is_some(),
+        mlp_bias: file.tensor("blk.0.ffn_gate.bias").is_some(),
+        bos_token_id: token(file, "tokenizer.ggml.bos_token_id")?,
+        eos_token_ids: end_tokens(file)?,
+        pad_token_id: token(file, "tokenizer.ggml.padding_token_id")?,
+        stored_4bit: false,
+    };
+    config.check(&file.path().display().to_string())?;
+    Ok(config)
+}
+
+fn unsupported(file: &GgufFile, setting: &str, found: String, supported: &str) -> ModelError {
+    ModelError::Unsupported {
+        origin: file.path().display().to_string(),
+        setting: setting.into(),
+        found,
+        supported: supported.into(),
+    }
+}
+
+fn dimension(file: &GgufFile, key: &str) -> Result<usize, ModelError> {
+    match file.size(key)? {
+        size if (1..MAX_DIMENSION).contains(&size) => Ok(size),
+        _ => Err(file.bad_value(key, "an integer from 1 to 2147483647").into()),
+    }
+}
+
+/// The rows of the embedding: some writers leave `llama.vocab_size` out, and padded
+/// vocabularies differ from the tokenizer's.
+fn vocabulary(file: &GgufFile, hidden_size: usize) -> Result<usize, ModelError> {
+    let name = "token_embd.weight";
+    let missing = || ModelError::MissingTensor {
+        origin: file.path().display().to_string(),
+        name: name.into(),
+        expected: vec![file.optional_size("llama.vocab_size").ok().flatten().unwrap_or(0), hidden_size],
+    };
+    let shape = &file.tensor(name).ok_or_else(missing)?.shape;
+    match shape.as_slice() {
+        &[rows, columns] if columns == hidden_size => Ok(rows),
+        _ => Err(ModelError::Shape {
+            origin: file.path().display().to_string(),
+            name: name.into(),
+            expected: vec![shape.first().copied().unwrap_or(0), hidden_size],
+            found: shape.clone(),
+        }),
+    }
+}
+
+/// The width of a head. Keys, values and the rotated part must all agree on it.
+fn head_dim(file: &GgufFile, default: usize) -> Result<usize, ModelError> {
+    let key_length = "llama.attention.key_length";
+    let head_dim = match file.value(key_length) {
+        Some(_) => dimension(file, key_length)?,
+        None => default,
+    };
+    for key in ["llama.attention.value_length", "llama.rope.dimension_count"] {
+        if let Some(size) = file.optional_size(key)?
+            && size != head_dim
+        {
+            return Err(unsupported(file, key, size.to_string(), &format!("the head size {head_dim}")));
+        }
+    }
+    Ok(head_dim)
+}
+
+fn rope_scaling(file: &GgufFile, head_dim: usize, theta: f64) -> Result<RopeScaling, ModelError> {
+    let type_key = "llama.rope.scaling.type";
+    let by_type = match file.optional_string(type_key)? {
+        // Files older than the key hold only the factor.
+        None => match file.optional_number("llama.rope.scale_linear")? {
+            Some(factor) => linear(file, "llama.rope.scale_linear", factor)?,
+            None => RopeScaling::None,
+        },
+        Some("none") => RopeScaling::None,
+        Some("linear") => {
+            let key = "llama.rope.scaling.factor";
+            linear(file, key, file.number(key)?)?
+        }
+        Some(other) => {
+            return Err(unsupported(
+                file,
+                type_key,
+                format!("`{other}`"),
+                "`none`, `linear`, or Llama 3.1's rope_freqs tensor",
+            ));
+        }
+    };
+    match file.tensor(ROPE_FACTORS) {
+        None => Ok(by_type),
+        Some(_) if by_type != RopeScaling::None => Err(unsupported(
+            file,
+            type_key,
+            format!("`linear` together with the tensor `{ROPE_FACTORS}`"),
+            "one of the two",
+        )),
+        Some(_) => llama3_scaling(file, head_dim, theta),
+    }
+}
+
+fn linear(file: &GgufFile, key: &str, factor: f64) -> Result<RopeScaling, ModelError> {
+    if factor == 1.0 {
+        return Ok(RopeScaling::None);
+    }
+    if factor <= 0.0 {
+        return Err(file.bad_value(key, "a positive number").into());
+    }
+    Ok(RopeScaling::Linear { factor })
+}
+
+/// Llama 3.1's scaling: GGUF keeps the divisor of every frequency instead of the four
+/// settings they came from. The largest divisor is `factor`; the other three are the
+/// same in all released models. Divisors that these settings do not reproduce are an
+/// error, not an approximation.
+fn llama3_scaling(file: &GgufFile, head_dim: usize, theta: f64) -> Result<RopeScaling, ModelError> {
+    let divisors = file.read(ROPE_FACTORS)?;
+    let factor = divisors.iter().copied().fold(1.0, f32::max);
+    let scaling = RopeScaling::Llama3 {
+        factor: f64::from(factor),
+        low_freq_factor: 1.0,
+        high_freq_factor: 4.0,
+        original_max_position_embeddings: 8192,
+    };
+    let plain = inverse_frequencies(head_dim, theta, &RopeScaling::None);
+    let scaled = inverse_frequencies(head_dim, theta, &scaling);
+    let agrees = divisors.len() == plain.len()
+        && plain.iter().zip(&scaled).zip(&divisors).all(|((p, s), d)| (p / s - d).abs() <= 1e-3 * d.abs());
+    if agrees {
+        return Ok(scaling);
+    }
+    Err(unsupported(
+        file,
+        ROPE_FACTORS,
+        format!("{} divisors up to {factor}", divisors.len()),
+        &format!("the {} divisors of Llama 3.1 scaling (low 1, high 4, original context 8192)", plain.len()),
+    ))
+}
+
+fn token(file: &GgufFile, key: &'static str) -> Result<Option<u32>, ModelError> {
+    let too_large = |_| file.bad_value(key, "a token id").into();
+    file.optional_size(key)?.map(|id| u32::try_from(id).map_err(too_large)).transpose()
+}
+
+/// Ends of a text and of a turn: generation stops at any of them.
+fn end_tokens(file: &GgufFile) -> Result<Vec<u32>, ModelError> {
+    let mut ids = Vec::new();
+    for key in ["tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"] {
+        if let Some(id) = token(file, key)?
+            && !ids.contains(&id)
+        {
+            ids.push(id);
+        }
+    }
+    Ok(ids)
+}
+
+/// The `f64` with the shortest decimal form of an `f32`: 1e-5, not 9.999999747378752e-6,
+/// so that the configuration equals the one the file was converted from.
+fn decimal(widened: f64) -> f64 {
+    let narrow = widened as f32;
+    if f64::from(narrow) != widened {
+        return widened;
+    }
+    narrow.to_string().parse().unwrap_or(widened)
+}

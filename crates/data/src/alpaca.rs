@@ -52,11 +52,7 @@ pub fn load(path: &Path, input_as: InputAs) -> Result<Loaded, DataError> {
             conversations.push(conversation(id, row, input_as));
         }
     })?;
-    Loaded {
-        conversations,
-        report,
-    }
-    .not_empty(path)
+    Loaded { conversations, report }.not_empty(path)
 }
 
 fn conversation(id: String, row: Row, input_as: InputAs) -> Conversation {

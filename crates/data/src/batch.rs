@@ -34,15 +34,9 @@ impl Batch {
     /// # Errors
     /// [`DataError::Option`] for no examples, an example without tokens or with
     /// another number of labels than ids, and `multiple_of` 0.
-    pub fn right_padded(
-        examples: &[&Example],
-        pad_id: u32,
-        multiple_of: usize,
-    ) -> Result<Self, DataError> {
+    pub fn right_padded(examples: &[&Example], pad_id: u32, multiple_of: usize) -> Result<Self, DataError> {
         if multiple_of == 0 {
-            return Err(DataError::Option(
-                "a batch cannot be padded to a multiple of 0".to_string(),
-            ));
+            return Err(DataError::Option("a batch cannot be padded to a multiple of 0".to_string()));
         }
         for example in examples {
             if example.ids.is_empty() || example.ids.len() != example.labels.len() {

@@ -20,9 +20,7 @@ pub(crate) fn of_file(path: &Path) -> Result<(u64, String), DataError> {
     let mut buffer = vec![0; 1 << 16];
     let mut size = 0;
     loop {
-        let count = file
-            .read(&mut buffer)
-            .map_err(DataError::io(path, "read"))?;
+        let count = file.read(&mut buffer).map_err(DataError::io(path, "read"))?;
         if count == 0 {
             return Ok((size, hex(&hasher.finalize())));
         }

@@ -88,7 +88,9 @@ pub enum DataError {
     #[error("catalogue: {0}")]
     Catalogue(String),
     /// The file is not here and the network may not be used.
-    #[error("{name}: not found offline; looked at {looked}. Drop --offline to fetch it, or point CAMELID_MIRROR at a folder that has {wanted}")]
+    #[error(
+        "{name}: not found offline; looked at {looked}. Drop --offline to fetch it, or point CAMELID_MIRROR at a folder that has {wanted}"
+    )]
     Offline {
         /// Name of the source.
         name: String,
@@ -146,10 +148,6 @@ impl DataError {
     /// Wraps an I/O error with its file and the attempted action.
     pub(crate) fn io(path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_path_buf();
-        move |source| DataError::Io {
-            path,
-            action,
-            source,
-        }
+        move |source| DataError::Io { path, action, source }
     }
 }

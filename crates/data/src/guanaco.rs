@@ -60,11 +60,7 @@ pub fn load_text(path: &Path) -> Result<Loaded, DataError> {
             Err(reason) => report.drop_item(reason, &id),
         }
     }
-    Loaded {
-        conversations,
-        report,
-    }
-    .not_empty(path)
+    Loaded { conversations, report }.not_empty(path)
 }
 
 /// Reads QLoRA's `oa_questions.jsonl`: `input` is the dialogue so far and ends
@@ -102,11 +98,7 @@ pub fn load_questions(path: &Path) -> Result<Loaded, DataError> {
             }
         }
     })?;
-    Loaded {
-        conversations,
-        report,
-    }
-    .not_empty(path)
+    Loaded { conversations, report }.not_empty(path)
 }
 
 /// Splits a flattened dialogue into trimmed turns. Text before the first marker
@@ -133,9 +125,9 @@ fn split(text: &str) -> Result<Vec<(Role, &str)>, &'static str> {
     }
 
     let spoken = turns.iter().filter(|(role, _)| *role != Role::System);
-    let alternates = spoken.enumerate().all(|(i, (role, _))| {
-        *role == if i % 2 == 0 { Role::User } else { Role::Assistant }
-    });
+    let alternates = spoken
+        .enumerate()
+        .all(|(i, (role, _))| *role == if i % 2 == 0 { Role::User } else { Role::Assistant });
     if turns.iter().all(|(role, _)| *role == Role::System) {
         Err("no \"### Human:\" turn")
     } else if !alternates {

@@ -1,4 +1,4 @@
-//! camelid-data: from files to batches.
+#![doc = include_str!("../README.md")]
 
 pub mod alpaca;
 mod batch;

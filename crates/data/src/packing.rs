@@ -37,11 +37,7 @@ pub struct PackedBlock {
 /// # Errors
 /// [`DataError::Option`] for `block_len` below 2, and an example whose ids and
 /// labels differ in number.
-pub fn pack(
-    examples: &[Example],
-    block_len: usize,
-    keep_tail: bool,
-) -> Result<Vec<PackedBlock>, DataError> {
+pub fn pack(examples: &[Example], block_len: usize, keep_tail: bool) -> Result<Vec<PackedBlock>, DataError> {
     if block_len < 2 {
         return Err(DataError::Option(format!(
             "packing into blocks of {block_len} leaves nothing to predict; use 2 or more"
@@ -68,11 +64,7 @@ pub fn pack(
             if offset == 0 {
                 block.example.labels[start] = IGNORE_INDEX;
             }
-            block.segments.push(Segment {
-                example: index,
-                range: start..start + count,
-                offset,
-            });
+            block.segments.push(Segment { example: index, range: start..start + count, offset });
             offset += count;
             if start + count == block_len {
                 let next = empty_block(blocks.len() + 1, block_len);

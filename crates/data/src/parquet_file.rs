@@ -17,11 +17,7 @@ pub(crate) struct Columns<'a> {
 impl<'a> Columns<'a> {
     /// Reads `required` columns (a missing one is an error that names it) and
     /// those of `optional` that are there.
-    pub(crate) fn read(
-        path: &'a Path,
-        required: &[&str],
-        optional: &[&str],
-    ) -> Result<Self, DataError> {
+    pub(crate) fn read(path: &'a Path, required: &[&str], optional: &[&str]) -> Result<Self, DataError> {
         let file = File::open(path).map_err(DataError::io(path, "open"))?;
         let damaged = |message: String| DataError::Parquet {
             path: path.to_path_buf(),
@@ -30,11 +26,7 @@ impl<'a> Columns<'a> {
         // polars answers some damaged files with a panic instead of an error.
         let opened = catch_unwind(AssertUnwindSafe(|| {
             let mut reader = ParquetReader::new(file);
-            let present: Vec<String> = reader
-                .schema()?
-                .iter_names()
-                .map(|name| name.to_string())
-                .collect();
+            let present: Vec<String> = reader.schema()?.iter_names().map(|name| name.to_string()).collect();
             Ok::<_, polars::prelude::PolarsError>((reader, present))
         }));
         let (reader, present) = match opened {
@@ -55,9 +47,7 @@ impl<'a> Columns<'a> {
             .chain(optional.iter().filter(|name| has(name)))
             .map(|name| name.to_string())
             .collect();
-        let frame = catch_unwind(AssertUnwindSafe(|| {
-            reader.with_columns(Some(wanted)).finish()
-        }));
+        let frame = catch_unwind(AssertUnwindSafe(|| reader.with_columns(Some(wanted)).finish()));
         match frame {
             Ok(Ok(frame)) => Ok(Self { path, frame }),
             Ok(Err(error)) => Err(damaged(error.to_string())),
@@ -99,17 +89,12 @@ impl<'a> Columns<'a> {
         let Ok(column) = self.frame.column(name) else {
             return Ok(vec![None; self.len()]);
         };
-        let values = column
-            .bool()
-            .map_err(|_| self.wrong_type(name, "true/false"))?;
+        let values = column.bool().map_err(|_| self.wrong_type(name, "true/false"))?;
         Ok(values.iter().collect())
     }
 
     fn wrong_type(&self, name: &str, expected: &str) -> DataError {
-        let found = self
-            .frame
-            .column(name)
-            .map_or_else(|_| String::new(), |c| c.dtype().to_string());
+        let found = self.frame.column(name).map_or_else(|_| String::new(), |c| c.dtype().to_string());
         DataError::Parquet {
             path: self.path.to_path_buf(),
             message: format!("column \"{name}\" should hold {expected}, it holds {found}"),

@@ -33,10 +33,7 @@ pub struct LoadReport {
 impl LoadReport {
     /// An empty report that counts `unit`.
     pub fn new(unit: &str) -> Self {
-        Self {
-            unit: unit.to_string(),
-            ..Self::default()
-        }
+        Self { unit: unit.to_string(), ..Self::default() }
     }
 
     /// Counts one item as read and kept.
@@ -72,9 +69,7 @@ impl LoadReport {
             let entry = self.dropped.entry(reason).or_default();
             entry.count += dropped.count;
             let room = EXAMPLES - entry.examples.len();
-            entry
-                .examples
-                .extend(dropped.examples.into_iter().take(room));
+            entry.examples.extend(dropped.examples.into_iter().take(room));
         }
         self
     }
@@ -103,10 +98,7 @@ impl Loaded {
     /// `self`, or [`DataError::Empty`](crate::DataError::Empty) when there is no conversation.
     pub(crate) fn not_empty(self, path: &std::path::Path) -> Result<Self, crate::DataError> {
         if self.conversations.is_empty() {
-            return Err(crate::DataError::Empty {
-                what: path.display().to_string(),
-                report: self.report,
-            });
+            return Err(crate::DataError::Empty { what: path.display().to_string(), report: self.report });
         }
         Ok(self)
     }

@@ -63,14 +63,8 @@ impl Sampler {
         if batch_size == 0 {
             return Err(DataError::Option("a batch size of 0".to_string()));
         }
-        let mut sampler = Self {
-            kind,
-            lengths,
-            batch_size,
-            seed,
-            position: Position::default(),
-            order: Vec::new(),
-        };
+        let mut sampler =
+            Self { kind, lengths, batch_size, seed, position: Position::default(), order: Vec::new() };
         sampler.order = sampler.order(0);
         Ok(sampler)
     }
@@ -119,10 +113,7 @@ impl Sampler {
         let batch = self.order[start..end].to_vec();
         self.position.index = end;
         if end == self.order.len() {
-            self.position = Position {
-                epoch: self.position.epoch + 1,
-                index: 0,
-            };
+            self.position = Position { epoch: self.position.epoch + 1, index: 0 };
             self.order = self.order(self.position.epoch);
         }
         batch

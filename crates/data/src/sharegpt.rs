@@ -62,11 +62,7 @@ pub fn load(path: &Path) -> Result<Loaded, DataError> {
             Err(reason) => report.drop_item(reason, &id),
         }
     })?;
-    Loaded {
-        conversations,
-        report,
-    }
-    .not_empty(path)
+    Loaded { conversations, report }.not_empty(path)
 }
 
 fn conversation(id: &str, turns: Vec<Turn>) -> Result<Conversation, &'static str> {
@@ -83,9 +79,10 @@ fn conversation(id: &str, turns: Vec<Turn>) -> Result<Conversation, &'static str
         Some((Role::System, spoken)) => spoken,
         _ => &roles,
     };
-    let alternates = spoken.iter().enumerate().all(|(i, role)| {
-        *role == if i % 2 == 0 { Role::User } else { Role::Assistant }
-    });
+    let alternates = spoken
+        .iter()
+        .enumerate()
+        .all(|(i, role)| *role == if i % 2 == 0 { Role::User } else { Role::Assistant });
     if !alternates {
         Err("roles do not alternate")
     } else if spoken.len() < 2 {

@@ -35,28 +35,17 @@ impl<'a> Lines<'a> {
                 ),
             });
         }
-        let reader: Box<dyn BufRead> = if gzip {
-            Box::new(BufReader::new(MultiGzDecoder::new(plain)))
-        } else {
-            Box::new(plain)
-        };
-        Ok(Self {
-            path,
-            reader,
-            gzip,
-            number: 0,
-            buffer: Vec::new(),
-        })
+        let reader: Box<dyn BufRead> =
+            if gzip { Box::new(BufReader::new(MultiGzDecoder::new(plain))) } else { Box::new(plain) };
+        Ok(Self { path, reader, gzip, number: 0, buffer: Vec::new() })
     }
 
     /// The next line that is not blank, with its number.
     pub(crate) fn next_line(&mut self) -> Result<Option<(usize, &str)>, DataError> {
         loop {
             self.buffer.clear();
-            let count = self
-                .reader
-                .read_until(b'\n', &mut self.buffer)
-                .map_err(|source| self.read_error(source))?;
+            let count =
+                self.reader.read_until(b'\n', &mut self.buffer).map_err(|source| self.read_error(source))?;
             if count == 0 {
                 return Ok(None);
             }
@@ -82,17 +71,9 @@ impl<'a> Lines<'a> {
     fn read_error(&self, source: std::io::Error) -> DataError {
         let path = self.path.to_path_buf();
         if self.gzip {
-            DataError::Gzip {
-                path,
-                line: self.number,
-                source,
-            }
+            DataError::Gzip { path, line: self.number, source }
         } else {
-            DataError::Io {
-                path,
-                action: "read",
-                source,
-            }
+            DataError::Io { path, action: "read", source }
         }
     }
 }
@@ -110,11 +91,7 @@ pub(crate) fn for_each_json_line<T: DeserializeOwned>(
 }
 
 /// Parses one line of a JSON-lines file.
-pub(crate) fn parse_line<T: DeserializeOwned>(
-    path: &Path,
-    line: usize,
-    text: &str,
-) -> Result<T, DataError> {
+pub(crate) fn parse_line<T: DeserializeOwned>(path: &Path, line: usize, text: &str) -> Result<T, DataError> {
     serde_json::from_str(text).map_err(|error| DataError::Line {
         path: path.to_path_buf(),
         line,
@@ -141,10 +118,7 @@ pub(crate) fn for_each_json_item<T: DeserializeOwned>(
     }
     let mut lines = Lines::open(path)?;
     let mut bytes = Vec::new();
-    lines
-        .reader
-        .read_to_end(&mut bytes)
-        .map_err(|source| lines.read_error(source))?;
+    lines.reader.read_to_end(&mut bytes).map_err(|source| lines.read_error(source))?;
     let body = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     let items: Vec<T> = serde_json::from_slice(body).map_err(|error| DataError::Json {
         path: path.to_path_buf(),
@@ -163,9 +137,7 @@ pub(crate) fn for_each_json_item<T: DeserializeOwned>(
 /// File name without folders and without the data endings, for ids of rows that
 /// have none: `x/openassistant_best.jsonl.gz` gives `openassistant_best`.
 pub(crate) fn stem(path: &Path) -> String {
-    let name = path
-        .file_name()
-        .map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+    let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
     let name = name.strip_suffix(".gz").unwrap_or(&name);
     match name.rsplit_once('.') {
         Some((stem, _)) if !stem.is_empty() => stem.to_string(),

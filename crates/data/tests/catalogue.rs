@@ -257,11 +257,7 @@ fn offline_never_asks_and_says_where_it_looked() {
     let mirror = tempfile::tempdir().unwrap();
     let server = Server::start(body(), None, vec![]);
     let catalogue = pinned(&server, &body());
-    let offline = FetchOptions {
-        offline: true,
-        mirror: Some(mirror.path().to_path_buf()),
-        ..options(&dir)
-    };
+    let offline = FetchOptions { offline: true, mirror: Some(mirror.path().to_path_buf()), ..options(&dir) };
     let text = fetch(&catalogue, &offline).unwrap_err().to_string();
     for place in [&dir, &mirror] {
         assert!(text.contains(&at(place, "thing.bin").display().to_string()), "{text}");
@@ -339,11 +335,7 @@ fn an_unknown_name_gets_a_hint_and_a_bad_catalogue_an_error() {
 fn the_mirror_agrees_with_the_catalogue() {
     let Some(folder) = oracles::oracles() else { return };
     let empty = tempfile::tempdir().unwrap();
-    let offline = FetchOptions {
-        offline: true,
-        mirror: Some(folder.clone()),
-        ..options(&empty)
-    };
+    let offline = FetchOptions { offline: true, mirror: Some(folder.clone()), ..options(&empty) };
     let catalogue = Catalogue::builtin().unwrap();
     let pinned: Vec<_> = catalogue
         .sources()

@@ -150,10 +150,7 @@ fn sharegpt_takes_well_formed_conversations() {
     let loaded = sharegpt::load(&file(&dir, "s.json", &rows.to_string())).unwrap();
     let ids: Vec<&str> = loaded.conversations.iter().map(|c| c.id.as_str()).collect();
     assert_eq!(ids, ["x", "x#2"]);
-    assert_eq!(
-        turns(&loaded.conversations[1]),
-        [(System, "s"), (User, "a"), (Assistant, "b")]
-    );
+    assert_eq!(turns(&loaded.conversations[1]), [(System, "s"), (User, "a"), (Assistant, "b")]);
     let report = &loaded.report;
     assert_eq!((report.read, report.kept, report.dropped.len()), (6, 2, 4));
     assert_eq!(report.dropped["no turns"].examples, ["7"]);

@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 use camelid_chat::Role;
 use camelid_data::DataError;
 use camelid_data::oasst::{
-    self, Filter, MessageNode, MessageTree, Review, Selection, Speaker, dialogues,
-    trees_from_messages,
+    self, Filter, MessageNode, MessageTree, Review, Selection, Speaker, dialogues, trees_from_messages,
 };
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -56,12 +55,7 @@ fn sample() -> MessageTree {
         Prompter,
         None,
         vec![
-            node(
-                "b",
-                Assistant,
-                None,
-                vec![],
-            ),
+            node("b", Assistant, None, vec![]),
             node(
                 "a",
                 Assistant,
@@ -126,10 +120,7 @@ fn each_filter_drops_for_its_own_reason() {
     replies[1].lang = Some("de".into());
     replies[2].review_result = Some(false);
     replies[2].lang = Some("en".into());
-    let filter = Filter {
-        langs: Some(vec!["en".into()]),
-        ..Filter::default()
-    };
+    let filter = Filter { langs: Some(vec!["en".into()]), ..Filter::default() };
     let chosen = dialogues(&[marked.clone()], &filter, Selection::AllPaths).unwrap();
     assert!(chosen.conversations.is_empty());
     for reason in ["synthetic", "language", "review"] {
@@ -137,17 +128,10 @@ fn each_filter_drops_for_its_own_reason() {
     }
     assert_eq!(chosen.trees.dropped_for("no assistant reply"), 1);
 
-    let lenient = Filter {
-        synthetic: true,
-        review: Review::Any,
-        ..Filter::default()
-    };
+    let lenient = Filter { synthetic: true, review: Review::Any, ..Filter::default() };
     let all = dialogues(&[marked.clone()], &lenient, Selection::AllPaths).unwrap();
     assert_eq!(all.conversations.len(), 4);
-    let strict = Filter {
-        review: Review::Accepted,
-        ..Filter::default()
-    };
+    let strict = Filter { review: Review::Accepted, ..Filter::default() };
     let none = dialogues(&[marked.clone()], &strict, Selection::AllPaths).unwrap();
     assert_eq!(none.trees.dropped_for("first prompt dropped"), 1);
 
@@ -250,18 +234,11 @@ fn trees_messages_and_gzip_give_the_same_dialogues() {
 
 #[test]
 fn parquet_as_on_the_hub() {
-    let loaded = oasst::load(&golden("oasst_hub.parquet"), &Filter::default(), Selection::BestRanked)
-        .unwrap();
-    let found: Vec<_> = loaded
-        .conversations
-        .iter()
-        .map(|c| (c.id.as_str(), c.messages.len()))
-        .collect();
+    let loaded =
+        oasst::load(&golden("oasst_hub.parquet"), &Filter::default(), Selection::BestRanked).unwrap();
+    let found: Vec<_> = loaded.conversations.iter().map(|c| (c.id.as_str(), c.messages.len())).collect();
     assert_eq!(found, [("t1b1x", 4), ("t2a", 2)]);
-    assert_eq!(
-        loaded.conversations[1].messages[1].content,
-        "Un camélido de Sudamérica."
-    );
+    assert_eq!(loaded.conversations[1].messages[1].content, "Un camélido de Sudamérica.");
     assert_eq!((loaded.messages.read, loaded.messages.kept), (10, 7));
     for reason in ["deleted", "synthetic", "tree state"] {
         assert_eq!(loaded.messages.dropped_for(reason), 1, "{reason}");
@@ -339,10 +316,7 @@ fn nothing_usable_is_an_error_that_says_why() {
         assert!(matches!(error, DataError::Empty { .. }), "{error}");
     }
     let path = file(&dir, "t.jsonl", serde_json::to_string(&sample()).unwrap().as_bytes());
-    let filter = Filter {
-        langs: Some(vec!["fr".into()]),
-        ..Filter::default()
-    };
+    let filter = Filter { langs: Some(vec!["fr".into()]), ..Filter::default() };
     let text = oasst::load(&path, &filter, Selection::BestRanked).unwrap_err().to_string();
     assert!(text.contains("empty data set") && text.contains("1 dropped (language)"), "{text}");
     assert!(oasst::read(&dir.path().join("absent.jsonl")).is_err());
@@ -354,8 +328,7 @@ fn real_trees_agree_with_a_plain_reading() {
     let Some(folder) = oracles::oracles() else { return };
     let path = folder.join("oasst1/en_100_tree.jsonl");
     let text = std::fs::read_to_string(&path).unwrap();
-    let trees: Vec<serde_json::Value> =
-        text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let trees: Vec<serde_json::Value> = text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
 
     fn usable(node: &serde_json::Value, synthetic: bool) -> bool {
         synthetic || node["synthetic"] != true

@@ -106,10 +106,7 @@ pub(super) fn run(download: &Download) -> Result<Option<Complete>, DataError> {
     }
     file.sync_all().map_err(DataError::io(&partial, "write"))?;
     bar.finish_and_clear();
-    Ok(Some(Complete {
-        partial,
-        _lock: lock,
-    }))
+    Ok(Some(Complete { partial, _lock: lock }))
 }
 
 fn lock(path: &Path) -> Result<File, DataError> {
@@ -138,9 +135,7 @@ fn attempt(
         have = 0;
     }
 
-    let mut request = agent
-        .get(download.url)
-        .header(header::ACCEPT_ENCODING, "identity");
+    let mut request = agent.get(download.url).header(header::ACCEPT_ENCODING, "identity");
     if have > 0 {
         request = request.header(header::RANGE, format!("bytes={have}-"));
         if let Some(tag) = &tag {
@@ -151,10 +146,9 @@ fn attempt(
         request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
     }
     let response = request.call().map_err(|error| match error {
-        ureq::Error::BadUri(_) | ureq::Error::Http(_) => Failure::Final(DataError::Http {
-            url: download.url.to_string(),
-            message: error.to_string(),
-        }),
+        ureq::Error::BadUri(_) | ureq::Error::Http(_) => {
+            Failure::Final(DataError::Http { url: download.url.to_string(), message: error.to_string() })
+        }
         other => Failure::Broken(other.to_string()),
     })?;
 
@@ -215,15 +209,14 @@ fn receive(
             break;
         }
         // A full disk ends here; what was written stays for the next fetch.
-        file.write_all(&buffer[..count])
-            .map_err(DataError::io(partial, "write"))?;
+        file.write_all(&buffer[..count]).map_err(DataError::io(partial, "write"))?;
         have += count as u64;
         bar.set_position(have);
     }
     match total {
-        Some(total) if have < total => Err(Failure::Broken(format!(
-            "the connection closed after {have} of {total} bytes"
-        ))),
+        Some(total) if have < total => {
+            Err(Failure::Broken(format!("the connection closed after {have} of {total} bytes")))
+        }
         _ => Ok(()),
     }
 }
@@ -247,9 +240,7 @@ fn forget(path: &Path) -> Result<(), DataError> {
 fn remember_tag(path: &Path, response: &Response<Body>) -> Result<(), DataError> {
     let tag = response.headers().get(header::ETAG);
     match tag.and_then(|tag| tag.to_str().ok()) {
-        Some(tag) if tag.starts_with('"') => {
-            fs::write(path, tag).map_err(DataError::io(path, "write"))
-        }
+        Some(tag) if tag.starts_with('"') => fs::write(path, tag).map_err(DataError::io(path, "write")),
         _ => forget(path),
     }
 }
@@ -274,9 +265,7 @@ fn refused(url: &str, status: StatusCode) -> Failure {
         return Failure::Broken(format!("the server answered {status}"));
     }
     let hint = match status {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            "; the file may need an access token in HF_TOKEN"
-        }
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => "; the file may need an access token in HF_TOKEN",
         StatusCode::NOT_FOUND => "; the file is no longer there",
         _ => "",
     };

@@ -50,11 +50,7 @@ impl FetchOptions {
     /// # Errors
     /// [`DataError::Option`] when none of the cache's variables is set.
     pub fn from_env() -> Result<Self, DataError> {
-        let folder = |name: &str| {
-            std::env::var_os(name)
-                .filter(|value| !value.is_empty())
-                .map(PathBuf::from)
-        };
+        let folder = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let cache_dir = folder("CAMELID_CACHE")
             .or_else(|| folder("XDG_CACHE_HOME").map(|dir| dir.join("camelid")))
             .or_else(|| folder("HOME").map(|dir| dir.join(".cache").join("camelid")))
@@ -65,11 +61,7 @@ impl FetchOptions {
                 )
             })?;
         let offline = std::env::var("CAMELID_OFFLINE").is_ok_and(|v| v == "1" || v == "true");
-        Ok(Self {
-            offline,
-            mirror: folder("CAMELID_MIRROR"),
-            ..Self::new(cache_dir)
-        })
+        Ok(Self { offline, mirror: folder("CAMELID_MIRROR"), ..Self::new(cache_dir) })
     }
 }
 
@@ -155,10 +147,7 @@ impl Source {
     fn offline_error(&self, file: &SourceFile, options: &FetchOptions) -> DataError {
         let cached = options.cache_dir.join(&file.path);
         let mirrored = options.mirror.iter().map(|mirror| mirror.join(&file.path));
-        let looked: Vec<String> = mirrored
-            .chain([cached])
-            .map(|place| place.display().to_string())
-            .collect();
+        let looked: Vec<String> = mirrored.chain([cached]).map(|place| place.display().to_string()).collect();
         DataError::Offline {
             name: self.name.clone(),
             wanted: file.path.clone(),
@@ -171,11 +160,8 @@ impl Source {
         if let Some(url) = &file.url {
             return Ok((url.clone(), None));
         }
-        let (Some(repo), Some(hub_file), Some(cache)) = (self.repo(), &file.hub_file, hub_cache())
-        else {
-            return Err(DataError::Option(
-                "the hub's client needs HF_HOME or HOME to be set".to_string(),
-            ));
+        let (Some(repo), Some(hub_file), Some(cache)) = (self.repo(), &file.hub_file, hub_cache()) else {
+            return Err(DataError::Option("the hub's client needs HF_HOME or HOME to be set".to_string()));
         };
         let mut builder = ApiBuilder::from_cache(cache.clone()).with_progress(false);
         if let Ok(endpoint) = std::env::var("HF_ENDPOINT") {
@@ -276,14 +262,11 @@ fn record_sum(path: &Path, sum: &str) -> Result<(), DataError> {
     let record = download::beside(path, "sha256");
     let folder = path.parent().unwrap_or(Path::new("."));
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let mut temporary =
-        tempfile::NamedTempFile::new_in(folder).map_err(DataError::io(folder, "write to"))?;
+    let mut temporary = tempfile::NamedTempFile::new_in(folder).map_err(DataError::io(folder, "write to"))?;
     temporary
         .write_all(format!("{sum}  {name}\n").as_bytes())
         .and_then(|()| temporary.as_file().sync_all())
         .map_err(DataError::io(&record, "write"))?;
-    temporary
-        .persist(&record)
-        .map_err(|error| DataError::io(&record, "write")(error.error))?;
+    temporary.persist(&record).map_err(|error| DataError::io(&record, "write")(error.error))?;
     Ok(())
 }

@@ -55,8 +55,8 @@ pub(super) fn read_json_lines(path: &Path) -> Result<Vec<MessageRow>, DataError>
     Ok(rows)
 }
 
-/// Reads the columns of a [`MessageRow`] from the hub's Parquet. All but
-/// `message_id`, `parent_id`, `text`, `role` and `message_tree_id` may be absent.
+/// Reads the columns of a [`MessageRow`] from the hub's Parquet. Only the review's
+/// two, `synthetic` and `tree_state` may be absent.
 pub(super) fn read_parquet(path: &Path) -> Result<Vec<MessageRow>, DataError> {
     let columns = Columns::read(
         path,
@@ -148,10 +148,8 @@ pub fn trees_from_messages(rows: Vec<MessageRow>) -> Trees {
         }
     }
 
-    let parents: Vec<Option<Option<usize>>> = unique
-        .iter()
-        .map(|row| row.parent_id.as_ref().map(|id| index_of.get(id).copied()))
-        .collect();
+    let parents: Vec<Option<Option<usize>>> =
+        unique.iter().map(|row| row.parent_id.as_ref().map(|id| index_of.get(id).copied())).collect();
     let places = places(&unique, &parents);
 
     // Deepest first, so every message is complete when it moves into its parent;
@@ -181,11 +179,7 @@ pub fn trees_from_messages(rows: Vec<MessageRow>) -> Trees {
         let node = node(row, std::mem::take(&mut replies[index]));
         match parents[index].flatten() {
             Some(parent) => replies[parent].push(node),
-            None => trees.push(MessageTree {
-                message_tree_id: tree.0,
-                tree_state: tree.1,
-                prompt: node,
-            }),
+            None => trees.push(MessageTree { message_tree_id: tree.0, tree_state: tree.1, prompt: node }),
         }
     }
     Trees { trees, report }

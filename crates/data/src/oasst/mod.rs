@@ -53,10 +53,7 @@ pub fn read(path: &Path) -> Result<Trees, DataError> {
         trees_from_messages(messages::read_json_lines(path)?)
     };
     if trees.trees.is_empty() {
-        return Err(DataError::Empty {
-            what: path.display().to_string(),
-            report: trees.report,
-        });
+        return Err(DataError::Empty { what: path.display().to_string(), report: trees.report });
     }
     Ok(trees)
 }
@@ -65,19 +62,12 @@ pub fn read(path: &Path) -> Result<Trees, DataError> {
 ///
 /// # Errors
 /// As [`read`]; also when no dialogue is left.
-pub fn load(
-    path: &Path,
-    filter: &Filter,
-    selection: Selection,
-) -> Result<Dialogues, DataError> {
+pub fn load(path: &Path, filter: &Filter, selection: Selection) -> Result<Dialogues, DataError> {
     let Trees { trees, report } = read(path)?;
     let mut chosen = dialogues(&trees, filter, selection)?;
     chosen.messages = report.then(chosen.messages);
     if chosen.conversations.is_empty() {
-        return Err(DataError::Empty {
-            what: path.display().to_string(),
-            report: chosen.messages,
-        });
+        return Err(DataError::Empty { what: path.display().to_string(), report: chosen.messages });
     }
     Ok(chosen)
 }

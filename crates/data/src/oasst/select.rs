@@ -74,9 +74,9 @@ impl Selection {
         match self {
             Selection::BestRanked => Ok(1),
             Selection::AllPaths => Ok(usize::MAX),
-            Selection::TopK(0) => Err(DataError::Option(
-                "top-k selection needs k of at least 1, not 0".to_string(),
-            )),
+            Selection::TopK(0) => {
+                Err(DataError::Option("top-k selection needs k of at least 1, not 0".to_string()))
+            }
             Selection::TopK(k) => Ok(k),
         }
     }
@@ -96,11 +96,7 @@ pub fn dialogues(
     selection: Selection,
 ) -> Result<Dialogues, DataError> {
     let breadth = selection.breadth()?;
-    let mut sieve = Sieve {
-        filter,
-        seen: HashSet::new(),
-        report: LoadReport::new("messages"),
-    };
+    let mut sieve = Sieve { filter, seen: HashSet::new(), report: LoadReport::new("messages") };
     let mut tree_report = LoadReport::new("trees");
     let mut conversations = Vec::new();
     for tree in trees {
@@ -121,11 +117,7 @@ pub fn dialogues(
             tree_report.drop_item("no assistant reply", &tree.message_tree_id);
         }
     }
-    Ok(Dialogues {
-        conversations,
-        messages: sieve.report,
-        trees: tree_report,
-    })
+    Ok(Dialogues { conversations, messages: sieve.report, trees: tree_report })
 }
 
 fn state_passes(filter: &Filter, tree: &MessageTree) -> bool {
@@ -148,11 +140,7 @@ struct Sieve<'a> {
 }
 
 impl<'a> Sieve<'a> {
-    fn pass(
-        &mut self,
-        message: &'a MessageNode,
-        parent: Option<&MessageNode>,
-    ) -> Option<Passed<'a>> {
+    fn pass(&mut self, message: &'a MessageNode, parent: Option<&MessageNode>) -> Option<Passed<'a>> {
         if let Some(reason) = self.objection(message, parent) {
             self.drop_below(message, reason, "below a dropped message");
             return None;
@@ -166,11 +154,7 @@ impl<'a> Sieve<'a> {
         Some(Passed { message, replies })
     }
 
-    fn objection(
-        &mut self,
-        message: &'a MessageNode,
-        parent: Option<&MessageNode>,
-    ) -> Option<&'static str> {
+    fn objection(&mut self, message: &'a MessageNode, parent: Option<&MessageNode>) -> Option<&'static str> {
         let filter = self.filter;
         let expected = parent.map_or(Speaker::Prompter, |p| p.role.other());
         let wrong_parent = match (&message.parent_id, parent) {

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use camelid_chat::{Conversation, Template};
 use polars::prelude::{
     Column, DataFrame, DataType, Int64Type, IntoColumn, KeyValueMetadata, ListBuilderTrait,
-    ListPrimitiveChunkedBuilder, ParquetReader, ParquetWriter, PolarsNumericType, PolarsResult,
-    SerReader, UInt32Type,
+    ListPrimitiveChunkedBuilder, ParquetReader, ParquetWriter, PolarsNumericType, PolarsResult, SerReader,
+    UInt32Type,
 };
 use sha2::{Digest, Sha256};
 use tokenizers::Tokenizer;
@@ -86,12 +86,7 @@ fn key(
     part(FORMAT.as_bytes());
     part(template.name().as_bytes());
     part(template.definition().as_bytes());
-    part(
-        tokenizer
-            .to_string(false)
-            .map_err(|error| DataError::Tokenizer(error.to_string()))?
-            .as_bytes(),
-    );
+    part(tokenizer.to_string(false).map_err(|error| DataError::Tokenizer(error.to_string()))?.as_bytes());
     part(json(serde_json::to_string(options))?.as_bytes());
     // A template may carry special tokens of its own, which its definition does
     // not show: the first conversation's ids do.
@@ -151,9 +146,7 @@ fn write(dir: &Path, key: &str, set: &TokenizedSet) -> Result<PathBuf, DataError
         .write_all(&bytes)
         .and_then(|()| temporary.as_file().sync_all())
         .map_err(DataError::io(&path, "write"))?;
-    temporary
-        .persist(&path)
-        .map_err(|error| DataError::io(&path, "write")(error.error))?;
+    temporary.persist(&path).map_err(|error| DataError::io(&path, "write")(error.error))?;
     Ok(path)
 }
 
@@ -214,11 +207,9 @@ fn decode(bytes: Vec<u8>) -> Result<TokenizedSet, String> {
     let labels = frame.column("labels").and_then(|c| c.list()).map_err(text)?;
     let mut examples = Vec::with_capacity(frame.height());
     for row in 0..frame.height() {
-        let (Some(id), Some(ids), Some(labels)) = (
-            names.get(row),
-            ids.get_as_series(row),
-            labels.get_as_series(row),
-        ) else {
+        let (Some(id), Some(ids), Some(labels)) =
+            (names.get(row), ids.get_as_series(row), labels.get_as_series(row))
+        else {
             return Err(format!("row {row} is incomplete"));
         };
         examples.push(Example {

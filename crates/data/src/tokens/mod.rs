@@ -94,21 +94,15 @@ impl TokenizedSet {
     ) -> Result<Self, DataError> {
         let Truncation { source: _, target, total } = options.truncation;
         if target == Some(0) || total == Some(0) {
-            return Err(DataError::Option(
-                "truncation to 0 tokens leaves no example".to_string(),
-            ));
+            return Err(DataError::Option("truncation to 0 tokens leaves no example".to_string()));
         }
-        let mut report = TokenReport {
-            conversations: LoadReport::new("conversations"),
-            ..TokenReport::default()
-        };
+        let mut report =
+            TokenReport { conversations: LoadReport::new("conversations"), ..TokenReport::default() };
         let mut examples = Vec::with_capacity(conversations.len());
         for conversation in conversations {
             let encoded = template.encode(conversation, tokenizer, false)?;
             match example(&encoded, tokenizer, options)? {
-                None => report
-                    .conversations
-                    .drop_item(TRUNCATED_AWAY, &conversation.id),
+                None => report.conversations.drop_item(TRUNCATED_AWAY, &conversation.id),
                 Some(example) => {
                     report.conversations.keep();
                     let cut = encoded.ids.len() - example.ids.len();
@@ -121,10 +115,7 @@ impl TokenizedSet {
             }
         }
         if examples.is_empty() {
-            return Err(DataError::Empty {
-                what: "tokenisation".to_string(),
-                report: report.conversations,
-            });
+            return Err(DataError::Empty { what: "tokenisation".to_string(), report: report.conversations });
         }
         Ok(Self { examples, report })
     }
@@ -177,20 +168,13 @@ fn example(
         ids.truncate(limit);
         labels.truncate(limit);
     }
-    Ok((learnt(&labels) > 0).then(|| Example {
-        id: encoded.conversation.clone(),
-        ids,
-        labels,
-    }))
+    Ok((learnt(&labels) > 0).then(|| Example { id: encoded.conversation.clone(), ids, labels }))
 }
 
 /// Number of leading tokens that are source, not target.
 fn source_len(encoded: &Encoded, labels: &[i64], tokenizer: &Tokenizer, loss_on: LossOn) -> usize {
     match loss_on {
-        LossOn::Assistant => labels
-            .iter()
-            .position(|label| *label != IGNORE_INDEX)
-            .unwrap_or(labels.len()),
+        LossOn::Assistant => labels.iter().position(|label| *label != IGNORE_INDEX).unwrap_or(labels.len()),
         LossOn::All => {
             let special = |id: &u32| {
                 tokenizer

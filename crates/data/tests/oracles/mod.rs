@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 /// a note, when it is absent; a panic instead under `CAMELID_REQUIRE_ORACLES=1`.
 pub fn oracles() -> Option<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let folder = std::env::var_os("CAMELID_ORACLES")
-        .map_or_else(|| root.join("../shared/oracles"), PathBuf::from);
+    let folder =
+        std::env::var_os("CAMELID_ORACLES").map_or_else(|| root.join("../shared/oracles"), PathBuf::from);
     if folder.is_dir() {
         return Some(folder);
     }

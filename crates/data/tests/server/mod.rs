@@ -97,10 +97,7 @@ fn respond(
             &body[start..]
         }
         None => {
-            write!(
-                stream,
-                "HTTP/1.1 200 OK\r\n{tag}content-length: {total}\r\nconnection: close\r\n\r\n"
-            )?;
+            write!(stream, "HTTP/1.1 200 OK\r\n{tag}content-length: {total}\r\nconnection: close\r\n\r\n")?;
             body
         }
     };
@@ -119,10 +116,7 @@ fn read_request(stream: &TcpStream) -> std::io::Result<Asked> {
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
     reader.read_line(&mut line)?;
-    let mut asked = Asked {
-        path: line.split(' ').nth(1).unwrap_or("").to_string(),
-        ..Asked::default()
-    };
+    let mut asked = Asked { path: line.split(' ').nth(1).unwrap_or("").to_string(), ..Asked::default() };
     loop {
         line.clear();
         reader.read_line(&mut line)?;

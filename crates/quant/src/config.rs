@@ -112,10 +112,6 @@ impl QuantConfig {
     /// The part of [`QuantConfig::bytes_for`] that scales and offset take.
     pub fn constants_bytes_for(&self, shape: &[usize]) -> usize {
         let blocks = block_count(shape.iter().product(), self.block_size);
-        if self.double_quant {
-            blocks + 4 * block_count(blocks, NESTED_BLOCK_SIZE) + 4
-        } else {
-            4 * blocks
-        }
+        if self.double_quant { blocks + 4 * block_count(blocks, NESTED_BLOCK_SIZE) + 4 } else { 4 * blocks }
     }
 }

@@ -24,7 +24,9 @@ pub enum QuantError {
         found: usize,
     },
     /// A weight is NaN or infinite.
-    #[error("tensor `{tensor}`: value {value} at flat index {index}, position {position:?}: expected a finite number")]
+    #[error(
+        "tensor `{tensor}`: value {value} at flat index {index}, position {position:?}: expected a finite number"
+    )]
     NotFinite {
         /// Name of the tensor.
         tensor: String,
@@ -58,7 +60,9 @@ pub enum QuantError {
         source: SafeTensorError,
     },
     /// A part of a bitsandbytes weight is absent.
-    #[error("{file}: tensor `{part}` is missing: `{weight}` is stored in bitsandbytes' 4-bit format and needs it")]
+    #[error(
+        "{file}: tensor `{part}` is missing: `{weight}` is stored in bitsandbytes' 4-bit format and needs it"
+    )]
     MissingPart {
         /// The file.
         file: PathBuf,
@@ -68,7 +72,9 @@ pub enum QuantError {
         part: String,
     },
     /// A part of a bitsandbytes weight has the wrong type or size.
-    #[error("{file}: tensor `{part}` is {found_type:?} with {found} elements, expected {expected_type:?} with {expected}")]
+    #[error(
+        "{file}: tensor `{part}` is {found_type:?} with {found} elements, expected {expected_type:?} with {expected}"
+    )]
     Part {
         /// The file.
         file: PathBuf,

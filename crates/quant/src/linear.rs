@@ -58,7 +58,9 @@ impl DenseLinear {
 ///
 /// Forward and input gradient dequantise tile by tile: nothing dense of the
 /// weight's shape exists. Codes and scales are frozen parameters, so they travel
-/// with the module's record, and no optimizer touches them.
+/// with the module's record, and no optimizer touches them. What they mean does
+/// not: format, shape and the offset of double quantisation are settings of the
+/// layer, so a record belongs into a layer made from the same weight.
 #[derive(Module, Debug)]
 pub struct QuantLinear {
     packed: Param<Tensor<1, Int>>,
@@ -78,7 +80,11 @@ impl QuantLinear {
     /// # Errors
     /// [`QuantError::NotMatrix`] unless the tensor has two dimensions,
     /// [`QuantError::Bias`] if the bias is not `[out_features]`.
-    pub fn from_quantized(q: QuantizedTensor, bias: Option<Tensor<1>>, device: &Device) -> Result<Self, QuantError> {
+    pub fn from_quantized(
+        q: QuantizedTensor,
+        bias: Option<Tensor<1>>,
+        device: &Device,
+    ) -> Result<Self, QuantError> {
         let &[out_features, in_features] = q.shape() else {
             return Err(QuantError::NotMatrix { shape: q.shape().to_vec() });
         };
@@ -132,8 +138,11 @@ impl QuantLinear {
             }
             _ => (Absmax::Plain(absmax), false),
         };
-        let config =
-            QuantConfig { format: Format::from(self.spec.code), block_size: self.spec.block_size, double_quant };
+        let config = QuantConfig {
+            format: Format::from(self.spec.code),
+            block_size: self.spec.block_size,
+            double_quant,
+        };
         let shape = vec![self.spec.out_features, self.spec.in_features];
         QuantizedTensor::from_parts("weight", shape, config, self.source, bytes(self.packed.val()), absmax)
             .expect("the parts of a constructed layer fit each other")
@@ -142,7 +151,10 @@ impl QuantLinear {
     /// The whole weight as dense f32 `[out_features, in_features]`.
     pub fn dequantize(&self) -> Tensor<2> {
         let shape = [self.spec.out_features, self.spec.in_features];
-        Tensor::from_data(TensorData::new(self.to_quantized().dequantize(), shape), &self.packed.val().device())
+        Tensor::from_data(
+            TensorData::new(self.to_quantized().dequantize(), shape),
+            &self.packed.val().device(),
+        )
     }
 
     /// What the packed bytes mean.
@@ -163,7 +175,10 @@ impl QuantLinear {
 
 fn bytes_param(bytes: Vec<u8>, device: &Device) -> Param<Tensor<1, Int>> {
     let count = bytes.len();
-    Param::initialized(ParamId::new(), Tensor::from_data(TensorData::new(bytes, [count]), (device, DType::U8)))
+    Param::initialized(
+        ParamId::new(),
+        Tensor::from_data(TensorData::new(bytes, [count]), (device, DType::U8)),
+    )
 }
 
 /// The bytes of a U8 tensor, which only this module creates.

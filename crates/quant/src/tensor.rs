@@ -43,7 +43,14 @@ impl Absmax {
         let centred: Vec<f32> = absmax.iter().map(|scale| scale - offset).collect();
         let mut codes = vec![0; centred.len()];
         let mut nested = vec![0.0; block_count(centred.len(), NESTED_BLOCK_SIZE)];
-        blockwise8::quantize(Map8::DynamicSigned, NESTED_BLOCK_SIZE, rounding, &centred, &mut codes, &mut nested);
+        blockwise8::quantize(
+            Map8::DynamicSigned,
+            NESTED_BLOCK_SIZE,
+            rounding,
+            &centred,
+            &mut codes,
+            &mut nested,
+        );
         Absmax::Nested { codes, absmax: nested, offset, block_size: NESTED_BLOCK_SIZE }
     }
 }
@@ -76,7 +83,12 @@ impl QuantizedTensor {
     /// # Errors
     /// A block size that is not supported, a shape that does not describe
     /// `values`, or a value that is NaN or infinite.
-    pub fn quantize(name: &str, values: &[f32], shape: &[usize], config: &QuantConfig) -> Result<Self, QuantError> {
+    pub fn quantize(
+        name: &str,
+        values: &[f32],
+        shape: &[usize],
+        config: &QuantConfig,
+    ) -> Result<Self, QuantError> {
         Self::quantize_with(name, values, shape, config, &QuantizeOptions::default())
     }
 
@@ -96,7 +108,11 @@ impl QuantizedTensor {
         let source = values.source();
         let values = values.widened();
         if checked_len(shape) != Some(values.len()) {
-            return Err(QuantError::Shape { tensor: name.to_owned(), shape: shape.to_vec(), found: values.len() });
+            return Err(QuantError::Shape {
+                tensor: name.to_owned(),
+                shape: shape.to_vec(),
+                found: values.len(),
+            });
         }
         let values = finite(name, values, shape, config.block_size, options.on_non_finite)?;
 

@@ -73,7 +73,8 @@ impl<'a> Case<'a> {
 
     /// Through the owning type, in the case's own element type.
     fn check_nested(&self, label: &str) {
-        let config = QuantConfig { format: Format::from(self.code), block_size: self.block_size, double_quant: true };
+        let config =
+            QuantConfig { format: Format::from(self.code), block_size: self.block_size, double_quant: true };
         let shape = &self.input.0;
         let q = match &self.input.1 {
             Array::F32(v) => QuantizedTensor::quantize_with(label, &v[..], shape, &config, &BNB_CPU),
@@ -93,8 +94,12 @@ impl<'a> Case<'a> {
         assert!(same(&scales, &self.get("nested.absmax_dequant").unwrap().f32()), "{label}: decoded scales");
         match self.get("nested.dequant") {
             None => {}
-            Some(Array::F16(expected)) => assert_eq!(&q.dequantize_f16(), expected, "{label}: nested dequant"),
-            Some(Array::Bf16(expected)) => assert_eq!(&q.dequantize_bf16(), expected, "{label}: nested dequant"),
+            Some(Array::F16(expected)) => {
+                assert_eq!(&q.dequantize_f16(), expected, "{label}: nested dequant")
+            }
+            Some(Array::Bf16(expected)) => {
+                assert_eq!(&q.dequantize_bf16(), expected, "{label}: nested dequant")
+            }
             Some(expected) => assert!(same(&q.dequantize(), &expected.f32()), "{label}: nested dequant"),
         }
     }

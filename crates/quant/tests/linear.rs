@@ -69,7 +69,8 @@ struct Net {
 fn training_leaves_the_packed_weight_untouched() {
     let device = Device::flex().autodiff();
     for config in &CONFIGS {
-        let front = DenseLinear::new(Tensor::random([128, 16], Distribution::Normal(0.0, 0.1), &device), None);
+        let front =
+            DenseLinear::new(Tensor::random([128, 16], Distribution::Normal(0.0, 0.1), &device), None);
         let packed = layer(config, 24, 128, &device);
         let before = packed.to_quantized();
         let front_before = floats(front.weight.val());
@@ -116,7 +117,7 @@ fn valid_drops_autodiff_and_keeps_values() {
     let x = Tensor::<2>::random([3, 64], Distribution::Normal(0.0, 1.0), &Device::flex());
     let y = valid.forward(x.clone());
     assert!(!y.is_autodiff());
-    let expected = linear.forward(Tensor::from_data(x.into_data(), &device));
+    let expected = linear.forward(Tensor::<2>::from_data(x.into_data(), &device));
     assert_eq!(floats(y), floats(expected));
 }
 

@@ -87,23 +87,23 @@ const NF4_CUDA_THRESHOLDS: [f32; 15] = [
     -0.848_096_4,
     -0.610_632_9,
     -0.459_995_27,
-    -0.339_679_43,
+    -0.339_679_42,
     -0.234_607_4,
-    -0.137_911_73,
+    -0.137_911_74,
     -0.045_525_018,
     0.039_790_15,
     0.120_255_25,
     0.203_521_25,
-    0.292_013_77,
+    0.292_013_76,
     0.389_312_54,
-    0.501_663_42,
+    0.501_663_45,
     0.642_786_9,
     0.861_478_45,
 ];
 
 /// The literals of bitsandbytes' `dQuantizeFP4`, applied to magnitudes.
 const FP4_CUDA_THRESHOLDS: [f32; 7] =
-    [0.002_604_17, 0.085_937_5, 0.208_333_33, 0.291_666_67, 0.416_666_7, 0.583_333, 0.833_333_3];
+    [0.002_604_17, 0.085_937_5, 0.208_333_33, 0.291_666_66, 0.416_666_7, 0.583_333, 0.833_333_3];
 
 /// FP4 codes in ascending order of the value they stand for; the two zeros are
 /// told apart by the rounding rule.
@@ -142,7 +142,9 @@ impl Decision {
     pub fn new(code: Code4, rounding: Rounding) -> Self {
         match (code, rounding) {
             (Code4::Nf4, Rounding::Cuda) => Decision { thresholds: NF4_CUDA_THRESHOLDS, order: IN_ORDER },
-            (Code4::Fp4, Rounding::Cuda) => Decision { thresholds: fp4_cuda_thresholds(), order: FP4_ASCENDING },
+            (Code4::Fp4, Rounding::Cuda) => {
+                Decision { thresholds: fp4_cuda_thresholds(), order: FP4_ASCENDING }
+            }
             (Code4::Fp4, Rounding::BnbCpu) => Decision::by_midpoints(code, FP4_ASCENDING_BNB_CPU),
             (Code4::Nf4, Rounding::BnbCpu) | (Code4::Int4, _) => Decision::by_midpoints(code, IN_ORDER),
         }

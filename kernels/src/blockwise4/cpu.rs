@@ -4,7 +4,7 @@
 use rayon::prelude::*;
 
 use super::reference::{BNB_CPU_FLOOR, quantize_block};
-use super::{AbsmaxView, Code4, Decision, Packed4View, Rounding};
+use super::{Code4, Decision, Packed4View, Rounding};
 
 /// Values per parallel task, rounded up to whole blocks. A constant, so that the
 /// split (and any result) is the same on every machine.
@@ -24,11 +24,9 @@ pub(crate) fn quantize(
     let decision = Decision::new(code, rounding);
     let blocks = TASK.div_ceil(block_size);
     let run = blocks * block_size;
-    values
-        .par_chunks(run)
-        .zip(packed.par_chunks_mut(run / 2))
-        .zip(absmax.par_chunks_mut(blocks))
-        .for_each(|((values, packed), absmax)| quantize_run(&decision, block_size, rounding, values, packed, absmax));
+    values.par_chunks(run).zip(packed.par_chunks_mut(run / 2)).zip(absmax.par_chunks_mut(blocks)).for_each(
+        |((values, packed), absmax)| quantize_run(&decision, block_size, rounding, values, packed, absmax),
+    );
 }
 
 fn quantize_run(
@@ -43,7 +41,7 @@ fn quantize_run(
     for ((block, packed), absmax) in blocks {
         let full = block.len() == block_size;
         let largest = largest_magnitude(block);
-        match multiplier(rounding, full, largest) {
+        match multiplier(full, largest) {
             Some(scale) => {
                 quantize_scaled(decision, scale, block, packed);
                 *absmax = largest;
@@ -58,14 +56,12 @@ fn quantize_run(
     }
 }
 
-/// What to multiply an ordinary block's values with, or `None` where the rule
-/// has a special case (all zero, non-finite, reciprocal overflow, partial block).
-fn multiplier(rounding: Rounding, full: bool, absmax: f32) -> Option<f32> {
+/// What to multiply an ordinary block's values with: the same under both rules.
+/// `None` where they have special cases (all zero, non-finite, reciprocal
+/// overflow, partial block).
+fn multiplier(full: bool, absmax: f32) -> Option<f32> {
     let ordinary = full && absmax >= BNB_CPU_FLOOR && absmax.is_finite();
-    match rounding {
-        Rounding::Cuda | Rounding::BnbCpu if ordinary => Some(1.0 / absmax),
-        _ => None,
-    }
+    ordinary.then(|| 1.0 / absmax)
 }
 
 /// Magnitudes of floats order like the integers of their bits, NaN above all: an
@@ -111,10 +107,7 @@ pub(crate) fn dequantize_range(view: &Packed4View<'_>, start: usize, out: &mut [
         let first = start + done;
         let block = first / view.block_size;
         let count = (view.block_size - first % view.block_size).min(out.len() - done);
-        let scale = match view.absmax {
-            AbsmaxView::Plain(absmax) => absmax[block],
-            nested => nested.get(block),
-        };
+        let scale = view.absmax.get(block);
         // Scaling the sixteen codes once gives the same products as scaling
         // every element.
         let scaled = table.map(|code| code * scale);

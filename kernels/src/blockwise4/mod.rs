@@ -91,9 +91,16 @@ pub fn dequantize(view: &Packed4View<'_>, out: &mut [f32]) {
 }
 
 fn check_lengths(block_size: usize, len: usize, packed: usize, absmax: usize) {
-    assert!(BLOCK_SIZES.contains(&block_size), "block size {block_size} is not a power of two from 32 to 4096");
+    assert!(
+        BLOCK_SIZES.contains(&block_size),
+        "block size {block_size} is not a power of two from 32 to 4096"
+    );
     assert_eq!(packed, packed_len(len), "packed length for {len} values");
-    assert_eq!(absmax, block_count(len, block_size), "absmax length for {len} values in blocks of {block_size}");
+    assert_eq!(
+        absmax,
+        block_count(len, block_size),
+        "absmax length for {len} values in blocks of {block_size}"
+    );
 }
 
 #[cfg(test)]

@@ -62,7 +62,8 @@ pub(crate) const BNB_CPU_FLOOR: f32 = 1e-38;
 /// `None` for the elements of an all-zero block (and for NaN).
 fn normalise_cuda(value: f32, absmax: f32) -> Option<f32> {
     let reciprocal = 1.0 / absmax;
-    let normalised = if absmax > 0.0 && reciprocal.is_infinite() { value / absmax } else { value * reciprocal };
+    let normalised =
+        if absmax > 0.0 && reciprocal.is_infinite() { value / absmax } else { value * reciprocal };
     (!normalised.is_nan()).then_some(normalised)
 }
 

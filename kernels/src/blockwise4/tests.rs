@@ -160,7 +160,8 @@ proptest! {
 
 #[test]
 fn parallel_runs_equal_the_reference_on_a_large_tensor() {
-    let values: Vec<f32> = (0..100_003u32).map(|i| ((i.wrapping_mul(2_654_435_761)) as f32 / 4e9 - 0.5) * 0.1).collect();
+    let values: Vec<f32> =
+        (0..100_003u32).map(|i| ((i.wrapping_mul(2_654_435_761)) as f32 / 4e9 - 0.5) * 0.1).collect();
     for code in CODES {
         for rounding in ROUNDINGS {
             let fast = Packed::new(code, 64, rounding, &values);

@@ -32,7 +32,8 @@ impl AbsmaxView<'_> {
             AbsmaxView::Plain(absmax) => absmax[block],
             AbsmaxView::Nested { codes, absmax, offset, block_size } => {
                 // Two roundings, as in bitsandbytes: never a fused multiply-add.
-                let product = Map8::DynamicSigned.table()[usize::from(codes[block])] * absmax[block / block_size];
+                let product =
+                    Map8::DynamicSigned.table()[usize::from(codes[block])] * absmax[block / block_size];
                 product + offset
             }
         }

@@ -76,7 +76,8 @@ pub(super) fn dequantize(map: Map8, block_size: usize, codes: &[u8], absmax: &[f
     let run = blocks * block_size;
     out.par_chunks_mut(run).zip(codes.par_chunks(run)).zip(absmax.par_chunks(blocks)).for_each(
         |((out, codes), absmax)| {
-            for ((out, codes), absmax) in out.chunks_mut(block_size).zip(codes.chunks(block_size)).zip(absmax) {
+            for ((out, codes), absmax) in out.chunks_mut(block_size).zip(codes.chunks(block_size)).zip(absmax)
+            {
                 for (out, &code) in out.iter_mut().zip(codes) {
                     *out = table[usize::from(code)] * absmax;
                 }

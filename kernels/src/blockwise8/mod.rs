@@ -69,7 +69,11 @@ pub fn dequantize(map: Map8, block_size: usize, codes: &[u8], absmax: &[f32], ou
 fn check_lengths(block_size: usize, len: usize, codes: usize, absmax: usize) {
     assert!(block_size > 0, "a block holds at least one value");
     assert_eq!(codes, len, "one code per value");
-    assert_eq!(absmax, block_count(len, block_size), "absmax length for {len} values in blocks of {block_size}");
+    assert_eq!(
+        absmax,
+        block_count(len, block_size),
+        "absmax length for {len} values in blocks of {block_size}"
+    );
 }
 
 #[cfg(test)]

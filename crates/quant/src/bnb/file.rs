@@ -18,7 +18,8 @@ pub type Entry = (String, Dtype, Vec<usize>, Vec<u8>);
 /// # Errors
 /// [`QuantError::SafeTensors`] when the bytes are cut short or damaged.
 pub fn parse<'a>(bytes: &'a [u8], file: &Path) -> Result<SafeTensors<'a>, QuantError> {
-    SafeTensors::deserialize(bytes).map_err(|source| QuantError::SafeTensors { file: file.to_owned(), source })
+    SafeTensors::deserialize(bytes)
+        .map_err(|source| QuantError::SafeTensors { file: file.to_owned(), source })
 }
 
 /// The file as bytes: tensors by descending element type, then by name, as the
@@ -64,7 +65,8 @@ fn layout<'a>(entries: &'a [Entry], metadata: &[(&str, &str)]) -> (Vec<u8>, Vec<
 
     let mut header = Map::new();
     if !metadata.is_empty() {
-        let pairs: Map<String, Value> = metadata.iter().map(|&(key, value)| (key.to_owned(), value.into())).collect();
+        let pairs: Map<String, Value> =
+            metadata.iter().map(|&(key, value)| (key.to_owned(), value.into())).collect();
         header.insert("__metadata__".to_owned(), pairs.into());
     }
     let mut offset = 0;

@@ -21,22 +21,25 @@ pub(super) struct QuantState {
 
 impl QuantState {
     pub fn parse(json: &[u8], file: &Path, weight: &str) -> Result<Self, QuantError> {
-        serde_json::from_slice(json).map_err(|error| problem(file, weight, format!("not the expected JSON: {error}")))
+        serde_json::from_slice(json)
+            .map_err(|error| problem(file, weight, format!("not the expected JSON: {error}")))
     }
 
     pub fn format(&self, file: &Path, weight: &str) -> Result<Format, QuantError> {
-        [Format::Nf4, Format::Fp4, Format::Int4].into_iter().find(|format| format.name() == self.quant_type).ok_or_else(
-            || QuantError::QuantType {
+        [Format::Nf4, Format::Fp4, Format::Int4]
+            .into_iter()
+            .find(|format| format.name() == self.quant_type)
+            .ok_or_else(|| QuantError::QuantType {
                 file: file.to_owned(),
                 weight: weight.to_owned(),
                 found: self.quant_type.clone(),
-            },
-        )
+            })
     }
 
     pub fn source(&self, file: &Path, weight: &str) -> Result<SourceType, QuantError> {
         SourceType::from_torch_name(&self.dtype).ok_or_else(|| {
-            let reason = format!("dtype \"{}\", expected \"float32\", \"float16\" or \"bfloat16\"", self.dtype);
+            let reason =
+                format!("dtype \"{}\", expected \"float32\", \"float16\" or \"bfloat16\"", self.dtype);
             problem(file, weight, reason)
         })
     }

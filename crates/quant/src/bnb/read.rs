@@ -31,7 +31,10 @@ pub fn read_tensor(
     let source = state.source(file, weight_name)?;
     let nested = state.nested(file, weight_name)?;
     let config = QuantConfig { format, block_size: state.blocksize, double_quant: nested.is_some() };
-    config.validate()?;
+    if config.validate().is_err() {
+        let reason = format!("blocksize {}, expected a power of two from 32 to 4096", state.blocksize);
+        return Err(problem(file, weight_name, reason));
+    }
     let len = checked_len(&state.shape)
         .ok_or_else(|| problem(file, weight_name, format!("shape {:?} overflows", state.shape)))?;
     let blocks = block_count(len, state.blocksize);
@@ -83,18 +86,22 @@ impl<'a> Reader<'a> {
                 weight: self.weight.to_owned(),
                 found: name[prefix.len()..].trim_start_matches("bitsandbytes__").to_owned(),
             }),
+            // Scales without a description: the file lost a part.
+            None if self.st.tensor(&format!("{}.absmax", self.weight)).is_ok() => {
+                Err(self.missing(format!("{prefix}bitsandbytes__nf4")))
+            }
             None => Ok(None),
         }
+    }
+
+    fn missing(&self, part: String) -> QuantError {
+        QuantError::MissingPart { file: self.file.to_owned(), weight: self.weight.to_owned(), part }
     }
 
     fn part(&self, suffix: &str, dtype: Dtype, elements: usize) -> Result<TensorView<'a>, QuantError> {
         let part = format!("{}{suffix}", self.weight);
         let Ok(view) = self.st.tensor(&part) else {
-            return Err(QuantError::MissingPart {
-                file: self.file.to_owned(),
-                weight: self.weight.to_owned(),
-                part,
-            });
+            return Err(self.missing(part));
         };
         let found = view.shape().iter().product();
         if view.dtype() != dtype || found != elements {

@@ -11,10 +11,8 @@ use safetensors::{Dtype, SafeTensors};
 /// the workspace. `None`, said aloud, when it is absent; a panic when
 /// `CAMELID_REQUIRE_ORACLES=1` says it must not be.
 pub fn oracles() -> Option<PathBuf> {
-    let path = std::env::var_os("CAMELID_ORACLES").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/oracles"),
-        PathBuf::from,
-    );
+    let path = std::env::var_os("CAMELID_ORACLES")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/oracles"), PathBuf::from);
     if path.is_dir() {
         return Some(path);
     }

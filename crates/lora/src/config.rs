@@ -45,13 +45,7 @@ impl LoraConfig {
     /// # Errors
     /// Names the setting, its value and the range.
     pub fn check(&self) -> Result<(), LoraError> {
-        let wrong = |setting, found: String, expected| {
-            Err(LoraError::Setting {
-                setting,
-                found,
-                expected,
-            })
-        };
+        let wrong = |setting, found: String, expected| Err(LoraError::Setting { setting, found, expected });
         if self.r == 0 {
             return wrong("r", "0".into(), "at least 1");
         }
@@ -121,11 +115,9 @@ impl Targets {
             Self::AllLinear => paths.to_vec(),
             Self::Regex(pattern) => {
                 // PEFT uses `re.fullmatch`.
-                let whole = Regex::new(&format!("^(?:{pattern})$")).map_err(|source| {
-                    LoraError::Pattern {
-                        pattern: pattern.clone(),
-                        source: Box::new(source),
-                    }
+                let whole = Regex::new(&format!("^(?:{pattern})$")).map_err(|source| LoraError::Pattern {
+                    pattern: pattern.clone(),
+                    source: Box::new(source),
                 })?;
                 keep(&|path| whole.is_match(path))
             }
@@ -150,16 +142,13 @@ impl Targets {
 }
 
 fn ends_in(path: &str, name: &str) -> bool {
-    path.strip_suffix(name)
-        .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    path.strip_suffix(name).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
 /// The last components of the paths, sorted, each once: `down_proj`, `gate_proj`, …
 pub(crate) fn last_names(paths: &[String]) -> Vec<String> {
-    let names: std::collections::BTreeSet<_> = paths
-        .iter()
-        .map(|p| p.rsplit('.').next().unwrap_or(p).to_string())
-        .collect();
+    let names: std::collections::BTreeSet<_> =
+        paths.iter().map(|p| p.rsplit('.').next().unwrap_or(p).to_string()).collect();
     names.into_iter().collect()
 }
 

@@ -18,26 +18,21 @@ impl ForwardContext {
 
     /// Dropout with masks drawn from `seed`.
     pub const fn training(seed: u64) -> Self {
-        Self {
-            dropout_seed: Some(seed),
-        }
+        Self { dropout_seed: Some(seed) }
     }
 }
 
 /// 64-bit FNV-1a of a module path: the site's identity in seeds, the same in
 /// every process.
 pub(crate) fn site_id(path: &str) -> u64 {
-    path.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+    path.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// Joins a seed with a site so that neighbouring inputs give unrelated outputs
 /// (the finaliser of SplitMix64, Steele et al. 2014).
 pub(crate) fn mix(seed: u64, site: u64) -> u64 {
-    let mut z = seed
-        .wrapping_mul(0x9e37_79b9_7f4a_7c15)
-        .wrapping_add(site);
+    let mut z = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(site);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)

@@ -51,9 +51,7 @@ pub fn attach<M: Module + AdapterHost>(
             return Err(LoraError::AlreadyAttached { layer: path });
         }
         let (inputs, outputs) = (linear.in_features(), linear.out_features());
-        linear.adapter = Some(LoraAdapter::init(
-            config, inputs, outputs, seed, &path, device,
-        ));
+        linear.adapter = Some(LoraAdapter::init(config, inputs, outputs, seed, &path, device));
     }
     Ok(model)
 }
@@ -61,9 +59,5 @@ pub fn attach<M: Module + AdapterHost>(
 /// Takes every adapter off the model and returns how many there were. The base
 /// stays frozen.
 pub fn detach<M: AdapterHost>(model: &mut M) -> usize {
-    model
-        .linears_mut()
-        .into_iter()
-        .filter_map(|(_, linear)| linear.adapter.take())
-        .count()
+    model.linears_mut().into_iter().filter_map(|(_, linear)| linear.adapter.take()).count()
 }

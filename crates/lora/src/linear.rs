@@ -29,11 +29,7 @@ impl LoraLinear {
     /// example `model.layers.0.self_attn.q_proj`; it decides the layer's share
     /// of every random seed.
     pub fn new(base: BaseLinear, path: &str) -> Self {
-        Self {
-            base,
-            adapter: None,
-            site: site_id(path),
-        }
+        Self { base, adapter: None, site: site_id(path) }
     }
 
     /// Applies the layer.
@@ -46,10 +42,9 @@ impl LoraLinear {
             return self.base.forward(x);
         };
         let dropout = match ctx.dropout_seed {
-            Some(seed) if adapter.dropout > 0.0 => Some(Dropout {
-                p: adapter.dropout,
-                seed: mix(seed, self.site),
-            }),
+            Some(seed) if adapter.dropout > 0.0 => {
+                Some(Dropout { p: adapter.dropout, seed: mix(seed, self.site) })
+            }
             _ => None,
         };
         lora_linear(

@@ -33,10 +33,7 @@ pub struct LogitDifference {
 impl LogitDifference {
     fn between(before: &[f32], after: &[f32]) -> Result<Self, LoraError> {
         if before.len() != after.len() {
-            return Err(LoraError::Logits {
-                before: before.len(),
-                after: after.len(),
-            });
+            return Err(LoraError::Logits { before: before.len(), after: after.len() });
         }
         let mut max_abs = 0.0_f32;
         let mut squares = 0.0_f64;
@@ -46,10 +43,7 @@ impl LogitDifference {
             max_abs = if d.is_nan() { d } else { max_abs.max(d) };
             squares += f64::from(d) * f64::from(d);
         }
-        Ok(Self {
-            max_abs,
-            rms: (squares / before.len().max(1) as f64).sqrt() as f32,
-        })
+        Ok(Self { max_abs, rms: (squares / before.len().max(1) as f64).sqrt() as f32 })
     }
 }
 
@@ -162,21 +156,11 @@ pub fn merge<M: AdapterHost>(
     }
     let after = logits(model);
 
-    let undo = MergeUndo {
-        originals,
-        logits: before,
-    };
+    let undo = MergeUndo { originals, logits: before };
     let compared = LogitDifference::between(&undo.logits, &without)
         .and_then(|effect| Ok((effect, LogitDifference::between(&undo.logits, &after)?)));
     match compared {
-        Ok((adapter_effect, merge_error)) => Ok((
-            MergeReport {
-                layers,
-                adapter_effect,
-                merge_error,
-            },
-            undo,
-        )),
+        Ok((adapter_effect, merge_error)) => Ok((MergeReport { layers, adapter_effect, merge_error }, undo)),
         Err(e) => {
             restore(model, undo.originals)?;
             Err(e)
@@ -200,10 +184,7 @@ pub fn unmerge<M: AdapterHost>(
 }
 
 /// Changes every layer with an adapter, returning what was there.
-fn replace<M: AdapterHost>(
-    model: &mut M,
-    change: impl Fn(&mut LoraLinear),
-) -> Vec<(String, LoraLinear)> {
+fn replace<M: AdapterHost>(model: &mut M, change: impl Fn(&mut LoraLinear)) -> Vec<(String, LoraLinear)> {
     let mut originals = Vec::new();
     for (path, linear) in model.linears_mut() {
         if linear.adapter.is_some() {
@@ -214,15 +195,10 @@ fn replace<M: AdapterHost>(
     originals
 }
 
-fn restore<M: AdapterHost>(
-    model: &mut M,
-    originals: Vec<(String, LoraLinear)>,
-) -> Result<(), LoraError> {
+fn restore<M: AdapterHost>(model: &mut M, originals: Vec<(String, LoraLinear)>) -> Result<(), LoraError> {
     let paths = model.linear_paths();
     if let Some((layer, _)) = originals.iter().find(|(p, _)| !paths.contains(p)) {
-        return Err(LoraError::NotMerged {
-            layer: layer.clone(),
-        });
+        return Err(LoraError::NotMerged { layer: layer.clone() });
     }
     let mut linears = model.linears_mut();
     for (path, original) in originals {
@@ -288,10 +264,7 @@ fn dense_base(linear: &LoraLinear, weight: Tensor<2>, dtype: DType, device: &Dev
     if device.is_autodiff() {
         weight = Tensor::from_inner(weight);
     }
-    BaseLinear::Dense(DenseLinear {
-        weight: Param::from_tensor(weight).set_require_grad(false),
-        bias,
-    })
+    BaseLinear::Dense(DenseLinear { weight: Param::from_tensor(weight).set_require_grad(false), bias })
 }
 
 fn compare(path: &str, update: &[f32], applied: &[f32]) -> LayerMerge {
@@ -303,17 +276,9 @@ fn compare(path: &str, update: &[f32], applied: &[f32]) -> LayerMerge {
         errors += (a - u) * (a - u);
     }
     // A zero update (B still zero) loses nothing.
-    let (lost_share, relative_error) = if squares == 0.0 {
-        (0.0, 0.0)
-    } else {
-        (1.0 - along / squares, (errors / squares).sqrt())
-    };
-    LayerMerge {
-        path: path.to_string(),
-        update_norm: squares.sqrt(),
-        lost_share,
-        relative_error,
-    }
+    let (lost_share, relative_error) =
+        if squares == 0.0 { (0.0, 0.0) } else { (1.0 - along / squares, (errors / squares).sqrt()) };
+    LayerMerge { path: path.to_string(), update_norm: squares.sqrt(), lost_share, relative_error }
 }
 
 /// A float tensor's values in row-major order.

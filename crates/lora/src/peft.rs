@@ -53,13 +53,7 @@ pub fn load_peft<M: Module + AdapterHost>(
         if linear.adapter.is_some() {
             return Err(LoraError::AlreadyAttached { layer: path });
         }
-        let (a, b) = factors.take(
-            &path,
-            config.r,
-            linear.in_features(),
-            linear.out_features(),
-            device,
-        )?;
+        let (a, b) = factors.take(&path, config.r, linear.in_features(), linear.out_features(), device)?;
         linear.adapter = Some(LoraAdapter::from_factors(&config, a, b));
     }
     factors.expect_empty()?;
@@ -87,15 +81,9 @@ pub fn save_peft<M: AdapterHost>(
     if adapters.is_empty() {
         return Err(LoraError::NoAdapter { action: "save" });
     }
-    std::fs::create_dir_all(dir).map_err(|source| LoraError::Io {
-        path: dir.to_path_buf(),
-        source,
-    })?;
+    std::fs::create_dir_all(dir).map_err(|source| LoraError::Io { path: dir.to_path_buf(), source })?;
     let paths: Vec<String> = adapters.keys().cloned().collect();
     let weights_file = dir.join(ADAPTER_WEIGHTS);
     files::write_whole(&weights_file, &weights::write(&weights_file, &adapters)?)?;
-    files::write_whole(
-        &dir.join(ADAPTER_CONFIG),
-        config::write(config, &paths, base_model).as_bytes(),
-    )
+    files::write_whole(&dir.join(ADAPTER_CONFIG), config::write(config, &paths, base_model).as_bytes())
 }

@@ -3,8 +3,8 @@
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{DType, Device, Distribution, Tensor, TensorData};
 use camelid_lora::{
-    AdapterHost, ForwardContext, LoraConfig, LoraError, LoraLinear, MergeInto, Targets, attach,
-    detach, load_peft, merge, save_peft, unmerge,
+    AdapterHost, ForwardContext, LoraConfig, LoraError, LoraLinear, MergeInto, Targets, attach, detach,
+    load_peft, merge, save_peft, unmerge,
 };
 use camelid_quant::{BaseLinear, DenseLinear, Format, QuantConfig, QuantLinear, QuantizedTensor};
 
@@ -59,12 +59,7 @@ impl AdapterHost for Pair {
 }
 
 fn config() -> LoraConfig {
-    LoraConfig {
-        r: 4,
-        lora_alpha: 8.0,
-        lora_dropout: 0.25,
-        ..LoraConfig::default()
-    }
+    LoraConfig { r: 4, lora_alpha: 8.0, lora_dropout: 0.25, ..LoraConfig::default() }
 }
 
 /// Adapters whose B is not zero.
@@ -172,10 +167,7 @@ fn a_saved_adapter_loads_with_the_same_bits() {
     // `all-linear` is stored as the names it stood for.
     let names = Targets::Names(vec!["down".into(), "up".into()]);
     assert_eq!(read, LoraConfig { target_modules: names, ..config() });
-    assert_eq!(
-        loaded.forward(input(&device), &EVALUATION),
-        model.forward(input(&device), &EVALUATION)
-    );
+    assert_eq!(loaded.forward(input(&device), &EVALUATION), model.forward(input(&device), &EVALUATION));
     let left: Vec<_> = std::fs::read_dir(&path).unwrap().collect();
     assert_eq!(left.len(), 2, "no temporary file stays behind");
 }

@@ -5,7 +5,7 @@ use burn::tensor::{Int, Tensor, TensorData};
 use camelid_kernels::{IGNORE_INDEX, linear_cross_entropy};
 use camelid_lora::ForwardContext;
 
-use crate::llama::{Block, Llama, widen};
+use crate::llama::{Block, Llama};
 
 /// A model as an embedding, a stack of blocks and a head with its loss.
 ///
@@ -19,6 +19,9 @@ pub trait BlockStack: Module {
 
     /// Token embeddings: `[batch, seq]` to `[batch, seq, hidden]`. Differentiable
     /// in the embedding when that is trainable.
+    ///
+    /// # Panics
+    /// When an id is outside the vocabulary.
     fn embed(&self, ids: Tensor<2, Int>) -> Tensor<3>;
 
     /// Number of blocks.
@@ -45,6 +48,9 @@ pub trait BlockStack: Module {
     /// - `x`: `[batch, seq, hidden]`, the output of the last block
     /// - `labels`: `[batch, seq]`
     /// - result: `[1]`
+    ///
+    /// # Panics
+    /// When a label is neither ignored nor inside the vocabulary.
     fn head_loss(&self, x: Tensor<3>, labels: Tensor<2, Int>) -> Tensor<1>;
 }
 
@@ -83,11 +89,7 @@ impl BlockStack for Llama {
         let none = Tensor::<2, Int>::from_data(none, (&labels.device(), labels.dtype()));
         let targets = Tensor::cat(vec![labels.narrow(1, 1, seq - 1), none], 1);
         let rows = self.norm.forward(x).reshape([batch * seq, hidden]);
-        linear_cross_entropy(
-            rows,
-            widen(self.head_weight()),
-            targets.reshape([batch * seq]),
-        )
+        linear_cross_entropy(rows, self.head_weight(), targets.reshape([batch * seq]))
     }
 }
 

@@ -94,10 +94,8 @@ impl LlamaConfig {
     /// this crate does not support; the message names it and what is supported.
     pub fn from_json(path: &Path) -> Result<Self, ModelError> {
         let text = std::fs::read_to_string(path).map_err(ModelError::io(path))?;
-        let value = serde_json::from_str(&text).map_err(|source| ModelError::Json {
-            path: path.to_path_buf(),
-            source,
-        })?;
+        let value = serde_json::from_str(&text)
+            .map_err(|source| ModelError::Json { path: path.to_path_buf(), source })?;
         Self::from_value(&value, &path.display().to_string())
     }
 
@@ -157,6 +155,21 @@ impl LlamaConfig {
             return wrong("rope_theta", self.rope_theta.to_string(), "positive numbers".into());
         }
         Ok(())
+    }
+
+    /// Checks that every id is inside the vocabulary; the model itself panics on others.
+    ///
+    /// # Errors
+    /// Names the first id that is not, and its position.
+    pub fn check_ids(&self, ids: &[u32]) -> Result<(), ModelError> {
+        match ids.iter().position(|id| *id as usize >= self.vocab_size) {
+            None => Ok(()),
+            Some(position) => Err(ModelError::TokenOutOfRange {
+                id: ids[position],
+                position,
+                vocab_size: self.vocab_size,
+            }),
+        }
     }
 
     /// Every linear layer of the blocks in order: per block q, k, v, o, gate, up, down.
@@ -314,10 +327,7 @@ mod tests {
 
     #[test]
     fn numbers_that_do_not_fit_are_named() {
-        let config = LlamaConfig {
-            num_key_value_heads: 4,
-            ..LlamaConfig::smollm2_135m()
-        };
+        let config = LlamaConfig { num_key_value_heads: 4, ..LlamaConfig::smollm2_135m() };
         let message = config.check("test").unwrap_err().to_string();
         assert!(message.contains("num_key_value_heads"), "{message}");
     }

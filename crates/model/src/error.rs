@@ -107,8 +107,8 @@ pub enum ModelError {
     #[error("token id {id} at position {position} is outside the vocabulary of {vocab_size}")]
     TokenOutOfRange {
         /// The id.
-        id: u64,
-        /// Its place in the prompt.
+        id: u32,
+        /// Its place among the ids.
         position: usize,
         /// The size of the vocabulary.
         vocab_size: usize,

@@ -16,8 +16,8 @@ pub use chat::{LocalGenerator, TextGenerator};
 pub use ids::{GeneratedIds, StopReason, generate_ids};
 pub use options::GenerateOptions;
 pub use sampling::{
-    Candidate, Sampler, apply_min_p, apply_repetition_penalty, apply_temperature, apply_top_k,
-    apply_top_p, argmax, candidates,
+    Candidate, Sampler, apply_min_p, apply_repetition_penalty, apply_temperature, apply_top_k, apply_top_p,
+    argmax, candidates,
 };
 pub use stop::StopFilter;
 pub use stream::TextStream;

@@ -12,8 +12,8 @@ mod save;
 use std::sync::Arc;
 
 use burn::module::{Module, ModuleVisitor, Param};
-use burn::tensor::{DType, Int, Tensor};
-use camelid_kernels::linear;
+use burn::tensor::{Int, Tensor};
+use camelid_kernels::{embedding, linear};
 use camelid_lora::{AdapterHost, ForwardContext, LoraLinear};
 
 use crate::config::LlamaConfig;
@@ -68,6 +68,9 @@ impl Llama {
     /// # Shapes
     /// - `ids`: `[batch, seq]`; right-padded when the rows differ in length
     /// - result: `[batch, seq, vocab_size]`
+    ///
+    /// # Panics
+    /// When an id is outside the vocabulary: check with [`LlamaConfig::check_ids`].
     pub fn forward(&self, ids: Tensor<2, Int>, ctx: &ForwardContext) -> Tensor<3> {
         let mut x = self.embed_ids(ids);
         for block in &self.layers {
@@ -79,8 +82,11 @@ impl Llama {
     /// Logits of the last position of `ids`, which follow what `cache` holds.
     ///
     /// # Shapes
-    /// - `ids`: `[batch, seq]`, all rows of one length
+    /// - `ids`: `[batch, seq]`, all rows of one length, `seq` at least 1
     /// - result: `[batch, vocab_size]`
+    ///
+    /// # Panics
+    /// When an id is outside the vocabulary: check with [`LlamaConfig::check_ids`].
     pub fn forward_cached(&self, ids: Tensor<2, Int>, cache: &mut KvCache) -> Tensor<2> {
         let [batch, seq] = ids.dims();
         let mut x = self.embed_ids(ids);
@@ -90,19 +96,12 @@ impl Llama {
         }
         // Only the last position is asked for: the head is the widest layer.
         let last = x.narrow(1, seq - 1, 1);
-        self.logits(last)
-            .reshape([batch, self.config.vocab_size])
+        self.logits(last).reshape([batch, self.config.vocab_size])
     }
 
     /// Token embeddings: `[batch, seq]` ids to `[batch, seq, hidden_size]`.
     pub(crate) fn embed_ids(&self, ids: Tensor<2, Int>) -> Tensor<3> {
-        let [batch, seq] = ids.dims();
-        let rows = self
-            .embed_tokens
-            .weight
-            .val()
-            .select(0, ids.reshape([batch * seq]));
-        widen(rows).reshape([batch, seq, self.config.hidden_size])
+        embedding(self.embed_tokens.weight.val(), ids)
     }
 
     /// One block, without a cache.
@@ -138,9 +137,7 @@ impl AdapterHost for Llama {
             .iter()
             .enumerate()
             .flat_map(|(i, block)| {
-                block
-                    .linears()
-                    .map(|(name, linear)| (format!("model.layers.{i}.{name}"), linear))
+                block.linears().map(|(name, linear)| (format!("model.layers.{i}.{name}"), linear))
             })
             .collect()
     }
@@ -150,17 +147,10 @@ impl AdapterHost for Llama {
             .iter_mut()
             .enumerate()
             .flat_map(|(i, block)| {
-                block
-                    .linears_mut()
-                    .map(|(name, linear)| (format!("model.layers.{i}.{name}"), linear))
+                block.linears_mut().map(|(name, linear)| (format!("model.layers.{i}.{name}"), linear))
             })
             .collect()
     }
-}
-
-/// Activations are `f32` whatever the table is stored as.
-pub(crate) fn widen<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    if x.dtype() == DType::F32 { x } else { x.cast(DType::F32) }
 }
 
 /// Sums the sizes of the parameters visited.

@@ -33,12 +33,7 @@ impl Rope {
     /// The table for a model's head size, base frequency and scaling.
     pub fn new(config: &LlamaConfig) -> Self {
         Self {
-            inv_freq: inverse_frequencies(
-                config.head_dim,
-                config.rope_theta,
-                &config.rope_scaling,
-            )
-            .into(),
+            inv_freq: inverse_frequencies(config.head_dim, config.rope_theta, &config.rope_scaling).into(),
             table: Arc::new(Mutex::new(None)),
         }
     }
@@ -49,17 +44,12 @@ impl Rope {
         let end = start + len;
         // A panic elsewhere cannot leave the table half-written: it is replaced whole.
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        let usable = table
-            .as_ref()
-            .is_some_and(|t| t.positions >= end && t.device == *device);
+        let usable = table.as_ref().is_some_and(|t| t.positions >= end && t.device == *device);
         if !usable {
             *table = None;
         }
         let table = table.get_or_insert_with(|| self.compute(end.next_power_of_two(), device));
-        (
-            table.cos.clone().slice([start..end]),
-            table.sin.clone().slice([start..end]),
-        )
+        (table.cos.clone().slice([start..end]), table.sin.clone().slice([start..end]))
     }
 
     fn compute(&self, positions: usize, device: &Device) -> Table {
@@ -77,12 +67,7 @@ impl Rope {
         // and a tracked constant would only lengthen the graph.
         let plain = device.clone().inner();
         let tensor = |v| Tensor::from_data(TensorData::new(v, [positions, half]), &plain);
-        Table {
-            positions,
-            device: device.clone(),
-            cos: tensor(cos),
-            sin: tensor(sin),
-        }
+        Table { positions, device: device.clone(), cos: tensor(cos), sin: tensor(sin) }
     }
 }
 
@@ -108,11 +93,7 @@ fn scale(inv_freq: f32, scaling: &RopeScaling) -> f32 {
         } => {
             // Llama 3.1: wavelengths much longer than the original context are
             // interpolated, short ones kept, those between blended.
-            let (factor, low, high) = (
-                factor as f32,
-                low_freq_factor as f32,
-                high_freq_factor as f32,
-            );
+            let (factor, low, high) = (factor as f32, low_freq_factor as f32, high_freq_factor as f32);
             let context = original_max_position_embeddings as f32;
             let wavelength = 2.0 * std::f32::consts::PI / inv_freq;
             if wavelength < context / high {

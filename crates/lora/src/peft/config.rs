@@ -52,15 +52,10 @@ const HARMLESS: &[&str] = &[
 ];
 
 pub(super) fn read(path: &Path) -> Result<LoraConfig, LoraError> {
-    let text = std::fs::read_to_string(path).map_err(|source| LoraError::Io {
-        path: path.to_path_buf(),
-        source,
-    })?;
+    let text =
+        std::fs::read_to_string(path).map_err(|source| LoraError::Io { path: path.to_path_buf(), source })?;
     let object: Map<String, Value> =
-        serde_json::from_str(&text).map_err(|source| LoraError::Json {
-            path: path.to_path_buf(),
-            source,
-        })?;
+        serde_json::from_str(&text).map_err(|source| LoraError::Json { path: path.to_path_buf(), source })?;
     let fields = Fields { object, path };
     fields.refuse_unsupported()?;
     let config = LoraConfig {
@@ -110,10 +105,7 @@ impl Fields<'_> {
         Err(LoraError::Field {
             path: self.path.to_path_buf(),
             field: field.to_string(),
-            found: self
-                .object
-                .get(field)
-                .map_or_else(|| "absent".to_string(), Value::to_string),
+            found: self.object.get(field).map_or_else(|| "absent".to_string(), Value::to_string),
             expected,
         })
     }

@@ -8,10 +8,7 @@ use crate::error::LoraError;
 
 /// Writes `bytes` beside `path`, flushes them to disk and renames.
 pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), LoraError> {
-    let io = |source| LoraError::Io {
-        path: path.to_path_buf(),
-        source,
-    };
+    let io = |source| LoraError::Io { path: path.to_path_buf(), source };
     let dir = match path.parent() {
         Some(dir) if !dir.as_os_str().is_empty() => dir,
         _ => Path::new("."),

@@ -29,38 +29,27 @@ pub(super) struct Factors {
 }
 
 pub(super) fn read(path: &Path) -> Result<Factors, LoraError> {
-    let bytes = std::fs::read(path).map_err(|source| LoraError::Io {
-        path: path.to_path_buf(),
-        source,
-    })?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|source| LoraError::Safetensors {
-        path: path.to_path_buf(),
-        source,
-    })?;
+    let bytes = std::fs::read(path).map_err(|source| LoraError::Io { path: path.to_path_buf(), source })?;
+    let file = SafeTensors::deserialize(&bytes)
+        .map_err(|source| LoraError::Safetensors { path: path.to_path_buf(), source })?;
     let mut tensors = BTreeMap::new();
     for (name, view) in file.iter() {
         if name.ends_with("lora_magnitude_vector") {
             return Err(tensor_error(path, name, "belongs to DoRA, which is not supported"));
         }
-        let values = floats(&view)
-            .ok_or_else(|| tensor_error(path, name, &format!("has type {:?}; expected F32, F16 or BF16", view.dtype())))?;
+        let values = floats(&view).ok_or_else(|| {
+            tensor_error(path, name, &format!("has type {:?}; expected F32, F16 or BF16", view.dtype()))
+        })?;
         if let Some(i) = values.iter().position(|v| !v.is_finite()) {
             return Err(tensor_error(path, name, &format!("is not finite at index {i}")));
         }
         tensors.insert(name.to_string(), (view.shape().to_vec(), values));
     }
-    Ok(Factors {
-        file: path.to_path_buf(),
-        tensors,
-    })
+    Ok(Factors { file: path.to_path_buf(), tensors })
 }
 
 fn tensor_error(path: &Path, name: &str, problem: &str) -> LoraError {
-    LoraError::Tensor {
-        path: path.to_path_buf(),
-        name: name.to_string(),
-        problem: problem.to_string(),
-    }
+    LoraError::Tensor { path: path.to_path_buf(), name: name.to_string(), problem: problem.to_string() }
 }
 
 fn floats(view: &TensorView) -> Option<Vec<f32>> {
@@ -123,10 +112,7 @@ impl Factors {
     }
 }
 
-pub(super) fn write(
-    path: &Path,
-    adapters: &BTreeMap<String, &LoraAdapter>,
-) -> Result<Vec<u8>, LoraError> {
+pub(super) fn write(path: &Path, adapters: &BTreeMap<String, &LoraAdapter>) -> Result<Vec<u8>, LoraError> {
     let mut tensors = Vec::with_capacity(2 * adapters.len());
     for (layer, adapter) in adapters {
         tensors.push((name_a(layer), Stored::of(adapter.lora_a.val())));
@@ -134,10 +120,8 @@ pub(super) fn write(
     }
     // transformers refuses a file without this entry.
     let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
-    safetensors::serialize(tensors, Some(metadata)).map_err(|source| LoraError::Safetensors {
-        path: path.to_path_buf(),
-        source,
-    })
+    safetensors::serialize(tensors, Some(metadata))
+        .map_err(|source| LoraError::Safetensors { path: path.to_path_buf(), source })
 }
 
 /// A tensor as it lies in the file: little-endian `f32`.
@@ -149,10 +133,7 @@ struct Stored {
 impl Stored {
     fn of(tensor: Tensor<2>) -> Self {
         let data = tensor.cast(DType::F32).into_data();
-        Self {
-            shape: data.shape().to_vec(),
-            bytes: data.iter::<f32>().flat_map(f32::to_le_bytes).collect(),
-        }
+        Self { shape: data.shape().to_vec(), bytes: data.iter::<f32>().flat_map(f32::to_le_bytes).collect() }
     }
 }
 

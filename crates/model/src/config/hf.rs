@@ -101,10 +101,7 @@ fn rope(s: &Settings) -> Result<(f64, RopeScaling), ModelError> {
             return s.refuse(section, value, "null or an object");
         };
         let origin = format!("{}: {section}", s.origin);
-        let inner = Settings {
-            object,
-            origin: &origin,
-        };
+        let inner = Settings { object, origin: &origin };
         theta = inner.f64("rope_theta")?.or(theta);
         scaling = rope_scaling(&inner, s)?;
     }
@@ -118,9 +115,7 @@ fn rope_scaling(inner: &Settings, outer: &Settings) -> Result<RopeScaling, Model
     };
     match kind.as_str() {
         Some("default") => Ok(RopeScaling::None),
-        Some("linear") => Ok(RopeScaling::Linear {
-            factor: inner.factor("factor")?,
-        }),
+        Some("linear") => Ok(RopeScaling::Linear { factor: inner.factor("factor")? }),
         Some("llama3") => {
             let key = "original_max_position_embeddings";
             let original = match inner.usize(key)? {
@@ -146,10 +141,7 @@ fn stored_4bit(s: &Settings) -> Result<bool, ModelError> {
         return s.refuse("quantization_config", value, "null or an object");
     };
     let origin = format!("{}: quantization_config", s.origin);
-    let inner = Settings {
-        object,
-        origin: &origin,
-    };
+    let inner = Settings { object, origin: &origin };
     match inner.get("quant_method") {
         None => {}
         Some(found) if found.as_str() == Some("bitsandbytes") => {}
@@ -238,10 +230,7 @@ impl Settings<'_> {
     }
 
     fn missing(&self, setting: &str) -> ModelError {
-        ModelError::MissingSetting {
-            origin: self.origin.to_string(),
-            setting: setting.to_string(),
-        }
+        ModelError::MissingSetting { origin: self.origin.to_string(), setting: setting.to_string() }
     }
 
     fn refuse<T>(&self, setting: &str, found: &Value, supported: &str) -> Result<T, ModelError> {
@@ -368,11 +357,8 @@ mod tests {
                 original_max_position_embeddings: 8192,
             },
         ] {
-            let config = LlamaConfig {
-                rope_scaling,
-                eos_token_ids: vec![2, 7],
-                ..LlamaConfig::smollm2_135m()
-            };
+            let config =
+                LlamaConfig { rope_scaling, eos_token_ids: vec![2, 7], ..LlamaConfig::smollm2_135m() };
             assert_eq!(LlamaConfig::from_value(&config.to_value(), "t").unwrap(), config);
         }
     }
@@ -381,10 +367,7 @@ mod tests {
     fn older_and_newer_rope_settings_mean_the_same() {
         let mut older = with("rope_theta", json!(5e5));
         older["rope_scaling"] = json!({"type": "linear", "factor": 2.0});
-        let newer = with(
-            "rope_parameters",
-            json!({"rope_type": "linear", "factor": 2.0, "rope_theta": 5e5}),
-        );
+        let newer = with("rope_parameters", json!({"rope_type": "linear", "factor": 2.0, "rope_theta": 5e5}));
         assert_eq!(
             LlamaConfig::from_value(&older, "t").unwrap(),
             LlamaConfig::from_value(&newer, "t").unwrap()

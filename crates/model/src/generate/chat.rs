@@ -42,11 +42,7 @@ impl LocalGenerator {
     /// When the tokenizer lacks a token that the template needs.
     pub fn new(model: &Llama, tokenizer: Tokenizer, template: Template) -> Result<Self, ModelError> {
         template.check_tokenizer(&tokenizer)?;
-        Ok(Self {
-            model: model.valid(),
-            tokenizer,
-            template,
-        })
+        Ok(Self { model: model.valid(), tokenizer, template })
     }
 
     /// The model.
@@ -72,10 +68,7 @@ impl LocalGenerator {
         options: &GenerateOptions,
         on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<GeneratedText, ModelError> {
-        let conversation = Conversation {
-            id: "prompt".into(),
-            messages: messages.to_vec(),
-        };
+        let conversation = Conversation { id: "prompt".into(), messages: messages.to_vec() };
         let prompt = self.template.encode(&conversation, &self.tokenizer, true)?;
         let mut options = options.clone();
         options.stop.extend_from_slice(self.template.stop_strings());

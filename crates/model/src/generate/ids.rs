@@ -51,7 +51,10 @@ pub fn generate_ids(
     mut on_token: impl FnMut(u32) -> Result<ControlFlow<()>, ModelError>,
 ) -> Result<GeneratedIds, ModelError> {
     options.check()?;
-    check_prompt(prompt, model.config().vocab_size)?;
+    if prompt.is_empty() {
+        return Err(ModelError::EmptyPrompt);
+    }
+    model.config().check_ids(prompt)?;
     let device = model.embed_tokens.weight.val().device();
     let room = prompt.len() + options.max_new_tokens.min(PREFILL_CHUNK);
     let mut cache = KvCache::new(model.config().num_hidden_layers, room);
@@ -82,24 +85,7 @@ pub fn generate_ids(
         }
         last = vec![id];
     }
-    Ok(GeneratedIds {
-        ids: seen.split_off(prompt.len()),
-        reason,
-    })
-}
-
-fn check_prompt(prompt: &[u32], vocab_size: usize) -> Result<(), ModelError> {
-    if prompt.is_empty() {
-        return Err(ModelError::EmptyPrompt);
-    }
-    match prompt.iter().position(|id| *id as usize >= vocab_size) {
-        None => Ok(()),
-        Some(position) => Err(ModelError::TokenOutOfRange {
-            id: u64::from(prompt[position]),
-            position,
-            vocab_size,
-        }),
-    }
+    Ok(GeneratedIds { ids: seen.split_off(prompt.len()), reason })
 }
 
 /// Ids as a batch of one.

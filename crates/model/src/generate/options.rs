@@ -61,18 +61,8 @@ impl GenerateOptions {
                 self.temperature.is_finite() && self.temperature >= 0.0,
                 "a number from 0",
             ),
-            (
-                "top_p",
-                self.top_p,
-                self.top_p > 0.0 && self.top_p <= 1.0,
-                "a number above 0 and up to 1",
-            ),
-            (
-                "min_p",
-                self.min_p,
-                (0.0..=1.0).contains(&self.min_p),
-                "a number from 0 to 1",
-            ),
+            ("top_p", self.top_p, self.top_p > 0.0 && self.top_p <= 1.0, "a number above 0 and up to 1"),
+            ("min_p", self.min_p, (0.0..=1.0).contains(&self.min_p), "a number from 0 to 1"),
             (
                 "repetition_penalty",
                 self.repetition_penalty,
@@ -82,11 +72,7 @@ impl GenerateOptions {
         ];
         for (option, value, good, expected) in ranges {
             if !good {
-                return Err(ModelError::Option {
-                    option,
-                    found: value.to_string(),
-                    expected,
-                });
+                return Err(ModelError::Option { option, found: value.to_string(), expected });
             }
         }
         if self.stop.iter().any(String::is_empty) {

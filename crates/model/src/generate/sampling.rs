@@ -50,10 +50,7 @@ pub fn candidates(logits: &[f32]) -> Vec<Candidate> {
         .iter()
         .enumerate()
         .filter(|(_, logit)| logit.is_finite())
-        .map(|(id, logit)| Candidate {
-            id: id as u32,
-            logit: *logit,
-        })
+        .map(|(id, logit)| Candidate { id: id as u32, logit: *logit })
         .collect();
     all.sort_by(|a, b| b.logit.total_cmp(&a.logit).then(a.id.cmp(&b.id)));
     all
@@ -102,10 +99,7 @@ pub fn apply_min_p(candidates: &mut Vec<Candidate>, p: f32) {
 /// Softmax of the candidates' logits.
 fn probabilities(candidates: &[Candidate]) -> Vec<f64> {
     let best = candidates.first().map_or(0.0, |c| f64::from(c.logit));
-    let weights: Vec<f64> = candidates
-        .iter()
-        .map(|c| (f64::from(c.logit) - best).exp())
-        .collect();
+    let weights: Vec<f64> = candidates.iter().map(|c| (f64::from(c.logit) - best).exp()).collect();
     let sum: f64 = weights.iter().sum();
     weights.into_iter().map(|w| w / sum).collect()
 }
@@ -120,10 +114,7 @@ pub struct Sampler {
 impl Sampler {
     /// A sampler whose choices depend on the options and their seed alone.
     pub fn new(options: &GenerateOptions) -> Self {
-        Self {
-            options: options.clone(),
-            rng: ChaCha8Rng::seed_from_u64(options.seed),
-        }
+        Self { options: options.clone(), rng: ChaCha8Rng::seed_from_u64(options.seed) }
     }
 
     /// The token to come after `seen`, given the logits of all tokens.

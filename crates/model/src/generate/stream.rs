@@ -27,12 +27,7 @@ impl<'a> TextStream<'a> {
     pub fn new(tokenizer: &'a Tokenizer, context: &[u32]) -> Self {
         // A few tokens of context are enough to settle leading spaces.
         let context = &context[context.len().saturating_sub(CONTEXT)..];
-        Self {
-            tokenizer,
-            ids: context.to_vec(),
-            start: 0,
-            given: context.len(),
-        }
+        Self { tokenizer, ids: context.to_vec(), start: 0, given: context.len() }
     }
 
     /// Takes the next token and returns the text it completes, which may be empty.
@@ -65,12 +60,10 @@ impl<'a> TextStream<'a> {
     }
 
     fn decode(&self, from: usize, to: usize) -> Result<String, ModelError> {
-        self.tokenizer
-            .decode(&self.ids[from..to], true)
-            .map_err(|e| ModelError::Tokenizer {
-                origin: "in use".into(),
-                problem: format!("cannot decode {:?}: {e}", &self.ids[from..to]),
-            })
+        self.tokenizer.decode(&self.ids[from..to], true).map_err(|e| ModelError::Tokenizer {
+            origin: "in use".into(),
+            problem: format!("cannot decode {:?}: {e}", &self.ids[from..to]),
+        })
     }
 }
 

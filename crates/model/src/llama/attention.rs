@@ -74,7 +74,6 @@ impl Attention {
         };
         let scale = (self.head_dim as f32).sqrt().recip();
         let y = causal_attention(q, k, v, scale);
-        self.o_proj
-            .forward(y.reshape([batch, seq, self.heads * self.head_dim]), ctx)
+        self.o_proj.forward(y.reshape([batch, seq, self.heads * self.head_dim]), ctx)
     }
 }

@@ -15,14 +15,8 @@ impl KvCache {
     /// An empty cache for `num_layers` blocks. It takes memory for `capacity`
     /// positions at first use and grows when they are full.
     pub fn new(num_layers: usize, capacity: usize) -> Self {
-        let layer = LayerCache {
-            stored: None,
-            len: 0,
-            capacity,
-        };
-        Self {
-            layers: vec![layer; num_layers],
-        }
+        let layer = LayerCache { stored: None, len: 0, capacity };
+        Self { layers: vec![layer; num_layers] }
     }
 
     /// Number of positions held.
@@ -81,10 +75,7 @@ impl LayerCache {
             stored => {
                 self.capacity = end.next_multiple_of(CHUNK).max(self.capacity);
                 let (old_k, old_v) = stored.unzip();
-                (
-                    self.enlarged(&k, old_k),
-                    self.enlarged(&v, old_v),
-                )
+                (self.enlarged(&k, old_k), self.enlarged(&v, old_v))
             }
         };
         let keys = self.write(keys, k);

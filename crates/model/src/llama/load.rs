@@ -56,10 +56,7 @@ impl LoadOptions {
             WeightStorage::Bf16 => DenseStorage::Bf16,
             WeightStorage::F16 => DenseStorage::F16,
         };
-        Self {
-            linears,
-            embeddings,
-        }
+        Self { linears, embeddings }
     }
 }
 
@@ -94,13 +91,7 @@ impl Llama {
         let config = source.config()?;
         config.check(&source.describe())?;
         check_names(&config, source)?;
-        Loader {
-            source,
-            options,
-            device,
-            config: &config,
-        }
-        .model()
+        Loader { source, options, device, config: &config }.model()
     }
 }
 
@@ -121,10 +112,7 @@ fn expected_tensors(config: &LlamaConfig) -> Vec<(String, Vec<usize>)> {
         }
     }
     for l in config.linear_shapes() {
-        tensors.push((
-            format!("{}.weight", l.path),
-            vec![l.out_features, l.in_features],
-        ));
+        tensors.push((format!("{}.weight", l.path), vec![l.out_features, l.in_features]));
         if l.bias {
             tensors.push((format!("{}.bias", l.path), vec![l.out_features]));
         }
@@ -137,18 +125,13 @@ fn check_names(config: &LlamaConfig, source: &dyn WeightSource) -> Result<(), Mo
     let mut found: BTreeSet<String> = source.names().into_iter().collect();
     for (name, expected) in expected_tensors(config) {
         if !found.remove(&name) {
-            return Err(ModelError::MissingTensor {
-                origin: source.describe(),
-                name,
-                expected,
-            });
+            return Err(ModelError::MissingTensor { origin: source.describe(), name, expected });
         }
     }
     // Old conversions store the rotary frequencies, which the configuration
     // gives; some tied models store the head a second time.
     found.retain(|name| {
-        !name.ends_with("rotary_emb.inv_freq")
-            && !(config.tie_word_embeddings && name == "lm_head.weight")
+        !name.ends_with("rotary_emb.inv_freq") && !(config.tie_word_embeddings && name == "lm_head.weight")
     });
     match found.first() {
         None => Ok(()),
@@ -175,18 +158,9 @@ impl Loader<'_> {
             layers.push(self.block(i)?);
         }
         let norm = self.norm("model.norm.weight")?;
-        let lm_head = if self.config.tie_word_embeddings {
-            None
-        } else {
-            Some(self.table("lm_head.weight")?)
-        };
-        Ok(Llama::from_parts(
-            self.config.clone(),
-            embed_tokens,
-            layers,
-            norm,
-            lm_head,
-        ))
+        let lm_head =
+            if self.config.tie_word_embeddings { None } else { Some(self.table("lm_head.weight")?) };
+        Ok(Llama::from_parts(self.config.clone(), embed_tokens, layers, norm, lm_head))
     }
 
     fn block(&self, i: usize) -> Result<Block, ModelError> {
@@ -204,10 +178,7 @@ impl Loader<'_> {
         let expected = [shape.out_features, shape.in_features];
         let bias = if shape.bias {
             let values = self.dense(&format!("{}.bias", shape.path), &[shape.out_features])?;
-            Some(Tensor::from_data(
-                TensorData::new(values, [shape.out_features]),
-                self.device,
-            ))
+            Some(Tensor::from_data(TensorData::new(values, [shape.out_features]), self.device))
         } else {
             None
         };
@@ -243,9 +214,7 @@ impl Loader<'_> {
     fn table(&self, name: &str) -> Result<Table, ModelError> {
         let shape = [self.config.vocab_size, self.config.hidden_size];
         let values = self.dense(name, &shape)?;
-        Ok(Table {
-            weight: matrix(values, shape, self.options.embeddings, self.device),
-        })
+        Ok(Table { weight: matrix(values, shape, self.options.embeddings, self.device) })
     }
 
     fn norm(&self, name: &str) -> Result<RmsNorm, ModelError> {
@@ -282,12 +251,7 @@ impl Loader<'_> {
         }
     }
 
-    fn check_shape(
-        &self,
-        name: &str,
-        found: &[usize],
-        expected: &[usize],
-    ) -> Result<(), ModelError> {
+    fn check_shape(&self, name: &str, found: &[usize], expected: &[usize]) -> Result<(), ModelError> {
         if found == expected {
             return Ok(());
         }
@@ -309,9 +273,7 @@ pub(super) fn matrix(
     device: &Device,
 ) -> Param<Tensor<2>> {
     match storage {
-        DenseStorage::F32 => {
-            Param::from_tensor(Tensor::from_data(TensorData::new(values, shape), device))
-        }
+        DenseStorage::F32 => Param::from_tensor(Tensor::from_data(TensorData::new(values, shape), device)),
         DenseStorage::Bf16 => {
             let halves: Vec<bf16> = values.into_iter().map(bf16::from_f32).collect();
             half_matrix(TensorData::new(halves, shape), DType::BF16, device)
@@ -335,13 +297,6 @@ impl Llama {
         norm: RmsNorm,
         lm_head: Option<Table>,
     ) -> Self {
-        Self {
-            embed_tokens,
-            layers,
-            norm,
-            lm_head,
-            rope: Rope::new(&config),
-            config: config.into(),
-        }
+        Self { embed_tokens, layers, norm, lm_head, rope: Rope::new(&config), config: config.into() }
     }
 }

@@ -26,11 +26,7 @@ impl Mlp {
         make: impl Fn(LinearShape) -> Result<LoraLinear, E>,
     ) -> Result<Self, E> {
         let [.., gate, up, down] = config.block_linear_shapes(layer);
-        Ok(Self {
-            gate_proj: make(gate)?,
-            up_proj: make(up)?,
-            down_proj: make(down)?,
-        })
+        Ok(Self { gate_proj: make(gate)?, up_proj: make(up)?, down_proj: make(down)? })
     }
 
     /// `[batch, seq, hidden]` to the same shape.

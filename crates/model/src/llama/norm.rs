@@ -14,10 +14,7 @@ pub struct RmsNorm {
 
 impl RmsNorm {
     pub(super) fn new(weight: Tensor<1>, eps: f64) -> Self {
-        Self {
-            weight: Param::from_tensor(weight),
-            eps: eps as f32,
-        }
+        Self { weight: Param::from_tensor(weight), eps: eps as f32 }
     }
 
     /// `[.., hidden_size]` to the same shape.

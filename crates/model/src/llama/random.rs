@@ -28,9 +28,7 @@ impl Llama {
             let weight = Tensor::ones([config.hidden_size], device);
             RmsNorm::new(weight, config.rms_norm_eps)
         };
-        let table = |name| Table {
-            weight: init.normal(name, [config.vocab_size, config.hidden_size]),
-        };
+        let table = |name| Table { weight: init.normal(name, [config.vocab_size, config.hidden_size]) };
         let layers = (0..config.num_hidden_layers)
             .map(|i| Block {
                 input_layernorm: norm(),
@@ -57,13 +55,8 @@ struct Init<'a> {
 
 impl Init<'_> {
     fn linear(&self, shape: &LinearShape) -> LoraLinear {
-        let weight = self.normal(
-            &format!("{}.weight", shape.path),
-            [shape.out_features, shape.in_features],
-        );
-        let bias = shape
-            .bias
-            .then(|| Param::from_tensor(Tensor::zeros([shape.out_features], self.device)));
+        let weight = self.normal(&format!("{}.weight", shape.path), [shape.out_features, shape.in_features]);
+        let bias = shape.bias.then(|| Param::from_tensor(Tensor::zeros([shape.out_features], self.device)));
         LoraLinear::new(BaseLinear::Dense(DenseLinear { weight, bias }), &shape.path)
     }
 
@@ -105,9 +98,7 @@ mod tests {
     #[test]
     fn fresh_values_are_normal_and_repeatable() {
         let mut rng = named_rng(3, "w");
-        let values: Vec<f64> = (0..20_000)
-            .flat_map(|_| <[f64; 2]>::from(normal_pair(&mut rng)))
-            .collect();
+        let values: Vec<f64> = (0..20_000).flat_map(|_| <[f64; 2]>::from(normal_pair(&mut rng))).collect();
         let n = values.len() as f64;
         let mean = values.iter().sum::<f64>() / n;
         let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n;

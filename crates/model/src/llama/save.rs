@@ -30,8 +30,7 @@ impl Llama {
         if self.has_adapter() {
             return Err(ModelError::File {
                 path: weights,
-                problem: "the model carries an adapter; save that with save_peft, or merge it first"
-                    .into(),
+                problem: "the model carries an adapter; save that with save_peft, or merge it first".into(),
             });
         }
         std::fs::create_dir_all(dir).map_err(ModelError::io(dir))?;
@@ -44,8 +43,7 @@ impl Llama {
         }
         let path = dir.join("config.json");
         let mut file = tempfile::NamedTempFile::new_in(dir).map_err(ModelError::io(&path))?;
-        file.write_all(format!("{config:#}\n").as_bytes())
-            .map_err(ModelError::io(&path))?;
+        file.write_all(format!("{config:#}\n").as_bytes()).map_err(ModelError::io(&path))?;
         persist(file, &path)
     }
 
@@ -53,20 +51,18 @@ impl Llama {
         let file = tempfile::NamedTempFile::new_in(dir).map_err(ModelError::io(path))?;
         let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
         // Tensors are read from the device one by one as the writer comes to them.
-        safetensors::serialize_to_file(self.stored_tensors(), Some(metadata), file.path())
-            .map_err(|source| ModelError::File {
+        safetensors::serialize_to_file(self.stored_tensors(), Some(metadata), file.path()).map_err(
+            |source| ModelError::File {
                 path: path.to_path_buf(),
                 problem: format!("could not be written: {source}"),
-            })?;
+            },
+        )?;
         persist(file, path)
     }
 
     fn stored_tensors(&self) -> Vec<(String, Stored)> {
         let mut tensors = vec![
-            (
-                "model.embed_tokens.weight".to_string(),
-                Stored::matrix(self.embed_tokens.weight.val()),
-            ),
+            ("model.embed_tokens.weight".to_string(), Stored::matrix(self.embed_tokens.weight.val())),
             ("model.norm.weight".to_string(), Stored::vector(self.norm.weight.val())),
         ];
         if let Some(head) = &self.lm_head {
@@ -83,19 +79,20 @@ impl Llama {
         }
         for (path, linear) in self.linears() {
             let name = format!("{path}.weight");
-            let bias = match &linear.base {
-                BaseLinear::Dense(dense) => {
-                    tensors.push((name, Stored::matrix(dense.weight.val())));
-                    &dense.bias
-                }
-                BaseLinear::Quant(quant) => {
-                    let parts = bnb::tensors_for(&name, &quant.to_quantized());
-                    tensors.extend(parts.into_iter().map(|(name, dtype, shape, bytes)| {
-                        (name, Stored::Bytes { dtype, shape, bytes })
-                    }));
-                    &quant.bias
-                }
-            };
+            let bias =
+                match &linear.base {
+                    BaseLinear::Dense(dense) => {
+                        tensors.push((name, Stored::matrix(dense.weight.val())));
+                        &dense.bias
+                    }
+                    BaseLinear::Quant(quant) => {
+                        let parts = bnb::tensors_for(&name, &quant.to_quantized());
+                        tensors.extend(parts.into_iter().map(|(name, dtype, shape, bytes)| {
+                            (name, Stored::Bytes { dtype, shape, bytes })
+                        }));
+                        &quant.bias
+                    }
+                };
             if let Some(bias) = bias {
                 tensors.push((format!("{path}.bias"), Stored::vector(bias.val())));
             }
@@ -125,13 +122,10 @@ impl Llama {
 fn persist(file: tempfile::NamedTempFile, path: &Path) -> Result<(), ModelError> {
     make_readable(file.as_file()).map_err(ModelError::io(path))?;
     file.as_file().sync_all().map_err(ModelError::io(path))?;
-    file.persist(path)
-        .map_err(|e| ModelError::io(path)(e.error))?;
+    file.persist(path).map_err(|e| ModelError::io(path)(e.error))?;
     // The rename itself is durable once the directory is.
     let dir = path.parent().unwrap_or(Path::new("."));
-    File::open(dir)
-        .and_then(|d| d.sync_all())
-        .map_err(ModelError::io(dir))
+    File::open(dir).and_then(|d| d.sync_all()).map_err(ModelError::io(dir))
 }
 
 /// Temporary files are private by default; saved weights are ordinary files.
@@ -155,17 +149,11 @@ enum Stored {
 
 impl Stored {
     fn matrix(tensor: Tensor<2>) -> Self {
-        Self::Matrix {
-            shape: tensor.dims(),
-            tensor,
-        }
+        Self::Matrix { shape: tensor.dims(), tensor }
     }
 
     fn vector(tensor: Tensor<1>) -> Self {
-        Self::Vector {
-            shape: tensor.dims(),
-            tensor,
-        }
+        Self::Vector { shape: tensor.dims(), tensor }
     }
 
     fn elements(&self) -> usize {

@@ -1,0 +1,222 @@
+//! Loading: what is taken, what is refused; saving and loading again.
+
+use std::collections::BTreeMap;
+
+use burn::tensor::{Device, Int, Tensor};
+use camelid_lora::{AdapterHost, ForwardContext, LoraConfig, attach};
+use camelid_model::{
+    DenseStorage, Llama, LlamaConfig, LoadOptions, LoadedTensor, ModelError, StoredType, WeightSource,
+    WeightStorage, open_weights,
+};
+use camelid_quant::{BaseLinear, QuantConfig};
+
+fn config() -> LlamaConfig {
+    LlamaConfig {
+        vocab_size: 40,
+        hidden_size: 32,
+        intermediate_size: 64,
+        num_hidden_layers: 2,
+        num_attention_heads: 4,
+        num_key_value_heads: 2,
+        head_dim: 8,
+        attention_bias: true,
+        tie_word_embeddings: false,
+        ..LlamaConfig::smollm2_135m()
+    }
+}
+
+/// Weights in memory, to be spoilt.
+#[derive(Debug)]
+struct Memory {
+    config: LlamaConfig,
+    tensors: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
+}
+
+impl Memory {
+    fn good(config: LlamaConfig) -> Self {
+        let (vocab, hidden) = (config.vocab_size, config.hidden_size);
+        let mut tensors = BTreeMap::new();
+        let mut add = |name: String, shape: Vec<usize>| {
+            let n = shape.iter().product::<usize>();
+            let values = (0..n).map(|i| ((i * 37 + name.len()) % 101) as f32 / 500.0 - 0.1);
+            tensors.insert(name.clone(), (shape, values.collect()));
+        };
+        add("model.embed_tokens.weight".into(), vec![vocab, hidden]);
+        add("lm_head.weight".into(), vec![vocab, hidden]);
+        add("model.norm.weight".into(), vec![hidden]);
+        for i in 0..config.num_hidden_layers {
+            add(format!("model.layers.{i}.input_layernorm.weight"), vec![hidden]);
+            add(format!("model.layers.{i}.post_attention_layernorm.weight"), vec![hidden]);
+        }
+        for l in config.linear_shapes() {
+            add(format!("{}.weight", l.path), vec![l.out_features, l.in_features]);
+            if l.bias {
+                add(format!("{}.bias", l.path), vec![l.out_features]);
+            }
+        }
+        Self { config, tensors }
+    }
+
+    fn error(&self) -> ModelError {
+        Llama::load(self, &WeightStorage::F32, &Device::flex()).unwrap_err()
+    }
+}
+
+impl WeightSource for Memory {
+    fn config(&self) -> Result<LlamaConfig, ModelError> {
+        Ok(self.config.clone())
+    }
+    fn names(&self) -> Vec<String> {
+        self.tensors.keys().cloned().collect()
+    }
+    fn read(&self, name: &str) -> Result<LoadedTensor, ModelError> {
+        let (shape, values) = self.tensors[name].clone();
+        Ok(LoadedTensor::Dense { shape, values, stored: StoredType::F32 })
+    }
+    fn describe(&self) -> String {
+        "memory".into()
+    }
+}
+
+fn ids() -> Tensor<2, Int> {
+    Tensor::from_ints([[3, 1, 4, 1, 5, 9, 2, 6]], &Device::flex())
+}
+
+fn logits(model: &Llama) -> Vec<f32> {
+    let logits = model.forward(ids(), &ForwardContext::evaluation());
+    logits.into_data().iter::<f32>().collect()
+}
+
+#[test]
+fn a_missing_tensor_is_named_with_its_shape() {
+    let mut source = Memory::good(config());
+    source.tensors.remove("model.layers.1.mlp.up_proj.weight");
+    let message = source.error().to_string();
+    assert_eq!(
+        message,
+        "memory: tensor `model.layers.1.mlp.up_proj.weight` is missing; expected with shape [64, 32]"
+    );
+}
+
+#[test]
+fn an_unexpected_tensor_is_named() {
+    let mut source = Memory::good(config());
+    source.tensors.insert("model.layers.2.mlp.up_proj.weight".into(), (vec![1], vec![0.0]));
+    let message = source.error().to_string();
+    assert!(message.contains("`model.layers.2.mlp.up_proj.weight`"), "{message}");
+}
+
+#[test]
+fn a_tensor_of_the_wrong_shape_is_named_with_both_shapes() {
+    let mut source = Memory::good(config());
+    let name = "model.layers.0.self_attn.k_proj.weight";
+    source.tensors.insert(name.into(), (vec![32, 16], vec![0.0; 512]));
+    let message = source.error().to_string();
+    assert!(message.contains(name), "{message}");
+    assert!(message.contains("[32, 16], expected [16, 32]"), "{message}");
+}
+
+#[test]
+fn a_value_that_is_not_finite_is_named_dense_and_packed() {
+    let mut source = Memory::good(config());
+    let name = "model.layers.0.mlp.down_proj.weight";
+    source.tensors.get_mut(name).unwrap().1[77] = f32::NAN;
+    let quantized = WeightStorage::Quantized(QuantConfig::default());
+    for storage in [WeightStorage::F32, quantized] {
+        let error = Llama::load(&source, &storage, &Device::flex()).unwrap_err();
+        let message = error.to_string();
+        assert!(message.contains(name) && message.contains("77"), "{message}");
+    }
+}
+
+#[test]
+fn stored_rotary_frequencies_are_skipped() {
+    let mut source = Memory::good(config());
+    let name = "model.layers.0.self_attn.rotary_emb.inv_freq";
+    source.tensors.insert(name.into(), (vec![4], vec![0.0; 4]));
+    assert!(Llama::load(&source, &WeightStorage::F32, &Device::flex()).is_ok());
+}
+
+#[test]
+fn storage_decides_the_bytes_held_and_hardly_the_logits() {
+    let source = Memory::good(config());
+    let device = Device::flex();
+    let load = |storage| Llama::load(&source, &storage, &device).unwrap();
+    let dense = load(WeightStorage::F32);
+    assert_eq!(dense.weights_nbytes(), 4 * biased_parameters());
+    let half = load(WeightStorage::Bf16);
+    let packed = load(WeightStorage::Quantized(QuantConfig::default()));
+    assert!(half.weights_nbytes() < dense.weights_nbytes() * 6 / 10);
+    assert!(packed.weights_nbytes() < half.weights_nbytes());
+    for (_, linear) in packed.linears() {
+        assert!(matches!(linear.base, BaseLinear::Quant(_)));
+    }
+    let reference = logits(&dense);
+    let error = |model: &Llama| {
+        let squares = logits(model).iter().zip(&reference).map(|(a, b)| (a - b).powi(2)).sum::<f32>();
+        squares.sqrt() / reference.iter().map(|b| b * b).sum::<f32>().sqrt()
+    };
+    let (half, packed) = (error(&half), error(&packed));
+    println!("relative logit error: bf16 {half:.4}, nf4 {packed:.4}");
+    assert!(half > 0.0 && half < 0.02 && packed > half && packed < 0.5);
+
+    let options = LoadOptions {
+        linears: WeightStorage::Quantized(QuantConfig::default()),
+        embeddings: DenseStorage::Bf16,
+    };
+    let smallest = Llama::load_with(&source, &options, &device).unwrap();
+    let saved = 2 * config().embedding_parameters();
+    let all_packed = load(WeightStorage::Quantized(QuantConfig::default()));
+    assert_eq!(smallest.weights_nbytes() + saved, all_packed.weights_nbytes());
+}
+
+fn biased_parameters() -> usize {
+    config().parameter_count()
+}
+
+#[test]
+fn a_saved_model_loads_with_the_same_bits_dense_and_packed() {
+    let device = Device::flex();
+    let random = Llama::random(&config(), 5, &device);
+    let dir = tempfile::tempdir().unwrap();
+    random.save_safetensors(dir.path()).unwrap();
+    let source = open_weights(dir.path()).unwrap();
+    assert_eq!(source.config().unwrap(), config());
+    let loaded = Llama::load(source.as_ref(), &WeightStorage::F32, &device).unwrap();
+    assert_eq!(logits(&loaded), logits(&random));
+
+    let quantized = WeightStorage::Quantized(QuantConfig::default());
+    let packed = Llama::load(source.as_ref(), &quantized, &device).unwrap();
+    let packed_dir = tempfile::tempdir().unwrap();
+    packed.save_safetensors(packed_dir.path()).unwrap();
+    let source = open_weights(packed_dir.path()).unwrap();
+    assert!(source.config().unwrap().stored_4bit);
+    let loaded = Llama::load(source.as_ref(), &WeightStorage::F32, &device).unwrap();
+    assert_eq!(logits(&loaded), logits(&packed));
+
+    let halves = Llama::load(source.as_ref(), &WeightStorage::Bf16, &device).unwrap();
+    let half_dir = tempfile::tempdir().unwrap();
+    halves.save_safetensors(half_dir.path()).unwrap();
+    let source = open_weights(half_dir.path()).unwrap();
+    let loaded = Llama::load(source.as_ref(), &WeightStorage::Bf16, &device).unwrap();
+    assert_eq!(logits(&loaded), logits(&halves));
+}
+
+#[test]
+fn a_model_with_an_adapter_is_not_saved_as_if_it_had_none() {
+    let device = Device::flex();
+    let model = Llama::random(&config(), 5, &device);
+    let model = attach(model, &LoraConfig::default(), 1, &device).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let message = model.save_safetensors(dir.path()).unwrap_err().to_string();
+    assert!(message.contains("adapter"), "{message}");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn random_models_repeat_with_their_seed() {
+    let device = Device::flex();
+    let make = |seed| logits(&Llama::random(&config(), seed, &device));
+    assert_eq!(make(1), make(1));
+    assert_ne!(make(1), make(2));
+}

@@ -83,8 +83,8 @@ fn plain_length_grouped(lengths: &[usize], batch: usize, shuffled: &[usize]) -> 
         megabatch.sort_by(|a, b| lengths[*b].cmp(&lengths[*a]));
     }
     let mut max = 0;
-    for i in 0..megabatches.len() {
-        if lengths[megabatches[i][0]] > lengths[megabatches[max][0]] {
+    for (i, megabatch) in megabatches.iter().enumerate() {
+        if lengths[megabatch[0]] > lengths[megabatches[max][0]] {
             max = i;
         }
     }

@@ -1,1 +1,33 @@
-//! camelid-train
+#![doc = include_str!("../README.md")]
+
+mod atomic;
+mod checkpoint;
+mod error;
+mod evaluate;
+mod experiment;
+mod fingerprint;
+mod interrupt;
+mod memory;
+mod metrics;
+mod offence;
+mod params_file;
+mod paths;
+mod plan;
+mod progress;
+mod schedule;
+mod settings;
+mod trainer;
+mod walk;
+
+pub use error::TrainError;
+pub use evaluate::{EvalLoss, ExampleLoss, evaluate, example_losses};
+pub use experiment::{DataSection, Experiment, LossOnText, ModelSection, Storage};
+pub use fingerprint::model_fingerprint;
+pub use interrupt::Interrupt;
+pub use memory::Memory;
+pub use metrics::{EvalPoint, StepRecord, Summary};
+pub use plan::{Cost, MemoryPlan, OptimizerBits, StepShape};
+pub use progress::{Observer, Progress, Silent};
+pub use schedule::LrSchedule;
+pub use settings::{Optim, OptimSpill, TrainSettings};
+pub use trainer::{Outcome, Trainer};

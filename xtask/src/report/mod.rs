@@ -182,7 +182,7 @@ fn render(report: &Report) -> anyhow::Result<String> {
     environment.add_filter("mib", |bytes: u64| format!("{:.1}", bytes as f64 / (1 << 20) as f64));
     environment.add_template("report", include_str!("report.html.j2"))?;
     let page = environment.get_template("report")?.render(minijinja::context! {
-        report,
+        report => minijinja::Value::from(minijinja::value::Serde(report)),
         plot_curves => plots::loss_curves(&report.curves)?,
         plot_formats => plots::error_against_bits(&report.formats)?,
         plot_matches => plots::matches(&report.arms)?,
@@ -203,4 +203,28 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
         .with_context(|| format!("cannot write {}", path.display()))?;
     file.persist(path).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(())
+}
+
+/// Prints the verdicts and the arms.
+pub fn print(report: &Report) {
+    println!("\n{} at scale {}\n", report.paper.title, report.scale);
+    for row in &report.claims {
+        println!("{:<27} {}", format!("[{}]", row.words), row.claim.title);
+        println!("{:<27} {}", "", row.decision.because);
+    }
+    println!("\n{:<18} {:>17} {:>15} {:>10} {:>10}", "arm", "held-out loss", "exact match", "tokens/s", "peak MiB");
+    for arm in &report.arms {
+        let matches = match (arm.match_before, arm.match_after) {
+            (Some(before), Some(after)) => format!("{:.1} → {:.1} %", before * 100.0, after * 100.0),
+            _ => "–".to_owned(),
+        };
+        println!(
+            "{:<18} {:>17} {:>15} {:>10.0} {:>10.0}",
+            arm.name,
+            format!("{:.4} → {:.4}", arm.loss_before, arm.loss_after),
+            matches,
+            arm.tokens_per_second,
+            arm.peak_memory_mib
+        );
+    }
 }

@@ -4,7 +4,7 @@
 use anyhow::bail;
 use camelid_data::catalogue::Catalogue;
 use camelid_model::{LlamaConfig, WeightStorage};
-use camelid_train::plan::{Cost, MemoryPlan, OptimizerBits, StepShape};
+use camelid_train::{Cost, MemoryPlan, OptimizerBits, StepShape};
 use camelid_train::{Experiment, Optim, Storage};
 
 use super::{Ending, GuanacoArguments, Scale, nano, study};

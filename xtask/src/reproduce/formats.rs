@@ -2,7 +2,7 @@
 
 use burn::tensor::Device;
 use camelid_model::{LoadedTensor, Llama};
-use camelid_quant::{Format, QuantConfig, QuantizedTensor};
+use camelid_quant::{Format, QuantConfig, QuantizedTensor, quantization_error};
 use camelid_train::example_losses;
 
 use super::arms::{Arm, Base, DoubleQuant};
@@ -86,7 +86,7 @@ impl Packing {
     /// Packs every linear layer and compares it with the original.
     fn of(study: &Study, config: &QuantConfig) -> anyhow::Result<Self> {
         let weights = study.weights()?;
-        let (mut parameters, mut bytes, mut code_bytes) = (0usize, 0usize, 0usize);
+        let (mut parameters, mut bytes, mut constant_bytes) = (0, 0, 0);
         let mut layer_errors = Vec::new();
         for linear in weights.config()?.linear_shapes() {
             let name = format!("{}.weight", linear.path);
@@ -96,18 +96,10 @@ impl Packing {
             let packed = QuantizedTensor::quantize(&name, &values, &shape, config)?;
             parameters += values.len();
             bytes += packed.nbytes();
-            code_bytes += values.len().div_ceil(2);
-            layer_errors.push(relative_error(&values, &packed.dequantize()));
+            constant_bytes += config.constants_bytes_for(&shape);
+            layer_errors.push(quantization_error(&values, config)?.relative);
         }
         let bits = |bytes: usize| 8.0 * bytes as f64 / parameters as f64;
-        Ok(Self { bits: bits(bytes), constant_bits: bits(bytes - code_bytes), layer_errors })
+        Ok(Self { bits: bits(bytes), constant_bits: bits(constant_bytes), layer_errors })
     }
-}
-
-/// Root-mean-square of `b − a` over the root mean square of `a`.
-fn relative_error(a: &[f32], b: &[f32]) -> f64 {
-    let square = |v: f32| f64::from(v).powi(2);
-    let error: f64 = a.iter().zip(b).map(|(x, y)| square(y - x)).sum();
-    let size: f64 = a.iter().map(|x| square(*x)).sum();
-    (error / size).sqrt()
 }

@@ -14,8 +14,11 @@ use super::arms::{self, Arm};
 use super::evidence::Measured;
 use super::outcome::{self, ArmOutcome};
 use super::study::Study;
-use super::{Ending, GuanacoArguments, Scale, dry_run, formats, tune};
+use super::{Ending, GuanacoArguments, Scale, dry_run, formats, nano, study, summary, tune};
 use crate::report;
+
+/// Name of the step before all arms, which runs in a process like them.
+const PRETRAINING: &str = "pretraining";
 
 /// Runs the recipe, or one arm of it.
 pub fn reproduce(arguments: &GuanacoArguments) -> anyhow::Result<Ending> {
@@ -23,6 +26,9 @@ pub fn reproduce(arguments: &GuanacoArguments) -> anyhow::Result<Ending> {
         return dry_run::print(arguments);
     }
     if let Some(name) = &arguments.only_arm {
+        if name == PRETRAINING {
+            return tune::pretrain(arguments);
+        }
         let arm = Arm::named(name).with_context(|| format!("there is no arm named `{name}`"))?;
         return tune::arm(arguments, arm, arguments.only_seed.unwrap_or(0));
     }
@@ -31,19 +37,22 @@ pub fn reproduce(arguments: &GuanacoArguments) -> anyhow::Result<Ending> {
     dry_run::refuse_what_cannot_fit(arguments)?;
 
     // 1. The base model and the conversations; nano pre-trains its base here, once.
-    let study = match Study::prepare(arguments, &interrupted)? {
-        Some(study) => study,
-        None => return Ok(Ending::Interrupted),
-    };
+    if arguments.scale == Scale::Nano && !nano::base_exists(&study::runs(arguments)) {
+        println!("{PRETRAINING:<16} the nano base, once");
+        if !in_a_process(arguments, PRETRAINING, 0)? {
+            return Ok(say_how_to_go_on());
+        }
+    }
+    let study = Study::prepare(arguments)?;
     if arguments.fresh {
         study.forget_outcomes()?;
     }
 
     // 2. The untuned base in every storage format.
-    let formats = formats::measure(&study)?;
+    let chosen = chosen_arms(arguments);
+    let formats = formats::measure(&study, &chosen)?;
 
     // 3. Each arm, each seed, in a process of its own, so that its peak memory is its own.
-    let chosen = chosen_arms(arguments);
     let seeds = arguments.seeds.unwrap_or_else(|| default_seeds(arguments));
     let mut outcomes = Vec::new();
     let mut reused = 0;
@@ -53,17 +62,17 @@ pub fn reproduce(arguments: &GuanacoArguments) -> anyhow::Result<Ending> {
                 return Ok(say_how_to_go_on());
             }
             let path = study.outcome_path(*arm, seed);
-            if let Some(finished) = outcome::reuse::<ArmOutcome>(&path, &study.arm_key(*arm, seed)) {
+            if let Some(finished) = outcome::reuse::<ArmOutcome>(&path, &study.arm_key(*arm, seed)?) {
                 println!("{:<16} seed {seed}: reused from an earlier run", arm.name);
                 outcomes.push(finished);
                 reused += 1;
                 continue;
             }
             println!("{:<16} seed {seed}: {}", arm.name, arm.label);
-            if !tune_in_a_process(arguments, *arm, seed)? {
+            if !in_a_process(arguments, arm.name, seed)? {
                 return Ok(say_how_to_go_on());
             }
-            let finished = outcome::reuse::<ArmOutcome>(&path, &study.arm_key(*arm, seed))
+            let finished = outcome::reuse::<ArmOutcome>(&path, &study.arm_key(*arm, seed)?)
                 .with_context(|| format!("arm `{}` ended without leaving {}", arm.name, path.display()))?;
             outcomes.push(finished);
         }
@@ -76,7 +85,7 @@ pub fn reproduce(arguments: &GuanacoArguments) -> anyhow::Result<Ending> {
         arms: &outcomes,
         paged_difference: study.paged_difference(&outcomes)?,
     };
-    let report = study.report(&claims, &measured, &chosen, arguments, started, reused)?;
+    let report = summary::report(&study, &claims, &measured, &chosen, arguments, started, reused)?;
     let page = report::write(&report, &study.folder)?;
     report::print(&report);
     println!("\nreport: {}", page.display());
@@ -103,11 +112,11 @@ fn default_seeds(arguments: &GuanacoArguments) -> u64 {
 }
 
 /// Runs one arm in a child process; `false` when it was interrupted.
-fn tune_in_a_process(arguments: &GuanacoArguments, arm: Arm, seed: u64) -> anyhow::Result<bool> {
+fn in_a_process(arguments: &GuanacoArguments, arm: &str, seed: u64) -> anyhow::Result<bool> {
     let program = std::env::current_exe().context("cannot find this program's own path")?;
     let mut child = Command::new(program);
     child.args(["reproduce", "guanaco", "--scale", arguments.scale.name()]);
-    child.args(["--only-arm", arm.name, "--only-seed", &seed.to_string()]);
+    child.args(["--only-arm", arm, "--only-seed", &seed.to_string()]);
     if let Some(base) = &arguments.base {
         child.arg("--base").arg(base);
     }
@@ -117,11 +126,11 @@ fn tune_in_a_process(arguments: &GuanacoArguments, arm: Arm, seed: u64) -> anyho
     if arguments.offline {
         child.arg("--offline");
     }
-    let status = child.status().with_context(|| format!("cannot start the process of arm `{}`", arm.name))?;
+    let status = child.status().with_context(|| format!("cannot start the process of arm `{arm}`"))?;
     match status.code() {
         Some(0) => Ok(true),
         Some(130) => Ok(false),
-        _ => bail!("arm `{}` (seed {seed}) failed: {status}; what it had finished is kept, run again to go on", arm.name),
+        _ => bail!("arm `{arm}` (seed {seed}) failed: {status}; what it had finished is kept, run again to go on"),
     }
 }
 

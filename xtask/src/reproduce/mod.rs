@@ -9,6 +9,7 @@ mod nano;
 mod outcome;
 mod real;
 mod study;
+mod summary;
 mod tune;
 
 use std::path::PathBuf;

@@ -10,17 +10,20 @@ use camelid_chat::{Conversation, Template};
 use camelid_data::nano::{NanoConfig, NanoWorld, score};
 use camelid_data::oasst::{Filter, Selection, dialogues};
 use camelid_data::tokens::{Example, TokenReport, TokenizeOptions, TokenizedSet, Truncation};
-use camelid_data::pack;
+use camelid_data::packing::pack;
 use camelid_eval::exact_match::Question;
 use camelid_model::{Llama, LlamaConfig, RopeScaling};
-use camelid_train::{Experiment, LrSchedule, Progress, TrainSettings, Trainer, write_dir_whole};
+use sha2::{Digest, Sha256};
+use camelid_train::{Experiment, Interrupt, LrSchedule, Progress, TrainSettings, Trainer};
 
-use super::study::Supplies;
+use super::study::{self, Supplies};
 
 /// Tokens of prose to pre-train on, each seen once.
 const PRETRAINING_TOKENS: usize = 1_200_000;
 /// Tokens of a pre-training row.
 const ROW: usize = 128;
+/// About as many tokens as the world's tokenizer has, for plans made before it is built.
+pub const VOCABULARY: usize = 512;
 
 /// Conversations, questions and the base that [`pretrain`] made.
 pub fn supplies(experiment: &Experiment, runs: &Path) -> anyhow::Result<Supplies> {
@@ -98,23 +101,24 @@ pub fn pretrain(runs: &Path) -> anyhow::Result<bool> {
     let model = Llama::random(&config(tokenizer.get_vocab_size(true)), 0, &device);
     let folder = base_folder(runs);
     let run = folder.with_extension("pretraining");
-    let outcome =
-        Trainer::new(model, settings, rows, None, &run, Box::new(Progress::new("nano base")))?.run()?;
+    let outcome = Trainer::new(model, settings, rows, None, &run, Box::new(Progress::new("nano base")))?
+        .with_interrupt(Interrupt::from_ctrl_c()?)
+        .run()?;
     if !outcome.finished {
         return Ok(false);
     }
-    write_dir_whole(&folder, |partial| {
-        outcome.model.valid().save_safetensors(partial)?;
-        tokenizer
-            .save(partial.join("tokenizer.json"), true)
-            .map_err(|error| anyhow::anyhow!("cannot save the tokenizer: {error}"))
-    })?;
+    // The weights come last, whole: with them the base exists.
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    tokenizer
+        .save(folder.join("tokenizer.json"), true)
+        .map_err(|error| anyhow::anyhow!("cannot save the tokenizer: {error}"))?;
+    outcome.model.valid().save_safetensors(&folder)?;
     std::fs::remove_dir_all(&run).with_context(|| format!("cannot remove {}", run.display()))?;
     Ok(true)
 }
 
 /// A small LLaMA: grouped queries, tied embeddings, six blocks.
-fn config(vocab_size: usize) -> LlamaConfig {
+pub fn config(vocab_size: usize) -> LlamaConfig {
     LlamaConfig {
         vocab_size,
         hidden_size: 192,
@@ -171,5 +175,7 @@ fn split(
 
 /// Named after what makes the base, so that another world or shape is another base.
 fn base_folder(runs: &Path) -> PathBuf {
-    runs.join("nano-base")
+    let made_from = format!("{:?} {:?} {PRETRAINING_TOKENS} {ROW}", NanoConfig::default(), config(VOCABULARY));
+    let digest = study::hex(&Sha256::digest(made_from));
+    runs.join(format!("nano-base-{}", &digest[..12]))
 }

@@ -26,6 +26,8 @@ pub struct ArmOutcome {
     pub losses: Vec<ExampleLoss>,
     /// Answers to the questions after tuning.
     pub answers: Vec<Answer>,
+    /// Replies to the sample prompts after tuning.
+    pub samples: Vec<String>,
     /// Training loss of every step.
     pub step_losses: Vec<f64>,
     /// Median training speed.
@@ -55,6 +57,8 @@ pub struct FormatOutcome {
     pub losses: Vec<ExampleLoss>,
     /// Answers to the questions.
     pub answers: Vec<Answer>,
+    /// Replies to the sample prompts.
+    pub samples: Vec<String>,
     /// Bytes of the weights as held.
     pub weight_bytes: u64,
 }

@@ -6,7 +6,7 @@ use camelid_eval::exact_match::{Answer, answer_all};
 use camelid_lora::{attach, save_peft};
 use camelid_model::{Llama, LocalGenerator, WeightStorage};
 use camelid_quant::QuantConfig;
-use camelid_train::{Memory, Progress, Storage, Trainer, example_losses};
+use camelid_train::{Interrupt, Memory, Progress, Storage, Trainer, example_losses};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::arms::{Arm, Base};
@@ -16,9 +16,6 @@ use super::{Ending, GuanacoArguments, Scale, nano};
 
 /// The longest answer to a question of the nano world, in tokens, with room to spare.
 const ANSWER_TOKENS: usize = 16;
-
-/// Name of the step before all arms, run in a process like one.
-pub const PRETRAINING: &str = "pretraining";
 
 /// Pre-trains the nano base.
 pub fn pretrain(arguments: &GuanacoArguments) -> anyhow::Result<Ending> {
@@ -46,12 +43,14 @@ pub fn arm(arguments: &GuanacoArguments, arm: Arm, seed: u64) -> anyhow::Result<
 
     let settings = experiment.train_settings();
     let progress = Box::new(Progress::new(&format!("{} seed {seed}", arm.name)));
-    let run = Trainer::new(model, settings, study.train.clone(), None, &folder, progress)?.run()?;
+    let run = Trainer::new(model, settings, study.train.clone(), None, &folder, progress)?
+        .with_interrupt(Interrupt::from_ctrl_c()?)
+        .run()?;
     if !run.finished {
         return Ok(Ending::Interrupted);
     }
     if let Some(lora) = &experiment.lora {
-        save_peft(&run.model, lora, &folder.join("adapter"), &experiment.model.base)?;
+        save_peft(&run.model, lora, Some(&experiment.model.base), &folder.join("adapter"))?;
     }
 
     let outcome = ArmOutcome {

@@ -4,6 +4,9 @@
 //! inside [`vectorised`]. Sums run in a fixed number of lanes in a fixed order,
 //! so a result never depends on the number of threads.
 
+// Loops over the index of a lane are what the vectoriser turns into registers.
+#![allow(clippy::needless_range_loop)]
+
 /// Partial sums of a reduction: one 512-bit or two 256-bit registers.
 pub(crate) const LANES: usize = 16;
 

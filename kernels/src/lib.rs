@@ -1,4 +1,4 @@
-//! camelid-kernels
+#![doc = include_str!("../README.md")]
 
 pub mod blockwise4;
 pub mod blockwise8;

@@ -59,7 +59,7 @@ impl<'a> MatrixMut<'a> {
 
 /// What happens to the old contents of the destination.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Into {
+pub(crate) enum Update {
     /// They are overwritten.
     Replace,
     /// The product is added to them.
@@ -82,7 +82,14 @@ const PARALLEL_FROM: usize = 192 * 192 * 192;
 ///
 /// # Panics
 /// If the shapes do not fit together.
-pub(crate) fn multiply(dst: MatrixMut<'_>, into: Into, scale: f32, lhs: Matrix<'_>, rhs: Matrix<'_>, threads: Threads) {
+pub(crate) fn multiply(
+    dst: MatrixMut<'_>,
+    update: Update,
+    scale: f32,
+    lhs: Matrix<'_>,
+    rhs: Matrix<'_>,
+    threads: Threads,
+) {
     let (m, n, k) = (lhs.rows, rhs.cols, lhs.cols);
     assert!(
         dst.rows == m && dst.cols == n && rhs.rows == k,
@@ -95,14 +102,14 @@ pub(crate) fn multiply(dst: MatrixMut<'_>, into: Into, scale: f32, lhs: Matrix<'
         return;
     }
     if k == 0 {
-        if into == Into::Replace {
+        if update == Update::Replace {
             dst.data.chunks_mut(dst.row_stride).for_each(|row| row[..n].fill(0.0));
         }
         return;
     }
     let parallel = threads == Threads::All && m * n * k >= PARALLEL_FROM && rayon::current_num_threads() > 1;
     let parallelism = if parallel { Parallelism::Rayon(0) } else { Parallelism::None };
-    let (keep, read) = if into == Into::Add { (1.0, true) } else { (0.0, false) };
+    let (keep, read) = if update == Update::Add { (1.0, true) } else { (0.0, false) };
     // SAFETY: the constructors of the views checked that the last element of each
     // matrix lies inside its slice; `dst` is exclusively borrowed, so it overlaps
     // neither operand; the strides of slices fit `isize`.
@@ -152,12 +159,12 @@ mod tests {
             let (stride_a, stride_c) = (k + 3, n + 2);
             let a = values(m * stride_a, 1);
             let b = values(n * k, 2); // stored transposed
-            for into in [Into::Replace, Into::Add] {
+            for update in [Update::Replace, Update::Add] {
                 let mut c = values(m * stride_c, 3);
                 let before = c.clone();
                 multiply(
                     MatrixMut::strided(&mut c, m, n, stride_c),
-                    into,
+                    update,
                     0.5,
                     Matrix::strided(&a, m, k, stride_a),
                     Matrix::new(&b, n, k).t(),
@@ -166,12 +173,13 @@ mod tests {
                 for i in 0..m {
                     for j in 0..stride_c {
                         let old = f64::from(before[i * stride_c + j]);
-                        let sum: f64 =
-                            (0..k).map(|l| f64::from(a[i * stride_a + l]) * f64::from(b[(j % n) * k + l])).sum();
-                        let want = match into {
+                        let sum: f64 = (0..k)
+                            .map(|l| f64::from(a[i * stride_a + l]) * f64::from(b[(j % n) * k + l]))
+                            .sum();
+                        let want = match update {
                             _ if j >= n => old, // the gap between rows stays as it was
-                            Into::Replace => 0.5 * sum,
-                            Into::Add => old + 0.5 * sum,
+                            Update::Replace => 0.5 * sum,
+                            Update::Add => old + 0.5 * sum,
                         };
                         assert!((f64::from(c[i * stride_c + j]) - want).abs() < 1e-4 * (k as f64 + 1.0));
                     }

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use crate::blockwise4::Packed4View;
 use crate::lanes::{dot, vectorised};
-use crate::product::{Into, Matrix, MatrixMut, Threads, multiply};
+use crate::product::{Matrix, MatrixMut, Threads, Update, multiply};
 
 /// A stored weight matrix.
 #[derive(Clone, Copy)]
@@ -109,7 +109,7 @@ impl WeightRows<'_> {
             let rows = tile.len() / self.inn;
             multiply(
                 MatrixMut::strided(&mut y[first..], m, rows, self.out),
-                Into::Replace,
+                Update::Replace,
                 1.0,
                 Matrix::new(x, m, self.inn),
                 Matrix::new(tile, rows, self.inn).t(),
@@ -165,7 +165,7 @@ impl WeightRows<'_> {
             let rows = tile.len() / self.inn;
             multiply(
                 MatrixMut::new(&mut dx, m, self.inn),
-                if first == 0 { Into::Replace } else { Into::Add },
+                if first == 0 { Update::Replace } else { Update::Add },
                 1.0,
                 Matrix::strided(&dy[first..], m, rows, self.out),
                 Matrix::new(tile, rows, self.inn),

@@ -169,16 +169,20 @@ fn attention_over_nothing() {
 
 #[test]
 fn the_loss_in_several_chunks_of_rows() {
-    // 2^22 logits to a chunk: 60 rows of 70,000 fit; 130 rows make three chunks.
-    let (n, vocab, d) = (130, 70_000, 3);
+    // 2^23 logits to a chunk: 59 rows of 140,000 fit; 111 supervised rows make two chunks.
+    let (n, vocab, d) = (130, 140_000, 3);
     let (hidden, head) = (values(n * d, 1), values(vocab * d, 2));
     let labels: Vec<i64> = (0..n as i64).map(|i| if i % 7 == 3 { IGNORE_INDEX } else { i * 501 }).collect();
     let device = Device::flex().autodiff();
     let hidden_t = tensor(&hidden, [n, d], &device).require_grad();
     let head_t = tensor(&head, [vocab, d], &device).require_grad();
     let loss = linear_cross_entropy(hidden_t.clone(), head_t.clone(), ids(&labels, &device));
-    let want =
-        camelid_kernels::linear_cross_entropy::reference::linear_cross_entropy(&wide(&hidden), &wide(&head), &labels, d);
+    let want = camelid_kernels::linear_cross_entropy::reference::linear_cross_entropy(
+        &wide(&hidden),
+        &wide(&head),
+        &labels,
+        d,
+    );
     close("loss", &list(loss.clone()), &[want], 1e-6);
     let grads = loss.backward();
 
@@ -256,5 +260,9 @@ fn the_loss_is_the_same_with_and_without_gradients_and_on_any_pool() {
 #[should_panic(expected = "label 5 of row 1 is not in 0..5")]
 fn a_label_out_of_range_is_named() {
     let device = Device::flex();
-    linear_cross_entropy(Tensor::zeros([2, 4], &device), Tensor::zeros([5, 4], &device), ids(&[0, 5], &device));
+    linear_cross_entropy(
+        Tensor::zeros([2, 4], &device),
+        Tensor::zeros([5, 4], &device),
+        ids(&[0, 5], &device),
+    );
 }

@@ -81,7 +81,10 @@ fn rms_norm_is_the_same_on_every_kind_of_device_and_rank() {
 #[test]
 fn empty_batches_give_empty_results() {
     let device = Device::flex();
-    assert_eq!(rms_norm(Tensor::<2>::zeros([0, 8], &device), Tensor::ones([8], &device), 1e-5).dims(), [0, 8]);
+    assert_eq!(
+        rms_norm(Tensor::<2>::zeros([0, 8], &device), Tensor::ones([8], &device), 1e-5).dims(),
+        [0, 8]
+    );
     assert_eq!(swiglu(Tensor::<2>::zeros([0, 8], &device), Tensor::zeros([0, 8], &device)).dims(), [0, 8]);
     let table = Tensor::zeros([0, 2], &device);
     assert_eq!(rotary(Tensor::zeros([1, 0, 2, 4], &device), table.clone(), table).dims(), [1, 0, 2, 4]);

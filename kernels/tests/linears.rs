@@ -32,7 +32,14 @@ impl Packed {
         let centred: Vec<f32> = absmax.iter().map(|a| a - offset).collect();
         let mut codes = vec![0u8; centred.len()];
         let mut nested_absmax = vec![0f32; centred.len().div_ceil(256)];
-        blockwise8::quantize(Map8::DynamicSigned, 256, Rounding::Cuda, &centred, &mut codes, &mut nested_absmax);
+        blockwise8::quantize(
+            Map8::DynamicSigned,
+            256,
+            Rounding::Cuda,
+            &centred,
+            &mut codes,
+            &mut nested_absmax,
+        );
         spec.nested = Some(NestedSpec { block_size: 256, offset });
         Self { packed, absmax: nested_absmax, codes: Some(codes), spec }
     }

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::{KEY_TILE, QUERY_TILE, Sizes};
 use crate::lanes::{dot, exp, vectorised};
-use crate::product::{Into, Matrix, MatrixMut, Threads, multiply};
+use crate::product::{Matrix, MatrixMut, Threads, Update, multiply};
 
 /// Contiguous inputs; `lse` is `[batch, t, heads]`, the rest as in the forward pass.
 #[derive(Clone, Copy)]
@@ -94,12 +94,13 @@ fn head(slices: Slices<'_>, b: usize, h: usize, scale: f32, sizes: Sizes) -> Hea
             let k = Matrix::strided(&slices.k[at..], width, d, kv_stride);
             let v = Matrix::strided(&slices.v[at..], width, d, kv_stride);
             let (p, ds) = (&mut p[..n * width], &mut ds[..n * width]);
-            multiply(MatrixMut::new(p, n, width), Into::Replace, scale, q, k.t(), Threads::One);
-            multiply(MatrixMut::new(ds, n, width), Into::Replace, 1.0, dy, v.t(), Threads::One);
+            multiply(MatrixMut::new(p, n, width), Update::Replace, scale, q, k.t(), Threads::One);
+            multiply(MatrixMut::new(ds, n, width), Update::Replace, 1.0, dy, v.t(), Threads::One);
             vectorised(
                 #[inline(always)]
                 || {
-                    for (i, (p, ds)) in p.chunks_exact_mut(width).zip(ds.chunks_exact_mut(width)).enumerate() {
+                    for (i, (p, ds)) in p.chunks_exact_mut(width).zip(ds.chunks_exact_mut(width)).enumerate()
+                    {
                         let seen = sizes.visible(first + i).saturating_sub(key).min(width);
                         let lse = slices.lse[(b * t + first + i) * heads + h];
                         let row_sum = row_sums[i];
@@ -114,7 +115,7 @@ fn head(slices: Slices<'_>, b: usize, h: usize, scale: f32, sizes: Sizes) -> Hea
             );
             let (p, ds) = (Matrix::new(p, n, width), Matrix::new(ds, n, width));
             let add = |dst: &mut [f32], rows, lhs, rhs| {
-                multiply(MatrixMut::new(dst, rows, d), Into::Add, 1.0, lhs, rhs, Threads::One);
+                multiply(MatrixMut::new(dst, rows, d), Update::Add, 1.0, lhs, rhs, Threads::One);
             };
             add(&mut grads.dv[key * d..], width, p.t(), dy);
             add(&mut grads.dk[key * d..], width, ds.t(), q);

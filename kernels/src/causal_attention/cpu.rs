@@ -8,7 +8,12 @@ use super::{Sizes, backward, forward};
 use crate::flex_slices::{F32s, dims, f32_tensor};
 
 impl AttentionOp for Flex {
-    fn causal_attention_op(q: FlexTensor, k: FlexTensor, v: FlexTensor, scale: f32) -> (FlexTensor, FlexTensor) {
+    fn causal_attention_op(
+        q: FlexTensor,
+        k: FlexTensor,
+        v: FlexTensor,
+        scale: f32,
+    ) -> (FlexTensor, FlexTensor) {
         let sizes = sizes(&q, &k, &v);
         let Sizes { batch, t, heads, d, .. } = sizes;
         let (out, lse) = forward::run(&F32s::new(&q), &F32s::new(&k), &F32s::new(&v), scale, sizes);

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::{KEY_TILE, QUERY_TILE, Sizes};
 use crate::lanes::{exp, exp_in_place, max, vectorised};
-use crate::product::{Into, Matrix, MatrixMut, Threads, multiply};
+use crate::product::{Matrix, MatrixMut, Threads, Update, multiply};
 
 /// Returns the output `[batch, t, heads, d]` and the logarithms of the softmax
 /// denominators `[batch, t, heads]`.
@@ -15,21 +15,36 @@ pub(super) fn run(q: &[f32], k: &[f32], v: &[f32], scale: f32, sizes: Sizes) -> 
     if out.is_empty() {
         return (out, lse);
     }
-    out.par_chunks_mut(t * heads * d).zip(lse.par_chunks_mut(t * heads)).enumerate().for_each(|(b, (out, lse))| {
-        let q = &q[b * t * heads * d..][..t * heads * d];
-        let keys = &k[b * s * kv_heads * d..][..s * kv_heads * d];
-        let values = &v[b * s * kv_heads * d..][..s * kv_heads * d];
-        out.par_chunks_mut(QUERY_TILE * heads * d).zip(lse.par_chunks_mut(QUERY_TILE * heads)).enumerate().for_each_init(
-            || Scratch::new(sizes),
-            |scratch, (tile, (out, lse))| {
-                let first = tile * QUERY_TILE;
-                let q = &q[first * heads * d..][..out.len()];
-                for kv in 0..kv_heads {
-                    scratch.group(q, &keys[kv * d..], &values[kv * d..], out, lse, first, kv, scale, sizes);
-                }
-            },
-        );
-    });
+    out.par_chunks_mut(t * heads * d).zip(lse.par_chunks_mut(t * heads)).enumerate().for_each(
+        |(b, (out, lse))| {
+            let q = &q[b * t * heads * d..][..t * heads * d];
+            let keys = &k[b * s * kv_heads * d..][..s * kv_heads * d];
+            let values = &v[b * s * kv_heads * d..][..s * kv_heads * d];
+            out.par_chunks_mut(QUERY_TILE * heads * d)
+                .zip(lse.par_chunks_mut(QUERY_TILE * heads))
+                .enumerate()
+                .for_each_init(
+                    || Scratch::new(sizes),
+                    |scratch, (tile, (out, lse))| {
+                        let first = tile * QUERY_TILE;
+                        let q = &q[first * heads * d..][..out.len()];
+                        for kv in 0..kv_heads {
+                            scratch.group(
+                                q,
+                                &keys[kv * d..],
+                                &values[kv * d..],
+                                out,
+                                lse,
+                                first,
+                                kv,
+                                scale,
+                                sizes,
+                            );
+                        }
+                    },
+                );
+        },
+    );
     (out, lse)
 }
 
@@ -106,7 +121,7 @@ impl Scratch {
             let scores = &mut self.scores[..n * width];
             multiply(
                 MatrixMut::new(scores, n, width),
-                Into::Replace,
+                Update::Replace,
                 scale,
                 Matrix::strided(q, n, d, rows.stride),
                 Matrix::strided(&k[key * kv_stride..], width, d, kv_stride).t(),
@@ -141,17 +156,17 @@ impl Scratch {
             );
             multiply(
                 MatrixMut::strided(out, n, d, rows.stride),
-                if key == 0 { Into::Replace } else { Into::Add },
+                if key == 0 { Update::Replace } else { Update::Add },
                 1.0,
                 Matrix::new(scores, n, width),
                 Matrix::strided(&v[key * kv_stride..], width, d, kv_stride),
                 Threads::One,
             );
         }
-        for i in 0..n {
-            let inverse = 1.0 / total[i];
+        for (i, (&total, &largest)) in total.iter().zip(&*largest).enumerate() {
+            let inverse = 1.0 / total;
             out[i * rows.stride..][..d].iter_mut().for_each(|o| *o *= inverse);
-            lse[i * rows.lse_stride] = largest[i] + total[i].ln();
+            lse[i * rows.lse_stride] = largest + total.ln();
         }
     }
 }

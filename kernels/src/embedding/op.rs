@@ -7,7 +7,7 @@ use burn::backend::autodiff::{
 };
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Autodiff, Backend, Dispatch, TensorMetadata, backend_extension};
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{DType, Int, Tensor};
 
 /// The rows of `table` named by `ids`.
 ///
@@ -68,6 +68,11 @@ impl<B: EmbeddingGrad> Backward<B, 1> for EmbeddingBackward {
 
 impl<B: EmbeddingGrad, C: CheckpointStrategy> EmbeddingOp for Autodiff<B, C> {
     fn embedding_op(table: FloatTensor<Self>, ids: IntTensor<Self>) -> FloatTensor<Self> {
+        assert!(
+            !table.is_tracked() || table.dtype() == DType::F32,
+            "embedding: a table of {:?} must be frozen",
+            table.dtype()
+        );
         let (table, table_node) = table.into_parts();
         let vocab = table.shape()[0];
         match EmbeddingBackward.prepare::<C>([table_node]).compute_bound().stateful() {

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::op::{LinearGrad, LinearOp};
 use crate::flex_slices::{F32s, dims, f32_tensor, own_buffer, rows, with_last};
 use crate::lanes::vectorised;
-use crate::product::{Into, Matrix, MatrixMut, Threads, multiply};
+use crate::product::{Matrix, MatrixMut, Threads, Update, multiply};
 use crate::weight_rows::{Stored, WeightRows};
 
 impl LinearOp for Flex {
@@ -42,7 +42,7 @@ impl LinearGrad for Flex {
         let mut dw = vec![0f32; out * inn];
         multiply(
             MatrixMut::new(&mut dw, out, inn),
-            Into::Replace,
+            Update::Replace,
             1.0,
             Matrix::new(&F32s::new(&dy), m, out).t(),
             Matrix::new(&F32s::new(&x), m, inn),

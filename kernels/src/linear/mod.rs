@@ -6,4 +6,3 @@ pub mod reference;
 
 pub(crate) use cpu::with_weight;
 pub use op::{LinearGrad, LinearOp, linear};
-

@@ -6,8 +6,8 @@ use burn::backend::autodiff::{
     ops::{Backward, Ops, OpsKind},
 };
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Backend, Dispatch, backend_extension};
-use burn::tensor::Tensor;
+use burn::backend::{Autodiff, Backend, Dispatch, TensorMetadata, backend_extension};
+use burn::tensor::{DType, Tensor};
 
 /// `x·Wᵀ + b`, PyTorch's convention.
 ///
@@ -103,6 +103,11 @@ impl<B: LinearGrad, C: CheckpointStrategy> LinearOp for Autodiff<B, C> {
     fn linear_op(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
         let keep_x = weight.is_tracked();
         let keep_weight = x.is_tracked();
+        assert!(
+            !keep_x || weight.dtype() == DType::F32,
+            "linear: a weight of {:?} must be frozen",
+            weight.dtype()
+        );
         let (x, x_node) = x.into_parts();
         let (weight, weight_node) = weight.into_parts();
         let state = (keep_x.then(|| x.clone()), keep_weight.then(|| weight.clone()));

@@ -10,11 +10,13 @@ use crate::IGNORE_INDEX;
 use crate::flex_slices::{F32s, f32_tensor, indices, own_buffer, rows};
 use crate::lanes::{exp_in_place, max, vectorised};
 use crate::linear::with_weight;
-use crate::product::{Into, Matrix, MatrixMut, Threads, multiply};
+use crate::product::{Matrix, MatrixMut, Threads, Update, multiply};
 use crate::weight_rows::WeightRows;
 
-/// Logits in a chunk: 16 MiB of f32.
-const CHUNK_VALUES: usize = 1 << 22;
+/// Logits in a chunk: 32 MiB of f32, one buffer for the whole call. Every chunk
+/// streams the whole head through the cache, so smaller chunks are slower: at
+/// 49,152 words, 8 MiB took nearly twice as long.
+const CHUNK_VALUES: usize = 1 << 23;
 
 impl CrossEntropyOp for Flex {
     fn linear_cross_entropy_op(
@@ -38,7 +40,8 @@ impl CrossEntropyOp for Flex {
         let hidden = F32s::new(&hidden);
         let rows = supervised(&labels, vocab);
         let result = with_weight(&head, |head| run(&hidden, head, &rows, wanted));
-        let grad = |grad: Vec<f32>, wanted, shape: [usize; 2]| f32_tensor(grad, if wanted { shape } else { [0, 0] });
+        let grad =
+            |grad: Vec<f32>, wanted, shape: [usize; 2]| f32_tensor(grad, if wanted { shape } else { [0, 0] });
         (
             f32_tensor(vec![result.loss as f32], [1]),
             grad(result.dhidden, wanted.hidden, [n, d]),
@@ -129,7 +132,7 @@ fn run(hidden: &[f32], head: WeightRows<'_>, rows: &[Row], wanted: CrossEntropyW
         if wanted.head {
             multiply(
                 MatrixMut::new(&mut result.dhead, vocab, d),
-                if i == 0 { Into::Replace } else { Into::Add },
+                if i == 0 { Update::Replace } else { Update::Add },
                 1.0,
                 Matrix::new(logits, n, vocab).t(),
                 Matrix::new(&gathered, n, d),

@@ -110,10 +110,11 @@ impl<B: CrossEntropyGrads, C: CheckpointStrategy> CrossEntropyOp for Autodiff<B,
         let (head, head_node) = head.into_parts();
         let (loss, dhidden, dhead) = B::linear_cross_entropy_op(hidden, head, labels, wanted);
         let nothing = FloatTensor::<Self>::new(B::nothing(&loss));
-        let loss = match CrossEntropyBackward.prepare::<C>([hidden_node, head_node]).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish((dhidden, dhead), loss),
-            OpsKind::UnTracked(prep) => prep.finish(loss),
-        };
+        let loss =
+            match CrossEntropyBackward.prepare::<C>([hidden_node, head_node]).compute_bound().stateful() {
+                OpsKind::Tracked(prep) => prep.finish((dhidden, dhead), loss),
+                OpsKind::UnTracked(prep) => prep.finish(loss),
+            };
         (loss, nothing.clone(), nothing)
     }
 }

@@ -9,7 +9,7 @@ use super::Dropout;
 use super::op::{LoraGrads, LoraLinearGrad, LoraLinearOp, LoraState, LoraWanted};
 use crate::flex_slices::{F32s, dims, f32_tensor, own_buffer, rows};
 use crate::lanes::vectorised;
-use crate::product::{Into, Matrix, MatrixMut, Threads, multiply};
+use crate::product::{Matrix, MatrixMut, Threads, Update, multiply};
 
 /// Rows of `x` whose dropped copy exists at a time.
 const CHUNK_ROWS: usize = 256;
@@ -52,7 +52,7 @@ impl LoraLinearOp for Flex {
         let mut base = own_buffer(base);
         multiply(
             MatrixMut::new(base.storage_mut::<f32>(), sizes.m, sizes.out),
-            Into::Add,
+            Update::Add,
             scale,
             Matrix::new(&h, sizes.m, sizes.r),
             Matrix::new(&b, sizes.out, sizes.r).t(),
@@ -63,7 +63,11 @@ impl LoraLinearOp for Flex {
 }
 
 impl LoraLinearGrad for Flex {
-    fn lora_linear_grads(dy: FlexTensor, state: LoraState<FlexTensor>, wanted: LoraWanted) -> LoraGrads<FlexTensor> {
+    fn lora_linear_grads(
+        dy: FlexTensor,
+        state: LoraState<FlexTensor>,
+        wanted: LoraWanted,
+    ) -> LoraGrads<FlexTensor> {
         let LoraState { x, lora_a, lora_b, scale, dropout } = state;
         let sizes = Sizes::of(&x, &lora_a, &lora_b);
         let Sizes { m, inn, out, r } = sizes;
@@ -77,7 +81,7 @@ impl LoraLinearGrad for Flex {
             let mut db = vec![0f32; out * r];
             multiply(
                 MatrixMut::new(&mut db, out, r),
-                Into::Replace,
+                Update::Replace,
                 scale,
                 dy.t(),
                 Matrix::new(&h, m, r),
@@ -91,7 +95,14 @@ impl LoraLinearGrad for Flex {
 
         // g = dh = scale · dy · B
         let mut g = vec![0f32; m * r];
-        multiply(MatrixMut::new(&mut g, m, r), Into::Replace, scale, dy, Matrix::new(&b, out, r), Threads::All);
+        multiply(
+            MatrixMut::new(&mut g, m, r),
+            Update::Replace,
+            scale,
+            dy,
+            Matrix::new(&b, out, r),
+            Threads::All,
+        );
 
         // dA = gᵀ · drop(x)
         let da = wanted.lora_a.then(|| {
@@ -100,7 +111,7 @@ impl LoraLinearGrad for Flex {
                 let rows = x.len() / inn.max(1);
                 multiply(
                     MatrixMut::new(&mut da, r, inn),
-                    if first == 0 { Into::Replace } else { Into::Add },
+                    if first == 0 { Update::Replace } else { Update::Add },
                     1.0,
                     Matrix::new(&g[first * r..], rows, r).t(),
                     Matrix::new(x, rows, inn),
@@ -115,7 +126,7 @@ impl LoraLinearGrad for Flex {
             let mut dx = vec![0f32; m * inn];
             multiply(
                 MatrixMut::new(&mut dx, m, inn),
-                Into::Replace,
+                Update::Replace,
                 1.0,
                 Matrix::new(&g, m, r),
                 Matrix::new(&a, r, inn),
@@ -138,7 +149,7 @@ fn low_rank(x: &[f32], a: &[f32], sizes: Sizes, dropout: Option<Dropout>) -> Vec
         let rows = x.len() / inn.max(1);
         multiply(
             MatrixMut::new(&mut h[first * r..], rows, r),
-            Into::Replace,
+            Update::Replace,
             1.0,
             Matrix::new(x, rows, inn),
             Matrix::new(a, r, inn).t(),

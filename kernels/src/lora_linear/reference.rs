@@ -2,7 +2,15 @@
 
 /// `base[m, out] + scale·((x·factors)·Aᵀ)·Bᵀ`, in f64; `factors` is the dropout
 /// mask of `x[m, in]`, `a` is `[r, in]` and `b` is `[out, r]`.
-pub fn lora_linear(base: &[f64], x: &[f64], factors: &[f64], a: &[f64], b: &[f64], scale: f64, r: usize) -> Vec<f64> {
+pub fn lora_linear(
+    base: &[f64],
+    x: &[f64],
+    factors: &[f64],
+    a: &[f64],
+    b: &[f64],
+    scale: f64,
+    r: usize,
+) -> Vec<f64> {
     let (inn, out) = (a.len() / r, b.len() / r);
     let mut y = base.to_vec();
     for (row, y) in y.chunks_mut(out).enumerate() {

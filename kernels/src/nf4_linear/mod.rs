@@ -12,4 +12,3 @@ mod op;
 pub mod reference;
 
 pub use op::{Nf4LinearGrad, Nf4LinearOp, nf4_linear};
-

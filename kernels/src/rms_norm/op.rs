@@ -33,7 +33,11 @@ use burn::tensor::Tensor;
 /// assert!((y[0] - 3.0 / 12.5f32.sqrt()).abs() < 1e-6);
 /// ```
 pub fn rms_norm<const D: usize>(x: Tensor<D>, weight: Tensor<1>, eps: f32) -> Tensor<D> {
-    Tensor::from_dispatch(<Dispatch as RmsNormOp>::rms_norm_op(x.into_dispatch(), weight.into_dispatch(), eps))
+    Tensor::from_dispatch(<Dispatch as RmsNormOp>::rms_norm_op(
+        x.into_dispatch(),
+        weight.into_dispatch(),
+        eps,
+    ))
 }
 
 /// Backends that run [`rms_norm`].

@@ -30,12 +30,14 @@ impl SwigluOp for Flex {
         let shape = dims(&gate);
         let gate = F32s::new(&gate);
         let mut y = vec![0f32; gate.len()];
-        y.par_chunks_mut(EACH).zip(gate.par_chunks(EACH).zip(up.par_chunks(EACH))).for_each(|(y, (gate, up))| {
-            vectorised(
-                #[inline(always)]
-                || y.iter_mut().zip(gate).zip(up).for_each(|((y, &g), &u)| *y = g * sigmoid(g) * u),
-            );
-        });
+        y.par_chunks_mut(EACH).zip(gate.par_chunks(EACH).zip(up.par_chunks(EACH))).for_each(
+            |(y, (gate, up))| {
+                vectorised(
+                    #[inline(always)]
+                    || y.iter_mut().zip(gate).zip(up).for_each(|((y, &g), &u)| *y = g * sigmoid(g) * u),
+                );
+            },
+        );
         f32_tensor(y, shape)
     }
 }

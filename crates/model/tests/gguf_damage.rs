@@ -27,7 +27,7 @@ fn error_of(bytes: &[u8]) -> String {
     let file = write(bytes);
     let message = match GgufFile::open(&file.path) {
         Err(error) => error.to_string(),
-        Ok(_) => GgufWeights::open(&file.path).err().expect("an error").to_string(),
+        Ok(_) => GgufWeights::open(&file.path).expect_err("an error").to_string(),
     };
     assert!(message.contains("broken.gguf"), "{message}");
     message
@@ -174,6 +174,10 @@ fn models_that_are_not_what_they_should_be() {
         w.set("llama.expert_count", Meta::U32(8));
     });
     assert_error(&bytes, &["llama.expert_count", "8"]);
+    let bytes = with(&|w| {
+        w.set("split.count", Meta::U16(2));
+    });
+    assert_error(&bytes, &["split.count", "2", "merge the parts"]);
     for key in
         ["general.architecture", "llama.block_count", "llama.attention.head_count", "llama.context_length"]
     {

@@ -5,9 +5,12 @@ mod oracles;
 
 use std::path::Path;
 
+use burn::tensor::{Device, Int, Tensor};
+use camelid_lora::ForwardContext;
 use camelid_model::gguf::TensorType;
 use camelid_model::weights::{GgufWeights, WeightSource};
-use camelid_model::{LlamaConfig, LoadedTensor, RopeScaling, StoredType, open_weights};
+use camelid_model::{Llama, LlamaConfig, LoadedTensor, RopeScaling, StoredType, WeightStorage, open_weights};
+use camelid_quant::QuantConfig;
 use gguf_writer::{GgufWriter, Meta, samples};
 
 fn dense(source: &dyn WeightSource, name: &str) -> (Vec<usize>, Vec<f32>, StoredType) {
@@ -175,6 +178,34 @@ fn stored_types_are_reported() {
         let (_, _, found) = dense(source.as_ref(), &format!("model.{name}.weight"));
         assert_eq!(found, stored);
         assert_eq!(found.to_string(), text);
+    }
+}
+
+#[test]
+fn every_type_loads_into_a_model_and_nan_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("sample.gguf");
+    let mut w = samples::llama();
+    write(&w, &path);
+    let device = Device::flex();
+    let storages = [WeightStorage::F32, WeightStorage::Quantized(QuantConfig::default())];
+    for storage in &storages {
+        let model = Llama::load(open_weights(&path).unwrap().as_ref(), storage, &device).unwrap();
+        let ids = Tensor::<2, Int>::from_data([[1, 5, 7]], &device);
+        let logits = model.forward(ids, &ForwardContext::default());
+        assert_eq!(logits.dims(), [1, 3, 8]);
+        assert!(logits.into_data().try_to_vec::<f32>().unwrap().iter().all(|x| x.is_finite()));
+    }
+
+    let mut values = samples::values(1, 128 * 256);
+    values[300] = f32::NAN;
+    w.remove_tensor("blk.0.attn_v.weight");
+    w.tensor("blk.0.attn_v.weight", &[128, 256], TensorType::F32, &values);
+    write(&w, &path);
+    for storage in &storages {
+        let error = Llama::load(open_weights(&path).unwrap().as_ref(), storage, &device).unwrap_err();
+        let message = error.to_string();
+        assert!(message.contains("layers.0.self_attn.v_proj.weight") && message.contains("300"), "{message}");
     }
 }
 

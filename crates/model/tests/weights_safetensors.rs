@@ -12,16 +12,16 @@ use proptest::prelude::*;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
-type Parts = Vec<(String, Dtype, Vec<usize>, Vec<u8>)>;
+type Part = (String, Dtype, Vec<usize>, Vec<u8>);
 
-fn save(path: &Path, parts: &Parts) {
+fn save(path: &Path, parts: &[Part]) {
     let views = parts
         .iter()
         .map(|(name, dtype, shape, data)| (name, TensorView::new(*dtype, shape.clone(), data).unwrap()));
     std::fs::write(path, safetensors::serialize(views, None).unwrap()).unwrap();
 }
 
-fn parts_of(path: &Path) -> Parts {
+fn parts_of(path: &Path) -> Vec<Part> {
     let bytes = std::fs::read(path).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
     file.iter()
@@ -34,7 +34,7 @@ fn save_index(dir: &Path, map: &BTreeMap<&str, &str>) {
     std::fs::write(dir.join("model.safetensors.index.json"), index.to_string()).unwrap();
 }
 
-fn three_types() -> Parts {
+fn three_types() -> Vec<Part> {
     let values = [0.5f32, -1.25, 3.0, 65504.0];
     vec![
         ("single".into(), Dtype::F32, vec![4], values.iter().flat_map(|v| v.to_le_bytes()).collect()),
@@ -61,7 +61,7 @@ fn dense(source: &dyn WeightSource, name: &str) -> (Vec<usize>, Vec<f32>, Stored
 }
 
 fn error(path: &Path) -> String {
-    open_weights(path).err().expect("an error").to_string()
+    open_weights(path).expect_err("an error").to_string()
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn a_tensor_larger_than_one_piece_is_read_whole() {
     let values: Vec<f32> = (0..700_001).map(|i| i as f32).collect();
     let data = values.iter().flat_map(|v| v.to_le_bytes()).collect();
     let path = dir.path().join("model.safetensors");
-    save(&path, &vec![("big".into(), Dtype::F32, vec![700_001], data)]);
+    save(&path, &[("big".into(), Dtype::F32, vec![700_001], data)]);
     assert_eq!(dense(open_weights(&path).unwrap().as_ref(), "big").1, values);
 }
 
@@ -96,8 +96,8 @@ fn a_tensor_larger_than_one_piece_is_read_whole() {
 fn shards_are_one_model() {
     let dir = tempfile::tempdir().unwrap();
     let parts = three_types();
-    save(&dir.path().join("a.safetensors"), &parts[..2].to_vec());
-    save(&dir.path().join("b.safetensors"), &parts[2..].to_vec());
+    save(&dir.path().join("a.safetensors"), &parts[..2]);
+    save(&dir.path().join("b.safetensors"), &parts[2..]);
     let sound =
         BTreeMap::from([("single", "a.safetensors"), ("half", "a.safetensors"), ("brain", "b.safetensors")]);
     save_index(dir.path(), &sound);
@@ -174,7 +174,7 @@ fn damage_is_named() {
 fn an_integer_tensor_is_refused_by_name_and_type() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("model.safetensors");
-    save(&path, &vec![("w".into(), Dtype::I8, vec![4], vec![0; 4])]);
+    save(&path, &[("w".into(), Dtype::I8, vec![4], vec![0; 4])]);
     let message = open_weights(&path).unwrap().read("w").unwrap_err().to_string();
     assert!(message.contains("`w` has type I8") && message.contains("model.safetensors"), "{message}");
 }
@@ -215,7 +215,7 @@ fn bitsandbytes_parts_may_lie_in_different_shards() {
     let (even, odd): (Vec<_>, Vec<_>) = parts.iter().cloned().enumerate().partition(|(i, _)| i % 2 == 0);
     let mut map = BTreeMap::new();
     for (shard, half) in [("1.safetensors", &even), ("2.safetensors", &odd)] {
-        save(&dir.path().join(shard), &half.iter().map(|(_, p)| p.clone()).collect());
+        save(&dir.path().join(shard), &half.iter().map(|(_, p)| p.clone()).collect::<Vec<_>>());
         map.extend(half.iter().map(|(_, p)| (p.0.as_str(), shard)));
     }
     save_index(dir.path(), &map);
@@ -240,7 +240,7 @@ fn a_bitsandbytes_weight_without_a_part_is_an_error() {
 fn small() -> Vec<u8> {
     let state = br#"{"quant_type": "nf4", "blocksize": 64, "dtype": "float32", "shape": [2, 64]}"#;
     let floats = |n: usize| (0..n).flat_map(|i| (i as f32).to_le_bytes()).collect::<Vec<u8>>();
-    let parts: Parts = vec![
+    let parts: [Part; 5] = [
         ("w".into(), Dtype::U8, vec![64, 1], vec![0x5a; 64]),
         ("w.absmax".into(), Dtype::F32, vec![2], floats(2)),
         ("w.quant_map".into(), Dtype::F32, vec![16], floats(16)),

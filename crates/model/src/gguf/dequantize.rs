@@ -101,12 +101,12 @@ fn q6_k(block: &[u8], y: &mut [f32]) {
     let d = half_at(block, 208);
     let halves = low_bits.chunks_exact(64).zip(high_bits.chunks_exact(32)).zip(scales.chunks_exact(8));
     for (y, ((ql, qh), scales)) in y.chunks_exact_mut(128).zip(halves) {
-        for i in 0..32 {
+        for (i, &high) in qh.iter().enumerate() {
             let code = [
-                (ql[i] & 0x0f) | ((qh[i] & 3) << 4),
-                (ql[i + 32] & 0x0f) | (((qh[i] >> 2) & 3) << 4),
-                (ql[i] >> 4) | (((qh[i] >> 4) & 3) << 4),
-                (ql[i + 32] >> 4) | (((qh[i] >> 6) & 3) << 4),
+                (ql[i] & 0x0f) | ((high & 3) << 4),
+                (ql[i + 32] & 0x0f) | (((high >> 2) & 3) << 4),
+                (ql[i] >> 4) | (((high >> 4) & 3) << 4),
+                (ql[i + 32] >> 4) | (((high >> 6) & 3) << 4),
             ];
             for (quarter, code) in code.into_iter().enumerate() {
                 let scale = f32::from(scales[2 * quarter + i / 16].cast_signed());

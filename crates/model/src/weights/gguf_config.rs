@@ -16,6 +16,9 @@ pub(super) fn read_config(file: &GgufFile) -> Result<LlamaConfig, ModelError> {
     if architecture != "llama" {
         return Err(unsupported(file, "general.architecture", format!("`{architecture}`"), "`llama`"));
     }
+    if let Some(files @ 2..) = file.optional_size("split.count")? {
+        return Err(unsupported(file, "split.count", files.to_string(), "1 (merge the parts into one file)"));
+    }
     if let Some(experts @ 1..) = file.optional_size("llama.expert_count")? {
         return Err(unsupported(
             file,

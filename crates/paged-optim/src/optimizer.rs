@@ -134,9 +134,11 @@ impl PagedAdamW {
         let (mut floats, mut codes) = ([vec![], vec![]], [vec![], vec![]]);
         for page in tensor.pages.clone() {
             let data = self.store.peek(page)?;
-            for i in 0..2 {
-                floats[i].extend_from_slice(&data.floats[i]);
-                codes[i].extend_from_slice(&data.codes[i]);
+            for (all, of_page) in floats.iter_mut().zip(&data.floats) {
+                all.extend_from_slice(of_page);
+            }
+            for (all, of_page) in codes.iter_mut().zip(&data.codes) {
+                all.extend_from_slice(of_page);
             }
         }
         let [exp_avg, exp_avg_sq] = floats;

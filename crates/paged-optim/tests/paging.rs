@@ -44,7 +44,7 @@ fn saved(optim: &mut PagedAdamW) -> Vec<u8> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..Default::default() })]
 
     #[test]
     fn any_budget_gives_the_same_bits(

@@ -37,10 +37,7 @@ pub struct ExampleLoss {
 ///
 /// # Errors
 /// [`TrainError::EmptyData`] when no token of the set carries loss; errors of the device.
-pub fn example_losses<M: BlockStack>(
-    model: &M,
-    set: &TokenizedSet,
-) -> Result<Vec<ExampleLoss>, TrainError> {
+pub fn example_losses<M: BlockStack>(model: &M, set: &TokenizedSet) -> Result<Vec<ExampleLoss>, TrainError> {
     let model = model.valid();
     let device = model.devices().into_iter().next().unwrap_or_default();
     let mut losses = Vec::with_capacity(set.examples.len());
@@ -60,11 +57,7 @@ pub fn example_losses<M: BlockStack>(
 ///
 /// # Errors
 /// [`TrainError::EmptyData`] when no token of the set carries loss; errors of the device.
-pub fn evaluate<M: BlockStack>(
-    model: &M,
-    set: &TokenizedSet,
-    batch: usize,
-) -> Result<EvalLoss, TrainError> {
+pub fn evaluate<M: BlockStack>(model: &M, set: &TokenizedSet, batch: usize) -> Result<EvalLoss, TrainError> {
     let model = model.valid();
     let device = model.devices().into_iter().next().unwrap_or_default();
     let mut examples: Vec<_> = set.examples.iter().filter(|e| !e.ids.is_empty()).collect();

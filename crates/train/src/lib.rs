@@ -11,7 +11,6 @@ mod memory;
 mod metrics;
 mod offence;
 mod params_file;
-mod paths;
 mod plan;
 mod progress;
 mod schedule;

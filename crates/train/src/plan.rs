@@ -185,7 +185,8 @@ impl Cost {
     /// 2·hidden per pair of tokens and pass, halved by causality.
     pub fn of_run(model: &LlamaConfig, lora: bool, step: &StepShape) -> Self {
         let tokens = (step.micro_batch_size * step.grad_accum * step.max_length * step.max_steps) as u64;
-        let passes = 2.0 + if lora { 0.0 } else { 1.0 } + if step.activation_checkpointing { 1.0 } else { 0.0 };
+        let passes =
+            2.0 + if lora { 0.0 } else { 1.0 } + if step.activation_checkpointing { 1.0 } else { 0.0 };
         let head = (model.vocab_size * model.hidden_size) as f64;
         let products = model.linear_parameters() as f64;
         let attention =
@@ -242,7 +243,8 @@ mod tests {
     fn full_fine_tuning_of_65b_needs_what_the_paper_says() {
         // 65.3e9 parameters × (2 weight + 2 gradient + 8 optimizer) bytes in 16 bits is 783 GB; this
         // trainer holds weights and gradients in 32 bits.
-        let plan = MemoryPlan::of_step(&LlamaConfig::llama_65b(), &WeightStorage::F32, None, &paper(1)).unwrap();
+        let plan =
+            MemoryPlan::of_step(&LlamaConfig::llama_65b(), &WeightStorage::F32, None, &paper(1)).unwrap();
         assert!(plan.device_total() > 780_000_000_000);
     }
 

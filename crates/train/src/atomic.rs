@@ -1,0 +1,31 @@
+//! Files and folders that appear whole or not at all.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+
+use crate::TrainError;
+
+/// Writes a file under a temporary name beside `path`, makes it durable, renames it.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
+    let failed = TrainError::file(path, "write");
+    let dir = parent(path);
+    let mut temporary = tempfile::NamedTempFile::new_in(dir).map_err(&failed)?;
+    temporary.write_all(bytes).map_err(&failed)?;
+    temporary.as_file().sync_all().map_err(&failed)?;
+    temporary.persist(path).map_err(|error| failed(error.error))?;
+    sync_dir(dir)
+}
+
+/// Makes a folder's entries durable.
+pub(crate) fn sync_dir(dir: &Path) -> Result<(), TrainError> {
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(TrainError::file(dir, "sync"))
+}
+
+/// The folder a file lies in.
+pub(crate) fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
+    }
+}

@@ -1,0 +1,183 @@
+//! Loss and gradients of one micro-batch, with or without activation checkpointing.
+//!
+//! Checkpointing (Chen et al. 2016, one segment per block): walk forward through the blocks
+//! keeping each block's input alone; differentiate the head; walk back, recomputing one block at
+//! a time from its input and handing its output gradient to the backward pass. At any moment one
+//! block's activations exist.
+//!
+//! Both ways give the same bits: the walk forward runs the very operations of the recompute, on
+//! a copy of the model in which nothing requires a gradient, and dropout is a function of the
+//! seed.
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use camelid_kernels::{IGNORE_INDEX, vjp_seed};
+use camelid_lora::ForwardContext;
+use camelid_model::BlockStack;
+use camelid_paged_optim::named_trainable_params;
+
+use crate::TrainError;
+
+/// A batch on the device.
+pub(crate) struct DeviceBatch {
+    ids: Tensor<2, Int>,
+    labels: Tensor<2, Int>,
+}
+
+impl DeviceBatch {
+    /// `batch` has labels shifted to the positions that predict them; the model wants them
+    /// aligned with the ids (and shifts itself), so they move one place to the right.
+    pub(crate) fn new(batch: &camelid_data::Batch, device: &Device) -> Self {
+        let shape = [batch.batch, batch.seq];
+        let ids: Vec<i64> = batch.ids.iter().map(|id| i64::from(*id)).collect();
+        let mut labels = Vec::with_capacity(batch.labels.len());
+        for row in batch.labels.chunks(batch.seq.max(1)) {
+            labels.push(IGNORE_INDEX);
+            labels.extend_from_slice(&row[..row.len() - 1]);
+        }
+        Self {
+            ids: Tensor::from_data(TensorData::new(ids, shape), device),
+            labels: Tensor::from_data(TensorData::new(labels, shape), device),
+        }
+    }
+
+    /// Sum of the negative log-likelihoods, nothing differentiated.
+    pub(crate) fn nll<M: BlockStack>(&self, model: &M) -> Result<f64, TrainError> {
+        let ctx = ForwardContext::evaluation();
+        let mut x = model.embed(self.ids.clone());
+        for i in 0..model.num_blocks() {
+            x = model.block(i, x, &ctx);
+        }
+        scalar(model.head_loss(x, self.labels.clone()))
+    }
+}
+
+/// Sum of the negative log-likelihoods of the batch, and the gradients of `scale` times it with
+/// respect to every trainable parameter.
+pub(crate) fn loss_and_gradients<M: BlockStack>(
+    model: &M,
+    batch: &DeviceBatch,
+    ctx: &ForwardContext,
+    scale: f64,
+    checkpointing: bool,
+) -> Result<(f64, GradientsParams), TrainError> {
+    match checkpointing {
+        true => checkpointed(model, batch, ctx, scale),
+        false => at_once(model, batch, ctx, scale),
+    }
+}
+
+fn at_once<M: BlockStack>(
+    model: &M,
+    batch: &DeviceBatch,
+    ctx: &ForwardContext,
+    scale: f64,
+) -> Result<(f64, GradientsParams), TrainError> {
+    let mut x = model.embed(batch.ids.clone());
+    for i in 0..model.num_blocks() {
+        x = model.block(i, x, ctx);
+    }
+    let nll = model.head_loss(x, batch.labels.clone());
+    let value = scalar(nll.clone())?;
+    let grads = nll.mul_scalar(scale).backward();
+    Ok((value, GradientsParams::from_grads(grads, model)))
+}
+
+fn checkpointed<M: BlockStack>(
+    model: &M,
+    batch: &DeviceBatch,
+    ctx: &ForwardContext,
+    scale: f64,
+) -> Result<(f64, GradientsParams), TrainError> {
+    let embedded = model.embed(batch.ids.clone());
+    let embedding_trains = embedded.is_tracked();
+    let first = first_block_to_differentiate(model, embedding_trains);
+
+    let (inputs, output) = block_inputs(model, embedded.clone().inner(), ctx, first);
+
+    let top = Tensor::from_inner(output).require_grad();
+    let nll = model.head_loss(top.clone(), batch.labels.clone());
+    let value = scalar(nll.clone())?;
+    let mut grads = nll.mul_scalar(scale).backward();
+    let mut dy = taken(&top, &mut grads)?;
+    let mut total = GradientsParams::from_module(&mut grads, model);
+
+    for (offset, input) in inputs.into_iter().enumerate().rev() {
+        let i = first + offset;
+        let x = Tensor::from_inner(input).require_grad();
+        let y = model.block(i, x.clone(), ctx);
+        let mut grads = vjp_seed(y, dy).backward();
+        dy = taken(&x, &mut grads)?;
+        let block = &model.blocks()[i];
+        add(block, GradientsParams::from_module(&mut grads, block), &mut total);
+    }
+    if embedding_trains {
+        let mut grads = vjp_seed(embedded, dy).backward();
+        add(model, GradientsParams::from_module(&mut grads, model), &mut total);
+    }
+    Ok((value, total))
+}
+
+/// Blocks below the lowest trainable parameter need no way back.
+fn first_block_to_differentiate<M: BlockStack>(model: &M, embedding_trains: bool) -> usize {
+    if embedding_trains {
+        return 0;
+    }
+    let trains = |block: &M::Block| !named_trainable_params(block).is_empty();
+    model.blocks().iter().position(trains).unwrap_or(model.num_blocks())
+}
+
+/// The inputs of the blocks from `first` on, and the last block's output.
+fn block_inputs<M: BlockStack>(
+    model: &M,
+    embedded: Tensor<3>,
+    ctx: &ForwardContext,
+    first: usize,
+) -> (Vec<Tensor<3>>, Tensor<3>) {
+    let untracked = model.clone().no_grad();
+    let mut x = embedded;
+    let mut inputs = Vec::with_capacity(model.num_blocks() - first);
+    for i in 0..model.num_blocks() {
+        if i >= first {
+            inputs.push(x.clone());
+        }
+        x = untracked.block(i, Tensor::from_inner(x), ctx).inner();
+    }
+    (inputs, x)
+}
+
+fn taken(x: &Tensor<3>, grads: &mut burn::tensor::Gradients) -> Result<Tensor<3>, TrainError> {
+    x.grad_remove(grads).ok_or_else(|| TrainError::Tensor {
+        name: "block input".to_owned(),
+        reason: "the backward pass gave it no gradient".to_owned(),
+    })
+}
+
+fn scalar(loss: Tensor<1>) -> Result<f64, TrainError> {
+    let value: Result<f32, _> = loss.try_into_scalar();
+    value
+        .map(f64::from)
+        .map_err(|error| TrainError::Tensor { name: "loss".to_owned(), reason: error.to_string() })
+}
+
+/// Adds the gradients of `module`'s parameters to `to`.
+pub(crate) fn add<M: Module>(module: &M, mut from: GradientsParams, to: &mut GradientsParams) {
+    module.visit(&mut Add { from: &mut from, to });
+}
+
+struct Add<'a> {
+    from: &'a mut GradientsParams,
+    to: &'a mut GradientsParams,
+}
+
+impl ModuleVisitor for Add<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let Some(grad) = self.from.remove::<D>(param.id) else { return };
+        let sum = match self.to.remove::<D>(param.id) {
+            Some(so_far) => so_far + grad,
+            None => grad,
+        };
+        self.to.register(param.id, sum);
+    }
+}

@@ -40,6 +40,11 @@ impl LoraConfig {
         self.lora_alpha / if self.use_rslora { r.sqrt() } else { r }
     }
 
+    /// Parameters of an adapter on a layer of this shape.
+    pub fn parameters_for(&self, out_features: usize, in_features: usize) -> usize {
+        self.r * (out_features + in_features)
+    }
+
     /// Checks every number against its range.
     ///
     /// # Errors

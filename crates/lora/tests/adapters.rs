@@ -98,6 +98,7 @@ fn a_fresh_adapter_changes_nothing_and_is_bounded_by_its_fan_in() {
     assert!(a.iter().all(|v| v.abs() <= bound));
     assert!(a.iter().any(|v| *v > 0.9 * bound) && a.iter().any(|v| *v < -0.9 * bound));
     assert_eq!((adapter.r(), adapter.scale()), (4, 2.0));
+    assert_eq!(adapter.num_params(), config().parameters_for(96, 64));
 }
 
 #[test]

@@ -123,6 +123,12 @@ pub enum ModelError {
         /// The values allowed.
         expected: &'static str,
     },
+    /// The model computed logits that are not numbers.
+    #[error("the logits after {position} tokens are not numbers: a weight or an adapter is damaged")]
+    NotANumber {
+        /// Tokens read so far.
+        position: usize,
+    },
     /// The prompt holds no token, so there is nothing to continue.
     #[error("the prompt is empty: generation needs at least one token")]
     EmptyPrompt,

@@ -182,6 +182,15 @@ fn bad_prompts_and_options_are_refused() {
 }
 
 #[test]
+fn logits_that_are_not_numbers_are_an_error_not_a_token() {
+    let mut model = model();
+    let broken = model.norm.weight.val() * f32::NAN;
+    model.norm.weight = burn::module::Param::from_tensor(broken);
+    let error = generate_ids(&model, &[0, 5], &sampled(1), go).unwrap_err();
+    assert!(matches!(error, ModelError::NotANumber { position: 2 }));
+}
+
+#[test]
 fn a_repetition_penalty_changes_what_is_repeated() {
     let model = model();
     let run = |repetition_penalty| {

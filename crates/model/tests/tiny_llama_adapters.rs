@@ -69,6 +69,8 @@ fn gradients_of_the_adapter_equal_those_of_peft() {
         x = model.block(i, x, &EVALUATION);
     }
     let loss = model.head_loss(x, inputs.matrix("labels", &device)) / count;
+    let expected = Golden::open(folder.join("adapter_logits.safetensors")).floats("padded.loss");
+    assert_close("loss", &[loss.clone().into_scalar::<f32>()], &expected, TOLERANCE);
     let mut gradients = loss.backward();
     let gradients = GradientsParams::from_module(&mut gradients, &model);
     assert_eq!(gradients.len(), 28, "only the adapters' parameters have gradients");
@@ -157,6 +159,25 @@ fn an_adapter_written_again_is_the_file_of_peft_byte_for_byte() {
     let written = std::fs::read(out.path().join(file)).unwrap();
     let original = std::fs::read(folder.join("adapter_r8_a16").join(file)).unwrap();
     assert!(written == original);
+
+    // Every setting written is one that PEFT itself writes, of the same type.
+    let settings = |dir: &Path| -> serde_json::Map<String, serde_json::Value> {
+        let text = std::fs::read_to_string(dir.join("adapter_config.json")).unwrap();
+        serde_json::from_str(&text).unwrap()
+    };
+    let peft = settings(&folder.join("adapter_r8_a16"));
+    for (key, value) in settings(out.path()) {
+        if key == "target_modules" {
+            let sorted = |v: &serde_json::Value| {
+                let mut names: Vec<_> = v.as_array().unwrap().iter().map(|n| n.to_string()).collect();
+                names.sort();
+                names
+            };
+            assert_eq!(sorted(&value), sorted(&peft[&key]));
+        } else {
+            assert_eq!(value, peft[&key], "{key}");
+        }
+    }
 
     let again = tiny_llama::model(&folder, "base_f32", &device);
     let (again, read) = load_peft(again, out.path(), &device).unwrap();

@@ -59,7 +59,7 @@ pub(super) fn read(path: &Path) -> Result<LoraConfig, LoraError> {
     let fields = Fields { object, path };
     fields.refuse_unsupported()?;
     let config = LoraConfig {
-        r: fields.number("r", 8.0)? as usize,
+        r: fields.rank()?,
         lora_alpha: fields.number("lora_alpha", 8.0)? as f32,
         lora_dropout: fields.number("lora_dropout", 0.0)? as f32,
         use_rslora: fields.object.get("use_rslora") == Some(&Value::Bool(true)),
@@ -117,6 +117,16 @@ impl Fields<'_> {
                 Some(n) if n >= 0.0 => Ok(n),
                 _ => self.wrong(field, "a non-negative number"),
             },
+        }
+    }
+
+    /// `r`, a whole number; PEFT's default is 8.
+    fn rank(&self) -> Result<usize, LoraError> {
+        let r = self.number("r", 8.0)?;
+        if r.fract() == 0.0 && r <= f64::from(u32::MAX) {
+            Ok(r as usize)
+        } else {
+            self.wrong("r", "a whole number")
         }
     }
 
@@ -260,6 +270,8 @@ mod tests {
     fn fields_of_the_wrong_type_are_named() {
         let message = read_with("r", json!("eight")).unwrap_err().to_string();
         assert!(message.contains("`r` is \"eight\""), "{message}");
+        let message = read_with("r", json!(8.5)).unwrap_err().to_string();
+        assert!(message.contains("`r` is 8.5; expected a whole number"), "{message}");
         let message = read_with("target_modules", json!(3)).unwrap_err().to_string();
         assert!(message.contains("`target_modules` is 3"), "{message}");
     }

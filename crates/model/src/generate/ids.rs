@@ -42,8 +42,8 @@ pub struct GeneratedIds {
 /// recorded for a backward pass that never comes.
 ///
 /// # Errors
-/// When an option is out of range, the prompt is empty, or one of its ids is
-/// outside the vocabulary.
+/// When an option is out of range, the prompt is empty, one of its ids is outside
+/// the vocabulary, or the logits are not numbers.
 pub fn generate_ids(
     model: &Llama,
     prompt: &[u32],
@@ -73,6 +73,9 @@ pub fn generate_ids(
     while seen.len() - prompt.len() < options.max_new_tokens {
         let logits = model.forward_cached(row(&last, &device), &mut cache);
         let logits: Vec<f32> = logits.cast(DType::F32).into_data().iter::<f32>().collect();
+        if logits.iter().any(|logit| logit.is_nan()) {
+            return Err(ModelError::NotANumber { position: seen.len() });
+        }
         let id = sampler.choose(logits, &seen);
         if options.stop_ids.contains(&id) {
             reason = StopReason::StopId(id);

@@ -37,7 +37,11 @@ impl Llama {
         self.write_weights(dir, &weights)?;
 
         let mut config = self.config().to_value();
-        config["dtype"] = json!("float32");
+        config["dtype"] = json!(match self.embed_tokens.weight.val().dtype() {
+            DType::BF16 => "bfloat16",
+            DType::F16 => "float16",
+            _ => "float32",
+        });
         if let Some(quantization) = self.quantization_config() {
             config["quantization_config"] = quantization;
         }

@@ -10,10 +10,10 @@ use rand_chacha::ChaCha8Rng;
 
 use super::NanoConfig;
 use super::facts::Facts;
-use super::lexicon::{ATTRIBUTES, NAMES, NOUNS};
+use super::lexicon::NOUNS;
 use super::task::{
-    LetterOp, ListOp, Task, below, chosen, draw_list, draw_number, draw_spelled, equations, expression, join,
-    place,
+    Family, LETTER_OPS, LIST_OPS, LetterOp, ListOp, Task, below, draw_list, draw_spelled, draw_step,
+    equations, expression, join,
 };
 use super::tokenizer::pieces;
 
@@ -39,12 +39,12 @@ impl Prose {
     fn paragraph(&mut self) -> String {
         let heading = self.rng.random_bool(0.1);
         let (title, sentences) = match below(&mut self.rng, 10) {
-            0..=3 => ("People", self.about_people()),
-            4..=5 => ("Numbers", self.about_numbers()),
-            6..=7 => ("Lists", self.about_lists()),
-            8 => ("Words", self.about_letters()),
-            _ if self.config.composition_depth > 1 => ("Notes", self.about_steps()),
-            _ => ("Lists", self.about_lists()),
+            0..=2 => ("People", self.about_people()),
+            3..=4 => ("Numbers", self.about_numbers()),
+            5..=6 => ("Lists", self.about_lists()),
+            7 => ("Words", self.about_letters()),
+            8 if self.config.composition_depth > 1 => ("Notes", self.worked(&[Family::Compose])),
+            _ => ("Notes", self.worked(&SIMPLE)),
         };
         let body = sentences.join(" ");
         if heading { format!("### {title}\n{body}") } else { body }
@@ -70,26 +70,21 @@ impl Prose {
     }
 
     fn about_numbers(&mut self) -> Vec<String> {
-        (0..8)
-            .map(|_| {
-                let Task::Number { start, steps } = draw_number(1, &self.config, &mut self.rng) else {
-                    return String::new();
-                };
-                let step = steps[0];
-                let (operand, value) = (step.unsigned_abs(), start as i32 + step);
-                match (below(&mut self.rng, 6), step < 0) {
-                    (0, false) => format!("Add {operand} to {start} to get {value}."),
-                    (1, false) => format!("{start} plus {operand} is {value}."),
-                    (0, true) => format!("{start} minus {operand} is {value}."),
-                    (1, true) => format!("Take {operand} from {start} to get {value}."),
-                    (2, _) => {
-                        let sum = expression(start, &[step]);
-                        format!("What is equal to {sum} is {value}.")
-                    }
-                    _ => equations(start, &[step]),
-                }
-            })
-            .collect()
+        let mut sentences = Vec::new();
+        for _ in 0..8 {
+            let (start, step) = draw_step(&self.config, &mut self.rng);
+            let (operand, value) = (step.unsigned_abs(), start as i32 + step);
+            sentences.push(match (below(&mut self.rng, 12), step < 0) {
+                (0, false) => format!("Add {operand} to {start} to get {value}."),
+                (1, false) => format!("{start} plus {operand} is {value}."),
+                (0, true) => format!("Take {operand} from {start} to get {value}."),
+                (1, true) => format!("{start} minus {operand} is {value}."),
+                (2, _) => format!("What is {} is {value}.", expression(start, &[step])),
+                (3..=6, _) => self.work(&Task::Number { start, steps: vec![step] }),
+                _ => equations(start, &[step]),
+            });
+        }
+        sentences
     }
 
     /// Three lists, with several things said about each.
@@ -98,70 +93,65 @@ impl Prose {
         for _ in 0..3 {
             let words = draw_list(self.config.list_words, &self.config, &mut self.rng);
             let list = join(&words, &NOUNS);
-            let mut ops = [ListOp::First, ListOp::Second, ListOp::Last, ListOp::Count, ListOp::Reverse];
+            let mut ops = LIST_OPS;
             ops.shuffle(&mut self.rng);
-            let said: Vec<String> = ops[..3]
-                .iter()
-                .map(|&op| {
-                    let words = words.clone();
-                    Task::List { op, words }.answer(&self.facts)
-                })
-                .collect();
-            match below(&mut self.rng, 3) {
-                0 => sentences.push(format!("Take {list}. {}", said.join(" "))),
-                1 => sentences.push(format!("Tell me what {list} is. {}", said.join(" "))),
-                _ => sentences.extend(ops[..3].iter().map(|&op| list_clause(op, &words, &list))),
+            let style = below(&mut self.rng, 3);
+            if style == 0 {
+                sentences.push(format!("Take {list}."));
+            }
+            for op in &ops[..3] {
+                let task = Task::List { op: *op, words: words.clone() };
+                sentences.push(match style {
+                    0 => task.answer(&self.facts),
+                    1 => self.work(&task),
+                    _ => list_clause(*op, &words, &list),
+                });
             }
         }
         sentences
     }
 
     fn about_letters(&mut self) -> Vec<String> {
-        (0..6)
-            .map(|_| {
-                let word = draw_spelled(&self.config, &mut self.rng);
-                let op = [LetterOp::Begin, LetterOp::End, LetterOp::Length][below(&mut self.rng, 3)];
-                let plain = Task::Letter { op, word }.answer(&self.facts);
-                let letter = match op {
-                    LetterOp::Begin => ("first letter", word[..1].to_string()),
-                    LetterOp::End => ("last letter", word[word.len() - 1..].to_string()),
-                    LetterOp::Length => ("number of letters", word.len().to_string()),
-                };
-                match below(&mut self.rng, 3) {
-                    0 => format!("The {} of {word} is {}.", letter.0, letter.1),
-                    1 => format!("Is it so? Yes, {plain}"),
-                    _ => plain,
-                }
-            })
-            .collect()
+        let mut sentences = Vec::new();
+        for _ in 0..6 {
+            let word = draw_spelled(&self.config, &mut self.rng);
+            let op = LETTER_OPS[below(&mut self.rng, LETTER_OPS.len())];
+            let task = Task::Letter { op, word };
+            let plain = task.answer(&self.facts);
+            sentences.push(match below(&mut self.rng, 4) {
+                0 => format!("What is {} is {}.", task.topic(), letter_value(op, word)),
+                1 => format!("Is it so? Yes, {plain}"),
+                2 => self.work(&task),
+                _ => plain,
+            });
+        }
+        sentences
     }
 
-    /// Reasoning in steps, as compositions need it.
-    fn about_steps(&mut self) -> Vec<String> {
-        (0..3)
-            .map(|_| match Task::draw(super::Family::Compose, &self.config, &mut self.rng) {
-                Task::FactOfList { last, entities, attribute } => {
-                    let person = chosen(&entities, last);
-                    let (names, which) = (join(&entities, &NAMES), place(last));
-                    let fact = self.facts.statement(person, attribute);
-                    let noun = ATTRIBUTES[attribute].noun;
-                    match below(&mut self.rng, 2) {
-                        0 => format!("The {which} of {names} is {}. {fact}", NAMES[person]),
-                        _ => format!("Take the {noun} of the {which} of {names}. {fact}"),
-                    }
-                }
-                Task::CountAndAdd { words, add } => {
-                    let list = join(&words, &NOUNS);
-                    let answer = Task::CountAndAdd { words, add }.answer(&self.facts);
-                    format!("Take {list} and add {add}. {answer}")
-                }
-                Task::Number { start, steps } => {
-                    let sum = expression(start, &steps);
-                    format!("Take {sum}. {}", equations(start, &steps))
-                }
-                other => other.answer(&self.facts),
-            })
-            .collect()
+    /// Tasks with their answers, as exercises in a book.
+    fn worked(&mut self, families: &[Family]) -> Vec<String> {
+        let mut sentences = Vec::new();
+        for _ in 0..4 {
+            let family = families[below(&mut self.rng, families.len())];
+            let task = Task::draw(family, &self.config, &mut self.rng);
+            sentences.push(self.work(&task));
+        }
+        sentences
+    }
+
+    fn work(&self, task: &Task) -> String {
+        format!("Take {}. {}", task.topic(), task.answer(&self.facts))
+    }
+}
+
+/// Families without compositions.
+const SIMPLE: [Family; 4] = [Family::Fact, Family::Number, Family::List, Family::Letter];
+
+fn letter_value(op: LetterOp, word: &str) -> String {
+    match op {
+        LetterOp::Begin => word[..1].to_string(),
+        LetterOp::End => word[word.len() - 1..].to_string(),
+        LetterOp::Length => word.len().to_string(),
     }
 }
 
@@ -173,7 +163,7 @@ fn list_clause(op: ListOp, words: &[usize], list: &str) -> String {
         ListOp::Count => format!("The number of words in {list} is {}.", words.len()),
         ListOp::Reverse => {
             let reversed: Vec<usize> = words.iter().rev().copied().collect();
-            format!("Reverse {list} to get {}.", join(&reversed, &NOUNS))
+            format!("The reverse of {list} is {}.", join(&reversed, &NOUNS))
         }
     }
 }

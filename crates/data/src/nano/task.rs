@@ -59,8 +59,11 @@ pub enum LetterOp {
     Length,
 }
 
-const LIST_OPS: [ListOp; 5] = [ListOp::First, ListOp::Second, ListOp::Last, ListOp::Count, ListOp::Reverse];
-const LETTER_OPS: [LetterOp; 3] = [LetterOp::Begin, LetterOp::End, LetterOp::Length];
+/// All of them.
+pub const LIST_OPS: [ListOp; 5] =
+    [ListOp::First, ListOp::Second, ListOp::Last, ListOp::Count, ListOp::Reverse];
+/// All of them.
+pub const LETTER_OPS: [LetterOp; 3] = [LetterOp::Begin, LetterOp::End, LetterOp::Length];
 
 /// A question with its operands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,7 +89,10 @@ impl Task {
             Family::Fact => {
                 Task::Fact { entity: below(rng, config.entities), attribute: below(rng, config.attributes) }
             }
-            Family::Number => draw_number(1, config, rng),
+            Family::Number => {
+                let (start, step) = draw_step(config, rng);
+                Task::Number { start, steps: vec![step] }
+            }
             Family::List => Task::List {
                 op: LIST_OPS[below(rng, LIST_OPS.len())],
                 words: draw_list(config.list_words, config, rng),
@@ -106,7 +112,8 @@ impl Task {
                 },
                 _ => {
                     let steps = 2 + below(rng, config.composition_depth.max(2) - 1);
-                    draw_number(steps, config, rng)
+                    let (start, steps) = draw_steps(steps, config, rng);
+                    Task::Number { start, steps }
                 }
             },
         }
@@ -139,42 +146,21 @@ impl Task {
         }
     }
 
-    /// The question, in one of two wordings.
-    pub fn question(&self, second_wording: bool) -> String {
+    /// What is asked for, as a phrase: "the home of Mirel", "3 + 4".
+    pub fn topic(&self) -> String {
         match self {
             Task::Fact { entity, attribute } => {
-                let (kind, name) = (&ATTRIBUTES[*attribute], NAMES[*entity]);
-                match second_wording {
-                    false => fill(kind.question, name, ""),
-                    true => format!("Tell me the {} of {name}.", kind.noun),
-                }
+                format!("the {} of {}", ATTRIBUTES[*attribute].noun, NAMES[*entity])
             }
-            Task::Number { start, steps } => match second_wording {
-                false => format!("What is {}?", expression(*start, steps)),
-                true => format!("Tell me {}.", expression(*start, steps)),
-            },
+            Task::Number { start, steps } => expression(*start, steps),
             Task::List { op, words } => {
                 let list = join(words, &NOUNS);
-                let place = match op {
-                    ListOp::First => "first",
-                    ListOp::Second => "second",
-                    ListOp::Last => "last",
-                    ListOp::Count => {
-                        return match second_wording {
-                            false => format!("What is the number of words in {list}?"),
-                            true => format!("Tell me the number of words in {list}."),
-                        };
-                    }
-                    ListOp::Reverse => {
-                        return match second_wording {
-                            false => format!("Reverse {list}."),
-                            true => format!("What is {list} reversed?"),
-                        };
-                    }
-                };
-                match second_wording {
-                    false => format!("What is the {place} word of {list}?"),
-                    true => format!("Tell me the {place} word of {list}."),
+                match op {
+                    ListOp::First => format!("the first word of {list}"),
+                    ListOp::Second => format!("the second word of {list}"),
+                    ListOp::Last => format!("the last word of {list}"),
+                    ListOp::Count => format!("the number of words in {list}"),
+                    ListOp::Reverse => format!("the reverse of {list}"),
                 }
             }
             Task::Letter { op, word } => {
@@ -183,26 +169,29 @@ impl Task {
                     LetterOp::End => "last letter",
                     LetterOp::Length => "number of letters",
                 };
-                match second_wording {
-                    false => format!("What is the {what} of {word}?"),
-                    true => format!("Tell me the {what} of {word}."),
-                }
+                format!("the {what} of {word}")
             }
             Task::FactOfList { last, entities, attribute } => {
-                let kind = &ATTRIBUTES[*attribute];
-                let whom = format!("the {} of {}", place(*last), join(entities, &NAMES));
-                match second_wording {
-                    false => fill(kind.question, &whom, ""),
-                    true => format!("Tell me the {} of {whom}.", kind.noun),
-                }
+                let noun = ATTRIBUTES[*attribute].noun;
+                format!("the {noun} of the {} of {}", place(*last), join(entities, &NAMES))
             }
             Task::CountAndAdd { words, add } => {
-                let list = join(words, &NOUNS);
-                match second_wording {
-                    false => format!("Add {add} to the number of words in {list}."),
-                    true => format!("What is the number of words in {list}, plus {add}?"),
-                }
+                format!("the number of words in {} plus {add}", join(words, &NOUNS))
             }
+        }
+    }
+
+    /// The question, in one of two wordings.
+    pub fn question(&self, second_wording: bool) -> String {
+        let topic = self.topic();
+        match self {
+            _ if second_wording => format!("Tell me {topic}."),
+            Task::Fact { entity, attribute } => fill(ATTRIBUTES[*attribute].question, NAMES[*entity], ""),
+            Task::FactOfList { last, entities, attribute } => {
+                let whom = format!("the {} of {}", place(*last), join(entities, &NAMES));
+                fill(ATTRIBUTES[*attribute].question, &whom, "")
+            }
+            _ => format!("What is {topic}?"),
         }
     }
 
@@ -218,7 +207,7 @@ impl Task {
                 ListOp::Count => format!("There are {} words.", words.len()),
                 ListOp::Reverse => {
                     let reversed: Vec<usize> = words.iter().rev().copied().collect();
-                    format!("Reversed it is {}.", join(&reversed, &NOUNS))
+                    format!("The reverse is {}.", join(&reversed, &NOUNS))
                 }
             },
             Task::Letter { op, word } => match op {
@@ -279,8 +268,14 @@ pub fn draw_list(pool: usize, config: &NanoConfig, rng: &mut ChaCha8Rng) -> Vec<
     list
 }
 
+/// One sum or difference: a number and a signed operand.
+pub fn draw_step(config: &NanoConfig, rng: &mut ChaCha8Rng) -> (u32, i32) {
+    let (start, steps) = draw_steps(1, config, rng);
+    (start, steps[0])
+}
+
 /// Sums and differences that stay within 0 and twice the largest operand.
-pub fn draw_number(steps: usize, config: &NanoConfig, rng: &mut ChaCha8Rng) -> Task {
+fn draw_steps(steps: usize, config: &NanoConfig, rng: &mut ChaCha8Rng) -> (u32, Vec<i32>) {
     let max = config.max_number as i32;
     let operand = |rng: &mut ChaCha8Rng| below(rng, max as usize + 1) as i32;
     let start = operand(rng);
@@ -293,7 +288,7 @@ pub fn draw_number(steps: usize, config: &NanoConfig, rng: &mut ChaCha8Rng) -> T
             signed.push(next);
         }
     }
-    Task::Number { start: start as u32, steps: signed }
+    (start as u32, signed)
 }
 
 /// A word whose letters are asked for.

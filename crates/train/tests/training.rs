@@ -10,7 +10,7 @@ use burn::tensor::{Tensor, TensorData};
 use camelid_data::{Example, TokenizedSet};
 use camelid_train::{
     EvalPoint, Interrupt, Memory, Observer, Optim, OptimSpill, Silent, StepRecord, TrainError, TrainSettings,
-    Trainer, evaluate,
+    Trainer, evaluate, example_losses,
 };
 use tiny::{checkpoints, data, full_model, lora_model, settings, trained_bytes, trainer};
 
@@ -142,6 +142,18 @@ fn a_run_learns_measures_evaluates_and_keeps_the_last_checkpoints() {
     assert!(log.windows(2).any(|w| w[0] == "eval 6" && w[1] == "saved step-000006"), "{log:?}");
     assert_eq!(log.last().unwrap(), "end ");
     assert!(Memory::now().peak_mib > 0.0 || !cfg!(target_os = "linux"));
+}
+
+#[test]
+fn losses_by_example_add_up_to_the_loss_of_the_set() {
+    let (model, set) = (lora_model(1), data(7, 0));
+    let whole = evaluate(&model, &set, 3).unwrap();
+    let each = example_losses(&model, &set).unwrap();
+    assert_eq!(each.len(), 7);
+    assert_eq!(each[2].id, "example-2");
+    assert_eq!(each.iter().map(|e| e.tokens).sum::<usize>(), whole.tokens);
+    let sum: f64 = each.iter().map(|e| e.nll).sum();
+    assert!((sum / whole.nll_sum - 1.0).abs() < 1e-6, "{sum} and {}", whole.nll_sum);
 }
 
 #[test]

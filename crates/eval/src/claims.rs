@@ -284,7 +284,9 @@ fn decide_exact(figures: &[ExactFigure], tolerance: f64) -> Decision {
             verdict: Verdict::Held,
             because: figures
                 .iter()
-                .map(|f| format!("{}: {} measured, {} expected", f.name, short(f.measured), short(f.expected)))
+                .map(|f| {
+                    format!("{}: {} measured, {} expected", f.name, short(f.measured), short(f.expected))
+                })
                 .collect::<Vec<_>>()
                 .join("; "),
         },

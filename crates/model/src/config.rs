@@ -164,11 +164,9 @@ impl LlamaConfig {
     pub fn check_ids(&self, ids: &[u32]) -> Result<(), ModelError> {
         match ids.iter().position(|id| *id as usize >= self.vocab_size) {
             None => Ok(()),
-            Some(position) => Err(ModelError::TokenOutOfRange {
-                id: ids[position],
-                position,
-                vocab_size: self.vocab_size,
-            }),
+            Some(position) => {
+                Err(ModelError::TokenOutOfRange { id: ids[position], position, vocab_size: self.vocab_size })
+            }
         }
     }
 

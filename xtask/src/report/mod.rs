@@ -212,7 +212,10 @@ pub fn print(report: &Report) {
         println!("{:<27} {}", format!("[{}]", row.words), row.claim.title);
         println!("{:<27} {}", "", row.decision.because);
     }
-    println!("\n{:<18} {:>17} {:>15} {:>10} {:>10}", "arm", "held-out loss", "exact match", "tokens/s", "peak MiB");
+    println!(
+        "\n{:<18} {:>17} {:>15} {:>10} {:>10}",
+        "arm", "held-out loss", "exact match", "tokens/s", "peak MiB"
+    );
     for arm in &report.arms {
         let matches = match (arm.match_before, arm.match_after) {
             (Some(before), Some(after)) => format!("{:.1} → {:.1} %", before * 100.0, after * 100.0),

@@ -57,7 +57,8 @@ pub fn paper_plans() -> anyhow::Result<Vec<PlanRow>> {
 fn print_sources(arguments: &GuanacoArguments, experiment: &Experiment) -> anyhow::Result<()> {
     println!("would fetch");
     if arguments.scale == Scale::Nano {
-        let made = if nano::base_exists(&study::runs(arguments)) { "is made already" } else { "is made here first" };
+        let made =
+            if nano::base_exists(&study::runs(arguments)) { "is made already" } else { "is made here first" };
         println!("  nothing: the world is generated, and its base model {made}\n");
         return Ok(());
     }
@@ -70,9 +71,15 @@ fn print_sources(arguments: &GuanacoArguments, experiment: &Experiment) -> anyho
     for name in names {
         let source = catalogue.get(name)?;
         let bytes: Option<u64> = source.files.iter().map(|file| file.size).sum();
-        let size = bytes.map_or("size not recorded".to_owned(), |b| format!("{:.1} MiB", b as f64 / f64::from(1 << 20)));
+        let size = bytes
+            .map_or("size not recorded".to_owned(), |b| format!("{:.1} MiB", b as f64 / f64::from(1 << 20)));
         let place = source.hub.as_ref().map_or("its URL".to_owned(), |hub| format!("hub {}", hub.repo));
-        println!("  {name}: {} ({place}, {} files, {size}, {})", source.about, source.files.len(), source.licence);
+        println!(
+            "  {name}: {} ({place}, {} files, {size}, {})",
+            source.about,
+            source.files.len(),
+            source.licence
+        );
     }
     println!();
     Ok(())

@@ -100,8 +100,7 @@ impl Measured<'_> {
     /// Held-out loss of `left` minus that of `right`, over the seeds both were run with.
     fn loss_difference(&self, left: Arm, right: Arm) -> Option<Evidence> {
         let pairs = self.by_seed(left, right);
-        let differences: Vec<_> =
-            pairs.iter().filter_map(|(l, r)| loss_pair(&l.losses, &r.losses)).collect();
+        let differences: Vec<_> = pairs.iter().filter_map(|(l, r)| loss_pair(&l.losses, &r.losses)).collect();
         Some(Evidence {
             figures: vec![self.loss_figure(left)?, self.loss_figure(right)?],
             differences: vec![named(left.name, right.name, over_seeds(&differences)?)?],
@@ -116,13 +115,10 @@ impl Measured<'_> {
         if pairs.iter().any(|(l, _)| l.answers.is_empty()) {
             return self.loss_difference(right, left);
         }
-        let differences: Vec<_> = pairs
-            .iter()
-            .filter_map(|(l, r)| paired(&correct(&l.answers), &correct(&r.answers)))
-            .collect();
+        let differences: Vec<_> =
+            pairs.iter().filter_map(|(l, r)| paired(&correct(&l.answers), &correct(&r.answers))).collect();
         let share = |arm: Arm| {
-            let shares: Vec<f64> =
-                self.seeds_of(arm).map(|o| share_correct(&o.answers)).collect();
+            let shares: Vec<f64> = self.seeds_of(arm).map(|o| share_correct(&o.answers)).collect();
             figure(arm.name, shares.iter().sum::<f64>() / shares.len() as f64, "of questions")
         };
         Some(Evidence {
@@ -162,10 +158,14 @@ impl Measured<'_> {
             false => "held-out loss, base − tuned",
         };
         Some(Evidence {
-            differences: vec![NamedDifference { name: name.to_owned(), difference: over_seeds(&differences)? }],
-            note: "A small scale's proof that the recipe works at all; the paper's figures are preferences of \
+            differences: vec![NamedDifference {
+                name: name.to_owned(),
+                difference: over_seeds(&differences)?,
+            }],
+            note:
+                "A small scale's proof that the recipe works at all; the paper's figures are preferences of \
                    GPT-4 at 7B to 65B."
-                .to_owned(),
+                    .to_owned(),
             ..Evidence::default()
         })
     }

@@ -1,7 +1,7 @@
 //! The untuned base in every storage format: bits, error, held-out loss.
 
 use burn::tensor::Device;
-use camelid_model::{LoadedTensor, Llama};
+use camelid_model::{Llama, LoadedTensor};
 use camelid_quant::{Format, QuantConfig, QuantizedTensor, quantization_error};
 use camelid_train::example_losses;
 

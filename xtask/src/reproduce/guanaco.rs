@@ -3,8 +3,8 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use anyhow::{Context, bail};
@@ -80,11 +80,8 @@ pub fn reproduce(arguments: &GuanacoArguments) -> anyhow::Result<Ending> {
 
     // 4. Claim by claim.
     let claims = ClaimsFile::read(&workspace().join("papers/qlora/claims.toml"))?;
-    let measured = Measured {
-        formats: &formats,
-        arms: &outcomes,
-        paged_difference: study.paged_difference(&outcomes)?,
-    };
+    let measured =
+        Measured { formats: &formats, arms: &outcomes, paged_difference: study.paged_difference(&outcomes)? };
     let report = summary::report(&study, &claims, &measured, &chosen, arguments, started, reused)?;
     let page = report::write(&report, &study.folder)?;
     report::print(&report);
@@ -130,7 +127,9 @@ fn in_a_process(arguments: &GuanacoArguments, arm: &str, seed: u64) -> anyhow::R
     match status.code() {
         Some(0) => Ok(true),
         Some(130) => Ok(false),
-        _ => bail!("arm `{arm}` (seed {seed}) failed: {status}; what it had finished is kept, run again to go on"),
+        _ => bail!(
+            "arm `{arm}` (seed {seed}) failed: {status}; what it had finished is kept, run again to go on"
+        ),
     }
 }
 
@@ -143,7 +142,9 @@ fn watch_for_interrupt() -> anyhow::Result<Arc<AtomicBool>> {
 }
 
 fn say_how_to_go_on() -> Ending {
-    println!("interrupted; finished arms and the last checkpoint are kept, the same command goes on from there");
+    println!(
+        "interrupted; finished arms and the last checkpoint are kept, the same command goes on from there"
+    );
     Ending::Interrupted
 }
 

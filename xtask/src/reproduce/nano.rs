@@ -9,12 +9,12 @@ use burn::tensor::Device;
 use camelid_chat::{Conversation, Template};
 use camelid_data::nano::{NanoConfig, NanoWorld, score};
 use camelid_data::oasst::{Filter, Selection, dialogues};
-use camelid_data::tokens::{Example, TokenReport, TokenizeOptions, TokenizedSet, Truncation};
 use camelid_data::packing::pack;
+use camelid_data::tokens::{Example, TokenReport, TokenizeOptions, TokenizedSet, Truncation};
 use camelid_eval::exact_match::Question;
 use camelid_model::{Llama, LlamaConfig, RopeScaling};
-use sha2::{Digest, Sha256};
 use camelid_train::{Experiment, Interrupt, LrSchedule, Progress, TrainSettings, Trainer};
+use sha2::{Digest, Sha256};
 
 use super::study::{self, Supplies};
 
@@ -37,9 +37,8 @@ pub fn supplies(experiment: &Experiment, runs: &Path) -> anyhow::Result<Supplies
         loss_on: experiment.data.loss_on.into(),
         truncation: Truncation { total: Some(experiment.data.max_length), ..Truncation::default() },
     };
-    let set = |conversations: &[Conversation]| {
-        TokenizedSet::build(conversations, &tokenizer, &template, &options)
-    };
+    let set =
+        |conversations: &[Conversation]| TokenizedSet::build(conversations, &tokenizer, &template, &options);
     let (train, held_out) = (set(&train)?, set(&held_out)?);
     let questions: Vec<Question> = world
         .eval_items()
@@ -175,7 +174,8 @@ fn split(
 
 /// Named after what makes the base, so that another world or shape is another base.
 fn base_folder(runs: &Path) -> PathBuf {
-    let made_from = format!("{:?} {:?} {PRETRAINING_TOKENS} {ROW}", NanoConfig::default(), config(VOCABULARY));
+    let made_from =
+        format!("{:?} {:?} {PRETRAINING_TOKENS} {ROW}", NanoConfig::default(), config(VOCABULARY));
     let digest = study::hex(&Sha256::digest(made_from));
     runs.join(format!("nano-base-{}", &digest[..12]))
 }

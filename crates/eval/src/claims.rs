@@ -270,7 +270,7 @@ fn decide_exact(figures: &[ExactFigure], tolerance: f64) -> Decision {
     }
     let deviation = |f: &ExactFigure| (f.measured - f.expected).abs();
     // A NaN deviation must not pass as small.
-    match figures.iter().find(|f| !(deviation(f) <= tolerance)) {
+    match figures.iter().find(|f| deviation(f).is_nan() || deviation(f) > tolerance) {
         Some(worst) => Decision {
             verdict: Verdict::RefutedHere,
             because: format!(

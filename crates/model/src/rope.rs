@@ -49,7 +49,7 @@ impl Rope {
             *table = None;
         }
         let table = table.get_or_insert_with(|| self.compute(end.next_power_of_two(), device));
-        (table.cos.clone().slice([start..end]), table.sin.clone().slice([start..end]))
+        (table.cos.clone().narrow(0, start, len), table.sin.clone().narrow(0, start, len))
     }
 
     fn compute(&self, positions: usize, device: &Device) -> Table {

@@ -66,6 +66,9 @@ fn parts(bits: StateBits) -> &'static [Part] {
     }
 }
 
+/// Parameters' keys with one of their arrays each, in the order of the file.
+type DataOrder = Vec<(String, Part)>;
+
 impl PagedAdamW {
     /// Writes the state to `path`: whole (temporary file, fsync, rename) or not at all.
     ///
@@ -146,8 +149,8 @@ impl PagedAdamW {
 
     /// The header's bytes, and the order of the data: all `F32`, then all `U8`, so that every
     /// array is aligned to its element.
-    fn layout_file(&self, path: &Path) -> Result<(Vec<u8>, Vec<(String, Part)>), OptimError> {
-        let mut order: Vec<(String, Part)> = vec![];
+    fn layout_file(&self, path: &Path) -> Result<(Vec<u8>, DataOrder), OptimError> {
+        let mut order: DataOrder = vec![];
         for dtype in ["F32", "U8"] {
             for (key, tensor) in &self.tensors {
                 let parts = parts(tensor.bits).iter().filter(|part| part.dtype == dtype);

@@ -20,7 +20,8 @@ fn folder() -> tempfile::TempDir {
 
 #[test]
 fn activation_checkpointing_gives_the_same_bits() {
-    let models: [(&str, fn() -> camelid_model::Llama); 3] = [
+    type Make = fn() -> camelid_model::Llama;
+    let models: [(&str, Make); 3] = [
         ("adapters with dropout", || lora_model(1)),
         ("full, tied embeddings", || full_model(2, true)),
         ("full, untied", || full_model(3, false)),

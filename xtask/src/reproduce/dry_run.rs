@@ -126,7 +126,7 @@ fn plan(scale: Scale, experiment: &Experiment) -> anyhow::Result<MemoryPlan> {
         Storage::F32 => WeightStorage::F32,
         Storage::Bf16 => WeightStorage::Bf16,
         Storage::F16 => WeightStorage::F16,
-        Storage::Quantized => WeightStorage::Quantized(experiment.quant.clone().unwrap_or_default()),
+        Storage::Quantized => WeightStorage::Quantized(experiment.quant.unwrap_or_default()),
     };
     Ok(MemoryPlan::of_step(&shape(scale), &storage, experiment.lora.as_ref(), &step(experiment))?)
 }

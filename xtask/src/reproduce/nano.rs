@@ -19,11 +19,13 @@ use sha2::{Digest, Sha256};
 use super::study::{self, Supplies};
 
 /// Tokens of prose to pre-train on, each seen once.
-const PRETRAINING_TOKENS: usize = 1_200_000;
+const PRETRAINING_TOKENS: usize = 1_000_000;
 /// Tokens of a pre-training row.
 const ROW: usize = 128;
+/// Rows of a pre-training step.
+const ROWS: usize = 8;
 /// About as many tokens as the world's tokenizer has, for plans made before it is built.
-pub const VOCABULARY: usize = 512;
+pub const VOCABULARY: usize = 482;
 
 /// Conversations, questions and the base that [`pretrain`] made.
 pub fn supplies(experiment: &Experiment, runs: &Path) -> anyhow::Result<Supplies> {
@@ -81,11 +83,11 @@ pub fn pretrain(runs: &Path) -> anyhow::Result<bool> {
     let rows = prose_rows(&world, &tokenizer)?;
     let settings = TrainSettings {
         seed: 0,
-        learning_rate: 3e-3,
+        learning_rate: 1.5e-3,
         lr_schedule: LrSchedule::Cosine,
         warmup_ratio: 0.05,
-        max_steps: rows.examples.len() / 16,
-        micro_batch_size: 16,
+        max_steps: rows.examples.len() / ROWS,
+        micro_batch_size: ROWS,
         grad_accum: 1,
         max_grad_norm: 1.0,
         weight_decay: 0.01,
@@ -97,7 +99,9 @@ pub fn pretrain(runs: &Path) -> anyhow::Result<bool> {
         ..TrainSettings::default()
     };
     let device = Device::flex().autodiff();
-    let model = Llama::random(&config(tokenizer.get_vocab_size(true)), 0, &device);
+    let shape = config(tokenizer.get_vocab_size(true));
+    let init_std = (shape.hidden_size as f64).sqrt().recip();
+    let model = Llama::random_with_std(&shape, init_std, 0, &device);
     let folder = base_folder(runs);
     let run = folder.with_extension("pretraining");
     let outcome = Trainer::new(model, settings, rows, None, &run, Box::new(Progress::new("nano base")))?
@@ -116,16 +120,16 @@ pub fn pretrain(runs: &Path) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-/// A small LLaMA: grouped queries, tied embeddings, six blocks.
+/// A small LLaMA: grouped queries, tied embeddings, four blocks.
 pub fn config(vocab_size: usize) -> LlamaConfig {
     LlamaConfig {
         vocab_size,
         hidden_size: 192,
         intermediate_size: 512,
-        num_hidden_layers: 6,
-        num_attention_heads: 6,
+        num_hidden_layers: 4,
+        num_attention_heads: 4,
         num_key_value_heads: 2,
-        head_dim: 32,
+        head_dim: 48,
         max_position_embeddings: 512,
         rope_theta: 10_000.0,
         rope_scaling: RopeScaling::None,
@@ -175,7 +179,7 @@ fn split(
 /// Named after what makes the base, so that another world or shape is another base.
 fn base_folder(runs: &Path) -> PathBuf {
     let made_from =
-        format!("{:?} {:?} {PRETRAINING_TOKENS} {ROW}", NanoConfig::default(), config(VOCABULARY));
+        format!("{:?} {:?} {PRETRAINING_TOKENS} {ROW} {ROWS}", NanoConfig::default(), config(VOCABULARY));
     let digest = study::hex(&Sha256::digest(made_from));
     runs.join(format!("nano-base-{}", &digest[..12]))
 }

@@ -5,7 +5,6 @@ use burn::tensor::Device;
 use camelid_eval::exact_match::{Answer, answer_all};
 use camelid_lora::{attach, save_peft};
 use camelid_model::{Llama, LocalGenerator, WeightStorage};
-use camelid_quant::QuantConfig;
 use camelid_train::{Interrupt, Memory, Progress, Storage, Trainer, example_losses};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -78,7 +77,7 @@ pub fn storage(base: Base) -> WeightStorage {
         Storage::F32 => WeightStorage::F32,
         Storage::Bf16 => WeightStorage::Bf16,
         Storage::F16 => WeightStorage::F16,
-        Storage::Quantized => WeightStorage::Quantized(base.quant().unwrap_or_else(QuantConfig::default)),
+        Storage::Quantized => WeightStorage::Quantized(base.quant().unwrap_or_default()),
     }
 }
 

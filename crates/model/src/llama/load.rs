@@ -131,7 +131,8 @@ fn check_names(config: &LlamaConfig, source: &dyn WeightSource) -> Result<(), Mo
     // Old conversions store the rotary frequencies, which the configuration
     // gives; some tied models store the head a second time.
     found.retain(|name| {
-        !name.ends_with("rotary_emb.inv_freq") && !(config.tie_word_embeddings && name == "lm_head.weight")
+        let second_head = config.tie_word_embeddings && name == "lm_head.weight";
+        !second_head && !name.ends_with("rotary_emb.inv_freq")
     });
     match found.first() {
         None => Ok(()),

@@ -23,7 +23,13 @@ impl Llama {
     ///
     /// Each tensor depends on `seed` and its name alone.
     pub fn random(config: &LlamaConfig, seed: u64, device: &Device) -> Self {
-        let init = Init { seed, device };
+        Self::random_with_std(config, INIT_STD, seed, device)
+    }
+
+    /// As [`Llama::random`], with another standard deviation. 0.02 suits wide
+    /// models; a narrow one learns sooner from 1/√`hidden_size`.
+    pub fn random_with_std(config: &LlamaConfig, init_std: f64, seed: u64, device: &Device) -> Self {
+        let init = Init { init_std, seed, device };
         let norm = || {
             let weight = Tensor::ones([config.hidden_size], device);
             RmsNorm::new(weight, config.rms_norm_eps)
@@ -49,6 +55,7 @@ fn always<T>(result: Result<T, Infallible>) -> T {
 }
 
 struct Init<'a> {
+    init_std: f64,
     seed: u64,
     device: &'a Device,
 }
@@ -66,8 +73,8 @@ impl Init<'_> {
         let mut values = Vec::with_capacity(n + 1);
         while values.len() < n {
             let (a, b) = normal_pair(&mut rng);
-            values.push((INIT_STD * a) as f32);
-            values.push((INIT_STD * b) as f32);
+            values.push((self.init_std * a) as f32);
+            values.push((self.init_std * b) as f32);
         }
         values.truncate(n);
         matrix(values, shape, DenseStorage::F32, self.device)

@@ -70,7 +70,7 @@ fn layout<'a>(entries: &'a [Entry], metadata: &[(&str, &str)]) -> (Vec<u8>, Vec<
         header.insert("__metadata__".to_owned(), pairs.into());
     }
     let mut offset = 0;
-    for (name, dtype, shape, data) in order.iter().copied() {
+    for (name, dtype, shape, data) in &order {
         let end = offset + data.len();
         let info = json!({ "dtype": dtype.to_string(), "shape": shape, "data_offsets": [offset, end] });
         header.insert(name.clone(), info);

@@ -56,9 +56,9 @@ pub fn paper_plans() -> anyhow::Result<Vec<PlanRow>> {
 
 fn print_sources(arguments: &GuanacoArguments, experiment: &Experiment) -> anyhow::Result<()> {
     println!("would fetch");
-    if arguments.scale == Scale::Nano {
-        let made =
-            if nano::base_exists(&study::runs(arguments)) { "is made already" } else { "is made here first" };
+    if arguments.scale.is_made_up() {
+        let exists = nano::base_exists(arguments.scale, &study::runs(arguments));
+        let made = if exists { "is made already" } else { "is made here first" };
         println!("  nothing: the world is generated, and its base model {made}\n");
         return Ok(());
     }
@@ -149,7 +149,7 @@ fn step(experiment: &Experiment) -> StepShape {
 
 fn shape(scale: Scale) -> LlamaConfig {
     match scale {
-        Scale::Nano => nano::config(nano::VOCABULARY),
+        Scale::Nano | Scale::Check => nano::config(nano::VOCABULARY),
         Scale::Smol => LlamaConfig::smollm2_135m(),
         Scale::B7 => LlamaConfig::llama_7b(),
         Scale::B13 => LlamaConfig::llama_13b(),

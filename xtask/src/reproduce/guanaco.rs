@@ -37,7 +37,7 @@ pub fn reproduce(arguments: &GuanacoArguments) -> anyhow::Result<Ending> {
     dry_run::refuse_what_cannot_fit(arguments)?;
 
     // 1. The base model and the conversations; nano pre-trains its base here, once.
-    if arguments.scale == Scale::Nano && !nano::base_exists(&study::runs(arguments)) {
+    if arguments.scale.is_made_up() && !nano::base_exists(arguments.scale, &study::runs(arguments)) {
         println!("{PRETRAINING:<16} the nano base, once");
         if !in_a_process(arguments, PRETRAINING, 0)? {
             return Ok(say_how_to_go_on());
@@ -50,6 +50,8 @@ pub fn reproduce(arguments: &GuanacoArguments) -> anyhow::Result<Ending> {
 
     // 2. The untuned base in every storage format.
     let chosen = chosen_arms(arguments);
+    let names: Vec<&str> = chosen.iter().map(|arm| arm.name).collect();
+    println!("arms: {} ({} of {}; --all runs every arm)", names.join(", "), names.len(), arms::ALL.len());
     let formats = formats::measure(&study, &chosen)?;
 
     // 3. Each arm, each seed, in a process of its own, so that its peak memory is its own.
@@ -95,7 +97,7 @@ fn chosen_arms(arguments: &GuanacoArguments) -> Vec<Arm> {
         return arms::ALL.to_vec();
     }
     match arguments.scale {
-        Scale::Nano => vec![arms::QLORA, arms::LORA, arms::FULL, arms::ATTENTION, arms::PAGED],
+        Scale::Nano | Scale::Check => vec![arms::QLORA, arms::LORA, arms::FULL, arms::ATTENTION, arms::PAGED],
         Scale::Smol => vec![arms::QLORA, arms::LORA],
         _ => vec![arms::QLORA],
     }

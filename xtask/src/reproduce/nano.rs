@@ -16,10 +16,9 @@ use camelid_model::{Llama, LlamaConfig, RopeScaling};
 use camelid_train::{Experiment, Interrupt, LrSchedule, Progress, TrainSettings, Trainer};
 use sha2::{Digest, Sha256};
 
+use super::Scale;
 use super::study::{self, Supplies};
 
-/// Tokens of prose to pre-train on, each seen once.
-const PRETRAINING_TOKENS: usize = 1_000_000;
 /// Tokens of a pre-training row.
 const ROW: usize = 128;
 /// Rows of a pre-training step.
@@ -27,9 +26,30 @@ const ROWS: usize = 8;
 /// About as many tokens as the world's tokenizer has, for plans made before it is built.
 pub const VOCABULARY: usize = 482;
 
+/// How much of the world a scale uses.
+struct Size {
+    /// Tokens of prose to pre-train on, each seen once.
+    pretraining_tokens: usize,
+    /// The world's dials.
+    world: NanoConfig,
+}
+
+impl Size {
+    fn of(scale: Scale) -> Self {
+        match scale {
+            Scale::Check => Self {
+                pretraining_tokens: 20_000,
+                world: NanoConfig { tuning_trees: 60, eval_items: 10, ..NanoConfig::default() },
+            },
+            _ => Self { pretraining_tokens: 1_000_000, world: NanoConfig::default() },
+        }
+    }
+}
+
 /// Conversations, questions and the base that [`pretrain`] made.
-pub fn supplies(experiment: &Experiment, runs: &Path) -> anyhow::Result<Supplies> {
-    let world = NanoWorld::new(&NanoConfig::default())?;
+pub fn supplies(experiment: &Experiment, scale: Scale, runs: &Path) -> anyhow::Result<Supplies> {
+    let size = Size::of(scale);
+    let world = NanoWorld::new(&size.world)?;
     let tokenizer = world.tokenizer()?;
     let template = Template::builtin(&experiment.data.template)?;
 
@@ -52,11 +72,12 @@ pub fn supplies(experiment: &Experiment, runs: &Path) -> anyhow::Result<Supplies
             expected: item.expected,
         })
         .collect();
-    let base = base_folder(runs);
+    let base = base_folder(scale, runs);
     let inputs = vec![
         format!(
-            "Base: {} parameters, pre-trained here on {PRETRAINING_TOKENS} tokens of the nano world's prose",
-            config(tokenizer.get_vocab_size(true)).parameter_count()
+            "Base: {} parameters, pre-trained here on {} tokens of the nano world's prose",
+            config(tokenizer.get_vocab_size(true)).parameter_count(),
+            size.pretraining_tokens
         ),
         format!(
             "{} conversations to tune on ({} tokens), {} held out, {} held-out questions; none occurs in tuning",
@@ -71,16 +92,17 @@ pub fn supplies(experiment: &Experiment, runs: &Path) -> anyhow::Result<Supplies
 }
 
 /// Whether the base has been made.
-pub fn base_exists(runs: &Path) -> bool {
-    base_folder(runs).join("model.safetensors").exists()
+pub fn base_exists(scale: Scale, runs: &Path) -> bool {
+    base_folder(scale, runs).join("model.safetensors").exists()
 }
 
 /// Pre-trains the base on prose and keeps it as a Hugging Face model directory.
 /// `false` when it was interrupted; the checkpoint is kept.
-pub fn pretrain(runs: &Path) -> anyhow::Result<bool> {
-    let world = NanoWorld::new(&NanoConfig::default())?;
+pub fn pretrain(scale: Scale, runs: &Path) -> anyhow::Result<bool> {
+    let size = Size::of(scale);
+    let world = NanoWorld::new(&size.world)?;
     let tokenizer = world.tokenizer()?;
-    let rows = prose_rows(&world, &tokenizer)?;
+    let rows = prose_rows(&world, &tokenizer, size.pretraining_tokens)?;
     let settings = TrainSettings {
         seed: 0,
         learning_rate: 1.5e-3,
@@ -102,7 +124,7 @@ pub fn pretrain(runs: &Path) -> anyhow::Result<bool> {
     let shape = config(tokenizer.get_vocab_size(true));
     let init_std = (shape.hidden_size as f64).sqrt().recip();
     let model = Llama::random_with_std(&shape, init_std, 0, &device);
-    let folder = base_folder(runs);
+    let folder = base_folder(scale, runs);
     let run = folder.with_extension("pretraining");
     let outcome = Trainer::new(model, settings, rows, None, &run, Box::new(Progress::new("nano base")))?
         .with_interrupt(Interrupt::from_ctrl_c()?)
@@ -145,9 +167,13 @@ pub fn config(vocab_size: usize) -> LlamaConfig {
 }
 
 /// The prose as rows of [`ROW`] tokens, every paragraph between its marks.
-fn prose_rows(world: &NanoWorld, tokenizer: &tokenizers::Tokenizer) -> anyhow::Result<TokenizedSet> {
+fn prose_rows(
+    world: &NanoWorld,
+    tokenizer: &tokenizers::Tokenizer,
+    tokens: usize,
+) -> anyhow::Result<TokenizedSet> {
     let mut paragraphs = Vec::new();
-    for (i, text) in world.pretraining_text(PRETRAINING_TOKENS).enumerate() {
+    for (i, text) in world.pretraining_text(tokens).enumerate() {
         let encoded = tokenizer
             .encode(text, false)
             .map_err(|error| anyhow::anyhow!("cannot tokenise the prose: {error}"))?;
@@ -177,9 +203,9 @@ fn split(
 }
 
 /// Named after what makes the base, so that another world or shape is another base.
-fn base_folder(runs: &Path) -> PathBuf {
-    let made_from =
-        format!("{:?} {:?} {PRETRAINING_TOKENS} {ROW} {ROWS}", NanoConfig::default(), config(VOCABULARY));
+fn base_folder(scale: Scale, runs: &Path) -> PathBuf {
+    let Size { pretraining_tokens, world } = Size::of(scale);
+    let made_from = format!("{world:?} {:?} {pretraining_tokens} {ROW} {ROWS}", config(VOCABULARY));
     let digest = study::hex(&Sha256::digest(made_from));
     runs.join(format!("nano-base-{}", &digest[..12]))
 }

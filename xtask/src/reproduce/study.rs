@@ -66,7 +66,7 @@ impl Study {
         let folder = runs(arguments).join(&experiment.name);
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
         let supplies = match arguments.scale {
-            Scale::Nano => nano::supplies(&experiment, &runs(arguments))?,
+            scale if scale.is_made_up() => nano::supplies(&experiment, scale, &runs(arguments))?,
             _ => real::supplies(&experiment, arguments, &runs(arguments))?,
         };
         let fingerprint = fingerprint(&supplies)?;

@@ -11,15 +11,18 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::arms::{Arm, Base};
 use super::outcome::{self, ArmOutcome};
 use super::study::{self, Study};
-use super::{Ending, GuanacoArguments, Scale, nano};
+use super::{Ending, GuanacoArguments, nano};
 
 /// The longest answer to a question of the nano world, in tokens, with room to spare.
 const ANSWER_TOKENS: usize = 16;
 
 /// Pre-trains the nano base.
 pub fn pretrain(arguments: &GuanacoArguments) -> anyhow::Result<Ending> {
-    debug_assert_eq!(arguments.scale, Scale::Nano);
-    Ok(if nano::pretrain(&study::runs(arguments))? { Ending::Finished } else { Ending::Interrupted })
+    Ok(if nano::pretrain(arguments.scale, &study::runs(arguments))? {
+        Ending::Finished
+    } else {
+        Ending::Interrupted
+    })
 }
 
 /// Tunes one arm with one seed and leaves its outcome.

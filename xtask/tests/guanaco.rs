@@ -1,0 +1,134 @@
+//! The recipe as a user runs it: the program itself, at the size made for tests.
+
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+fn recipe(runs: &Path, options: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    command.args(["reproduce", "guanaco", "--runs"]).arg(runs).args(options);
+    command.stdin(Stdio::null());
+    command
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+fn report(runs: &Path) -> Value {
+    let json = std::fs::read(runs.join("guanaco-check/report.json")).unwrap();
+    serde_json::from_slice(&json).unwrap()
+}
+
+/// The adapter of every arm that has one, by folder.
+fn adapters(runs: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut files: Vec<_> = std::fs::read_dir(runs.join("guanaco-check/arms"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path().join("adapter/adapter_model.safetensors"))
+        .filter(|path| path.exists())
+        .map(|path| (path.strip_prefix(runs).unwrap().to_owned(), std::fs::read(&path).unwrap()))
+        .collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn the_recipe_runs_is_reused_and_survives_an_interruption() {
+    let runs = tempfile::tempdir().unwrap();
+    let runs = runs.path();
+
+    // From nothing to a report.
+    let output = recipe(runs, &["--scale", "check"]).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    let first = report(runs);
+    let claims = first["claims"].as_array().unwrap();
+    assert!(claims.len() >= 10);
+    for row in claims {
+        assert!(!row["decision"]["because"].as_str().unwrap().is_empty(), "{row}");
+    }
+    let verdict =
+        |id: &str| claims.iter().find(|row| row["claim"]["id"] == id).unwrap()["words"].as_str().unwrap();
+    assert_eq!(verdict("dq-bits"), "held");
+    assert_eq!(verdict("paged-same"), "held");
+    assert_eq!(verdict("fp4-behind"), "not testable at this scale");
+    let page = std::fs::read_to_string(runs.join("guanaco-check/report.html")).unwrap();
+    assert!(page.contains("<svg") && page.contains("qlora-nf4-dq") && !page.contains("http-equiv"));
+    assert!(!page.contains("src=\"http") && !page.contains("href=\"http"), "the page must stand alone");
+
+    // Again: nothing is run twice, and the figures are the same.
+    let output = recipe(runs, &["--scale", "check"]).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    let arms = first["arms"].as_array().unwrap().len();
+    assert_eq!(text(&output).matches("reused from an earlier run").count(), arms);
+    let second = report(runs);
+    assert_eq!(second["claims"], first["claims"]);
+    assert_eq!(second["run"]["reused_arms"], arms);
+
+    // Afresh, interrupted in the first arm, and on again: the same adapters to the byte.
+    let wanted = adapters(runs);
+    assert_eq!(wanted.len(), arms - 1, "every arm but full fine-tuning leaves an adapter");
+    let child = recipe(runs, &["--scale", "check", "--fresh"])
+        .process_group(0)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let begun = runs.join("guanaco-check/arms/qlora-nf4-dq-seed0/metrics.jsonl");
+    let patience = Instant::now() + Duration::from_secs(120);
+    while !std::fs::metadata(&begun).is_ok_and(|m| m.len() > 0) && Instant::now() < patience {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let group = rustix::process::Pid::from_raw(child.id() as i32).unwrap();
+    rustix::process::kill_process_group(group, rustix::process::Signal::INT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", text(&output));
+    assert!(text(&output).contains("the same command goes on from there"), "{}", text(&output));
+
+    let output = recipe(runs, &["--scale", "check"]).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    assert!(adapters(runs) == wanted, "an interrupted run must end with the same adapters");
+}
+
+#[test]
+fn a_dry_run_shows_the_plan_of_every_scale() {
+    let runs = tempfile::tempdir().unwrap();
+    for scale in ["nano", "smol", "7b", "13b", "33b", "65b"] {
+        let output = recipe(runs.path(), &["--scale", scale, "--dry-run"]).output().unwrap();
+        let text = text(&output);
+        assert!(output.status.success(), "{scale}: {text}");
+        for part in
+            ["would fetch", "weights", "constants", "adapter", "optimizer", "activations", "tokens at most"]
+        {
+            assert!(text.contains(part), "{scale} lacks {part}: {text}");
+        }
+    }
+    assert_eq!(std::fs::read_dir(runs.path()).unwrap().count(), 0, "a dry run leaves nothing");
+}
+
+#[test]
+fn bad_requests_are_refused_with_a_reason() {
+    let runs = tempfile::tempdir().unwrap();
+    let refused = |options: &[&str], reason: &str| {
+        let output = recipe(runs.path(), options).output().unwrap();
+        assert!(!output.status.success(), "{options:?} passed");
+        assert!(text(&output).contains(reason), "{options:?}: {}", text(&output));
+    };
+    refused(&["--scale", "9b"], "invalid value '9b'");
+    refused(&["--sclae", "nano"], "--scale");
+    refused(&["--seeds", "0"], "--seeds");
+    refused(&["--scale", "smol", "--base", "/nowhere/model.gguf"], "/nowhere/model.gguf");
+    refused(&["--only-arm", "qlora-nf5", "--only-seed", "0"], "qlora-nf5");
+}
+
+#[test]
+fn a_scale_beyond_this_machine_is_refused_before_anything_is_fetched() {
+    let runs = tempfile::tempdir().unwrap();
+    let output = recipe(runs.path(), &["--scale", "65b", "--offline"]).output().unwrap();
+    let text = text(&output);
+    assert!(!output.status.success());
+    // A machine that could hold it gets as far as asking for the weights.
+    assert!(text.contains("does not fit this machine") || text.contains("llama-65b"), "{text}");
+}

@@ -67,25 +67,32 @@ fn the_recipe_runs_is_reused_and_survives_an_interruption() {
     assert_eq!(second["claims"], first["claims"]);
     assert_eq!(second["run"]["reused_arms"], arms);
 
-    // Afresh, interrupted in the first arm, and on again: the same adapters to the byte.
+    // From the base again, interrupted in the first arm, and on again: the same adapters to the byte.
     let wanted = adapters(runs);
     assert_eq!(wanted.len(), arms - 1, "every arm but full fine-tuning leaves an adapter");
-    let child = recipe(runs, &["--scale", "check", "--fresh"])
+    let (first_adapter, _) =
+        wanted.iter().find(|(path, _)| path.to_string_lossy().contains("/qlora-nf4-dq-")).unwrap();
+    let arm_folder = runs.join(first_adapter.parent().unwrap().parent().unwrap());
+    std::fs::remove_dir_all(runs.join("guanaco-check/arms")).unwrap();
+    let child = recipe(runs, &["--scale", "check"])
         .process_group(0)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let begun = runs.join("guanaco-check/arms/qlora-nf4-dq-seed0/metrics.jsonl");
+    let begun = arm_folder.join("metrics.jsonl");
     let patience = Instant::now() + Duration::from_secs(120);
-    while !std::fs::metadata(&begun).is_ok_and(|m| m.len() > 0) && Instant::now() < patience {
-        std::thread::sleep(Duration::from_millis(5));
+    while !std::fs::metadata(&begun).is_ok_and(|m| m.len() > 0) {
+        assert!(Instant::now() < patience, "the first arm never began");
+        std::thread::sleep(Duration::from_millis(2));
     }
     let group = rustix::process::Pid::from_raw(child.id() as i32).unwrap();
     rustix::process::kill_process_group(group, rustix::process::Signal::INT).unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130), "{}", text(&output));
     assert!(text(&output).contains("the same command goes on from there"), "{}", text(&output));
+    assert!(!arm_folder.join("outcome.json").exists(), "the arm was to be interrupted before its end");
+    assert!(std::fs::read_dir(arm_folder.join("checkpoints")).unwrap().count() > 0);
 
     let output = recipe(runs, &["--scale", "check"]).output().unwrap();
     assert!(output.status.success(), "{}", text(&output));

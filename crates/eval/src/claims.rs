@@ -138,6 +138,12 @@ pub struct Evidence {
     pub exact: Vec<ExactFigure>,
     /// For the comparing checks: differences whose expected sign is positive.
     pub differences: Vec<NamedDifference>,
+    /// For [`Check::Equal`]: what each side gained over where it started, in
+    /// the margin's unit. Two sides that moved by no more than the margin are
+    /// equal for want of anything to compare, so their equality decides nothing.
+    pub gains: Vec<NamedDifference>,
+    /// Why the figures cannot decide the claim, where they cannot.
+    pub undecidable: Option<String>,
     /// Anything a reader must know about them.
     pub note: String,
 }
@@ -239,23 +245,26 @@ impl Claim {
     /// comparison that holds at a smaller one is held in direction only, while
     /// exact arithmetic is the same at every scale.
     pub fn decide(&self, evidence: Option<&Evidence>, scale: &str, paper_scale: bool) -> Decision {
+        if let Check::None { reason } = &self.check {
+            return undecided(reason.clone());
+        }
+        if !self.scales.iter().any(|s| s == scale) {
+            return undecided(format!("it is tested at {}", self.scales.join(", ")));
+        }
         let Some(evidence) = evidence else {
-            return match &self.check {
-                Check::None { reason } => undecided(reason.clone()),
-                _ if !self.scales.iter().any(|s| s == scale) => {
-                    undecided(format!("it is tested at {}", self.scales.join(", ")))
-                }
-                _ => undecided("the arms it compares were not run; `--all` runs them".to_owned()),
-            };
+            return undecided("the arms it compares were not run; `--all` runs them".to_owned());
         };
+        if let Some(reason) = &evidence.undecidable {
+            let figures = evidence.differences.iter().map(sentence).collect::<Vec<_>>().join("; ");
+            return undecided(format!("{figures}: {reason}"));
+        }
         let comparison_holds = if paper_scale { Verdict::Held } else { Verdict::HeldInDirection };
         match &self.check {
+            // Decided above.
             Check::None { reason } => undecided(reason.clone()),
             Check::Exact { tolerance } => decide_exact(&evidence.exact, *tolerance),
             Check::Order | Check::Better => decide_positive(&evidence.differences, comparison_holds),
-            Check::Equal { margin, unit } => {
-                decide_equal(&evidence.differences, *margin, unit, comparison_holds)
-            }
+            Check::Equal { margin, unit } => decide_equal(evidence, *margin, unit, comparison_holds),
         }
     }
 }
@@ -307,7 +316,8 @@ fn decide_positive(differences: &[NamedDifference], holds: Verdict) -> Decision 
     }
 }
 
-fn decide_equal(differences: &[NamedDifference], margin: f64, unit: &str, holds: Verdict) -> Decision {
+fn decide_equal(evidence: &Evidence, margin: f64, unit: &str, holds: Verdict) -> Decision {
+    let differences = &evidence.differences;
     if differences.is_empty() {
         return undecided("nothing was compared".to_owned());
     }
@@ -323,8 +333,11 @@ fn decide_equal(differences: &[NamedDifference], margin: f64, unit: &str, holds:
         let (low, high) = d.difference.interval();
         low > margin || high < -margin
     };
+    let too_little = evidence.gains.iter().find(|gain| gain.difference.interval().0 <= margin);
     if differences.iter().any(outside) {
         Decision { verdict: Verdict::RefutedHere, because }
+    } else if let Some(gain) = too_little {
+        undecided(format!("{because}: {} is not beyond the margin, so equality says nothing", sentence(gain)))
     } else if differences.iter().all(inside) {
         Decision { verdict: holds, because }
     } else {
@@ -350,7 +363,10 @@ fn sentence(named: &NamedDifference) -> String {
 
 /// A figure with four significant digits, as a report shows it.
 pub fn short(value: f64) -> String {
-    if value == 0.0 || !value.is_finite() {
+    if value == 0.0 {
+        return "0".to_owned();
+    }
+    if !value.is_finite() {
         return format!("{value}");
     }
     let digits = (3 - value.abs().log10().floor() as i32).clamp(0, 9) as usize;
@@ -423,8 +439,32 @@ mod tests {
 
     #[test]
     fn the_papers_own_scale_earns_held() {
-        let decision = claim(Check::Better).decide(Some(&evidence(0.2, 0.05)), "7b", true);
+        let mut better = claim(Check::Better);
+        better.scales = vec!["7b".into()];
+        let decision = better.decide(Some(&evidence(0.2, 0.05)), "7b", true);
         assert_eq!(decision.verdict, Verdict::Held);
+    }
+
+    #[test]
+    fn a_claim_is_decided_only_at_its_scales_and_where_figures_can() {
+        let better = claim(Check::Better);
+        let elsewhere = better.decide(Some(&evidence(0.2, 0.05)), "smol", false);
+        assert_eq!(elsewhere.verdict, Verdict::NotTestable);
+        let blocked = Evidence { undecidable: Some("one seed".into()), ..evidence(0.2, 0.05) };
+        let decision = better.decide(Some(&blocked), "nano", false);
+        assert_eq!(decision.verdict, Verdict::NotTestable);
+        assert!(decision.because.ends_with("one seed"), "{}", decision.because);
+    }
+
+    #[test]
+    fn equality_of_two_that_learnt_nothing_decides_nothing() {
+        let check = || Check::Equal { margin: 0.1, unit: "nats".into() };
+        let with_gain = |gain| {
+            let gains = evidence(gain, 0.01).differences;
+            Evidence { gains, ..evidence(0.0, 0.0) }
+        };
+        assert_eq!(verdict(check(), &with_gain(0.0)), Verdict::NotTestable);
+        assert_eq!(verdict(check(), &with_gain(0.5)), Verdict::HeldInDirection);
     }
 
     #[test]
@@ -451,6 +491,6 @@ mod tests {
     fn figures_keep_four_significant_digits() {
         assert_eq!(short(0.126953), "0.1270");
         assert_eq!(short(1348.2), "1348");
-        assert_eq!(short(0.0), "0");
+        assert_eq!(short(-0.0), "0");
     }
 }

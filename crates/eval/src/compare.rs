@@ -3,6 +3,9 @@
 /// Two-sided 95 % point of the standard normal distribution.
 pub const Z95: f64 = 1.96;
 
+/// Two-sided 95 % points of Student's t for 1, 2, … degrees of freedom.
+const T95: [f64; 9] = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262];
+
 /// A mean difference and how sure it is.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -76,7 +79,8 @@ pub fn paired_per_token(left: &[f64], right: &[f64], tokens: &[f64]) -> Option<D
 ///
 /// The error joins in quadrature the error over examples, which all seeds share
 /// and which therefore does not shrink with their number, and the spread of the
-/// means between seeds over √seeds.
+/// means between seeds over √seeds. That spread is known from few draws: it is
+/// widened by Student's t over 1.96, so that the interval keeps its 95 %.
 pub fn over_seeds(seeds: &[Difference]) -> Option<Difference> {
     let first = seeds.first()?;
     if seeds.len() == 1 {
@@ -84,6 +88,8 @@ pub fn over_seeds(seeds: &[Difference]) -> Option<Difference> {
     }
     let means: Vec<f64> = seeds.iter().map(|d| d.mean).collect();
     let (mean, between) = mean_and_standard_error(&means);
+    let t = T95.get(seeds.len() - 2).copied().unwrap_or(Z95);
+    let between = between * t / Z95;
     let within = (seeds.iter().map(|d| d.standard_error.powi(2)).sum::<f64>() / seeds.len() as f64).sqrt();
     Some(Difference {
         mean,

@@ -101,7 +101,7 @@ pub struct ArmRow {
     pub match_before: Option<f64>,
     /// The same after tuning, mean over seeds.
     pub match_after: Option<f64>,
-    /// Standard error of `match_after` over questions and seeds.
+    /// Standard error of one seed's `match_after` over its questions.
     pub match_error: Option<f64>,
     /// Median training speed.
     pub tokens_per_second: f64,
@@ -114,13 +114,13 @@ pub struct ArmRow {
 /// One storage format of the untuned base.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct FormatRow {
-    /// E.g. `nf4 + dq`.
+    /// E.g. `nf4-dq`.
     pub name: String,
     /// Stored bits per parameter of the packed layers.
     pub bits: f64,
     /// Root-mean-square error over root mean square, mean over layers.
     pub relative_error: f64,
-    /// Held-out loss, nats per token.
+    /// Loss on held-out text, nats per token.
     pub loss: f64,
     /// Standard error of its difference to f32.
     pub loss_error: f64,

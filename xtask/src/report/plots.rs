@@ -43,7 +43,8 @@ pub fn loss_curves(curves: &[Curve]) -> anyhow::Result<String> {
             .draw()?;
         for (i, curve) in curves.iter().enumerate() {
             let colour = COLOURS[i % COLOURS.len()];
-            let points = curve.losses.iter().enumerate().map(|(step, loss)| (step as f64 + 1.0, *loss));
+            let points =
+                smoothed(&curve.losses).into_iter().enumerate().map(|(i, loss)| (i as f64 + 1.0, loss));
             chart
                 .draw_series(LineSeries::new(points, colour.stroke_width(2)))?
                 .label(&curve.label)
@@ -58,6 +59,14 @@ pub fn loss_curves(curves: &[Curve]) -> anyhow::Result<String> {
             .draw()?;
         Ok(())
     })
+}
+
+/// Each step's mean with the steps before it, ten at most.
+fn smoothed(losses: &[f64]) -> Vec<f64> {
+    (0..losses.len())
+        .map(|i| &losses[i.saturating_sub(9)..=i])
+        .map(|window| window.iter().sum::<f64>() / window.len() as f64)
+        .collect()
 }
 
 /// Relative quantisation error against stored bits, one labelled point a format.
@@ -85,11 +94,9 @@ pub fn error_against_bits(formats: &[FormatRow]) -> anyhow::Result<String> {
             let colour = COLOURS[i % COLOURS.len()];
             let at = (format.bits, format.relative_error);
             chart.draw_series(std::iter::once(Circle::new(at, 6, colour.filled())))?;
-            chart.draw_series(std::iter::once(Text::new(
-                format!("   {}", format.name),
-                at,
-                ("sans-serif", 15).into_font().color(&colour),
-            )))?;
+            let style = ("sans-serif", 15).into_font().color(&colour);
+            let name = format.name.clone();
+            chart.draw_series(std::iter::once(EmptyElement::at(at) + Text::new(name, (10, -8), style)))?;
         }
         Ok(())
     })
@@ -104,7 +111,8 @@ pub fn matches(arms: &[ArmRow]) -> anyhow::Result<String> {
     if rows.is_empty() {
         return Ok(String::new());
     }
-    let axis = rows.iter().map(|r| r.2 + r.3).fold(0.2, f64::max).min(1.0);
+    // The axis ends on a full fifth.
+    let axis = ((rows.iter().map(|r| r.2 + r.3).fold(0.2, f64::max) * 5.0).ceil() / 5.0).min(1.0);
     horizontal_bars(&rows, axis, "share of exact matches", |canvas, rows, x, y| {
         for (i, (_, before, after, error)) in rows.iter().enumerate() {
             let top = y(i);

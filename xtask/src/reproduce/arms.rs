@@ -27,7 +27,7 @@ pub enum Base {
     F32,
     /// 16-bit.
     Bf16,
-    /// 4-bit in blocks of 64.
+    /// 4-bit, in the experiment's block size.
     Packed(Format, DoubleQuant),
 }
 
@@ -47,8 +47,8 @@ pub enum Trains {
     Everything,
     /// Adapters on every linear layer but the head.
     AllLinears,
-    /// Adapters on the query and value projections, as in the first LoRA paper.
-    QueryAndValue,
+    /// Adapters on the projections of attention: query, key, value, output.
+    Attention,
 }
 
 /// QLoRA as the paper proposes it; every comparison is against this arm.
@@ -104,8 +104,8 @@ pub const INT4: Arm = Arm {
 /// QLoRA with adapters on attention alone.
 pub const ATTENTION: Arm = Arm {
     name: "qlora-attention",
-    label: "adapters on query and value projections only, NF4 base, double-quantised",
-    trains: Trains::QueryAndValue,
+    label: "adapters on attention's projections only, NF4 base, double-quantised",
+    trains: Trains::Attention,
     ..QLORA
 };
 
@@ -130,14 +130,15 @@ impl Arm {
     pub fn experiment(&self, common: &Experiment, seed: u64) -> Experiment {
         let mut experiment = common.clone();
         experiment.name = format!("{}-{}-seed{seed}", common.name, self.name);
-        experiment.seed = seed;
+        experiment.seed = common.seed + seed;
         experiment.model.storage = self.base.storage();
-        experiment.quant = self.base.quant();
+        experiment.quant = self.base.quant(common.quant.unwrap_or_default().block_size);
         match self.trains {
             Trains::AllLinears => {}
-            Trains::QueryAndValue => {
+            Trains::Attention => {
                 if let Some(lora) = &mut experiment.lora {
-                    lora.target_modules = Targets::Names(vec!["q_proj".into(), "v_proj".into()]);
+                    lora.target_modules =
+                        Targets::Names(["q_proj", "k_proj", "v_proj", "o_proj"].map(String::from).to_vec());
                 }
             }
             Trains::Everything => {
@@ -165,10 +166,10 @@ impl Base {
     }
 
     /// The packing, where there is one.
-    pub fn quant(self) -> Option<QuantConfig> {
+    pub fn quant(self, block_size: usize) -> Option<QuantConfig> {
         match self {
             Base::Packed(format, double) => {
-                Some(QuantConfig { format, block_size: 64, double_quant: double == DoubleQuant::Yes })
+                Some(QuantConfig { format, block_size, double_quant: double == DoubleQuant::Yes })
             }
             _ => None,
         }
@@ -179,7 +180,7 @@ impl Base {
         match self {
             Base::F32 => "f32".to_owned(),
             Base::Bf16 => "bf16".to_owned(),
-            Base::Packed(format, DoubleQuant::Yes) => format!("{format} + dq"),
+            Base::Packed(format, DoubleQuant::Yes) => format!("{format}-dq"),
             Base::Packed(format, DoubleQuant::No) => format.to_string(),
         }
     }

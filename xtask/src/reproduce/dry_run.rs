@@ -4,10 +4,11 @@
 use anyhow::bail;
 use camelid_data::catalogue::Catalogue;
 use camelid_model::{LlamaConfig, WeightStorage};
-use camelid_train::{Cost, MemoryPlan, OptimizerBits, StepShape};
+use camelid_train::{Cost, MemoryPlan, OptimSpill, OptimizerBits, StepShape};
 use camelid_train::{Experiment, Optim, Storage};
 
-use super::{Ending, GuanacoArguments, Scale, nano, study};
+use super::arms::QLORA;
+use super::{Ending, GuanacoArguments, Scale, guanaco, nano, study};
 use crate::report::PlanRow;
 
 /// Prints the plan of a scale.
@@ -19,7 +20,7 @@ pub fn print(arguments: &GuanacoArguments) -> anyhow::Result<Ending> {
     let plan = plan(arguments.scale, &experiment)?;
     print_memory(&plan);
     print_cost(&model, &experiment);
-    match shortfall(&plan) {
+    match shortfall(&experiment, &plan) {
         None => println!("\nThis machine can hold it."),
         Some(sentence) => println!("\nThis machine cannot hold it: {sentence}."),
     }
@@ -28,14 +29,18 @@ pub fn print(arguments: &GuanacoArguments) -> anyhow::Result<Ending> {
 
 /// Refuses a run whose step does not fit into what is free.
 pub fn refuse_what_cannot_fit(arguments: &GuanacoArguments) -> anyhow::Result<()> {
-    let experiment = study::experiment(arguments.scale)?;
-    match shortfall(&plan(arguments.scale, &experiment)?) {
-        None => Ok(()),
-        Some(sentence) => bail!(
-            "scale {} does not fit this machine: {sentence}; `--dry-run` shows the plan part by part",
-            arguments.scale.name()
-        ),
+    let common = study::experiment(arguments.scale)?;
+    for arm in guanaco::chosen_arms(arguments) {
+        let experiment = arm.experiment(&common, 0);
+        if let Some(sentence) = shortfall(&experiment, &plan(arguments.scale, &experiment)?) {
+            bail!(
+                "scale {} does not fit this machine: {sentence} (arm `{}`); `--dry-run` shows the plan part by part",
+                arguments.scale.name(),
+                arm.name
+            );
+        }
     }
+    Ok(())
 }
 
 /// The plans of the paper's scales, for the report.
@@ -89,7 +94,7 @@ fn print_memory(plan: &MemoryPlan) {
     let line = |name: &str, bytes: u64| {
         println!("  {name:<22} {:>10.3} GiB", bytes as f64 / f64::from(1 << 30));
     };
-    println!("would hold on the device");
+    println!("would hold on the device (the CPU), for the arm {}", QLORA.name);
     for (name, bytes) in plan.parts() {
         line(name, bytes);
     }
@@ -105,10 +110,11 @@ fn print_cost(model: &LlamaConfig, experiment: &Experiment) {
 }
 
 /// What is missing to hold the plan, as a clause; `None` when nothing is.
-fn shortfall(plan: &MemoryPlan) -> Option<String> {
+fn shortfall(experiment: &Experiment, plan: &MemoryPlan) -> Option<String> {
     let available = available_memory()?;
-    // On this device what is paged to host memory is held all the same.
-    let needed = plan.device_total() + plan.optimizer_paged;
+    // The device is this machine: what is paged to host memory is held all the same.
+    let paged = if experiment.train.optim_spill == OptimSpill::Host { plan.optimizer_paged } else { 0 };
+    let needed = plan.device_total() + paged;
     let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
     (needed > available)
         .then(|| format!("a step needs {:.1} GiB and {:.1} GiB are available", gib(needed), gib(available)))

@@ -1,5 +1,7 @@
 //! The untuned base in every storage format: bits, error, held-out loss.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use burn::tensor::Device;
 use camelid_model::{Llama, LoadedTensor};
 use camelid_quant::{Format, QuantConfig, QuantizedTensor, quantization_error};
@@ -20,12 +22,19 @@ const FORMATS: [Base; 5] = [
 ];
 
 /// Measures each format, reusing what an earlier run measured. Questions are
-/// put only to the formats that one of `arms` starts from.
-pub fn measure(study: &Study, arms: &[Arm]) -> anyhow::Result<Vec<FormatOutcome>> {
+/// put only to the formats that one of `arms` starts from. `None` when interrupted.
+pub fn measure(
+    study: &Study,
+    arms: &[Arm],
+    interrupted: &AtomicBool,
+) -> anyhow::Result<Option<Vec<FormatOutcome>>> {
     let mut formats = FORMATS.to_vec();
     formats.extend(arms.iter().map(|arm| arm.base).filter(|base| !FORMATS.contains(base)));
     let mut outcomes: Vec<FormatOutcome> = Vec::new();
     for base in formats {
+        if interrupted.load(Ordering::SeqCst) {
+            return Ok(None);
+        }
         let key = study.format_key(base);
         let path = study.format_path(base);
         let asks = arms.iter().any(|arm| arm.base == base);
@@ -39,23 +48,24 @@ pub fn measure(study: &Study, arms: &[Arm]) -> anyhow::Result<Vec<FormatOutcome>
             }
         };
         println!(
-            "{:<16} {:.3} bits/parameter, held-out loss {:.4}",
+            "{:<16} {:.3} bits/parameter, untuned loss {:.4} on text, {:.4} on conversations",
             outcome.name,
             outcome.bits,
+            super::evidence::token_mean(&outcome.text_losses),
             super::evidence::token_mean(&outcome.losses)
         );
         outcomes.push(outcome);
     }
-    Ok(outcomes)
+    Ok(Some(outcomes))
 }
 
 fn measure_one(study: &Study, base: Base, asks: bool) -> anyhow::Result<FormatOutcome> {
     let weights = study.weights()?;
-    let packing = match base.quant() {
+    let packing = match base.quant(study.block_size()) {
         Some(config) => Packing::of(study, &config)?,
         None => Packing::dense(if base == Base::Bf16 { 16.0 } else { 32.0 }),
     };
-    let model = Llama::load(weights.as_ref(), &tune::storage(base), &Device::flex())?;
+    let model = Llama::load(weights.as_ref(), &tune::storage(base, study.block_size()), &Device::flex())?;
     let name = base.name();
     let questions = format!("untuned {name}");
     Ok(FormatOutcome {
@@ -64,6 +74,7 @@ fn measure_one(study: &Study, base: Base, asks: bool) -> anyhow::Result<FormatOu
         constant_bits: packing.constant_bits,
         layer_errors: packing.layer_errors,
         losses: example_losses(&model, &study.held_out)?,
+        text_losses: example_losses(&model, &study.text)?,
         answers: if asks { tune::answers(study, &model, &questions)? } else { Vec::new() },
         samples: if asks { tune::samples(study, &model)? } else { Vec::new() },
         weight_bytes: model.weights_nbytes() as u64,

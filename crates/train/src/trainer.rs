@@ -86,6 +86,16 @@ impl<M: BlockStack> Trainer<M> {
         self
     }
 
+    /// Ties the run's checkpoints to `digest`: one made under another digest is refused.
+    ///
+    /// The trainer knows its own settings, the parameters and the data. What else shapes the run,
+    /// such as `lora_alpha`, `use_rslora` and `lora_dropout`, which are no parameters, goes in
+    /// here: for one, as a digest of the experiment's text. Default empty.
+    pub fn belonging_to(mut self, digest: impl Into<String>) -> Self {
+        self.fresh.belongs_to = digest.into();
+        self
+    }
+
     /// Trains until the last step or until interrupted.
     ///
     /// # Errors

@@ -248,6 +248,17 @@ fn a_checkpoint_of_something_else_is_refused_with_the_reason() {
     let reseeded = TrainSettings { seed: 8, ..short.clone() };
     assert!(resume_error(lora_model(1), reseeded, data(11, 0), dir.path()).contains("seed = 8"));
 
+    let others = Trainer::new(lora_model(1), short.clone(), data(11, 0), None, dir.path(), Box::new(Silent));
+    let error = others.unwrap().belonging_to("lora_alpha = 32").run().err().unwrap().to_string();
+    assert!(error.contains("it belongs to other settings of the experiment"), "{error}");
+
+    let state = dir.path().join("checkpoints/step-000002/state.json");
+    let json = std::fs::read_to_string(&state).unwrap();
+    std::fs::write(&state, r#"{"format": 1, "step": 2}"#).unwrap();
+    let old = resume_error(lora_model(1), short.clone(), data(11, 0), dir.path());
+    assert!(old.contains("format 1 is not known, expected 2"), "{old}");
+    std::fs::write(&state, json).unwrap();
+
     let file = dir.path().join("checkpoints/step-000002/trainable.safetensors");
     let bytes = std::fs::read(&file).unwrap();
     std::fs::write(&file, &bytes[..bytes.len() - 4]).unwrap();
@@ -258,6 +269,20 @@ fn a_checkpoint_of_something_else_is_refused_with_the_reason() {
     std::fs::write(&file, &bytes).unwrap();
     let elsewhere = TrainSettings { optim_budget_bytes: Some(0), keep_last: 5, ..short };
     assert!(trainer(lora_model(1), elsewhere, dir.path()).run().unwrap().finished);
+}
+
+#[test]
+fn a_run_goes_on_where_its_checkpoints_belong() {
+    let dir = folder();
+    let run = || {
+        let settings = TrainSettings { max_steps: 2, ..settings() };
+        let trainer =
+            Trainer::new(lora_model(1), settings, data(11, 0), None, dir.path(), Box::new(Silent)).unwrap();
+        trainer.belonging_to("digest of an experiment").run().unwrap()
+    };
+    let first = run().checkpoint;
+    let again = run();
+    assert_eq!((again.finished, again.summary.steps, again.checkpoint), (true, 2, first));
 }
 
 #[test]

@@ -21,7 +21,7 @@ pub use blockwise4::{NestedSpec, Packed4Spec};
 pub use causal_attention::causal_attention;
 pub use embedding::embedding;
 pub use linear::linear;
-pub use linear_cross_entropy::linear_cross_entropy;
+pub use linear_cross_entropy::{LOGIT_CHUNK_VALUES, linear_cross_entropy};
 pub use lora_linear::{Dropout, lora_linear};
 pub use nf4_linear::nf4_linear;
 pub use rms_norm::rms_norm;

@@ -90,7 +90,8 @@ pub struct DataSection {
     /// Which text carries loss. Default all.
     #[serde(default)]
     pub loss_on: LossOnText,
-    /// Tokens of an example at most; longer ones are cut. Default 528, QLoRA's 16 + 512.
+    /// Tokens of an example at most; longer ones are cut. Default 513: with loss on everything the
+    /// source is the beginning-of-text token alone, so QLoRA's 16 + 512 is 1 + 512 at most.
     #[serde(default = "paper_length")]
     pub max_length: usize,
     /// Examples held out for evaluation. Default 0.
@@ -123,7 +124,7 @@ fn guanaco() -> String {
 }
 
 fn paper_length() -> usize {
-    528
+    513
 }
 
 impl Experiment {

@@ -57,7 +57,7 @@ fn a_file_is_read_with_defaults_and_saved_with_every_setting() {
     let path = dir.path().join("experiment.toml");
     experiment.save(&path).unwrap();
     let text = std::fs::read_to_string(&path).unwrap();
-    for resolved in ["max_grad_norm = 0.3", "lora_dropout = 0.0", "max_length = 528"] {
+    for resolved in ["max_grad_norm = 0.3", "lora_dropout = 0.0", "max_length = 513"] {
         assert!(text.contains(resolved), "{resolved} is not in\n{text}");
     }
     assert_eq!(Experiment::read(&path).unwrap(), experiment);

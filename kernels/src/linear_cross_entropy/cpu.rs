@@ -5,6 +5,7 @@ use burn::backend::flex::FlexTensor;
 use burn::tensor::DType;
 use rayon::prelude::*;
 
+use super::LOGIT_CHUNK_VALUES;
 use super::op::{CrossEntropyGrads, CrossEntropyOp, CrossEntropyWanted};
 use crate::IGNORE_INDEX;
 use crate::flex_slices::{F32s, f32_tensor, indices, own_buffer, rows};
@@ -12,11 +13,6 @@ use crate::lanes::{exp_in_place, max, vectorised};
 use crate::linear::with_weight;
 use crate::product::{Matrix, MatrixMut, Threads, Update, multiply};
 use crate::weight_rows::WeightRows;
-
-/// Logits in a chunk: 32 MiB of f32, one buffer for the whole call. Every chunk
-/// streams the whole head through the cache, so smaller chunks are slower: at
-/// 49,152 words, 8 MiB took nearly twice as long.
-const CHUNK_VALUES: usize = 1 << 23;
 
 impl CrossEntropyOp for Flex {
     fn linear_cross_entropy_op(
@@ -104,7 +100,7 @@ fn run(hidden: &[f32], head: WeightRows<'_>, rows: &[Row], wanted: CrossEntropyW
         result.loss = rows.len() as f64 * (vocab as f64).ln();
         return result;
     }
-    let chunk_rows = (CHUNK_VALUES / vocab.max(1)).max(1).min(rows.len());
+    let chunk_rows = (LOGIT_CHUNK_VALUES / vocab.max(1)).max(1).min(rows.len());
     let mut logits = vec![0f32; chunk_rows * vocab];
     let mut gathered = Vec::with_capacity(chunk_rows * d);
     for (i, rows) in rows.chunks(chunk_rows).enumerate() {

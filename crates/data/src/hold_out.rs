@@ -61,9 +61,8 @@ pub fn hold_out(conversations: Vec<Conversation>, count: usize) -> Result<HeldOu
 /// The first user message, white space aside.
 fn first_prompt(conversation: &Conversation) -> String {
     let prompt = conversation.messages.iter().find(|message| message.role == Role::User);
-    prompt.map_or_else(String::new, |message| {
-        message.content.split_whitespace().collect::<Vec<_>>().join(" ")
-    })
+    prompt
+        .map_or_else(String::new, |message| message.content.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 #[cfg(test)]
@@ -84,7 +83,8 @@ mod tests {
 
     #[test]
     fn no_first_prompt_is_on_both_sides() {
-        let all: Vec<_> = (0..90).map(|i| conversation(i, &format!("prompt {}", i % 40), 1 + i % 3)).collect();
+        let all: Vec<_> =
+            (0..90).map(|i| conversation(i, &format!("prompt {}", i % 40), 1 + i % 3)).collect();
         let split = hold_out(all.clone(), 10).unwrap();
         let prompts = |side: &[Conversation]| side.iter().map(first_prompt).collect::<HashSet<_>>();
         assert_eq!(split.held_out.len(), 10);

@@ -39,15 +39,18 @@ pub fn global_norm<M: Module>(module: &M, grads: &mut GradientsParams) -> Result
 /// the caller to see.
 ///
 /// # Errors
-/// As [`global_norm`].
+/// As [`global_norm`], and [`OptimError::Setting`] for a `max_norm` that is negative or not a number.
 pub fn clip_global_norm<M: Module>(
     module: &M,
     grads: &mut GradientsParams,
     max_norm: f64,
 ) -> Result<f64, OptimError> {
+    if max_norm.is_nan() || max_norm < 0.0 {
+        return Err(OptimError::Setting { name: "max_norm", value: max_norm, expected: "a value >= 0" });
+    }
     let norm = global_norm(module, grads)?;
     let scale = max_norm / (norm + EPS);
-    if scale < 1.0 {
+    if norm.is_finite() && scale < 1.0 {
         module.visit(&mut Scale { grads, by: scale as f32 });
     }
     Ok(norm)

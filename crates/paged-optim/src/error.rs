@@ -23,6 +23,16 @@ pub enum OptimError {
         /// The rate given.
         lr: f64,
     },
+    /// A gradient that is infinite or not a number.
+    #[error("the gradient of `{key}` is {value} at index {index}: expected finite values")]
+    NonFinite {
+        /// The parameter.
+        key: String,
+        /// Flat index of the first such value.
+        index: usize,
+        /// The value.
+        value: f32,
+    },
     /// Parameter, gradient and stored state disagree in length.
     #[error("`{key}`: the {what} has {found} elements, expected {expected}")]
     Length {

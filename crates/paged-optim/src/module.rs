@@ -4,6 +4,7 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::{DType, Tensor, TensorData};
 
+use crate::optimizer::check_step;
 use crate::{OptimError, PagedAdamW};
 
 impl PagedAdamW {
@@ -28,14 +29,19 @@ impl PagedAdamW {
     /// of [`named_float_params`]; `lr` gives the learning rate of a path.
     ///
     /// # Errors
-    /// As [`Self::reserve_module`], before anything changed; else [`OptimError::SpillIo`] or
-    /// [`OptimError::Device`], in which case the module is lost: go back to a checkpoint.
+    /// As [`Self::reserve_module`], and [`OptimError::LearningRate`], [`OptimError::Length`] and
+    /// [`OptimError::NonFinite`], for whichever parameter: before any of them or of the state
+    /// moved, but without the module, which a caller who wants it back has to clone. Else
+    /// [`OptimError::SpillIo`] or [`OptimError::Device`], halfway: go back to a checkpoint.
     pub fn step_module<M: Module>(
         &mut self,
         module: M,
         grads: &mut GradientsParams,
         lr: &dyn Fn(&str) -> f64,
     ) -> Result<M, OptimError> {
+        let mut check = Check { grads, lr, path: ParamPath::default(), error: None };
+        module.visit(&mut check);
+        check.error.map_or(Ok(()), Err)?;
         self.reserve_module(&module, grads)?;
         let mut mapper = StepMapper { optim: self, grads, lr, path: ParamPath::default(), error: None };
         let module = module.map(&mut mapper);
@@ -153,6 +159,45 @@ impl ModuleVisitor for Reserve<'_> {
     }
 }
 
+/// Checks rate and gradient of every parameter that is going to move.
+struct Check<'a> {
+    grads: &'a mut GradientsParams,
+    lr: &'a dyn Fn(&str) -> f64,
+    path: ParamPath,
+    error: Option<OptimError>,
+}
+
+impl ModuleVisitor for Check<'_> {
+    fn enter_module(&mut self, name: &str, container_type: &str) {
+        self.path.enter(name, container_type);
+    }
+
+    fn exit_module(&mut self, _name: &str, container_type: &str) {
+        self.path.exit(container_type);
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if self.error.is_some() || !param.is_require_grad() {
+            return;
+        }
+        // Taken out and put back: a gradient that has one owner is read without a copy.
+        let Some(grad) = self.grads.remove::<D>(param.id) else { return };
+        let (device, shape) = (grad.device(), grad.shape());
+        let outcome = self.path.values(grad).and_then(|values| {
+            let key = self.path.dotted();
+            check_step(&key, (self.lr)(&key), param.shape().num_elements(), &values)?;
+            Ok(values)
+        });
+        match outcome {
+            Ok(values) => {
+                let grad = Tensor::<D>::from_data(TensorData::new(values, shape), &device);
+                self.grads.register(param.id, grad);
+            }
+            Err(error) => self.error = Some(error),
+        }
+    }
+}
+
 struct StepMapper<'a> {
     optim: &'a mut PagedAdamW,
     grads: &'a mut GradientsParams,
@@ -172,7 +217,7 @@ impl StepMapper<'_> {
         let mut values = self.path.values(value.inner())?;
         let grad = self.path.values(grad)?;
         let key = self.path.dotted();
-        self.optim.step(&key, (self.lr)(&key), &mut values, &grad)?;
+        self.optim.step_checked(&key, (self.lr)(&key), &mut values, &grad)?;
         let value = Tensor::<D>::from_data(TensorData::new(values, shape), &device);
         Ok(match strategy {
             Some(strategy) => value.with_gradient_checkpointing_strategy(strategy),

@@ -96,14 +96,22 @@ impl PagedAdamW {
     /// One AdamW step of the tensor `key`: `param` is updated in place from `grad`.
     ///
     /// # Errors
-    /// [`OptimError::Length`], [`OptimError::LearningRate`], [`OptimError::SpillFull`]: nothing
-    /// changed. [`OptimError::SpillIo`]: see there.
+    /// [`OptimError::Length`], [`OptimError::LearningRate`], [`OptimError::NonFinite`],
+    /// [`OptimError::SpillFull`]: nothing changed. [`OptimError::SpillIo`]: see there.
     pub fn step(&mut self, key: &str, lr: f64, param: &mut [f32], grad: &[f32]) -> Result<(), OptimError> {
-        same_length(key, "gradient", grad.len(), param.len())?;
-        if !(lr >= 0.0 && lr.is_finite()) {
-            return Err(OptimError::LearningRate { key: key.to_owned(), lr });
-        }
+        check_step(key, lr, param.len(), grad)?;
         self.reserve(key, param.len())?;
+        self.step_checked(key, lr, param, grad)
+    }
+
+    /// [`Self::step`] of a tensor that has state, after [`check_step`].
+    pub(crate) fn step_checked(
+        &mut self,
+        key: &str,
+        lr: f64,
+        param: &mut [f32],
+        grad: &[f32],
+    ) -> Result<(), OptimError> {
         let Some(tensor) = self.tensors.get_mut(key) else { return Ok(()) };
         let step = Step::new(&self.config, lr, tensor.step + 1);
         let runs = param.chunks_mut(self.config.page_elements).zip(grad.chunks(self.config.page_elements));
@@ -147,6 +155,18 @@ impl PagedAdamW {
             StateBits::Bits32 => Moments::Bits32 { exp_avg, exp_avg_sq },
             StateBits::Bits8 => Moments::Bits8 { state1, state2, absmax1: exp_avg, absmax2: exp_avg_sq },
         }))
+    }
+}
+
+/// Whether a step of a tensor of `len` elements can be taken with this rate and gradient.
+pub(crate) fn check_step(key: &str, lr: f64, len: usize, grad: &[f32]) -> Result<(), OptimError> {
+    same_length(key, "gradient", grad.len(), len)?;
+    if !(lr >= 0.0 && lr.is_finite()) {
+        return Err(OptimError::LearningRate { key: key.to_owned(), lr });
+    }
+    match grad.iter().position(|g| !g.is_finite()) {
+        Some(index) => Err(OptimError::NonFinite { key: key.to_owned(), index, value: grad[index] }),
+        None => Ok(()),
     }
 }
 

@@ -8,9 +8,9 @@
 //! Both directions go page by page: no tensor's state has to be in memory as a whole.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{BufWriter, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -94,6 +94,7 @@ impl PagedAdamW {
         }
         out.flush().map_err(failed)?;
         drop(out);
+        make_readable(temporary.as_file()).map_err(failed)?;
         temporary.as_file().sync_all().map_err(failed)?;
         temporary.persist(path).map_err(|error| failed(error.error))?;
         File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed)
@@ -183,6 +184,11 @@ impl PagedAdamW {
     }
 }
 
+/// Temporary files are private by default; a saved state is an ordinary file.
+fn make_readable(file: &File) -> std::io::Result<()> {
+    file.set_permissions(Permissions::from_mode(0o644))
+}
+
 impl Part {
     fn width(&self) -> usize {
         if self.dtype == "F32" { 4 } else { 1 }
@@ -237,7 +243,8 @@ impl StateFile {
             let [start, end] = entry.data_offsets;
             let width: u64 = if entry.dtype == "F32" { 4 } else { 1 };
             let wanted = entry.shape.iter().try_fold(width, |n, d| n.checked_mul(*d as u64));
-            if end.checked_sub(start) != wanted {
+            let described = end.checked_sub(start);
+            if described.is_none() || described != wanted {
                 return Err(source.bad(format!("`{name}`: shape and offsets disagree")));
             }
         }

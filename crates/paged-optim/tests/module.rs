@@ -4,7 +4,8 @@ use burn::module::{Module, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 use camelid_paged_optim::{
-    AdamWConfig, PagedAdamW, clip_global_norm, global_norm, named_float_params, named_trainable_params,
+    AdamWConfig, OptimError, PagedAdamW, clip_global_norm, global_norm, named_float_params,
+    named_trainable_params,
 };
 
 #[derive(Module, Debug)]
@@ -101,6 +102,55 @@ fn a_module_step_equals_steps_on_slices_and_spares_frozen_parameters() {
     assert!(!net.frozen.is_require_grad());
     assert_eq!(values(&net.unused), [7.0], "no gradient, no decay");
     assert_eq!(optim.keys().count(), 4);
+}
+
+#[test]
+fn a_step_that_cannot_be_taken_moves_no_state() {
+    let net = net(&Device::flex().autodiff());
+    let mut optim = PagedAdamW::new(AdamWConfig::default()).unwrap();
+    let mut gradients = grads(&net);
+    let net = optim.step_module(net, &mut gradients, &|_| 0.01).unwrap();
+    let moments = optim.moments("layers.0.weight").unwrap();
+
+    // The last of four parameters is the one that cannot move.
+    for rate in [f64::NAN, -1.0, f64::INFINITY] {
+        let lr = |path: &str| if path == "layers.1.bias" { rate } else { 0.01 };
+        let error = optim.step_module(net.clone(), &mut grads(&net), &lr).unwrap_err();
+        assert!(matches!(&error, OptimError::LearningRate { key, .. } if key == "layers.1.bias"), "{error}");
+    }
+    let Either::Left(last) = &net.layers[1];
+    let id = last.bias.as_ref().unwrap().id;
+    let mut gradients = grads(&net);
+    let poison = Tensor::<1>::from_data([0.5, f32::NEG_INFINITY, f32::NAN], &Device::flex());
+    gradients.register(id, poison);
+    let error = optim.step_module(net.clone(), &mut gradients, &|_| 0.01).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the gradient of `layers.1.bias` is -inf at index 1: expected finite values"
+    );
+    let mut gradients = grads(&net);
+    gradients.register(id, Tensor::<1>::from_data([0.5, 0.5], &Device::flex()));
+    let error = optim.step_module(net.clone(), &mut gradients, &|_| 0.01).unwrap_err();
+    assert!(matches!(&error, OptimError::Length { what: "gradient", .. }), "{error}");
+
+    assert_eq!(optim.moments("layers.0.weight").unwrap(), moments);
+    assert!(optim.keys().all(|key| optim.steps(key) == 1));
+}
+
+#[test]
+fn clipping_needs_a_limit_and_leaves_what_it_cannot_scale() {
+    let net = net(&Device::flex().autodiff());
+    let mut gradients = grads(&net);
+    for limit in [-1.0, f64::NAN] {
+        let error = clip_global_norm(&net, &mut gradients, limit).unwrap_err();
+        assert!(matches!(error, OptimError::Setting { name: "max_norm", .. }), "{error}");
+    }
+    let Either::Left(first) = &net.layers[0];
+    let id = first.bias.as_ref().unwrap().id;
+    gradients.register(id, Tensor::<1>::from_data([1.0, f32::INFINITY, 2.0], &Device::flex()));
+    assert_eq!(clip_global_norm(&net, &mut gradients, 0.3).unwrap(), f64::INFINITY);
+    let left = gradients.get::<1>(id).unwrap().into_data().try_into_vec::<f32>().unwrap();
+    assert_eq!(left, [1.0, f32::INFINITY, 2.0]);
 }
 
 #[test]

@@ -86,7 +86,28 @@ fn damaged_or_foreign_files_are_refused_with_the_reason() {
     foreign[at] = b'x';
     std::fs::write(&path, &foreign).unwrap();
     assert!(refused(config(StateBits::Bits8), &path).contains("format is"));
+
+    // Neither shape nor offsets make a length: they do not agree for that.
+    let header_len = u64::from_le_bytes(whole[..8].try_into().unwrap()) as usize;
+    let mut header: serde_json::Value = serde_json::from_slice(&whole[8..8 + header_len]).unwrap();
+    header["small.state1"]["shape"] = vec![u64::MAX, u64::MAX].into();
+    header["small.state1"]["data_offsets"] = vec![8, 4].into();
+    let header = header.to_string().into_bytes();
+    let length = (header.len() as u64).to_le_bytes();
+    std::fs::write(&path, [&length[..], &header, &whole[8 + header_len..]].concat()).unwrap();
+    let absurd = refused(config(StateBits::Bits8), &path);
+    assert!(absurd.contains("`small.state1`: shape and offsets disagree"), "{absurd}");
+
     assert!(refused(config(StateBits::Bits8), &dir.path().join("absent")).contains("cannot read"));
+}
+
+#[test]
+fn a_saved_state_can_be_read_by_others() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("optimizer.safetensors");
+    PagedAdamW::new(config(StateBits::Bits32)).unwrap().save(&path).unwrap();
+    assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o644);
 }
 
 #[test]

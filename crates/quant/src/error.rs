@@ -37,6 +37,19 @@ pub enum QuantError {
         /// The same as one index per dimension.
         position: Vec<usize>,
     },
+    /// The weights are finite, but so large that double quantisation's sums are not.
+    #[error(
+        "tensor `{tensor}`: its scales are too large for double quantisation: block {block} would become {value}; \
+         expected smaller weights, or double_quant off"
+    )]
+    NestedOverflow {
+        /// Name of the tensor.
+        tensor: String,
+        /// The first block whose scale is lost.
+        block: usize,
+        /// What its scale would be: NaN or an infinity.
+        value: f32,
+    },
     /// A linear layer needs two dimensions.
     #[error("a linear layer needs a weight [out_features, in_features], found shape {shape:?}")]
     NotMatrix {
@@ -88,6 +101,18 @@ pub enum QuantError {
         expected_type: Dtype,
         /// The number of elements it should have.
         expected: usize,
+    },
+    /// A part of a bitsandbytes weight holds NaN or an infinity.
+    #[error("{file}: tensor `{part}` holds {value} at index {index}, expected finite numbers")]
+    PartNotFinite {
+        /// The file.
+        file: PathBuf,
+        /// The full name of the tensor.
+        part: String,
+        /// The first such value's flat index.
+        index: usize,
+        /// NaN or an infinity.
+        value: f32,
     },
     /// A code book this crate does not know.
     #[error("{file}: `{weight}` has quant_type \"{found}\", expected \"nf4\", \"fp4\" or \"int4\"")]

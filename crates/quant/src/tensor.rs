@@ -82,7 +82,8 @@ impl QuantizedTensor {
     ///
     /// # Errors
     /// A block size that is not supported, a shape that does not describe
-    /// `values`, or a value that is NaN or infinite.
+    /// `values`, a value that is NaN or infinite, or values so large that their
+    /// doubly quantised scales would be.
     pub fn quantize(
         name: &str,
         values: &[f32],
@@ -122,6 +123,13 @@ impl QuantizedTensor {
         blockwise4::quantize(code, config.block_size, options.rounding, &values, &mut packed, &mut absmax);
         let absmax =
             if config.double_quant { Absmax::nest(&absmax, options.rounding) } else { Absmax::Plain(absmax) };
+        // The mean of huge scales, and so every scale, can leave f32.
+        let scales = absmax.view();
+        let blocks = block_count(values.len(), config.block_size);
+        if let Some(block) = (0..blocks).find(|&block| !scales.get(block).is_finite()) {
+            let value = scales.get(block);
+            return Err(QuantError::NestedOverflow { tensor: name.to_owned(), block, value });
+        }
         Ok(QuantizedTensor { shape: shape.to_vec(), config: *config, source, packed, absmax })
     }
 
@@ -255,4 +263,22 @@ impl QuantizedTensor {
 /// The number of values of a shape; `None` where it overflows.
 pub(crate) fn checked_len(shape: &[usize]) -> Option<usize> {
     shape.iter().try_fold(1usize, |len, &size| len.checked_mul(size))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scales_whose_mean_leaves_f32_are_refused_by_name() {
+        let values = [f32::MAX; 128];
+        let error = QuantizedTensor::quantize("w", &values, &[128], &QuantConfig::default()).unwrap_err();
+        assert!(
+            matches!(&error, QuantError::NestedOverflow { tensor, block: 0, .. } if tensor == "w"),
+            "{error}"
+        );
+        let plain = QuantConfig { double_quant: false, ..QuantConfig::default() };
+        let q = QuantizedTensor::quantize("w", &values, &[128], &plain).unwrap();
+        assert_eq!(q.dequantize(), values);
+    }
 }

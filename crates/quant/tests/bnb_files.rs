@@ -161,6 +161,35 @@ fn a_wrong_shape_is_refused() {
 }
 
 #[test]
+fn scales_that_are_not_finite_are_named_with_their_place() {
+    for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let error =
+            read_changed(|entries| entry(entries, "w.nested_absmax").3.copy_from_slice(&bad.to_le_bytes()));
+        let expected = format!(
+            "dir/model.safetensors: tensor `w.nested_absmax` holds {bad} at index 0, expected finite"
+        );
+        assert!(error.to_string().starts_with(&expected), "{error}");
+    }
+    // As a JSON number, but outside f32.
+    let error = read_changed(|entries| {
+        edit_state(entries, "\"nested_offset\": ", "\"nested_offset\": 1e300, \"was\": ")
+    });
+    assert!(error.to_string().contains("quant_state of `w`: nested_offset 1"), "{error}");
+
+    let plain = QuantConfig { double_quant: false, ..QuantConfig::default() };
+    let q = QuantizedTensor::quantize("w", &[0.25; 130], &[2, 65], &plain).unwrap();
+    let mut entries = bnb::tensors_for("w", &q);
+    entry(&mut entries, "w.absmax").3[8..].copy_from_slice(&f32::NAN.to_le_bytes());
+    let bytes = bnb::to_bytes(&entries, &[]);
+    let file = Path::new("f");
+    let error = bnb::read_tensor(&bnb::parse(&bytes, file).unwrap(), file, "w").unwrap_err();
+    assert!(
+        matches!(&error, QuantError::PartNotFinite { part, index: 2, .. } if part == "w.absmax"),
+        "{error}"
+    );
+}
+
+#[test]
 fn unknown_settings_are_named() {
     let error = read_changed(|entries| edit_state(entries, "\"nf4\"", "\"af4\""));
     assert!(matches!(&error, QuantError::QuantType { found, .. } if found == "af4"), "{error}");

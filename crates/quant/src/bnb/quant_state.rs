@@ -50,6 +50,10 @@ impl QuantState {
             (None, None) => Ok(None),
             (Some(0), _) => Err(problem(file, weight, "nested_blocksize is 0".to_owned())),
             (Some(block_size), Some(offset)) => match self.nested_dtype.as_deref() {
+                // A double can lie beyond f32, where it becomes an infinity.
+                None | Some("float32") if !(offset as f32).is_finite() => {
+                    Err(problem(file, weight, format!("nested_offset {offset}, expected a finite float32")))
+                }
                 None | Some("float32") => Ok(Some((block_size, offset as f32))),
                 Some(other) => {
                     Err(problem(file, weight, format!("nested_dtype \"{other}\", expected \"float32\"")))

@@ -16,8 +16,9 @@ use crate::{Absmax, Format, QuantConfig, QuantError, QuantizedTensor};
 /// all. `file` appears in errors only.
 ///
 /// # Errors
-/// A part that is missing or has the wrong type or size, an unknown quant_type, a
-/// code book that is not the known one, or a quant_state that does not parse.
+/// A part that is missing, has the wrong type or size or holds NaN or an infinity,
+/// an unknown quant_type, a code book that is not the known one, or a quant_state
+/// that does not parse.
 pub fn read_tensor(
     st: &SafeTensors<'_>,
     file: &Path,
@@ -124,7 +125,16 @@ impl<'a> Reader<'a> {
     fn floats(&self, suffix: &str, elements: usize) -> Result<Vec<f32>, QuantError> {
         let view = self.part(suffix, Dtype::F32, elements)?;
         let (words, _) = view.data().as_chunks::<4>();
-        Ok(words.iter().map(|&word| f32::from_le_bytes(word)).collect())
+        let values: Vec<f32> = words.iter().map(|&word| f32::from_le_bytes(word)).collect();
+        match values.iter().position(|value| !value.is_finite()) {
+            None => Ok(values),
+            Some(index) => Err(QuantError::PartNotFinite {
+                file: self.file.to_owned(),
+                part: format!("{}{suffix}", self.weight),
+                index,
+                value: values[index],
+            }),
+        }
     }
 
     fn check_map(&self, suffix: &str, table: &[f32], expected: &'static str) -> Result<(), QuantError> {

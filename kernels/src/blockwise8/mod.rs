@@ -41,7 +41,10 @@ pub const BLOCK_SIZE: usize = 256;
 /// a 65,536-entry table and is not always the nearest.
 ///
 /// The unsigned map is for values ≥ 0; negative ones become 0 under `Cuda`.
-/// Values must be finite under `Cuda`; a non-finite one poisons its block only.
+/// Values should be finite, which is for the caller to see to. A NaN goes unnoticed:
+/// it is left out of its block's scale and gets code 0 (under `Cuda` the code of 0 where
+/// that scale is 0). An infinity makes its block's scale infinite, so that no value of
+/// the block decodes to a finite one.
 ///
 /// # Panics
 /// If `block_size` is 0, or a length does not fit `values.len()`.

@@ -70,3 +70,19 @@ fn a_zero_block_stays_zero() {
         }
     }
 }
+
+#[test]
+fn a_nan_is_coded_0_and_an_infinity_spoils_its_block() {
+    for rounding in [Rounding::Cuda, Rounding::BnbCpu] {
+        let mut values = [0.5f32; 12];
+        values[1] = f32::NAN;
+        values[6] = f32::INFINITY;
+        let (codes, absmax) = run(Map8::DynamicSigned, 4, rounding, &values);
+        assert_eq!(codes[..4], [255, 0, 255, 255]);
+        assert_eq!(absmax, [0.5, f32::INFINITY, 0.5]);
+        let mut out = [0f32; 12];
+        dequantize(Map8::DynamicSigned, 4, &codes, &absmax, &mut out);
+        assert!(out[..4].iter().all(|v| v.is_finite()) && out[8..] == [0.5; 4]);
+        assert!(out[4..8].iter().all(|v| !v.is_finite()), "{out:?}");
+    }
+}

@@ -10,7 +10,7 @@ use camelid_paged_optim::ParamPath;
 use safetensors::tensor::{Dtype, SafeTensors, View};
 
 use crate::TrainError;
-use crate::atomic::{parent, sync_dir};
+use crate::atomic::{make_readable, parent, sync_dir};
 
 /// Writes every parameter that requires a gradient as `F32`, named by its path (an adapter's
 /// factors; the whole model in full fine-tuning). Same parameters, same bytes; one tensor at a
@@ -26,6 +26,7 @@ pub(crate) fn save<M: Module>(module: &M, path: &Path) -> Result<(), TrainError>
     let temporary = tempfile::NamedTempFile::new_in(parent(path)).map_err(&failed)?;
     safetensors::serialize_to_file(collect.tensors, None, temporary.path())
         .map_err(|error| failed(std::io::Error::other(error)))?;
+    make_readable(temporary.as_file()).map_err(&failed)?;
     temporary.as_file().sync_all().map_err(&failed)?;
     temporary.persist(path).map_err(|error| failed(error.error))?;
     sync_dir(parent(path))

@@ -100,13 +100,17 @@ fn ctrl_c_finishes_the_step_saves_and_the_run_goes_on_later() {
 
     let dir = broken.path();
     let mut child = spawn(dir);
-    while lines(dir) < 5 && child.try_wait().unwrap().is_none() {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while lines(dir) < 5 {
+        assert!(child.try_wait().unwrap().is_none(), "the child ended by itself");
+        assert!(Instant::now() < deadline, "five steps were never done");
         std::thread::sleep(Duration::from_micros(200));
     }
     let pid = child.id().to_string();
-    Command::new("kill").args(["-INT", &pid]).status().unwrap();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
     assert!(child.wait().unwrap().success(), "a run that is interrupted ends in order");
     let steps = lines(dir);
+    assert!(steps < STEPS, "the child was done before it was interrupted");
     assert!(entries(dir, &format!("step-{steps:06}")), "the step it was in is saved");
 
     assert!(spawn(dir).wait().unwrap().success());

@@ -1,5 +1,6 @@
 //! Sizes, errors and laws of quantised tensors.
 
+use camelid_kernels::blockwise8::Map8;
 use camelid_quant::{
     Absmax, Format, OnNonFinite, QuantConfig, QuantError, QuantizeOptions, QuantizedTensor, SourceType,
     quantization_error,
@@ -139,6 +140,19 @@ fn parts_that_do_not_fit_are_refused() {
     assert!(build(48, 3, true).is_err());
 }
 
+/// How far each of these scales may be from its stored form: not at all, or, doubly quantised,
+/// half the widest gap of the signed 8-bit map times its nested block's scale.
+fn scale_bounds(scales: &[f32], stored: &Absmax) -> Vec<f32> {
+    let Absmax::Nested { offset, block_size, .. } = stored else { return vec![0.0; scales.len()] };
+    let table = Map8::DynamicSigned.table();
+    let gap = table.windows(2).map(|pair| pair[1] - pair[0]).fold(0.0, f32::max);
+    let bound_of = |nested: &[f32]| {
+        let scale = nested.iter().fold(0f32, |m, absmax| m.max((absmax - offset).abs()));
+        vec![gap / 2.0 * scale + 1e-6; nested.len()]
+    };
+    scales.chunks(*block_size).flat_map(bound_of).collect()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
 
@@ -158,13 +172,17 @@ proptest! {
         prop_assert_eq!(q.nbytes(), config.bytes_for(&shape));
         let restored = q.dequantize();
         prop_assert_eq!(restored.len(), len);
-        // Double quantisation adds at most half an 8-bit gap of the nested scale.
-        let slack = if double_quant { 0.01 } else { 0.0 };
+
+        let largest = |block: &[f32]| block.iter().fold(0f32, |m, v| m.max(v.abs()));
+        let scales: Vec<f32> = values.chunks(block_size).map(largest).collect();
+        let bounds = scale_bounds(&scales, q.absmax());
         let gap = format.code().widest_gap() / 2.0 + 1e-6;
-        for (block, restored) in values.chunks(block_size).zip(restored.chunks(block_size)) {
-            let absmax = block.iter().fold(0f32, |m, v| m.max(v.abs()));
+        let blocks = values.chunks(block_size).zip(restored.chunks(block_size));
+        for (i, (block, restored)) in blocks.enumerate() {
+            let moved = (q.view().absmax.get(i) - scales[i]).abs();
+            prop_assert!(moved <= bounds[i], "scale {} of {i} moved by {moved}", scales[i]);
             for (value, restored) in block.iter().zip(restored) {
-                prop_assert!((value - restored).abs() <= gap * absmax + slack);
+                prop_assert!((value - restored).abs() <= gap * scales[i] + moved);
             }
         }
         if !double_quant {

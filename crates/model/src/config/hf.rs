@@ -94,7 +94,8 @@ fn refuse_other_models(s: &Settings) -> Result<(), ModelError> {
 /// `rope_theta` and, when scaled, `rope_scaling`.
 fn rope(s: &Settings) -> Result<(f64, RopeScaling), ModelError> {
     let mut theta = s.f64("rope_theta")?;
-    let mut scaling = RopeScaling::None;
+    refuse_partial_rotation(s)?;
+    let mut scaling = None;
     for section in ["rope_scaling", "rope_parameters"] {
         let Some(value) = s.get(section) else { continue };
         let Some(object) = value.as_object() else {
@@ -103,17 +104,34 @@ fn rope(s: &Settings) -> Result<(f64, RopeScaling), ModelError> {
         let origin = format!("{}: {section}", s.origin);
         let inner = Settings { object, origin: &origin };
         theta = inner.f64("rope_theta")?.or(theta);
-        scaling = rope_scaling(&inner, s)?;
+        refuse_partial_rotation(&inner)?;
+        let Some(found) = rope_scaling(&inner, s)? else { continue };
+        if scaling.is_some_and(|earlier| earlier != found) {
+            return s.refuse(section, value, "the same scaling as in rope_scaling, or one of the two alone");
+        }
+        scaling = Some(found);
     }
-    Ok((theta.unwrap_or(10_000.0), scaling))
+    Ok((theta.unwrap_or(10_000.0), scaling.unwrap_or(RopeScaling::None)))
 }
 
-fn rope_scaling(inner: &Settings, outer: &Settings) -> Result<RopeScaling, ModelError> {
+/// Some architectures rotate a part of each head only; LLaMA rotates all of it.
+fn refuse_partial_rotation(s: &Settings) -> Result<(), ModelError> {
+    match s.get("partial_rotary_factor") {
+        Some(found) if found.as_f64() != Some(1.0) => s.refuse("partial_rotary_factor", found, "1"),
+        _ => Ok(()),
+    }
+}
+
+/// `None` where the section says nothing about scaling.
+fn rope_scaling(inner: &Settings, outer: &Settings) -> Result<Option<RopeScaling>, ModelError> {
     let key = if inner.get("rope_type").is_some() { "rope_type" } else { "type" };
     let Some(kind) = inner.get(key) else {
-        return Ok(RopeScaling::None);
+        // A factor without the rule it belongs to must not be passed over.
+        let about_scaling = |name: &str| !matches!(name, "rope_theta" | "partial_rotary_factor");
+        let silent = !inner.object.iter().any(|(name, v)| about_scaling(name) && !v.is_null());
+        return if silent { Ok(None) } else { Err(inner.missing("rope_type")) };
     };
-    match kind.as_str() {
+    let scaling = match kind.as_str() {
         Some("default") => Ok(RopeScaling::None),
         Some("linear") => Ok(RopeScaling::Linear { factor: inner.factor("factor")? }),
         Some("llama3") => {
@@ -130,7 +148,8 @@ fn rope_scaling(inner: &Settings, outer: &Settings) -> Result<RopeScaling, Model
             })
         }
         _ => inner.refuse(key, kind, "\"default\", \"linear\", \"llama3\""),
-    }
+    };
+    scaling.map(Some)
 }
 
 fn stored_4bit(s: &Settings) -> Result<bool, ModelError> {
@@ -151,9 +170,9 @@ fn stored_4bit(s: &Settings) -> Result<bool, ModelError> {
         return inner.refuse("load_in_8bit", &json!(true), "false (4-bit weights)");
     }
     if let Some(found) = inner.get("bnb_4bit_quant_type")
-        && !matches!(found.as_str(), Some("nf4" | "fp4"))
+        && !matches!(found.as_str(), Some("nf4" | "fp4" | "int4"))
     {
-        return inner.refuse("bnb_4bit_quant_type", found, "\"nf4\", \"fp4\"");
+        return inner.refuse("bnb_4bit_quant_type", found, "\"nf4\", \"fp4\", \"int4\"");
     }
     if let Some(found) = inner.get("bnb_4bit_quant_storage")
         && found.as_str() != Some("uint8")
@@ -372,6 +391,49 @@ mod tests {
             LlamaConfig::from_value(&older, "t").unwrap(),
             LlamaConfig::from_value(&newer, "t").unwrap()
         );
+    }
+
+    #[test]
+    fn rope_sections_add_up_or_are_refused() {
+        let mut both = with("rope_scaling", json!({"type": "linear", "factor": 2.0}));
+        both["rope_parameters"] = json!({"rope_theta": 5e5});
+        let config = LlamaConfig::from_value(&both, "t").unwrap();
+        assert_eq!((config.rope_theta, config.rope_scaling), (5e5, RopeScaling::Linear { factor: 2.0 }));
+
+        both["rope_parameters"] = json!({"rope_type": "default"});
+        let m = message(&both);
+        assert!(m.contains("`rope_parameters`") && m.contains("the same scaling as in rope_scaling"), "{m}");
+
+        for section in ["rope_scaling", "rope_parameters"] {
+            let m = message(&with(section, json!({"factor": 8.0})));
+            assert_eq!(m, format!("config.json: {section}: the setting `rope_type` is missing"));
+            let m = message(&with(section, json!({"rope_type": "default", "partial_rotary_factor": 0.5})));
+            assert_eq!(m, format!("config.json: {section}: `partial_rotary_factor` is 0.5; supported: 1"));
+        }
+        let m = message(&with("partial_rotary_factor", json!(0.5)));
+        assert!(m.contains("`partial_rotary_factor` is 0.5"), "{m}");
+        assert!(LlamaConfig::from_value(&with("partial_rotary_factor", json!(1.0)), "t").is_ok());
+        assert!(LlamaConfig::from_value(&with("rope_scaling", json!({})), "t").is_ok());
+    }
+
+    #[test]
+    fn sizes_beyond_any_model_are_refused_by_name() {
+        for (key, value) in [
+            ("vocab_size", json!(u64::MAX)),
+            ("intermediate_size", json!((1_u64 << 31) + 1)),
+            ("num_hidden_layers", json!(65_537)),
+            ("max_position_embeddings", json!(1_u64 << 40)),
+            ("rms_norm_eps", json!(-1e-6)),
+        ] {
+            let m = message(&with(key, value));
+            assert!(m.starts_with(&format!("config.json: `{key}` is ")), "{m}");
+        }
+        let mut wide = with("num_attention_heads", json!(1_u64 << 20));
+        wide["head_dim"] = json!(1_u64 << 20);
+        let m = message(&wide);
+        assert!(m.contains("`head_dim` is 1048576; supported: at most 2048 with 1048576 heads"), "{m}");
+        let infinite = LlamaConfig { rms_norm_eps: f64::INFINITY, ..LlamaConfig::smollm2_135m() };
+        assert!(infinite.check("t").unwrap_err().to_string().contains("`rms_norm_eps` is inf"));
     }
 
     #[test]

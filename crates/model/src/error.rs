@@ -138,6 +138,14 @@ pub enum ModelError {
     /// A GGUF file is damaged, lacks something, or holds something unsupported.
     #[error(transparent)]
     Gguf(#[from] crate::gguf::GgufError),
+    /// The weights could not be packed.
+    #[error("{origin}: {source}")]
+    Packing {
+        /// Where the weights come from.
+        origin: String,
+        /// The tensor, and why not.
+        source: camelid_quant::QuantError,
+    },
     /// The packed weights could not be made or read.
     #[error(transparent)]
     Quant(#[from] camelid_quant::QuantError),

@@ -8,7 +8,7 @@ use camelid_model::{
     DenseStorage, Llama, LlamaConfig, LoadOptions, LoadedTensor, ModelError, StoredType, WeightSource,
     WeightStorage, open_weights,
 };
-use camelid_quant::{BaseLinear, QuantConfig};
+use camelid_quant::{BaseLinear, Format, QuantConfig};
 
 fn config() -> LlamaConfig {
     LlamaConfig {
@@ -126,6 +126,7 @@ fn a_value_that_is_not_finite_is_named_dense_and_packed() {
         let error = Llama::load(&source, &storage, &Device::flex()).unwrap_err();
         let message = error.to_string();
         assert!(message.contains(name) && message.contains("77"), "{message}");
+        assert!(message.starts_with("memory: "), "{message}");
     }
 }
 
@@ -185,14 +186,19 @@ fn a_saved_model_loads_with_the_same_bits_dense_and_packed() {
     let loaded = Llama::load(source.as_ref(), &WeightStorage::F32, &device).unwrap();
     assert_eq!(logits(&loaded), logits(&random));
 
-    let quantized = WeightStorage::Quantized(QuantConfig::default());
-    let packed = Llama::load(source.as_ref(), &quantized, &device).unwrap();
-    let packed_dir = tempfile::tempdir().unwrap();
-    packed.save_safetensors(packed_dir.path()).unwrap();
-    let source = open_weights(packed_dir.path()).unwrap();
-    assert!(source.config().unwrap().stored_4bit);
-    let loaded = Llama::load(source.as_ref(), &WeightStorage::F32, &device).unwrap();
-    assert_eq!(logits(&loaded), logits(&packed));
+    for format in [Format::Nf4, Format::Fp4, Format::Int4] {
+        for double_quant in [false, true] {
+            let quantized =
+                WeightStorage::Quantized(QuantConfig { format, double_quant, ..Default::default() });
+            let packed = Llama::load(source.as_ref(), &quantized, &device).unwrap();
+            let packed_dir = tempfile::tempdir().unwrap();
+            packed.save_safetensors(packed_dir.path()).unwrap();
+            let source = open_weights(packed_dir.path()).unwrap();
+            assert!(source.config().unwrap().stored_4bit);
+            let loaded = Llama::load(source.as_ref(), &WeightStorage::F32, &device).unwrap();
+            assert_eq!(logits(&loaded), logits(&packed), "{quantized:?}");
+        }
+    }
 
     let halves = Llama::load(source.as_ref(), &WeightStorage::Bf16, &device).unwrap();
     let half_dir = tempfile::tempdir().unwrap();
@@ -200,6 +206,30 @@ fn a_saved_model_loads_with_the_same_bits_dense_and_packed() {
     let source = open_weights(half_dir.path()).unwrap();
     let loaded = Llama::load(source.as_ref(), &WeightStorage::Bf16, &device).unwrap();
     assert_eq!(logits(&loaded), logits(&halves));
+}
+
+#[test]
+fn a_model_is_not_saved_where_a_shard_index_hides_it() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("model.safetensors.index.json"), r#"{"weight_map": {}}"#).unwrap();
+    let model = Llama::random(&config(), 5, &Device::flex());
+    let message = model.save_safetensors(dir.path()).unwrap_err().to_string();
+    assert!(message.contains("model.safetensors.index.json: belongs to a sharded model"), "{message}");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn weights_that_cannot_be_replaced_are_not_left_with_an_old_configuration() {
+    let dir = tempfile::tempdir().unwrap();
+    let model = Llama::random(&config(), 5, &Device::flex());
+    model.save_safetensors(dir.path()).unwrap();
+    // A folder in the weights' place: the rename fails.
+    let weights = dir.path().join("model.safetensors");
+    std::fs::remove_file(&weights).unwrap();
+    std::fs::create_dir_all(weights.join("inside")).unwrap();
+    assert!(matches!(model.save_safetensors(dir.path()), Err(ModelError::Io { .. })));
+    let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(left, ["model.safetensors"]);
 }
 
 #[test]

@@ -190,7 +190,8 @@ impl Loader<'_> {
             }
             (LoadedTensor::Dense { shape, values, .. }, WeightStorage::Quantized(config)) => {
                 self.check_shape(&name, &shape, &expected)?;
-                let packed = QuantizedTensor::quantize(&name, &values, &expected, config)?;
+                let packed = QuantizedTensor::quantize(&name, &values, &expected, config)
+                    .map_err(|source| ModelError::Packing { origin: self.source.describe(), source })?;
                 // The dense values go before the packed ones are copied to the device.
                 drop(values);
                 BaseLinear::Quant(QuantLinear::from_quantized(packed, bias, self.device)?)

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 use burn::tensor::{DType, Tensor};
@@ -14,17 +14,20 @@ use serde_json::{Value, json};
 
 use super::Llama;
 use crate::error::ModelError;
+use crate::weights::SHARD_INDEX;
 
 impl Llama {
     /// Writes `model.safetensors` and `config.json` to `dir` (made if absent)
     /// under Hugging Face's names, 4-bit layers in bitsandbytes' form.
     ///
-    /// Each file appears whole or not at all, the configuration last, so that a
-    /// directory with a `config.json` is complete.
+    /// Each file appears whole or not at all, the configuration last, and that of a
+    /// model stored there before goes first: a directory with a `config.json` is
+    /// complete, and its files belong together.
     ///
     /// # Errors
-    /// When a file cannot be written, or the model carries adapters: they are
-    /// saved beside the base or merged into it first.
+    /// When a file cannot be written, the directory holds a sharded model, whose
+    /// index readers would follow instead, or the model carries adapters: they
+    /// are saved beside the base or merged into it first.
     pub fn save_safetensors(&self, dir: &Path) -> Result<(), ModelError> {
         let weights = dir.join("model.safetensors");
         if self.has_adapter() {
@@ -33,8 +36,14 @@ impl Llama {
                 problem: "the model carries an adapter; save that with save_peft, or merge it first".into(),
             });
         }
+        let index = dir.join(SHARD_INDEX);
+        if index.exists() {
+            let problem = "belongs to a sharded model, which would be read instead of this one; \
+                           save into another directory";
+            return Err(ModelError::File { path: index, problem: problem.into() });
+        }
         std::fs::create_dir_all(dir).map_err(ModelError::io(dir))?;
-        self.write_weights(dir, &weights)?;
+        let staged_weights = self.stage_weights(dir, &weights)?;
 
         let mut config = self.config().to_value();
         config["dtype"] = json!(match self.embed_tokens.weight.val().dtype() {
@@ -48,10 +57,15 @@ impl Llama {
         let path = dir.join("config.json");
         let mut file = tempfile::NamedTempFile::new_in(dir).map_err(ModelError::io(&path))?;
         file.write_all(format!("{config:#}\n").as_bytes()).map_err(ModelError::io(&path))?;
+        finish(&file, &path)?;
+
+        remove(&path)?;
+        persist(staged_weights, &weights)?;
         persist(file, &path)
     }
 
-    fn write_weights(&self, dir: &Path, path: &Path) -> Result<(), ModelError> {
+    /// The weights in a temporary file, flushed.
+    fn stage_weights(&self, dir: &Path, path: &Path) -> Result<tempfile::NamedTempFile, ModelError> {
         let file = tempfile::NamedTempFile::new_in(dir).map_err(ModelError::io(path))?;
         let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
         // Tensors are read from the device one by one as the writer comes to them.
@@ -61,7 +75,8 @@ impl Llama {
                 problem: format!("could not be written: {source}"),
             },
         )?;
-        persist(file, path)
+        finish(&file, path)?;
+        Ok(file)
     }
 
     fn stored_tensors(&self) -> Vec<(String, Stored)> {
@@ -122,12 +137,28 @@ impl Llama {
     }
 }
 
-/// Flushes a finished temporary file and gives it its name.
-fn persist(file: tempfile::NamedTempFile, path: &Path) -> Result<(), ModelError> {
+/// Flushes a temporary file that is to become `path`.
+fn finish(file: &tempfile::NamedTempFile, path: &Path) -> Result<(), ModelError> {
     make_readable(file.as_file()).map_err(ModelError::io(path))?;
-    file.as_file().sync_all().map_err(ModelError::io(path))?;
+    file.as_file().sync_all().map_err(ModelError::io(path))
+}
+
+/// Gives a finished temporary file its name.
+fn persist(file: tempfile::NamedTempFile, path: &Path) -> Result<(), ModelError> {
     file.persist(path).map_err(|e| ModelError::io(path)(e.error))?;
-    // The rename itself is durable once the directory is.
+    sync_folder(path)
+}
+
+/// Removes a file, if it is there.
+fn remove(path: &Path) -> Result<(), ModelError> {
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(ModelError::io(path)(e)),
+        _ => sync_folder(path),
+    }
+}
+
+/// A rename or removal is durable once its directory is.
+fn sync_folder(path: &Path) -> Result<(), ModelError> {
     let dir = path.parent().unwrap_or(Path::new("."));
     File::open(dir).and_then(|d| d.sync_all()).map_err(ModelError::io(dir))
 }

@@ -23,6 +23,9 @@ use crate::gguf::TensorType;
 pub use gguf::GgufWeights;
 pub use safetensors_model::SafetensorsWeights;
 
+/// What names the shards of a model; it goes before a whole `model.safetensors`.
+pub(crate) const SHARD_INDEX: &str = "model.safetensors.index.json";
+
 /// The element type a dense tensor had on disk.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum StoredType {
@@ -130,7 +133,7 @@ pub fn open_weights(path: &Path) -> Result<Box<dyn WeightSource>, ModelError> {
 
 /// The file that stands for the weights of a directory.
 fn weights_in_directory(dir: &Path) -> Result<PathBuf, ModelError> {
-    for known in ["model.safetensors.index.json", "model.safetensors"] {
+    for known in [SHARD_INDEX, "model.safetensors"] {
         let candidate = dir.join(known);
         if candidate.exists() {
             return Ok(candidate);

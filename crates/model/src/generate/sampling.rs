@@ -56,10 +56,13 @@ pub fn candidates(logits: &[f32]) -> Vec<Candidate> {
     all
 }
 
-/// Divides every logit by `temperature`, which is above 0.
+/// Divides every logit by `temperature`, which is above 0. The best logit is taken
+/// off first, which changes no probability: the best stays at 0, and however small
+/// the temperature is, the others can only fall to −∞.
 pub fn apply_temperature(candidates: &mut [Candidate], temperature: f32) {
+    let best = candidates.first().map_or(0.0, |c| c.logit);
     for c in candidates {
-        c.logit /= temperature;
+        c.logit = (c.logit - best) / temperature;
     }
 }
 
@@ -87,8 +90,12 @@ pub fn apply_top_p(candidates: &mut Vec<Candidate>, p: f32) {
     candidates.truncate(keep.max(1));
 }
 
-/// Keeps those at least `p` times as probable as the likeliest (Nguyen et al. 2024).
+/// Keeps those at least `p` times as probable as the likeliest (Nguyen et al. 2024);
+/// 0 keeps all.
 pub fn apply_min_p(candidates: &mut Vec<Candidate>, p: f32) {
+    if p == 0.0 {
+        return;
+    }
     let Some(best) = candidates.first().map(|c| f64::from(c.logit)) else {
         return;
     };
@@ -221,6 +228,26 @@ mod tests {
             let share = drawn.iter().filter(|d| **d == id).count() as f64 / drawn.len() as f64;
             assert!((share - p).abs() < 0.015, "token {id}: {share}");
         }
+    }
+
+    #[test]
+    fn the_smallest_temperature_takes_the_likeliest_token() {
+        // The lowest id is not the best; dividing these by 1e-45 overflows.
+        let logits = vec![3.0, 9.0, -4.0, 8.9];
+        for (temperature, min_p, top_p) in
+            [(1e-45, 0.0, 1.0), (f32::MIN_POSITIVE, 0.1, 1.0), (1e-38, 0.0, 0.9)]
+        {
+            let options = GenerateOptions { temperature, min_p, top_p, ..Default::default() };
+            let mut sampler = Sampler::new(&options);
+            for _ in 0..50 {
+                assert_eq!(sampler.choose(logits.clone(), &[]), 1, "{options:?}");
+            }
+        }
+        let mut kept = of(&[1.0, 9.0]);
+        apply_temperature(&mut kept, 1e-45);
+        assert_eq!((kept[0].logit, kept[1].logit), (0.0, f32::NEG_INFINITY));
+        apply_min_p(&mut kept, 0.0);
+        assert_eq!(kept.len(), 2);
     }
 
     #[test]

@@ -87,7 +87,7 @@ impl BlockStack for Llama {
         // hidden rows stay where they are: dropping the last would copy them all.
         let none = TensorData::new(vec![IGNORE_INDEX; batch], [batch, 1]);
         let none = Tensor::<2, Int>::from_data(none, (&labels.device(), labels.dtype()));
-        let targets = Tensor::cat(vec![labels.narrow(1, 1, seq - 1), none], 1);
+        let targets = if seq < 2 { none } else { Tensor::cat(vec![labels.narrow(1, 1, seq - 1), none], 1) };
         let rows = self.norm.forward(x).reshape([batch * seq, hidden]);
         linear_cross_entropy(rows, self.head_weight(), targets.reshape([batch * seq]))
     }

@@ -131,6 +131,21 @@ fn both_reach_every_parameter_with_the_same_gradient() {
     }
 }
 
+/// Nothing predicts the only token of a row.
+#[test]
+fn rows_of_one_token_have_no_loss() {
+    let device = Device::flex().autodiff();
+    let model = Llama::random(&config(false), 2, &device);
+    for batch in [1, 3] {
+        let ids = || Tensor::<2, Int>::from_data(TensorData::new(vec![7_i64; batch], [batch, 1]), &device);
+        let mut x = model.embed(ids());
+        for i in 0..model.num_blocks() {
+            x = model.block(i, x, &EVALUATION);
+        }
+        assert_eq!(model.head_loss(x, ids()).into_scalar::<f32>(), 0.0);
+    }
+}
+
 /// The gradient against differences of the loss, along its own direction.
 #[test]
 fn the_gradient_predicts_the_loss() {

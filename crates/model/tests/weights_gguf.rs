@@ -148,6 +148,10 @@ fn the_configuration_follows_the_metadata_and_its_defaults() {
         .tensor("output.weight", &[8, 256], TensorType::F32, &[0.0; 2048])
         .tensor("blk.0.attn_q.bias", &[256], TensorType::F32, &samples::values(7, 256));
     write(&w, &path);
+    let message = open_weights(&path).unwrap_err().to_string();
+    assert!(message.contains("present without `blk.0.attn_output.bias`"), "{message}");
+    w.tensor("blk.0.attn_output.bias", &[256], TensorType::F32, &[0.0; 256]);
+    write(&w, &path);
     let source = open_weights(&path).unwrap();
     let config = source.config().unwrap();
     assert_eq!(config.rope_theta, 10_000.0);

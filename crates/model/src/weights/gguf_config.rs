@@ -56,7 +56,7 @@ pub(super) fn read_config(file: &GgufFile) -> Result<LlamaConfig, ModelError> {
         rope_scaling: rope_scaling(file, head_dim, rope_theta)?,
         rms_norm_eps: decimal(file.number(eps_key)?),
         tie_word_embeddings: file.tensor("output.weight").is_none(),
-        attention_bias: file.tensor("blk.0.attn_q.bias").is_some(),
+        attention_bias: attention_bias(file)?,
         mlp_bias: file.tensor("blk.0.ffn_gate.bias").is_some(),
         bos_token_id: token(file, "tokenizer.ggml.bos_token_id")?,
         eos_token_ids: end_tokens(file)?,
@@ -74,6 +74,21 @@ fn unsupported(file: &GgufFile, setting: &str, found: String, supported: &str) -
         found,
         supported: supported.into(),
     }
+}
+
+/// All four projections have a bias or none has, as in transformers' LLaMA.
+fn attention_bias(file: &GgufFile) -> Result<bool, ModelError> {
+    let [query, output] = ["blk.0.attn_q.bias", "blk.0.attn_output.bias"].map(|n| file.tensor(n).is_some());
+    if query == output {
+        return Ok(query);
+    }
+    let found = if query { "present without `blk.0.attn_output.bias`" } else { "absent beside it" };
+    Err(unsupported(
+        file,
+        if query { "blk.0.attn_q.bias" } else { "blk.0.attn_output.bias" },
+        found.into(),
+        "a bias on all of q, k, v and o, or on none",
+    ))
 }
 
 fn dimension(file: &GgufFile, key: &str) -> Result<usize, ModelError> {

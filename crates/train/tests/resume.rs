@@ -101,9 +101,9 @@ fn ctrl_c_finishes_the_step_saves_and_the_run_goes_on_later() {
     let dir = broken.path();
     let mut child = spawn(dir);
     let deadline = Instant::now() + Duration::from_secs(60);
-    while lines(dir) < 5 {
+    while lines(dir) < 2 {
         assert!(child.try_wait().unwrap().is_none(), "the child ended by itself");
-        assert!(Instant::now() < deadline, "five steps were never done");
+        assert!(Instant::now() < deadline, "two steps were never done");
         std::thread::sleep(Duration::from_micros(200));
     }
     let pid = child.id().to_string();

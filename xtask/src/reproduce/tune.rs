@@ -48,6 +48,7 @@ pub fn arm(arguments: &GuanacoArguments, arm: Arm, seed: u64) -> anyhow::Result<
     let interrupt = Interrupt::from_ctrl_c()?;
     let watched = (settings.eval_every > 0).then(|| study.held_out.clone());
     let run = Trainer::new(model, settings, study.train.clone(), watched, &folder, progress)?
+        .belonging_to(study.arm_key(arm, seed)?)
         .with_interrupt(interrupt.clone())
         .run()?;
     // The last checkpoint is written: an interruption from here on costs the measuring alone.

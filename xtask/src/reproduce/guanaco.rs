@@ -165,5 +165,6 @@ fn say_how_to_go_on(arguments: &GuanacoArguments) -> Ending {
 
 /// The workspace's root, where `papers/` and `experiments/` lie.
 pub fn workspace() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.parent().unwrap_or(package)
 }

@@ -127,6 +127,7 @@ fn bad_requests_are_refused_with_a_reason() {
     refused(&["--sclae", "nano"], "--scale");
     refused(&["--seeds", "0"], "--seeds");
     refused(&["--scale", "smol", "--base", "/nowhere/model.gguf"], "/nowhere/model.gguf");
+    refused(&["--base", "/nowhere/model.gguf"], "--base has no place at scale nano");
     refused(&["--only-arm", "qlora-nf5", "--only-seed", "0"], "qlora-nf5");
 }
 

@@ -22,6 +22,9 @@ const PRETRAINING: &str = "pretraining";
 
 /// Runs the recipe, or one arm of it.
 pub fn reproduce(arguments: &GuanacoArguments) -> anyhow::Result<Ending> {
+    if arguments.scale.is_made_up() && arguments.base.is_some() {
+        bail!("--base has no place at scale {}: its base is made here", arguments.scale.name());
+    }
     if arguments.dry_run {
         return dry_run::print(arguments);
     }

@@ -107,7 +107,7 @@ impl Packing {
             let packed = QuantizedTensor::quantize(&name, &values, &shape, config)?;
             parameters += values.len();
             bytes += packed.nbytes();
-            constant_bytes += config.constants_bytes_for(&shape);
+            constant_bytes += packed.nbytes() - packed.packed().len();
             layer_errors.push(quantization_error(&values, config)?.relative);
         }
         let bits = |bytes: usize| 8.0 * bytes as f64 / parameters as f64;

@@ -10,12 +10,32 @@
 /// Partial sums of a reduction: one 512-bit or two 256-bit registers.
 pub(crate) const LANES: usize = 16;
 
-/// Runs `f` compiled for the widest vectors this processor has.
+/// Runs `f` compiled for the vectors of [`Isa::active`].
 ///
 /// Give it an `#[inline(always)]` closure, else the loops inside stay baseline.
 #[inline(always)]
 pub(crate) fn vectorised<R>(f: impl FnOnce() -> R) -> R {
-    pulp::Arch::new().dispatch(f)
+    #[cfg(target_arch = "x86_64")]
+    {
+        use pulp::x86::{V3, V4};
+
+        use crate::isa::Isa;
+
+        match Isa::active() {
+            Isa::Avx512 | Isa::Avx512Bf16 => {
+                if let Some(simd) = V4::try_new() {
+                    return simd.vectorize(f);
+                }
+            }
+            Isa::Avx2 => {
+                if let Some(simd) = V3::try_new() {
+                    return simd.vectorize(f);
+                }
+            }
+            Isa::Scalar | Isa::Neon => {}
+        }
+    }
+    f()
 }
 
 /// Folds `f` over two equally long slices in lanes, then adds the lanes pairwise.

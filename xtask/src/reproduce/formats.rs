@@ -39,7 +39,7 @@ pub fn measure(
         let path = study.format_path(base);
         let asks = arms.iter().any(|arm| arm.base == base);
         let kept: Option<FormatOutcome> = outcome::reuse(&path, &key);
-        let outcome = match kept.filter(|o| !asks || o.answers.len() == study.questions.len()) {
+        let outcome = match kept.filter(|o| !asks || o.answers.len() == study.supplies.questions.len()) {
             Some(outcome) => outcome,
             None => {
                 let outcome = measure_one(study, base, asks)?;
@@ -66,6 +66,7 @@ fn measure_one(study: &Study, base: Base, asks: bool) -> anyhow::Result<FormatOu
         None => Packing::dense(if base == Base::Bf16 { 16.0 } else { 32.0 }),
     };
     let model = Llama::load(weights.as_ref(), &tune::storage(base, study.block_size()), &Device::flex())?;
+    let losses = example_losses(&model, &study.supplies.held_out)?;
     let name = base.name();
     let questions = format!("untuned {name}");
     Ok(FormatOutcome {
@@ -73,8 +74,11 @@ fn measure_one(study: &Study, base: Base, asks: bool) -> anyhow::Result<FormatOu
         bits: packing.bits,
         constant_bits: packing.constant_bits,
         layer_errors: packing.layer_errors,
-        losses: example_losses(&model, &study.held_out)?,
-        text_losses: example_losses(&model, &study.text)?,
+        text_losses: match &study.supplies.text {
+            Some(text) => example_losses(&model, text)?,
+            None => losses.clone(),
+        },
+        losses,
         answers: if asks { tune::answers(study, &model, &questions)? } else { Vec::new() },
         samples: if asks { tune::samples(study, &model)? } else { Vec::new() },
         weight_bytes: model.weights_nbytes() as u64,

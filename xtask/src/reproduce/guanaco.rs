@@ -90,7 +90,7 @@ pub fn reproduce(arguments: &GuanacoArguments) -> anyhow::Result<Ending> {
         formats: &formats,
         arms: &outcomes,
         paged_difference: study.paged_difference(&outcomes)?,
-        requantised: study.requantised,
+        requantised: study.supplies.requantised,
     };
     let report = summary::report(&study, &claims, &measured, &chosen, arguments, started, reused)?;
     let page = report::write(&report, &study.folder)?;

@@ -101,7 +101,7 @@ pub fn supplies(experiment: &Experiment, scale: Scale, runs: &Path) -> anyhow::R
         template,
         train,
         held_out,
-        text,
+        text: Some(text),
         questions,
         samples,
         is_right: score,

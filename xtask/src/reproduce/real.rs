@@ -61,7 +61,7 @@ pub fn supplies(
         tokenizer,
         template,
         train,
-        text: held_out.clone(),
+        text: None,
         held_out,
         questions: Vec::new(),
         samples,

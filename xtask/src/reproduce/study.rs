@@ -28,6 +28,14 @@ pub struct Study {
     pub scale: Scale,
     /// Where runs of this scale are kept.
     pub folder: PathBuf,
+    /// What the scale supplied.
+    pub supplies: Supplies,
+    /// Digest of base and data.
+    pub fingerprint: String,
+}
+
+/// What a scale supplies to a [`Study`].
+pub struct Supplies {
     /// Where the base model lies.
     pub base: PathBuf,
     /// The base model's tokenizer.
@@ -39,8 +47,8 @@ pub struct Study {
     /// Conversations held out.
     pub held_out: TokenizedSet,
     /// Text to compare the formats of the untuned base on: rows of prose that
-    /// pre-training has not seen (nano), else the held-out conversations.
-    pub text: TokenizedSet,
+    /// pre-training has not seen (nano); where absent, the held-out conversations.
+    pub text: Option<TokenizedSet>,
     /// Questions with one right answer; empty where there are none.
     pub questions: Vec<Question>,
     /// Conversations whose first answer the report shows before and after.
@@ -50,23 +58,6 @@ pub struct Study {
     /// Whether the base's weights come from a file that was itself quantised.
     pub requantised: bool,
     /// Where base and data came from, and how many, as lines of the report.
-    pub inputs: Vec<String>,
-    /// Digest of base and data.
-    pub fingerprint: String,
-}
-
-/// What a scale supplies to a [`Study`].
-pub struct Supplies {
-    pub base: PathBuf,
-    pub tokenizer: Tokenizer,
-    pub template: Template,
-    pub train: TokenizedSet,
-    pub held_out: TokenizedSet,
-    pub text: TokenizedSet,
-    pub questions: Vec<Question>,
-    pub samples: Vec<Conversation>,
-    pub is_right: fn(&str, &str) -> bool,
-    pub requantised: bool,
     pub inputs: Vec<String>,
 }
 
@@ -81,28 +72,12 @@ impl Study {
             _ => real::supplies(&experiment, arguments, &runs(arguments))?,
         };
         let fingerprint = fingerprint(&supplies)?;
-        Ok(Self {
-            experiment,
-            scale: arguments.scale,
-            folder,
-            base: supplies.base,
-            tokenizer: supplies.tokenizer,
-            template: supplies.template,
-            train: supplies.train,
-            held_out: supplies.held_out,
-            text: supplies.text,
-            questions: supplies.questions,
-            samples: supplies.samples,
-            is_right: supplies.is_right,
-            requantised: supplies.requantised,
-            inputs: supplies.inputs,
-            fingerprint,
-        })
+        Ok(Self { experiment, scale: arguments.scale, folder, supplies, fingerprint })
     }
 
     /// The base model's weights, opened anew.
     pub fn weights(&self) -> anyhow::Result<Box<dyn WeightSource>> {
-        Ok(open_weights(&self.base)?)
+        Ok(open_weights(&self.supplies.base)?)
     }
 
     /// Where an arm's run is kept. The key is part of the name, so that a checkpoint of other
@@ -222,7 +197,7 @@ fn fingerprint(supplies: &Supplies) -> anyhow::Result<String> {
             .with_context(|| format!("cannot read {}", path.display()))?;
     }
     digest.update(supplies.template.definition());
-    for set in [&supplies.train, &supplies.held_out, &supplies.text] {
+    for set in [&supplies.train, &supplies.held_out].into_iter().chain(&supplies.text) {
         for example in &set.examples {
             digest.update(example.ids.len().to_le_bytes());
             example.ids.iter().for_each(|id| digest.update(id.to_le_bytes()));

@@ -61,7 +61,7 @@ pub fn report(
         paper: claims.paper.clone(),
         claims: claim_rows,
         errata: claims.errata.clone(),
-        inputs: study.inputs.clone(),
+        inputs: study.supplies.inputs.clone(),
         arms: chosen.iter().filter_map(|arm| arm_row(*arm, measured)).collect(),
         not_run: not_run(chosen),
         formats: measured.formats.iter().filter_map(|f| format_row(f, measured)).collect(),
@@ -134,8 +134,9 @@ fn samples(study: &Study, measured: &Measured) -> Vec<Sample> {
     let Some(base) = measured.formats.iter().find(|f| f.name == arms::QLORA.base.name()) else {
         return Vec::new();
     };
-    if study.questions.is_empty() {
+    if study.supplies.questions.is_empty() {
         return study
+            .supplies
             .samples
             .iter()
             .zip(base.samples.iter().zip(&tuned.samples))
@@ -147,8 +148,9 @@ fn samples(study: &Study, measured: &Measured) -> Vec<Sample> {
             })
             .collect();
     }
-    let every = (study.questions.len() / SAMPLES).max(1);
+    let every = (study.supplies.questions.len() / SAMPLES).max(1);
     study
+        .supplies
         .questions
         .iter()
         .zip(base.answers.iter().zip(&tuned.answers))

@@ -46,8 +46,8 @@ pub fn arm(arguments: &GuanacoArguments, arm: Arm, seed: u64) -> anyhow::Result<
     let settings = experiment.train_settings();
     let progress = Box::new(Progress::new(&format!("{} seed {seed}", arm.name)));
     let interrupt = Interrupt::from_ctrl_c()?;
-    let watched = (settings.eval_every > 0).then(|| study.held_out.clone());
-    let run = Trainer::new(model, settings, study.train.clone(), watched, &folder, progress)?
+    let watched = (settings.eval_every > 0).then(|| study.supplies.held_out.clone());
+    let run = Trainer::new(model, settings, study.supplies.train.clone(), watched, &folder, progress)?
         .belonging_to(study.arm_key(arm, seed)?)
         .with_interrupt(interrupt.clone())
         .run()?;
@@ -65,7 +65,7 @@ pub fn arm(arguments: &GuanacoArguments, arm: Arm, seed: u64) -> anyhow::Result<
         seed,
         trainable,
         weight_bytes,
-        losses: example_losses(&run.model, &study.held_out)?,
+        losses: example_losses(&run.model, &study.supplies.held_out)?,
         answers: answers(&study, &run.model, arm.name)?,
         samples: samples(&study, &run.model)?,
         step_losses: run.summary.losses.clone(),
@@ -90,29 +90,33 @@ pub fn storage(base: Base, block_size: usize) -> WeightStorage {
 
 /// The model's answers to the study's questions.
 pub fn answers(study: &Study, model: &Llama, name: &str) -> anyhow::Result<Vec<Answer>> {
-    if study.questions.is_empty() {
+    if study.supplies.questions.is_empty() {
         return Ok(Vec::new());
     }
-    let generator = LocalGenerator::new(model, study.tokenizer.clone(), study.template.clone())?;
-    let bar = ProgressBar::new(study.questions.len() as u64)
+    let generator =
+        LocalGenerator::new(model, study.supplies.tokenizer.clone(), study.supplies.template.clone())?;
+    let bar = ProgressBar::new(study.supplies.questions.len() as u64)
         .with_style(ProgressStyle::with_template("{prefix}: question {pos}/{len} {wide_bar}")?)
         .with_prefix(name.to_owned());
-    let answers = answer_all(&generator, &study.questions, ANSWER_TOKENS, study.is_right, |done| {
-        bar.set_position(done as u64);
-    })?;
+    let answers =
+        answer_all(&generator, &study.supplies.questions, ANSWER_TOKENS, study.supplies.is_right, |done| {
+            bar.set_position(done as u64);
+        })?;
     bar.finish_and_clear();
     Ok(answers)
 }
 
 /// What the model replies to the samples' first message, at most 80 tokens of it.
 pub fn samples(study: &Study, model: &Llama) -> anyhow::Result<Vec<String>> {
-    let generator = LocalGenerator::new(model, study.tokenizer.clone(), study.template.clone())?;
+    let generator =
+        LocalGenerator::new(model, study.supplies.tokenizer.clone(), study.supplies.template.clone())?;
     let options = camelid_model::GenerateOptions {
         max_new_tokens: 80,
         repetition_penalty: 1.1,
         ..camelid_model::GenerateOptions::default()
     };
     study
+        .supplies
         .samples
         .iter()
         .map(|conversation| {

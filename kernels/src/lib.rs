@@ -22,10 +22,13 @@ pub use blockwise4::{NestedSpec, Packed4Spec};
 pub use causal_attention::causal_attention;
 pub use embedding::embedding;
 pub use isa::{ISA_VARIABLE, Isa, IsaError};
-pub use linear::linear;
-pub use linear_cross_entropy::{LOGIT_CHUNK_VALUES, linear_cross_entropy};
-pub use lora_linear::{Dropout, lora_linear};
-pub use nf4_linear::nf4_linear;
+pub use linear::{linear, linear_with};
+pub use linear_cross_entropy::{
+    LOGIT_CHUNK_VALUES, LOGIT_TILE_VALUES, linear_cross_entropy, linear_cross_entropy_with,
+};
+pub use lora_linear::{Dropout, lora_linear, lora_linear_with};
+pub use nf4_linear::{nf4_linear, nf4_linear_with};
+pub use product::ComputeType;
 pub use rms_norm::rms_norm;
 pub use rotary::rotary;
 pub use swiglu::swiglu;

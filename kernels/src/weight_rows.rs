@@ -1,8 +1,8 @@
 //! Weights that are read a few rows at a time, and products with them.
 //!
 //! A matrix `[out, in]` may be stored as f32, as 16-bit floats or packed to 4 bits.
-//! Products go through tiles of rows in f32, so nothing dense of the matrix's
-//! shape is ever held unless it already is f32.
+//! Products widen it a panel at a time, so nothing dense of the matrix's shape is
+//! ever held unless it already is f32.
 
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use crate::blockwise4::Packed4View;
 use crate::lanes::{dot, vectorised};
-use crate::product::{Matrix, MatrixMut, Threads, Update, multiply};
+use crate::product::{ComputeType, Matrix, Rhs, product};
 
 /// A stored weight matrix.
 #[derive(Clone, Copy)]
@@ -19,6 +19,8 @@ pub(crate) struct WeightRows<'a> {
     pub out: usize,
     /// Columns: input features.
     pub inn: usize,
+    /// Row of the stored matrix that row 0 is.
+    pub first: usize,
     /// How the values are stored, row-major.
     pub stored: Stored<'a>,
 }
@@ -36,24 +38,44 @@ pub(crate) enum Stored<'a> {
     Packed4(Packed4View<'a>),
 }
 
-/// Values in a tile of widened rows: 2 MiB, which stays in the second-level cache.
-const TILE_VALUES: usize = 1 << 19;
-
 /// Up to this many input rows a product reads the weight row by row with dot products.
 const FEW_ROWS: usize = 4;
 
-impl WeightRows<'_> {
-    /// Writes rows `first..` as f32 into `out`, which holds whole rows, in parallel.
-    pub fn widen(&self, first: usize, out: &mut [f32]) {
-        let rows_each = (8192 / self.inn.max(1)).max(1);
-        out.par_chunks_mut(rows_each * self.inn.max(1)).enumerate().for_each(|(i, part)| {
-            self.widen_here(first + i * rows_each, part);
-        });
+impl<'a> WeightRows<'a> {
+    /// `W` as the right operand of a product.
+    pub fn rhs(self) -> Rhs<'a> {
+        match self.stored {
+            Stored::F32(values) => {
+                Rhs::Dense(Matrix::new(&values[self.first * self.inn..], self.out, self.inn))
+            }
+            _ => Rhs::Weight(self),
+        }
     }
 
-    /// As [`Self::widen`], on this thread.
+    /// `Wᵀ` as the right operand of a product.
+    pub fn rhs_t(self) -> Rhs<'a> {
+        match self.stored {
+            Stored::F32(values) => {
+                Rhs::Dense(Matrix::new(&values[self.first * self.inn..], self.out, self.inn).t())
+            }
+            _ => Rhs::WeightT(self),
+        }
+    }
+
+    /// `rows` rows from `first` as a matrix of their own.
+    pub fn narrow(self, first: usize, rows: usize) -> Self {
+        assert!(first + rows <= self.out);
+        Self { out: rows, first: self.first + first, ..self }
+    }
+
+    /// Writes rows `first..` as f32 into `out`, which holds whole rows.
     pub fn widen_here(&self, first: usize, out: &mut [f32]) {
-        let start = first * self.inn;
+        self.widen_range(first * self.inn, out);
+    }
+
+    /// Writes the flat elements from `start` as f32.
+    pub fn widen_range(&self, start: usize, out: &mut [f32]) {
+        let start = start + self.first * self.inn;
         let range = start..start + out.len();
         match self.stored {
             Stored::F32(values) => out.copy_from_slice(&values[range]),
@@ -70,52 +92,15 @@ impl WeightRows<'_> {
         }
     }
 
-    /// Rows per tile.
-    fn tile_rows(&self) -> usize {
-        (TILE_VALUES / self.inn.max(1)).clamp(64, 1024).min(self.out.max(1))
-    }
-
-    /// Calls `f(first row, rows)` for each tile in turn; the tile's buffer is reused.
-    pub fn for_each_tile(&self, mut f: impl FnMut(usize, &[f32])) {
-        if let Stored::F32(values) = self.stored {
-            return f(0, values);
-        }
-        let tile_rows = self.tile_rows();
-        let mut tile = vec![0f32; tile_rows * self.inn];
-        for first in (0..self.out).step_by(tile_rows) {
-            let rows = tile_rows.min(self.out - first);
-            let tile = &mut tile[..rows * self.inn];
-            self.widen(first, tile);
-            f(first, tile);
-        }
-    }
-
     /// `y[m, out] = x[m, in] · Wᵀ`.
-    pub fn project(&self, x: &[f32], m: usize) -> Vec<f32> {
+    ///
+    /// A few rows are bound by reading the weight, so they are computed from exact
+    /// operands whatever the compute type.
+    pub fn project(self, x: &[f32], m: usize, compute: ComputeType) -> Vec<f32> {
         if m <= FEW_ROWS {
             return self.project_few(x, m);
         }
-        let mut y = vec![0f32; m * self.out];
-        self.project_into(x, m, &mut y);
-        y
-    }
-
-    /// As [`Self::project`], into a buffer of `m * out` values.
-    pub fn project_into(&self, x: &[f32], m: usize, y: &mut [f32]) {
-        if m == 0 || self.inn == 0 {
-            return y.fill(0.0);
-        }
-        self.for_each_tile(|first, tile| {
-            let rows = tile.len() / self.inn;
-            multiply(
-                MatrixMut::strided(&mut y[first..], m, rows, self.out),
-                Update::Replace,
-                1.0,
-                Matrix::new(x, m, self.inn),
-                Matrix::new(tile, rows, self.inn).t(),
-                Threads::All,
-            );
-        });
+        product(1.0, Matrix::new(x, m, self.inn), self.rhs_t(), compute)
     }
 
     /// A few input rows: each weight row is read once and dotted with all of them.
@@ -135,7 +120,7 @@ impl WeightRows<'_> {
                 for (i, y) in y.chunks_exact_mut(m).enumerate() {
                     let row = chunk * ROWS_EACH + i;
                     let weights: &[f32] = match self.stored {
-                        Stored::F32(values) => &values[row * self.inn..(row + 1) * self.inn],
+                        Stored::F32(values) => &values[(self.first + row) * self.inn..][..self.inn],
                         _ => {
                             self.widen_here(row, buffer);
                             buffer
@@ -156,23 +141,8 @@ impl WeightRows<'_> {
     }
 
     /// `dx[m, in] = dy[m, out] · W`.
-    pub fn project_back(&self, dy: &[f32], m: usize) -> Vec<f32> {
-        let mut dx = vec![0f32; m * self.inn];
-        if m == 0 || self.inn == 0 {
-            return dx;
-        }
-        self.for_each_tile(|first, tile| {
-            let rows = tile.len() / self.inn;
-            multiply(
-                MatrixMut::new(&mut dx, m, self.inn),
-                if first == 0 { Update::Replace } else { Update::Add },
-                1.0,
-                Matrix::strided(&dy[first..], m, rows, self.out),
-                Matrix::new(tile, rows, self.inn),
-                Threads::All,
-            );
-        });
-        dx
+    pub fn project_back(self, dy: &[f32], m: usize, compute: ComputeType) -> Vec<f32> {
+        product(1.0, Matrix::new(dy, m, self.out), self.rhs(), compute)
     }
 }
 

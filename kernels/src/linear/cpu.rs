@@ -9,16 +9,16 @@ use rayon::prelude::*;
 use super::op::{LinearGrad, LinearOp};
 use crate::flex_slices::{F32s, dims, f32_tensor, own_buffer, rows, with_last};
 use crate::lanes::vectorised;
-use crate::product::{Matrix, MatrixMut, Threads, Update, multiply};
+use crate::product::{ComputeType, Matrix, Rhs, product};
 use crate::weight_rows::{Stored, WeightRows};
 
 impl LinearOp for Flex {
-    fn linear_op(x: FlexTensor, weight: FlexTensor) -> FlexTensor {
+    fn linear_op(x: FlexTensor, weight: FlexTensor, compute: ComputeType) -> FlexTensor {
         let (m, inn) = rows(&x);
         let [out, weight_in] = matrix_dims(&weight);
         assert_eq!(inn, weight_in, "linear: last dimension of x against the weight's columns");
         let shape = with_last(&x, out);
-        f32_tensor(with_weight(&weight, |w| w.project(&F32s::new(&x), m)), shape)
+        f32_tensor(with_weight(&weight, |w| w.project(&F32s::new(&x), m, compute)), shape)
     }
 
     fn add_bias_op(y: FlexTensor, bias: FlexTensor) -> FlexTensor {
@@ -31,23 +31,16 @@ impl LinearOp for Flex {
 }
 
 impl LinearGrad for Flex {
-    fn linear_dx(dy: FlexTensor, weight: FlexTensor) -> FlexTensor {
+    fn linear_dx(dy: FlexTensor, weight: FlexTensor, compute: ComputeType) -> FlexTensor {
         let (m, _) = rows(&dy);
         let shape = with_last(&dy, matrix_dims(&weight)[1]);
-        f32_tensor(with_weight(&weight, |w| w.project_back(&F32s::new(&dy), m)), shape)
+        f32_tensor(with_weight(&weight, |w| w.project_back(&F32s::new(&dy), m, compute)), shape)
     }
 
-    fn linear_dw(dy: FlexTensor, x: FlexTensor) -> FlexTensor {
+    fn linear_dw(dy: FlexTensor, x: FlexTensor, compute: ComputeType) -> FlexTensor {
         let ((m, out), (_, inn)) = (rows(&dy), rows(&x));
-        let mut dw = vec![0f32; out * inn];
-        multiply(
-            MatrixMut::new(&mut dw, out, inn),
-            Update::Replace,
-            1.0,
-            Matrix::new(&F32s::new(&dy), m, out).t(),
-            Matrix::new(&F32s::new(&x), m, inn),
-            Threads::All,
-        );
+        let (dy, x) = (F32s::new(&dy), F32s::new(&x));
+        let dw = product(1.0, Matrix::new(&dy, m, out).t(), Rhs::Dense(Matrix::new(&x, m, inn)), compute);
         f32_tensor(dw, [out, inn])
     }
 
@@ -73,7 +66,7 @@ pub(crate) fn with_weight<R>(weight: &FlexTensor, f: impl FnOnce(WeightRows<'_>)
         DType::BF16 => Stored::Bf16(weight.storage::<bf16>()),
         other => panic!("a weight is f32, f16 or bf16, not {other:?}"),
     };
-    f(WeightRows { out, inn, stored })
+    f(WeightRows { out, inn, first: 0, stored })
 }
 
 fn add_to_rows(y: &mut [f32], bias: &[f32]) {

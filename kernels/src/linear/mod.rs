@@ -5,4 +5,4 @@ mod op;
 pub mod reference;
 
 pub(crate) use cpu::with_weight;
-pub use op::{LinearGrad, LinearOp, linear};
+pub use op::{LinearGrad, LinearOp, linear, linear_with};

@@ -9,6 +9,8 @@ use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Autodiff, Backend, Dispatch, backend_extension};
 use burn::tensor::{Int, Tensor};
 
+use crate::ComputeType;
+
 /// The summed negative log-likelihood of `labels` under `softmax(hidden·headᵀ)`, in nats.
 ///
 /// Rows labelled [`IGNORE_INDEX`](crate::IGNORE_INDEX) cost nothing and get a zero
@@ -38,11 +40,23 @@ use burn::tensor::{Int, Tensor};
 /// assert!((loss - 2.0 * 8f32.ln()).abs() < 1e-6); // two supervised rows, uniform over 8
 /// ```
 pub fn linear_cross_entropy(hidden: Tensor<2>, head: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
+    linear_cross_entropy_with(hidden, head, labels, ComputeType::F32)
+}
+
+/// [`linear_cross_entropy`] with its products in a given compute type; the softmax and
+/// the sums are in f32 and wider in any case.
+pub fn linear_cross_entropy_with(
+    hidden: Tensor<2>,
+    head: Tensor<2>,
+    labels: Tensor<1, Int>,
+    compute: ComputeType,
+) -> Tensor<1> {
     let (loss, _, _) = <Dispatch as CrossEntropyOp>::linear_cross_entropy_op(
         hidden.into_dispatch(),
         head.into_dispatch(),
         labels.into_dispatch(),
         CrossEntropyWanted { hidden: false, head: false },
+        compute,
     );
     Tensor::from_dispatch(loss)
 }
@@ -67,6 +81,7 @@ pub trait CrossEntropyOp: Backend {
         head: FloatTensor<Self>,
         labels: IntTensor<Self>,
         wanted: CrossEntropyWanted,
+        compute: ComputeType,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 }
 
@@ -104,11 +119,12 @@ impl<B: CrossEntropyGrads, C: CheckpointStrategy> CrossEntropyOp for Autodiff<B,
         head: FloatTensor<Self>,
         labels: IntTensor<Self>,
         _wanted: CrossEntropyWanted,
+        compute: ComputeType,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         let wanted = CrossEntropyWanted { hidden: hidden.is_tracked(), head: head.is_tracked() };
         let (hidden, hidden_node) = hidden.into_parts();
         let (head, head_node) = head.into_parts();
-        let (loss, dhidden, dhead) = B::linear_cross_entropy_op(hidden, head, labels, wanted);
+        let (loss, dhidden, dhead) = B::linear_cross_entropy_op(hidden, head, labels, wanted, compute);
         let nothing = FloatTensor::<Self>::new(B::nothing(&loss));
         let loss =
             match CrossEntropyBackward.prepare::<C>([hidden_node, head_node]).compute_bound().stateful() {

@@ -9,7 +9,7 @@ use super::Dropout;
 use super::op::{LoraGrads, LoraLinearGrad, LoraLinearOp, LoraState, LoraWanted};
 use crate::flex_slices::{F32s, dims, f32_tensor, own_buffer, rows};
 use crate::lanes::vectorised;
-use crate::product::{Matrix, MatrixMut, Threads, Update, multiply};
+use crate::product::{ComputeType, Matrix, MatrixMut, Rhs, Threads, Update, multiply_with, product};
 
 /// Rows of `x` whose dropped copy exists at a time.
 const CHUNK_ROWS: usize = 256;
@@ -43,20 +43,22 @@ impl LoraLinearOp for Flex {
         lora_b: FlexTensor,
         scale: f32,
         dropout: Option<Dropout>,
+        compute: ComputeType,
     ) -> FlexTensor {
         let sizes = Sizes::of(&x, &lora_a, &lora_b);
         assert_eq!(rows(&base), (sizes.m, sizes.out), "lora_linear: rows and columns of the base's output");
         assert_eq!(base.dtype(), DType::F32, "the operation computes in f32");
         let (x, a, b) = (F32s::new(&x), F32s::new(&lora_a), F32s::new(&lora_b));
-        let h = low_rank(&x, &a, sizes, dropout);
+        let h = low_rank(&x, &a, sizes, dropout, compute);
         let mut base = own_buffer(base);
-        multiply(
+        multiply_with(
             MatrixMut::new(base.storage_mut::<f32>(), sizes.m, sizes.out),
             Update::Add,
             scale,
             Matrix::new(&h, sizes.m, sizes.r),
-            Matrix::new(&b, sizes.out, sizes.r).t(),
+            Rhs::Dense(Matrix::new(&b, sizes.out, sizes.r).t()),
             Threads::All,
+            compute,
         );
         base
     }
@@ -68,7 +70,7 @@ impl LoraLinearGrad for Flex {
         state: LoraState<FlexTensor>,
         wanted: LoraWanted,
     ) -> LoraGrads<FlexTensor> {
-        let LoraState { x, lora_a, lora_b, scale, dropout } = state;
+        let LoraState { x, lora_a, lora_b, scale, dropout, compute } = state;
         let sizes = Sizes::of(&x, &lora_a, &lora_b);
         let Sizes { m, inn, out, r } = sizes;
         let x_shape = dims(&x);
@@ -77,16 +79,8 @@ impl LoraLinearGrad for Flex {
 
         // dB = scale · dyᵀ · h
         let db = wanted.lora_b.then(|| {
-            let h = low_rank(&x, &a, sizes, dropout);
-            let mut db = vec![0f32; out * r];
-            multiply(
-                MatrixMut::new(&mut db, out, r),
-                Update::Replace,
-                scale,
-                dy.t(),
-                Matrix::new(&h, m, r),
-                Threads::All,
-            );
+            let h = low_rank(&x, &a, sizes, dropout, compute);
+            let db = product(scale, dy.t(), Rhs::Dense(Matrix::new(&h, m, r)), compute);
             f32_tensor(db, [out, r])
         });
         if !wanted.x && !wanted.lora_a {
@@ -94,28 +88,21 @@ impl LoraLinearGrad for Flex {
         }
 
         // g = dh = scale · dy · B
-        let mut g = vec![0f32; m * r];
-        multiply(
-            MatrixMut::new(&mut g, m, r),
-            Update::Replace,
-            scale,
-            dy,
-            Matrix::new(&b, out, r),
-            Threads::All,
-        );
+        let g = product(scale, dy, Rhs::Dense(Matrix::new(&b, out, r)), compute);
 
         // dA = gᵀ · drop(x)
         let da = wanted.lora_a.then(|| {
             let mut da = vec![0f32; r * inn];
             for_each_dropped_chunk(&x, inn, dropout, |first, x| {
                 let rows = x.len() / inn.max(1);
-                multiply(
+                multiply_with(
                     MatrixMut::new(&mut da, r, inn),
                     if first == 0 { Update::Replace } else { Update::Add },
                     1.0,
                     Matrix::new(&g[first * r..], rows, r).t(),
-                    Matrix::new(x, rows, inn),
+                    Rhs::Dense(Matrix::new(x, rows, inn)),
                     Threads::All,
+                    compute,
                 );
             });
             f32_tensor(da, [r, inn])
@@ -123,15 +110,7 @@ impl LoraLinearGrad for Flex {
 
         // dx = drop(g · A)
         let dx = wanted.x.then(|| {
-            let mut dx = vec![0f32; m * inn];
-            multiply(
-                MatrixMut::new(&mut dx, m, inn),
-                Update::Replace,
-                1.0,
-                Matrix::new(&g, m, r),
-                Matrix::new(&a, r, inn),
-                Threads::All,
-            );
+            let mut dx = product(1.0, Matrix::new(&g, m, r), Rhs::Dense(Matrix::new(&a, r, inn)), compute);
             if let Some(dropout) = dropout {
                 drop_elements(&mut dx, 0, dropout);
             }
@@ -142,18 +121,19 @@ impl LoraLinearGrad for Flex {
 }
 
 /// `h[m, r] = drop(x)·Aᵀ`.
-fn low_rank(x: &[f32], a: &[f32], sizes: Sizes, dropout: Option<Dropout>) -> Vec<f32> {
+fn low_rank(x: &[f32], a: &[f32], sizes: Sizes, dropout: Option<Dropout>, compute: ComputeType) -> Vec<f32> {
     let Sizes { m, inn, r, .. } = sizes;
     let mut h = vec![0f32; m * r];
     for_each_dropped_chunk(x, inn, dropout, |first, x| {
         let rows = x.len() / inn.max(1);
-        multiply(
+        multiply_with(
             MatrixMut::new(&mut h[first * r..], rows, r),
             Update::Replace,
             1.0,
             Matrix::new(x, rows, inn),
-            Matrix::new(a, r, inn).t(),
+            Rhs::Dense(Matrix::new(a, r, inn).t()),
             Threads::All,
+            compute,
         );
     });
     h

@@ -10,4 +10,4 @@ mod op;
 pub mod reference;
 
 pub use dropout::Dropout;
-pub use op::{LoraLinearGrad, LoraLinearOp, lora_linear};
+pub use op::{LoraLinearGrad, LoraLinearOp, lora_linear, lora_linear_with};

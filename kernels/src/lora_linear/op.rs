@@ -10,6 +10,7 @@ use burn::backend::{Autodiff, Backend, Dispatch, backend_extension};
 use burn::tensor::Tensor;
 
 use super::Dropout;
+use crate::ComputeType;
 
 /// Adds a LoRA update to the output of a base linear.
 ///
@@ -46,6 +47,19 @@ pub fn lora_linear<const D: usize>(
     scale: f32,
     dropout: Option<Dropout>,
 ) -> Tensor<D> {
+    lora_linear_with(base, x, lora_a, lora_b, scale, dropout, ComputeType::F32)
+}
+
+/// [`lora_linear`] in a given compute type, forward and backward.
+pub fn lora_linear_with<const D: usize>(
+    base: Tensor<D>,
+    x: Tensor<D>,
+    lora_a: Tensor<2>,
+    lora_b: Tensor<2>,
+    scale: f32,
+    dropout: Option<Dropout>,
+    compute: ComputeType,
+) -> Tensor<D> {
     Tensor::from_dispatch(<Dispatch as LoraLinearOp>::lora_linear_op(
         base.into_dispatch(),
         x.into_dispatch(),
@@ -54,6 +68,7 @@ pub fn lora_linear<const D: usize>(
         scale,
         // A dropout of nothing is none: it costs no copy of x.
         dropout.filter(|dropout| dropout.p > 0.0),
+        compute,
     ))
 }
 
@@ -68,6 +83,7 @@ pub trait LoraLinearOp: Backend {
         lora_b: FloatTensor<Self>,
         scale: f32,
         dropout: Option<Dropout>,
+        compute: ComputeType,
     ) -> FloatTensor<Self>;
 }
 
@@ -84,6 +100,8 @@ pub struct LoraState<T> {
     pub scale: f32,
     /// Dropout of the input.
     pub dropout: Option<Dropout>,
+    /// Of every product.
+    pub compute: ComputeType,
 }
 
 /// Which gradients are wanted.
@@ -148,6 +166,7 @@ impl<B: LoraLinearGrad, C: CheckpointStrategy> LoraLinearOp for Autodiff<B, C> {
         lora_b: FloatTensor<Self>,
         scale: f32,
         dropout: Option<Dropout>,
+        compute: ComputeType,
     ) -> FloatTensor<Self> {
         let (base, base_node) = base.into_parts();
         let (x, x_node) = x.into_parts();
@@ -156,11 +175,12 @@ impl<B: LoraLinearGrad, C: CheckpointStrategy> LoraLinearOp for Autodiff<B, C> {
         let nodes = [base_node, x_node, a_node, b_node];
         match LoraLinearBackward.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
-                let y = B::lora_linear_op(base, x.clone(), lora_a.clone(), lora_b.clone(), scale, dropout);
-                prep.finish(LoraState { x, lora_a, lora_b, scale, dropout }, y)
+                let (a, b) = (lora_a.clone(), lora_b.clone());
+                let y = B::lora_linear_op(base, x.clone(), a, b, scale, dropout, compute);
+                prep.finish(LoraState { x, lora_a, lora_b, scale, dropout, compute }, y)
             }
             OpsKind::UnTracked(prep) => {
-                prep.finish(B::lora_linear_op(base, x, lora_a, lora_b, scale, dropout))
+                prep.finish(B::lora_linear_op(base, x, lora_a, lora_b, scale, dropout, compute))
             }
         }
     }

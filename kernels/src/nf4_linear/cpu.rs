@@ -6,6 +6,7 @@ use burn::backend::flex::FlexTensor;
 use super::op::{Nf4LinearGrad, Nf4LinearOp};
 use crate::blockwise4::{AbsmaxView, Packed4Spec, Packed4View};
 use crate::flex_slices::{Bytes, F32s, f32_tensor, rows, with_last};
+use crate::product::ComputeType;
 use crate::weight_rows::{Stored, WeightRows};
 
 impl Nf4LinearOp for Flex {
@@ -15,11 +16,13 @@ impl Nf4LinearOp for Flex {
         absmax: FlexTensor,
         absmax_codes: FlexTensor,
         spec: Packed4Spec,
+        compute: ComputeType,
     ) -> FlexTensor {
         let (m, inn) = rows(&x);
         assert_eq!(inn, spec.in_features, "nf4_linear: last dimension of x against in_features");
         let shape = with_last(&x, spec.out_features);
-        let y = with_weight(&packed, &absmax, &absmax_codes, &spec, |w| w.project(&F32s::new(&x), m));
+        let y =
+            with_weight(&packed, &absmax, &absmax_codes, &spec, |w| w.project(&F32s::new(&x), m, compute));
         f32_tensor(y, shape)
     }
 }
@@ -31,10 +34,13 @@ impl Nf4LinearGrad for Flex {
         absmax: FlexTensor,
         absmax_codes: FlexTensor,
         spec: Packed4Spec,
+        compute: ComputeType,
     ) -> FlexTensor {
         let (m, _) = rows(&dy);
         let shape = with_last(&dy, spec.in_features);
-        let dx = with_weight(&packed, &absmax, &absmax_codes, &spec, |w| w.project_back(&F32s::new(&dy), m));
+        let dx = with_weight(&packed, &absmax, &absmax_codes, &spec, |w| {
+            w.project_back(&F32s::new(&dy), m, compute)
+        });
         f32_tensor(dx, shape)
     }
 }
@@ -71,5 +77,5 @@ fn with_weight<R>(
         absmax: scales,
         len: spec.len(),
     };
-    f(WeightRows { out: spec.out_features, inn: spec.in_features, stored: Stored::Packed4(view) })
+    f(WeightRows { out: spec.out_features, inn: spec.in_features, first: 0, stored: Stored::Packed4(view) })
 }

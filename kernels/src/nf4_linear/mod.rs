@@ -1,7 +1,7 @@
 //! `y = x·Wᵀ` with `W` packed to 4 bits.
 //!
-//! The weight is dequantised a tile of rows at a time, forward and backward, so
-//! nothing dense of its shape is ever held; the backward pass keeps only handles
+//! The weight is dequantised a panel at a time, forward and backward, so nothing
+//! dense of its shape is ever held; the backward pass keeps only handles
 //! to the packed tensors. Despite its name the operation takes every 4-bit code
 //! (NF4, FP4, INT4), with or without double quantisation.
 //!
@@ -11,4 +11,4 @@ mod cpu;
 mod op;
 pub mod reference;
 
-pub use op::{Nf4LinearGrad, Nf4LinearOp, nf4_linear};
+pub use op::{Nf4LinearGrad, Nf4LinearOp, nf4_linear, nf4_linear_with};

@@ -9,6 +9,7 @@ use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Autodiff, Backend, Dispatch, backend_extension};
 use burn::tensor::{Int, Tensor};
 
+use crate::ComputeType;
 use crate::blockwise4::Packed4Spec;
 
 /// `x·Wᵀ` for a weight packed to 4 bits.
@@ -50,6 +51,21 @@ pub fn nf4_linear<const D: usize>(
     absmax_codes: Option<Tensor<1, Int>>,
     spec: Packed4Spec,
 ) -> Tensor<D> {
+    nf4_linear_with(x, packed, absmax, absmax_codes, spec, ComputeType::F32)
+}
+
+/// [`nf4_linear`] in a given compute type, forward and backward.
+///
+/// Up to four rows of `x` are bound by reading the weight: they go through a kernel
+/// that computes in f32 whatever the type.
+pub fn nf4_linear_with<const D: usize>(
+    x: Tensor<D>,
+    packed: Tensor<1, Int>,
+    absmax: Tensor<1>,
+    absmax_codes: Option<Tensor<1, Int>>,
+    spec: Packed4Spec,
+    compute: ComputeType,
+) -> Tensor<D> {
     assert_eq!(
         absmax_codes.is_some(),
         spec.nested.is_some(),
@@ -63,6 +79,7 @@ pub fn nf4_linear<const D: usize>(
         absmax.into_dispatch(),
         absmax_codes.into_dispatch(),
         spec,
+        compute,
     ))
 }
 
@@ -76,6 +93,7 @@ pub trait Nf4LinearOp: Backend {
         absmax: FloatTensor<Self>,
         absmax_codes: IntTensor<Self>,
         spec: Packed4Spec,
+        compute: ComputeType,
     ) -> FloatTensor<Self>;
 }
 
@@ -88,6 +106,7 @@ pub trait Nf4LinearGrad: Nf4LinearOp {
         absmax: FloatTensor<Self>,
         absmax_codes: IntTensor<Self>,
         spec: Packed4Spec,
+        compute: ComputeType,
     ) -> FloatTensor<Self>;
 }
 
@@ -96,14 +115,14 @@ struct Nf4LinearBackward;
 
 impl<B: Nf4LinearGrad> Backward<B, 1> for Nf4LinearBackward {
     // Handles to the packed tensors; nothing dense.
-    type State = (IntTensor<B>, FloatTensor<B>, IntTensor<B>, Packed4Spec);
+    type State = (IntTensor<B>, FloatTensor<B>, IntTensor<B>, Packed4Spec, ComputeType);
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
         let dy = grads.consume::<B>(&ops.node);
         let [x] = ops.parents;
-        let (packed, absmax, codes, spec) = ops.state;
+        let (packed, absmax, codes, spec, compute) = ops.state;
         if let Some(x) = x {
-            grads.register::<B>(x.id, B::nf4_linear_dx(dy, packed, absmax, codes, spec));
+            grads.register::<B>(x.id, B::nf4_linear_dx(dy, packed, absmax, codes, spec, compute));
         }
     }
 }
@@ -115,15 +134,19 @@ impl<B: Nf4LinearGrad, C: CheckpointStrategy> Nf4LinearOp for Autodiff<B, C> {
         absmax: FloatTensor<Self>,
         absmax_codes: IntTensor<Self>,
         spec: Packed4Spec,
+        compute: ComputeType,
     ) -> FloatTensor<Self> {
         let absmax = absmax.into_primitive(); // a constant: its node is dropped
         let (x, x_node) = x.into_parts();
         match Nf4LinearBackward.prepare::<C>([x_node]).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
-                let y = B::nf4_linear_op(x, packed.clone(), absmax.clone(), absmax_codes.clone(), spec);
-                prep.finish((packed, absmax, absmax_codes, spec), y)
+                let y =
+                    B::nf4_linear_op(x, packed.clone(), absmax.clone(), absmax_codes.clone(), spec, compute);
+                prep.finish((packed, absmax, absmax_codes, spec, compute), y)
             }
-            OpsKind::UnTracked(prep) => prep.finish(B::nf4_linear_op(x, packed, absmax, absmax_codes, spec)),
+            OpsKind::UnTracked(prep) => {
+                prep.finish(B::nf4_linear_op(x, packed, absmax, absmax_codes, spec, compute))
+            }
         }
     }
 }

@@ -1,6 +1,27 @@
-//! Matrix products over strided slices, through the `gemm` crate.
+//! Matrix products over strided slices and stored weights.
+//!
+//! [`kernel`] chooses micro-kernels for the instruction set, [`pack`] turns operands
+//! into the panels they read, and [`blocks`] walks the destination.
 
-use gemm::Parallelism;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod blocks;
+mod buffer;
+mod kernel;
+mod pack;
+#[cfg(target_arch = "x86_64")]
+mod pack4;
+#[cfg(target_arch = "x86_64")]
+mod pack_avx2;
+mod portable;
+
+use blocks::Destination;
+pub(crate) use buffer::Buffer;
+pub use kernel::ComputeType;
+use kernel::Kernel;
+pub(crate) use pack::Rhs;
 
 /// A matrix view: element `(i, j)` is `data[i * row_stride + j * col_stride]`.
 #[derive(Clone, Copy)]
@@ -33,6 +54,17 @@ impl<'a> Matrix<'a> {
             row_stride: self.col_stride,
             col_stride: self.row_stride,
         }
+    }
+
+    /// `rows` rows from `first_row` and `cols` columns from `first_col`.
+    fn block(self, first_row: usize, rows: usize, first_col: usize, cols: usize) -> Self {
+        assert!(first_row + rows <= self.rows && first_col + cols <= self.cols);
+        let start = if rows == 0 || cols == 0 {
+            self.data.len()
+        } else {
+            first_row * self.row_stride + first_col * self.col_stride
+        };
+        Self { data: &self.data[start..], rows, cols, ..self }
     }
 }
 
@@ -75,10 +107,7 @@ pub(crate) enum Threads {
     All,
 }
 
-/// Below this many multiply-adds a product stays on one thread.
-const PARALLEL_FROM: usize = 192 * 192 * 192;
-
-/// `dst = scale · lhs · rhs`, or `dst += …`.
+/// `dst = scale · lhs · rhs`, or `dst += …`, in f32.
 ///
 /// # Panics
 /// If the shapes do not fit together.
@@ -90,11 +119,27 @@ pub(crate) fn multiply(
     rhs: Matrix<'_>,
     threads: Threads,
 ) {
-    let (m, n, k) = (lhs.rows, rhs.cols, lhs.cols);
+    multiply_with(dst, update, scale, lhs, Rhs::Dense(rhs), threads, ComputeType::F32);
+}
+
+/// As [`multiply`], with any right operand and compute type.
+///
+/// # Panics
+/// If the shapes do not fit together.
+pub(crate) fn multiply_with(
+    dst: MatrixMut<'_>,
+    update: Update,
+    scale: f32,
+    lhs: Matrix<'_>,
+    rhs: Rhs<'_>,
+    threads: Threads,
+    compute: ComputeType,
+) {
+    let (m, k) = (lhs.rows, lhs.cols);
+    let (rhs_rows, n) = rhs.dims();
     assert!(
-        dst.rows == m && dst.cols == n && rhs.rows == k,
-        "product of {m}x{k} and {}x{n} into {}x{}",
-        rhs.rows,
+        dst.rows == m && dst.cols == n && rhs_rows == k,
+        "product of {m}x{k} and {rhs_rows}x{n} into {}x{}",
         dst.rows,
         dst.cols
     );
@@ -107,36 +152,37 @@ pub(crate) fn multiply(
         }
         return;
     }
-    let parallel = threads == Threads::All && m * n * k >= PARALLEL_FROM && rayon::current_num_threads() > 1;
-    let parallelism = if parallel { Parallelism::Rayon(0) } else { Parallelism::None };
-    let (keep, read) = if update == Update::Add { (1.0, true) } else { (0.0, false) };
-    // SAFETY: the constructors of the views checked that the last element of each
-    // matrix lies inside its slice; `dst` is exclusively borrowed, so it overlaps
-    // neither operand; the strides of slices fit `isize`.
+    let to = Destination { data: dst.data.as_mut_ptr(), stride: dst.row_stride };
+    // SAFETY: the constructor of `dst` checked that its rows lie inside the slice,
+    // which is borrowed exclusively and initialised.
     #[allow(unsafe_code)]
     unsafe {
-        gemm::gemm(
-            m,
-            n,
-            k,
-            dst.data.as_mut_ptr(),
-            1,
-            dst.row_stride as isize,
-            read,
-            lhs.data.as_ptr(),
-            lhs.col_stride as isize,
-            lhs.row_stride as isize,
-            rhs.data.as_ptr(),
-            rhs.col_stride as isize,
-            rhs.row_stride as isize,
-            keep,
-            scale,
-            false,
-            false,
-            false,
-            parallelism,
-        );
+        blocks::run(Kernel::active(compute), to, update, scale, lhs, rhs, threads);
     }
+}
+
+/// `scale · lhs · rhs` in a buffer of its own, row-major, on all threads.
+///
+/// # Panics
+/// If the shapes do not fit together.
+pub(crate) fn product(scale: f32, lhs: Matrix<'_>, rhs: Rhs<'_>, compute: ComputeType) -> Vec<f32> {
+    let (m, k) = (lhs.rows, lhs.cols);
+    let (rhs_rows, n) = rhs.dims();
+    assert_eq!(k, rhs_rows, "product of {m}x{k} and {rhs_rows}x{n}");
+    if m == 0 || n == 0 || k == 0 {
+        return vec![0.0; m * n];
+    }
+    // Zeroing what is overwritten would cost a pass over memory.
+    let mut values = Vec::with_capacity(m * n);
+    let to = Destination { data: values.as_mut_ptr(), stride: n };
+    // SAFETY: the vector has room for the result, all of which `run` writes before it
+    // reads any.
+    #[allow(unsafe_code)]
+    unsafe {
+        blocks::run(Kernel::active(compute), to, Update::Replace, scale, lhs, rhs, Threads::All);
+        values.set_len(m * n);
+    }
+    values
 }
 
 fn check_bounds(len: usize, rows: usize, cols: usize, row_stride: usize) {

@@ -1,0 +1,75 @@
+//! Tiles of up to 6 rows and 16 columns with AVX2 and FMA.
+
+#![allow(unsafe_code)]
+
+use std::arch::x86_64::*;
+
+use super::kernel::Tile;
+
+pub(super) const ROWS: usize = 6;
+pub(super) const LANES: usize = 8;
+pub(super) const VECTORS: usize = 2;
+
+pub(super) static TILES: [Tile; ROWS * VECTORS] = [
+    tile::<1, 1>,
+    tile::<1, 2>,
+    tile::<2, 1>,
+    tile::<2, 2>,
+    tile::<3, 1>,
+    tile::<3, 2>,
+    tile::<4, 1>,
+    tile::<4, 2>,
+    tile::<5, 1>,
+    tile::<5, 2>,
+    tile::<6, 1>,
+    tile::<6, 2>,
+];
+
+/// See [`Tile`].
+///
+/// # Safety
+/// The processor has AVX2 and FMA, and every address the tile's contract names is
+/// inside a live allocation; those of `C` are exclusively the caller's.
+#[target_feature(enable = "avx2,fma")]
+unsafe fn tile<const R: usize, const V: usize>(
+    k: usize,
+    mut a: *const f32,
+    a_row: usize,
+    a_step: usize,
+    mut b: *const f32,
+    b_step: usize,
+    c: *mut f32,
+    c_row: usize,
+    scale: f32,
+    add: bool,
+) {
+    // SAFETY: the caller's promise covers every address formed here.
+    unsafe {
+        let mut sums = [[_mm256_setzero_ps(); V]; R];
+        for i in 0..R {
+            _mm_prefetch::<_MM_HINT_T0>(c.wrapping_add(i * c_row).cast());
+        }
+        for _ in 0..k {
+            let mut row = [_mm256_setzero_ps(); V];
+            for (v, row) in row.iter_mut().enumerate() {
+                *row = _mm256_loadu_ps(b.wrapping_add(v * LANES));
+            }
+            for (i, sums) in sums.iter_mut().enumerate() {
+                let x = _mm256_broadcast_ss(&*a.wrapping_add(i * a_row));
+                for (sum, row) in sums.iter_mut().zip(row) {
+                    *sum = _mm256_fmadd_ps(x, row, *sum);
+                }
+            }
+            a = a.wrapping_add(a_step);
+            b = b.wrapping_add(b_step);
+        }
+        let scale = _mm256_set1_ps(scale);
+        for (i, sums) in sums.iter().enumerate() {
+            for (v, sum) in sums.iter().enumerate() {
+                let at = c.add(i * c_row + v * LANES);
+                let product = _mm256_mul_ps(*sum, scale);
+                _mm256_storeu_ps(at, if add { _mm256_add_ps(_mm256_loadu_ps(at), product) } else { product });
+            }
+        }
+    }
+}

@@ -1,21 +1,29 @@
 //! Between the flex backend's tensors and plain slices.
 
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 
 use burn::backend::flex::FlexTensor;
 use burn::tensor::{DType, Shape, TensorData};
 
 /// A contiguous f32 tensor, read as a slice.
 ///
-/// Copies only when the tensor is a view that is not one whole contiguous buffer.
-pub(crate) struct F32s(FlexTensor);
+/// Copies only when the tensor's elements do not lie one after the other.
+pub(crate) struct F32s {
+    tensor: FlexTensor,
+    range: Range<usize>,
+}
 
 impl F32s {
     /// # Panics
     /// If the tensor does not hold f32 values.
     pub fn new(tensor: &FlexTensor) -> Self {
         assert_eq!(tensor.dtype(), DType::F32, "the operation computes in f32");
-        Self(tensor.to_contiguous())
+        if let Some((start, end)) = tensor.layout().contiguous_offsets() {
+            return Self { tensor: tensor.clone(), range: start..end };
+        }
+        let tensor = tensor.to_contiguous();
+        let range = 0..tensor.layout().num_elements();
+        Self { tensor, range }
     }
 }
 
@@ -23,7 +31,7 @@ impl Deref for F32s {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        self.0.storage::<f32>()
+        &self.tensor.storage::<f32>()[self.range.clone()]
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod blockwise4;
 pub mod blockwise8;
+mod buffer;
 pub mod causal_attention;
 pub mod embedding;
 mod flex_slices;
@@ -19,7 +20,8 @@ pub mod vjp_seed;
 mod weight_rows;
 
 pub use blockwise4::{NestedSpec, Packed4Spec};
-pub use causal_attention::causal_attention;
+pub use buffer::release_idle_buffers;
+pub use causal_attention::{RowLengths, causal_attention, causal_attention_rows};
 pub use embedding::embedding;
 pub use isa::{ISA_VARIABLE, Isa, IsaError};
 pub use linear::{linear, linear_with};

@@ -3,7 +3,9 @@
 mod checks;
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
-use camelid_kernels::{IGNORE_INDEX, causal_attention, linear_cross_entropy, vjp_seed};
+use camelid_kernels::{
+    IGNORE_INDEX, RowLengths, causal_attention, causal_attention_rows, linear_cross_entropy, vjp_seed,
+};
 use checks::{bits, close, gradient, inner, list, tensor, values, view, wide, with_threads};
 use proptest::prelude::*;
 
@@ -63,8 +65,24 @@ impl Attention {
     /// Output and the gradients of q, k and v.
     fn run(&self, scale: f32) -> [Vec<f32>; 4] {
         let device = Device::flex().autodiff();
-        let q = view(&self.q, self.q_shape(), &device).detach().require_grad();
-        let k = view(&self.k, self.kv_shape(), &device).detach().require_grad();
+        let q = view(&self.q, self.q_shape(), &device).detach();
+        let k = view(&self.k, self.kv_shape(), &device).detach();
+        self.run_on(q, k, scale)
+    }
+
+    /// As [`Self::run`], nothing strided; some shapes have no element to stride over.
+    fn run_contiguous(&self, scale: f32) -> [Vec<f32>; 4] {
+        let device = Device::flex().autodiff();
+        self.run_on(
+            tensor(&self.q, self.q_shape(), &device),
+            tensor(&self.k, self.kv_shape(), &device),
+            scale,
+        )
+    }
+
+    fn run_on(&self, q: Tensor<4>, k: Tensor<4>, scale: f32) -> [Vec<f32>; 4] {
+        let device = Device::flex().autodiff();
+        let (q, k) = (q.require_grad(), k.require_grad());
         let v = tensor(&self.v, self.kv_shape(), &device).require_grad();
         let y = causal_attention(q.clone(), k.clone(), v.clone(), scale);
         let out = list(y.clone());
@@ -124,9 +142,78 @@ fn ids(labels: &[i64], device: &Device) -> Tensor<1, Int> {
 
 #[test]
 fn attention_across_tiles_of_queries_and_keys() {
-    // 64 queries and 256 keys to a tile: edges just before, on and after them.
-    for (t, s) in [(64, 64), (65, 65), (130, 300), (3, 257), (1, 600)] {
+    // 48 queries and 256 keys to a tile: edges just before, on and after them.
+    for (t, s) in [(47, 47), (48, 48), (49, 49), (130, 300), (3, 257), (1, 600)] {
         Attention::new([1, t, s, 1, 2, 8], 1.0, t as u64).check(0.5);
+    }
+}
+
+/// Output and gradients of sequences end to end.
+fn run_rows(attention: &Attention, rows: &RowLengths, scale: f32) -> [Vec<f32>; 4] {
+    let device = Device::flex().autodiff();
+    let q = tensor(&attention.q, attention.q_shape(), &device).require_grad();
+    let k = tensor(&attention.k, attention.kv_shape(), &device).require_grad();
+    let v = tensor(&attention.v, attention.kv_shape(), &device).require_grad();
+    let y = causal_attention_rows(q.clone(), k.clone(), v.clone(), scale, rows);
+    let out = list(y.clone());
+    let grads = vjp_seed(y, tensor(&attention.dy, attention.q_shape(), &device)).backward();
+    let grad = |x: &Tensor<4>| list(x.grad(&grads).expect("tracked"));
+    [out, grad(&q), grad(&k), grad(&v)]
+}
+
+#[test]
+fn sequences_end_to_end_are_as_each_alone() {
+    for lengths in [vec![5, 1, 60, 0, 17], vec![300, 49], vec![1, 1, 1], vec![20]] {
+        let rows = RowLengths::new(lengths);
+        let total = rows.total();
+        let all = Attention::new([1, total, total, 2, 2, 16], 1.0, total as u64);
+        let together = run_rows(&all, &rows, 0.3);
+        let mut alone: [Vec<f32>; 4] = Default::default();
+        let mut first = 0;
+        for &t in rows.lengths() {
+            let cut =
+                |values: &[f32]| values[first * values.len() / total..][..t * values.len() / total].to_vec();
+            let one = Attention {
+                t,
+                s: t,
+                q: cut(&all.q),
+                k: cut(&all.k),
+                v: cut(&all.v),
+                dy: cut(&all.dy),
+                ..Attention::new([1, 0, 0, 2, 2, 16], 1.0, 0)
+            };
+            alone.iter_mut().zip(one.run_contiguous(0.3)).for_each(|(all, one)| all.extend(one));
+            first += t;
+        }
+        // One position alone takes another way than one among many.
+        for (together, alone) in together.iter().zip(&alone) {
+            close("end to end", together, &wide(alone), 1e-6);
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "sequences of [2, 2] positions")]
+fn sequences_must_fill_the_positions() {
+    let x = Tensor::<4>::zeros([1, 5, 1, 4], &Device::flex());
+    causal_attention_rows(x.clone(), x.clone(), x, 1.0, &RowLengths::new([2, 2]));
+}
+
+/// A cache with room to spare is read where it lies, one row of it or several.
+#[test]
+fn keys_and_values_of_a_cache_with_room() {
+    let device = Device::flex();
+    for (batch, t) in [(1, 1), (1, 7), (3, 1), (3, 7)] {
+        let attention = Attention::new([batch, t, 70, 2, 2, 16], 1.0, 5);
+        let q = tensor(&attention.q, attention.q_shape(), &device);
+        let k = tensor(&attention.k, attention.kv_shape(), &device);
+        let v = tensor(&attention.v, attention.kv_shape(), &device);
+        let roomy = |x: &Tensor<4>| {
+            let room = Tensor::<4>::full([batch, 96, 2, 16], f32::NAN, &device);
+            room.slice_assign([0..batch, 0..70], x.clone()).narrow(1, 0, 70)
+        };
+        let want = list(causal_attention(q.clone(), k.clone(), v.clone(), 0.3));
+        assert_eq!(bits(&list(causal_attention(q, roomy(&k), roomy(&v), 0.3))), bits(&want));
     }
 }
 

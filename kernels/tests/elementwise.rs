@@ -127,6 +127,44 @@ fn reductions_have_the_same_bits_with_one_and_two_threads() {
     assert_eq!(one, with_threads(2, run));
 }
 
+/// Buffers that were used before hold other values: none of them may show.
+#[test]
+fn large_results_do_not_depend_on_what_was_in_memory() {
+    let (rows, d) = (200, 256); // 200 KiB: large enough to come from the pool
+    let device = Device::flex().autodiff();
+    let run = |seed: u64| {
+        let x = tensor(&values(rows * d, seed), [rows, d], &device).require_grad();
+        let up = tensor(&values(rows * d, seed + 1), [rows, d], &device).require_grad();
+        let y = swiglu(rms_norm(x.clone(), Tensor::ones([d], &device), 1e-5), up.clone());
+        let out = list(y.clone());
+        let grads = vjp_seed(y, tensor(&values(rows * d, seed + 2), [rows, d], &device)).backward();
+        [out, list(x.grad(&grads).unwrap()), list(up.grad(&grads).unwrap())].map(|v| bits(&v))
+    };
+    let first = run(1);
+    run(9);
+    assert_eq!(run(1), first);
+    camelid_kernels::release_idle_buffers();
+    assert_eq!(run(1), first);
+}
+
+/// The backward pass writes over what it alone holds, and over nothing else.
+#[test]
+fn gradients_leave_tensors_that_others_hold_as_they_were() {
+    let (n, d) = (3, 40);
+    let device = Device::flex().autodiff();
+    let (g, u, dy) = (values(n * d, 1), values(n * d, 2), values(n * d, 3));
+    let gate = tensor(&g, [n, d], &device).require_grad();
+    let up = tensor(&u, [n, d], &device).require_grad();
+    let upstream = tensor(&dy, [n, d], &device);
+    let y = swiglu(rms_norm(gate.clone(), Tensor::ones([d], &device), 1e-5), up.clone());
+    vjp_seed(y, upstream.clone()).backward();
+    assert_eq!(list(gate), g);
+    assert_eq!(list(up), u);
+    let y = rms_norm(tensor(&g, [n, d], &device).require_grad(), Tensor::ones([d], &device), 1e-5);
+    vjp_seed(y, upstream.clone()).backward();
+    assert_eq!(list(upstream), dy);
+}
+
 #[test]
 fn embedding_rows_and_the_gradient_of_repeated_ids() {
     let device = Device::flex().autodiff();

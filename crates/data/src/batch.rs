@@ -21,6 +21,8 @@ pub struct Batch {
     pub batch: usize,
     /// Positions per row: the longest example's, rounded up.
     pub seq: usize,
+    /// Tokens of each row; the rest of it is padding.
+    pub lengths: Vec<usize>,
     /// Tokens that are not padding.
     pub tokens: usize,
     /// Positions with a target.
@@ -57,6 +59,7 @@ impl Batch {
             labels: vec![IGNORE_INDEX; examples.len() * seq],
             batch: examples.len(),
             seq,
+            lengths: examples.iter().map(|e| e.ids.len()).collect(),
             tokens: 0,
             supervised_tokens: 0,
         };

@@ -2,7 +2,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Int, Tensor, TensorData};
-use camelid_kernels::{IGNORE_INDEX, linear_cross_entropy};
+use camelid_kernels::{IGNORE_INDEX, RowLengths, linear_cross_entropy};
 use camelid_lora::ForwardContext;
 
 use crate::llama::{Block, Llama};
@@ -37,6 +37,24 @@ pub trait BlockStack: Module {
     /// # Panics
     /// When `i` is not below [`BlockStack::num_blocks`].
     fn block(&self, i: usize, x: Tensor<3>, ctx: &ForwardContext) -> Tensor<3>;
+
+    /// Runs block `i` on sequences that lie end to end, so that none of it is padding:
+    /// `[1, positions, hidden]` to the same shape, as many positions as `rows` have.
+    ///
+    /// Unless a model does better, each sequence goes through [`BlockStack::block`] alone.
+    /// [`BlockStack::embed`] and [`BlockStack::head_loss`] need no such form: give them the
+    /// ids and labels as one row, the first label of each sequence ignored.
+    ///
+    /// # Panics
+    /// When `i` is not below [`BlockStack::num_blocks`], or `rows` do not fit `x`.
+    fn block_rows(&self, i: usize, x: Tensor<3>, rows: &RowLengths, ctx: &ForwardContext) -> Tensor<3> {
+        let alone = |first: &mut usize, &len: &usize| {
+            let sequence = x.clone().narrow(1, *first, len);
+            *first += len;
+            Some(self.block(i, sequence, ctx))
+        };
+        Tensor::cat(rows.lengths().iter().scan(0, alone).collect(), 1)
+    }
 
     /// Sum over the supervised positions of the negative log-likelihood, in nats.
     ///
@@ -79,6 +97,10 @@ impl BlockStack for Llama {
 
     fn block(&self, i: usize, x: Tensor<3>, ctx: &ForwardContext) -> Tensor<3> {
         self.block_forward(i, x, ctx)
+    }
+
+    fn block_rows(&self, i: usize, x: Tensor<3>, rows: &RowLengths, ctx: &ForwardContext) -> Tensor<3> {
+        self.block_forward_rows(i, x, rows, ctx)
     }
 
     fn head_loss(&self, x: Tensor<3>, labels: Tensor<2, Int>) -> Tensor<1> {

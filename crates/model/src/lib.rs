@@ -10,6 +10,8 @@ pub mod rope;
 pub mod tokenizer;
 pub mod weights;
 
+pub use camelid_kernels::RowLengths;
+
 pub use block_stack::{BlockStack, supervised_tokens};
 pub use config::{LinearShape, LlamaConfig, RopeScaling};
 pub use error::ModelError;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Int, Tensor};
-use camelid_kernels::{embedding, linear};
+use camelid_kernels::{RowLengths, embedding, linear};
 use camelid_lora::{AdapterHost, ForwardContext, LoraLinear};
 
 use crate::config::LlamaConfig;
@@ -88,15 +88,34 @@ impl Llama {
     /// # Panics
     /// When an id is outside the vocabulary: check with [`LlamaConfig::check_ids`].
     pub fn forward_cached(&self, ids: Tensor<2, Int>, cache: &mut KvCache) -> Tensor<2> {
+        // Inside the pool one operation after the other starts without a hand-over
+        // between threads, which for a single token would take as long as the work.
+        rayon::scope(|_| self.forward_cached_here(ids, cache))
+    }
+
+    /// Adds the keys and values of `ids` to `cache`, as [`Llama::forward_cached`] does, and
+    /// asks for no logits: the head is the widest layer.
+    ///
+    /// # Panics
+    /// When an id is outside the vocabulary: check with [`LlamaConfig::check_ids`].
+    pub fn fill_cache(&self, ids: Tensor<2, Int>, cache: &mut KvCache) {
+        rayon::scope(|_| self.blocks_cached(ids, cache));
+    }
+
+    fn forward_cached_here(&self, ids: Tensor<2, Int>, cache: &mut KvCache) -> Tensor<2> {
         let [batch, seq] = ids.dims();
+        let x = self.blocks_cached(ids, cache);
+        self.logits(x.narrow(1, seq - 1, 1)).reshape([batch, self.config.vocab_size])
+    }
+
+    /// What comes out of the last block.
+    fn blocks_cached(&self, ids: Tensor<2, Int>, cache: &mut KvCache) -> Tensor<3> {
         let mut x = self.embed_ids(ids);
         let ctx = ForwardContext::evaluation();
         for (block, layer) in self.layers.iter().zip(cache.layers_mut()) {
             x = block.forward(x, &self.rope, &ctx, Some(layer));
         }
-        // Only the last position is asked for: the head is the widest layer.
-        let last = x.narrow(1, seq - 1, 1);
-        self.logits(last).reshape([batch, self.config.vocab_size])
+        x
     }
 
     /// Token embeddings: `[batch, seq]` ids to `[batch, seq, hidden_size]`.
@@ -107,6 +126,17 @@ impl Llama {
     /// One block, without a cache.
     pub(crate) fn block_forward(&self, i: usize, x: Tensor<3>, ctx: &ForwardContext) -> Tensor<3> {
         self.layers[i].forward(x, &self.rope, ctx, None)
+    }
+
+    /// One block over sequences end to end.
+    pub(crate) fn block_forward_rows(
+        &self,
+        i: usize,
+        x: Tensor<3>,
+        rows: &RowLengths,
+        ctx: &ForwardContext,
+    ) -> Tensor<3> {
+        self.layers[i].forward_rows(x, rows, &self.rope, ctx)
     }
 
     /// Final norm and head: `[.., hidden_size]` to `[.., vocab_size]`.

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::tensor::{Device, Tensor, TensorData};
+use camelid_kernels::RowLengths;
 
 use crate::config::{LlamaConfig, RopeScaling};
 
@@ -27,6 +28,8 @@ struct Table {
     device: Device,
     cos: Tensor<2>,
     sin: Tensor<2>,
+    /// The last answer of [`Rope::rows`], which every block of a pass asks again.
+    rows: Option<(RowLengths, Tensor<2>, Tensor<2>)>,
 }
 
 impl Rope {
@@ -41,15 +44,34 @@ impl Rope {
     /// Cosines and sines of positions `start..start + len`, each
     /// `[len, head_dim / 2]`, on `device` without gradient tracking.
     pub fn slice(&self, start: usize, len: usize, device: &Device) -> (Tensor<2>, Tensor<2>) {
-        let end = start + len;
+        self.with_table(start + len, device, |table| table.slice(start, len))
+    }
+
+    /// Cosines and sines of sequences end to end, each from position 0:
+    /// `[positions, head_dim / 2]`, as [`Rope::slice`].
+    pub fn rows(&self, rows: &RowLengths, device: &Device) -> (Tensor<2>, Tensor<2>) {
+        self.with_table(rows.longest(), device, |table| {
+            let (_, cos, sin) = match table.rows.take() {
+                Some(known) if known.0 == *rows => table.rows.insert(known),
+                _ => {
+                    let slices = rows.lengths().iter().map(|&len| table.slice(0, len));
+                    let (cos, sin) = slices.unzip();
+                    table.rows.insert((rows.clone(), Tensor::cat(cos, 0), Tensor::cat(sin, 0)))
+                }
+            };
+            (cos.clone(), sin.clone())
+        })
+    }
+
+    /// Calls `f` with a table of at least `positions` positions.
+    fn with_table<R>(&self, positions: usize, device: &Device, f: impl FnOnce(&mut Table) -> R) -> R {
         // A panic elsewhere cannot leave the table half-written: it is replaced whole.
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        let usable = table.as_ref().is_some_and(|t| t.positions >= end && t.device == *device);
+        let usable = table.as_ref().is_some_and(|t| t.positions >= positions && t.device == *device);
         if !usable {
             *table = None;
         }
-        let table = table.get_or_insert_with(|| self.compute(end.next_power_of_two(), device));
-        (table.cos.clone().narrow(0, start, len), table.sin.clone().narrow(0, start, len))
+        f(table.get_or_insert_with(|| self.compute(positions.next_power_of_two(), device)))
     }
 
     fn compute(&self, positions: usize, device: &Device) -> Table {
@@ -67,7 +89,13 @@ impl Rope {
         // and a tracked constant would only lengthen the graph.
         let plain = device.clone().inner();
         let tensor = |v| Tensor::from_data(TensorData::new(v, [positions, half]), &plain);
-        Table { positions, device: device.clone(), cos: tensor(cos), sin: tensor(sin) }
+        Table { positions, device: device.clone(), cos: tensor(cos), sin: tensor(sin), rows: None }
+    }
+}
+
+impl Table {
+    fn slice(&self, start: usize, len: usize) -> (Tensor<2>, Tensor<2>) {
+        (self.cos.clone().narrow(0, start, len), self.sin.clone().narrow(0, start, len))
     }
 }
 

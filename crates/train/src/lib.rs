@@ -30,3 +30,4 @@ pub use progress::{Observer, Progress, Silent};
 pub use schedule::LrSchedule;
 pub use settings::{Optim, OptimSpill, TrainSettings};
 pub use trainer::{Outcome, Trainer};
+pub use walk::{DeviceBatch, loss_and_gradients};

@@ -9,37 +9,50 @@
 //! a copy of the model in which nothing requires a gradient, and dropout is a function of the
 //! seed.
 
+use std::ops::Range;
+
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use camelid_data::Batch;
 use camelid_kernels::{IGNORE_INDEX, vjp_seed};
 use camelid_lora::ForwardContext;
-use camelid_model::BlockStack;
+use camelid_model::{BlockStack, RowLengths};
 use camelid_paged_optim::named_trainable_params;
 
 use crate::TrainError;
 
-/// A batch on the device.
-pub(crate) struct DeviceBatch {
+/// A batch on the device, its rows end to end: padding is left out, so it costs nothing.
+#[derive(Debug)]
+pub struct DeviceBatch {
     ids: Tensor<2, Int>,
     labels: Tensor<2, Int>,
+    rows: RowLengths,
 }
 
 impl DeviceBatch {
     /// `batch` has labels shifted to the positions that predict them; the model wants them
     /// aligned with the ids (and shifts itself), so they move one place to the right.
-    pub(crate) fn new(batch: &camelid_data::Batch, device: &Device) -> Self {
-        let shape = [batch.batch, batch.seq];
-        let ids: Vec<i64> = batch.ids.iter().map(|id| i64::from(*id)).collect();
-        let mut labels = Vec::with_capacity(batch.labels.len());
-        for row in batch.labels.chunks(batch.seq.max(1)) {
+    pub fn new(batch: &Batch, device: &Device) -> Self {
+        let mut ids: Vec<i64> = Vec::with_capacity(batch.tokens);
+        let mut labels = Vec::with_capacity(batch.tokens);
+        for (row, &len) in batch.lengths.iter().enumerate() {
+            let start = row * batch.seq;
+            ids.extend(batch.ids[start..start + len].iter().map(|id| i64::from(*id)));
             labels.push(IGNORE_INDEX);
-            labels.extend_from_slice(&row[..row.len() - 1]);
+            labels.extend_from_slice(&batch.labels[start..start + len - 1]);
         }
+        let shape = [1, ids.len()];
         Self {
             ids: Tensor::from_data(TensorData::new(ids, shape), device),
             labels: Tensor::from_data(TensorData::new(labels, shape), device),
+            rows: RowLengths::new(batch.lengths.clone()),
         }
+    }
+
+    /// Token ids and labels aligned with them, each `[1, positions]`, and the rows' lengths.
+    pub fn into_parts(self) -> (Tensor<2, Int>, Tensor<2, Int>, RowLengths) {
+        (self.ids, self.labels, self.rows)
     }
 
     /// Sum of the negative log-likelihoods, nothing differentiated.
@@ -47,15 +60,19 @@ impl DeviceBatch {
         let ctx = ForwardContext::evaluation();
         let mut x = model.embed(self.ids.clone());
         for i in 0..model.num_blocks() {
-            x = model.block(i, x, &ctx);
+            x = model.block_rows(i, x, &self.rows, &ctx);
         }
         scalar(model.head_loss(x, self.labels.clone()))
     }
 }
 
 /// Sum of the negative log-likelihoods of the batch, and the gradients of `scale` times it with
-/// respect to every trainable parameter.
-pub(crate) fn loss_and_gradients<M: BlockStack>(
+/// respect to every trainable parameter. With `checkpointing` each block is computed again on the
+/// way back instead of keeping its activations; the bits are the same.
+///
+/// # Errors
+/// Errors of the device.
+pub fn loss_and_gradients<M: BlockStack>(
     model: &M,
     batch: &DeviceBatch,
     ctx: &ForwardContext,
@@ -76,7 +93,7 @@ fn at_once<M: BlockStack>(
 ) -> Result<(f64, GradientsParams), TrainError> {
     let mut x = model.embed(batch.ids.clone());
     for i in 0..model.num_blocks() {
-        x = model.block(i, x, ctx);
+        x = model.block_rows(i, x, &batch.rows, ctx);
     }
     let nll = model.head_loss(x, batch.labels.clone());
     let value = scalar(nll.clone())?;
@@ -94,10 +111,17 @@ fn checkpointed<M: BlockStack>(
     let embedding_trains = embedded.is_tracked();
     let first = first_block_to_differentiate(model, embedding_trains);
 
-    let (inputs, output) = block_inputs(model, embedded.clone().inner(), ctx, first);
-
+    // The last block's activations are the first that the way back needs, so it runs once,
+    // together with the head.
+    let blocks = model.num_blocks();
+    let last = if first < blocks { blocks - 1 } else { blocks };
+    let (inputs, output) = block_inputs(model, embedded.clone().inner(), batch, ctx, first..last);
     let top = Tensor::from_inner(output).require_grad();
-    let nll = model.head_loss(top.clone(), batch.labels.clone());
+    let mut y = top.clone();
+    if last < blocks {
+        y = model.block_rows(last, y, &batch.rows, ctx);
+    }
+    let nll = model.head_loss(y, batch.labels.clone());
     let value = scalar(nll.clone())?;
     let mut grads = nll.mul_scalar(scale).backward();
     let mut dy = taken(&top, &mut grads)?;
@@ -106,7 +130,7 @@ fn checkpointed<M: BlockStack>(
     for (offset, input) in inputs.into_iter().enumerate().rev() {
         let i = first + offset;
         let x = Tensor::from_inner(input).require_grad();
-        let y = model.block(i, x.clone(), ctx);
+        let y = model.block_rows(i, x.clone(), &batch.rows, ctx);
         let mut grads = vjp_seed(y, dy).backward();
         dy = taken(&x, &mut grads)?;
         let block = &model.blocks()[i];
@@ -128,21 +152,23 @@ fn first_block_to_differentiate<M: BlockStack>(model: &M, embedding_trains: bool
     model.blocks().iter().position(trains).unwrap_or(model.num_blocks())
 }
 
-/// The inputs of the blocks from `first` on, and the last block's output.
+/// The inputs of the blocks of `kept`, and what comes out of the last of them; the blocks before
+/// them run as well.
 fn block_inputs<M: BlockStack>(
     model: &M,
     embedded: Tensor<3>,
+    batch: &DeviceBatch,
     ctx: &ForwardContext,
-    first: usize,
+    kept: Range<usize>,
 ) -> (Vec<Tensor<3>>, Tensor<3>) {
     let untracked = model.clone().no_grad();
     let mut x = embedded;
-    let mut inputs = Vec::with_capacity(model.num_blocks() - first);
-    for i in 0..model.num_blocks() {
-        if i >= first {
+    let mut inputs = Vec::with_capacity(kept.len());
+    for i in 0..kept.end {
+        if kept.contains(&i) {
             inputs.push(x.clone());
         }
-        x = untracked.block(i, Tensor::from_inner(x), ctx).inner();
+        x = untracked.block_rows(i, Tensor::from_inner(x), &batch.rows, ctx).inner();
     }
     (inputs, x)
 }

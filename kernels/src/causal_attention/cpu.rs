@@ -4,8 +4,9 @@ use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
 
 use super::op::{AttentionGrad, AttentionInputs, AttentionOp};
-use super::{Sizes, backward, forward};
-use crate::flex_slices::{F32s, dims, f32_tensor};
+use super::sequences::Sequence;
+use super::{Heads, RowLengths, backward, forward};
+use crate::flex_slices::{F32s, dims};
 
 impl AttentionOp for Flex {
     fn causal_attention_op(
@@ -13,19 +14,27 @@ impl AttentionOp for Flex {
         k: FlexTensor,
         v: FlexTensor,
         scale: f32,
+        rows: Option<RowLengths>,
     ) -> (FlexTensor, FlexTensor) {
-        let sizes = sizes(&q, &k, &v);
-        let Sizes { batch, t, heads, d, .. } = sizes;
-        let (out, lse) = forward::run(&F32s::new(&q), &F32s::new(&k), &F32s::new(&v), scale, sizes);
-        (f32_tensor(out, [batch, t, heads, d]), f32_tensor(lse, [batch, t, heads]))
+        let (mut sequences, heads) = sizes(&q, &k, &v, rows.as_ref());
+        let shape = dims(&q);
+        let lse_shape = [shape[0], shape[1], heads.queries];
+        let (out, lse) = match (in_place(&k), in_place(&v)) {
+            (Some(keys), Some(values)) if keys.stride == values.stride => {
+                let stride = keys.stride / heads.key_row().max(1);
+                sequences.iter_mut().enumerate().for_each(|(b, sequence)| sequence.key = b * stride);
+                forward::run(&F32s::new(&q), keys.values(), values.values(), scale, &sequences, heads)
+            }
+            _ => forward::run(&F32s::new(&q), &F32s::new(&k), &F32s::new(&v), scale, &sequences, heads),
+        };
+        (out.into_tensor(shape), lse.into_tensor(lse_shape))
     }
 }
 
 impl AttentionGrad for Flex {
     fn causal_attention_grads(dy: FlexTensor, inputs: AttentionInputs<FlexTensor>) -> [FlexTensor; 3] {
-        let AttentionInputs { q, k, v, out, lse, scale } = inputs;
-        let sizes = sizes(&q, &k, &v);
-        let (q_shape, k_shape) = (dims(&q), dims(&k));
+        let AttentionInputs { q, k, v, out, lse, scale, rows } = inputs;
+        let (sequences, heads) = sizes(&q, &k, &v, rows.as_ref());
         let slices = backward::Slices {
             dy: &F32s::new(&dy),
             q: &F32s::new(&q),
@@ -34,19 +43,59 @@ impl AttentionGrad for Flex {
             out: &F32s::new(&out),
             lse: &F32s::new(&lse),
         };
-        let [dq, dk, dv] = backward::run(slices, scale, sizes);
-        [f32_tensor(dq, q_shape), f32_tensor(dk, k_shape.clone()), f32_tensor(dv, k_shape)]
+        let [dq, dk, dv] = backward::run(slices, scale, &sequences, heads);
+        [dq.into_tensor(dims(&q)), dk.into_tensor(dims(&k)), dv.into_tensor(dims(&v))]
     }
 }
 
-fn sizes(q: &FlexTensor, k: &FlexTensor, v: &FlexTensor) -> Sizes {
+/// Keys or values of a cache with room to spare: each batch row contiguous, `stride`
+/// elements after the one before.
+struct InPlace<'a> {
+    tensor: &'a FlexTensor,
+    stride: usize,
+}
+
+impl InPlace<'_> {
+    fn values(&self) -> &[f32] {
+        &self.tensor.storage::<f32>()[self.tensor.layout().start_offset()..]
+    }
+}
+
+/// The tensor as it lies, when it is more than one row of a cache.
+fn in_place(tensor: &FlexTensor) -> Option<InPlace<'_>> {
+    let shape = dims(tensor);
+    let row: usize = shape[2..].iter().product();
+    let &[stride, position, head, element] = tensor.layout().strides() else { return None };
+    let stride = usize::try_from(stride).ok()?;
+    let rows_lie_together = element == 1 && head == shape[3] as isize && position == row as isize;
+    let cut_off = shape[0] > 1 && row > 0 && stride > shape[1] * row && stride.is_multiple_of(row);
+    (rows_lie_together && cut_off).then_some(InPlace { tensor, stride })
+}
+
+fn sizes(
+    q: &FlexTensor,
+    k: &FlexTensor,
+    v: &FlexTensor,
+    rows: Option<&RowLengths>,
+) -> (Vec<Sequence>, Heads) {
     let (q, k, v) = (dims(q), dims(k), dims(v));
-    let (&[batch, t, heads, d], &[k_batch, s, kv_heads, k_d]) = (q.as_slice(), k.as_slice()) else {
+    let (&[batch, t, queries, d], &[k_batch, s, keys, k_d]) = (q.as_slice(), k.as_slice()) else {
         panic!("causal_attention: four dimensions, not {q:?} and {k:?}");
     };
     assert!(
-        k == v && batch == k_batch && d == k_d && s >= t && kv_heads > 0 && heads.is_multiple_of(kv_heads),
+        k == v && batch == k_batch && d == k_d && s >= t && keys > 0 && queries.is_multiple_of(keys),
         "causal_attention: q {q:?}, k {k:?}, v {v:?}"
     );
-    Sizes { batch, t, s, heads, kv_heads, d }
+    let sequences = match rows {
+        None => Sequence::batch(batch, t, s),
+        Some(rows) => {
+            assert!(
+                batch == 1 && t == s && t == rows.total(),
+                "causal_attention: sequences of {:?} positions in q {q:?} and k {k:?}",
+                rows.lengths()
+            );
+            Sequence::end_to_end(rows)
+        }
+    };
+    (sequences, Heads { queries, keys, d })
 }

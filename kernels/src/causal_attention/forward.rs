@@ -2,136 +2,134 @@
 
 use rayon::prelude::*;
 
-use super::{KEY_TILE, QUERY_TILE, Sizes};
-use crate::lanes::{exp, exp_in_place, max, vectorised};
-use crate::product::{Matrix, MatrixMut, Threads, Update, multiply};
+use super::product::{Left, Right, Target, Update, product};
+use super::sequences::Sequence;
+use super::{Heads, KEY_TILE, QUERY_TILE, single, transpose};
+use crate::buffer::Buffer;
+use crate::lanes::{LANES, exp, exp_in_place, max, vectorised};
 
-/// Returns the output `[batch, t, heads, d]` and the logarithms of the softmax
-/// denominators `[batch, t, heads]`.
-pub(super) fn run(q: &[f32], k: &[f32], v: &[f32], scale: f32, sizes: Sizes) -> (Vec<f32>, Vec<f32>) {
-    let Sizes { batch, t, s, heads, kv_heads, d } = sizes;
-    let mut out = vec![0f32; batch * t * heads * d];
-    let mut lse = vec![0f32; batch * t * heads];
-    if out.is_empty() {
+/// Returns the output, of the shape of `q`, and the logarithms of the softmax
+/// denominators, one per query position and head.
+pub(super) fn run(
+    q: &[f32],
+    k: &[f32],
+    v: &[f32],
+    scale: f32,
+    sequences: &[Sequence],
+    heads: Heads,
+) -> (Buffer, Buffer) {
+    let mut out = Buffer::unset(q.len());
+    let mut lse = Buffer::unset(sequences.iter().map(|s| s.t).sum::<usize>() * heads.queries);
+    if heads.d == 0 || heads.queries == 0 || lse.is_empty() {
         return (out, lse);
     }
-    out.par_chunks_mut(t * heads * d).zip(lse.par_chunks_mut(t * heads)).enumerate().for_each(
-        |(b, (out, lse))| {
-            let q = &q[b * t * heads * d..][..t * heads * d];
-            let keys = &k[b * s * kv_heads * d..][..s * kv_heads * d];
-            let values = &v[b * s * kv_heads * d..][..s * kv_heads * d];
-            out.par_chunks_mut(QUERY_TILE * heads * d)
-                .zip(lse.par_chunks_mut(QUERY_TILE * heads))
-                .enumerate()
-                .for_each_init(
-                    || Scratch::new(sizes),
-                    |scratch, (tile, (out, lse))| {
-                        let first = tile * QUERY_TILE;
-                        let q = &q[first * heads * d..][..out.len()];
-                        for kv in 0..kv_heads {
-                            scratch.group(
-                                q,
-                                &keys[kv * d..],
-                                &values[kv * d..],
-                                out,
-                                lse,
-                                first,
-                                kv,
-                                scale,
-                                sizes,
-                            );
-                        }
-                    },
-                );
+    let (row, key_row) = (heads.query_row(), heads.key_row());
+    if sequences.iter().all(|sequence| sequence.t == 1) {
+        single::run(q, k, v, scale, sequences, heads, &mut out, &mut lse);
+        return (out, lse);
+    }
+    let keys = transposed_keys(k, scale, sequences, heads);
+
+    let mut tiles = Vec::new();
+    let (mut out_left, mut lse_left) = (&mut out[..], &mut lse[..]);
+    let mut at = 0;
+    for &sequence in sequences {
+        let width = padded(sequence.s);
+        let keys = &keys[at..at + heads.keys * heads.d * width];
+        at += keys.len();
+        for first in (0..sequence.t).step_by(QUERY_TILE) {
+            let n = QUERY_TILE.min(sequence.t - first);
+            let (out, out_rest) = out_left.split_at_mut(n * row);
+            let (lse, lse_rest) = lse_left.split_at_mut(n * heads.queries);
+            (out_left, lse_left) = (out_rest, lse_rest);
+            let q = &q[(sequence.query + first) * row..][..n * row];
+            let v = &v[sequence.key * key_row..];
+            tiles.push((Tile { sequence, first, n, heads, width, q, keys, v }, out, lse));
+        }
+    }
+    // Long tiles first: what is left at the end is short.
+    tiles.par_iter_mut().rev().with_max_len(1).for_each_init(
+        || vec![0f32; QUERY_TILE * KEY_TILE],
+        |scores, (tile, out, lse)| {
+            for head in 0..heads.queries {
+                tile.head(head, scores, out, lse);
+            }
         },
     );
     (out, lse)
 }
 
-/// Buffers that one task reuses.
-struct Scratch {
-    scores: Vec<f32>,
-    largest: Vec<f32>,
-    total: Vec<f32>,
+/// Positions of a transposed row: products then have no odd columns.
+pub(super) fn padded(positions: usize) -> usize {
+    positions.next_multiple_of(LANES)
 }
 
-impl Scratch {
-    fn new(sizes: Sizes) -> Self {
-        let rows = QUERY_TILE.min(sizes.t).max(sizes.group());
-        Self {
-            scores: vec![0.0; rows * KEY_TILE.min(sizes.s)],
-            largest: vec![0.0; rows],
-            total: vec![0.0; rows],
+/// The keys times `scale`, `[d, padded(s)]` for each sequence and head in turn.
+fn transposed_keys(k: &[f32], scale: f32, sequences: &[Sequence], heads: Heads) -> Buffer {
+    let size = |sequence: &Sequence| heads.d * padded(sequence.s);
+    let mut keys = Buffer::unset(sequences.iter().map(|s| heads.keys * size(s)).sum());
+    let mut parts = Vec::with_capacity(sequences.len() * heads.keys);
+    let mut left = &mut keys[..];
+    for sequence in sequences {
+        for head in 0..heads.keys {
+            let (part, rest) = left.split_at_mut(size(sequence));
+            left = rest;
+            parts.push((sequence, head, part));
         }
     }
+    parts.par_iter_mut().for_each(|(sequence, head, part)| {
+        let k = &k[sequence.key * heads.key_row() + *head * heads.d..];
+        vectorised(
+            #[inline(always)]
+            || transpose(k, sequence.s, heads.key_row(), scale, padded(sequence.s), part),
+        );
+    });
+    keys
+}
 
-    /// All query heads that share the keys of head `kv`. With one query position
-    /// (decoding) the heads of the group are the rows of one product.
-    #[allow(clippy::too_many_arguments)]
-    fn group(
-        &mut self,
-        q: &[f32],
-        k: &[f32],
-        v: &[f32],
-        out: &mut [f32],
-        lse: &mut [f32],
-        first: usize,
-        kv: usize,
-        scale: f32,
-        sizes: Sizes,
-    ) {
-        let Sizes { heads, d, .. } = sizes;
-        let group = sizes.group();
-        let positions = lse.len() / heads;
-        if positions == 1 {
-            let head = kv * group;
-            let rows = Rows { count: group, stride: d, lse_stride: 1, first, step: 0 };
-            self.rows(&q[head * d..], k, v, &mut out[head * d..], &mut lse[head..], rows, scale, sizes);
-        } else {
-            for head in kv * group..(kv + 1) * group {
-                let rows = Rows { count: positions, stride: heads * d, lse_stride: heads, first, step: 1 };
-                self.rows(&q[head * d..], k, v, &mut out[head * d..], &mut lse[head..], rows, scale, sizes);
-            }
-        }
-    }
+/// A tile of query positions.
+struct Tile<'a> {
+    sequence: Sequence,
+    /// Its first position in the sequence.
+    first: usize,
+    /// Its positions.
+    n: usize,
+    heads: Heads,
+    /// Positions of a row of `keys`.
+    width: usize,
+    q: &'a [f32],
+    /// Transposed and scaled, head by head.
+    keys: &'a [f32],
+    v: &'a [f32],
+}
 
-    /// Online softmax over tiles of keys for a set of query rows.
-    #[allow(clippy::too_many_arguments)]
-    fn rows(
-        &mut self,
-        q: &[f32],
-        k: &[f32],
-        v: &[f32],
-        out: &mut [f32],
-        lse: &mut [f32],
-        rows: Rows,
-        scale: f32,
-        sizes: Sizes,
-    ) {
-        let d = sizes.d;
-        let kv_stride = sizes.kv_heads * d;
-        let n = rows.count;
-        let largest = &mut self.largest[..n];
-        let total = &mut self.total[..n];
-        largest.fill(f32::NEG_INFINITY);
-        total.fill(0.0);
-        let seen_by_last = rows.visible(n - 1, sizes);
+impl Tile<'_> {
+    /// Online softmax over tiles of keys for one query head.
+    fn head(&self, head: usize, scores: &mut [f32], out: &mut [f32], lse: &mut [f32]) {
+        let Self { sequence, first, n, heads, width, q, v, .. } = *self;
+        let (d, row, key_row) = (heads.d, heads.query_row(), heads.key_row());
+        let key_head = head / heads.group();
+        let keys = &self.keys[key_head * d * width..][..d * width];
+        let (q, out) = (&q[head * d..], &mut out[head * d..]);
+        let mut largest = [f32::NEG_INFINITY; QUERY_TILE];
+        let mut total = [0f32; QUERY_TILE];
+        let seen_by_last = sequence.visible(first + n - 1);
         for key in (0..seen_by_last).step_by(KEY_TILE) {
-            let width = KEY_TILE.min(seen_by_last - key);
-            let scores = &mut self.scores[..n * width];
-            multiply(
-                MatrixMut::new(scores, n, width),
+            let seen = KEY_TILE.min(seen_by_last - key);
+            let stride = padded(seen);
+            let scores = &mut scores[..n * stride];
+            product(
+                [n, stride, d],
+                Target { data: scores, stride },
                 Update::Replace,
-                scale,
-                Matrix::strided(q, n, d, rows.stride),
-                Matrix::strided(&k[key * kv_stride..], width, d, kv_stride).t(),
-                Threads::One,
+                Left { data: q, row, col: 1 },
+                Right { data: &keys[key..], stride: width },
             );
             vectorised(
                 #[inline(always)]
                 || {
-                    for (i, scores) in scores.chunks_exact_mut(width).enumerate() {
-                        let seen = rows.visible(i, sizes).saturating_sub(key).min(width);
+                    for (i, scores) in scores.chunks_exact_mut(stride).enumerate() {
+                        let seen = sequence.visible(first + i).saturating_sub(key).min(seen);
                         let (scores, hidden) = scores.split_at_mut(seen);
                         hidden.fill(0.0);
                         if seen == 0 {
@@ -147,46 +145,25 @@ impl Scratch {
                             let shrink = exp(old - new);
                             total[i] = total[i].mul_add(shrink, sum);
                             if shrink != 1.0 {
-                                out[i * rows.stride..][..d].iter_mut().for_each(|o| *o *= shrink);
+                                out[i * row..][..d].iter_mut().for_each(|o| *o *= shrink);
                             }
                         }
                         largest[i] = new;
                     }
                 },
             );
-            multiply(
-                MatrixMut::strided(out, n, d, rows.stride),
+            product(
+                [n, d, seen],
+                Target { data: out, stride: row },
                 if key == 0 { Update::Replace } else { Update::Add },
-                1.0,
-                Matrix::new(scores, n, width),
-                Matrix::strided(&v[key * kv_stride..], width, d, kv_stride),
-                Threads::One,
+                Left { data: scores, row: stride, col: 1 },
+                Right { data: &v[key * key_row + key_head * d..], stride: key_row },
             );
         }
-        for (i, (&total, &largest)) in total.iter().zip(&*largest).enumerate() {
-            let inverse = 1.0 / total;
-            out[i * rows.stride..][..d].iter_mut().for_each(|o| *o *= inverse);
-            lse[i * rows.lse_stride] = largest + total.ln();
+        for i in 0..n {
+            let inverse = 1.0 / total[i];
+            out[i * row..][..d].iter_mut().for_each(|o| *o *= inverse);
+            lse[i * heads.queries + head] = largest[i] + total[i].ln();
         }
-    }
-}
-
-/// Which rows of `q` and `out` a call works on.
-#[derive(Clone, Copy)]
-struct Rows {
-    count: usize,
-    /// Elements between rows of `q` and `out`.
-    stride: usize,
-    /// Elements between rows of `lse`.
-    lse_stride: usize,
-    /// Query position of row 0.
-    first: usize,
-    /// Query positions between rows: 1, or 0 when the rows are heads of one position.
-    step: usize,
-}
-
-impl Rows {
-    fn visible(&self, row: usize, sizes: Sizes) -> usize {
-        sizes.visible(self.first + row * self.step)
     }
 }

@@ -9,6 +9,8 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, backend_extension};
 use burn::tensor::Tensor;
 
+use super::RowLengths;
+
 /// `softmax(scale·q·kᵀ)·v` where query `i` sees the keys `0..=s - t + i`.
 ///
 /// With `t == s` that is the causal mask of training; with `t < s` the queries are
@@ -34,25 +36,59 @@ use burn::tensor::Tensor;
 /// assert_eq!(y.to_data().try_to_vec::<f32>().unwrap(), [2.0, 3.0]);
 /// ```
 pub fn causal_attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, scale: f32) -> Tensor<4> {
-    let (out, _) = <Dispatch as AttentionOp>::causal_attention_op(
-        q.into_dispatch(),
-        k.into_dispatch(),
-        v.into_dispatch(),
-        scale,
-    );
+    attention(q, k, v, scale, None)
+}
+
+/// As [`causal_attention`] over sequences of different lengths that lie end to end: no
+/// query sees a key of another sequence, and there is no padding to compute on.
+///
+/// # Shapes
+/// - `q`: `[1, positions, heads, head_dim]`, as many positions as all `rows` together
+/// - `k`, `v`: `[1, positions, kv_heads, head_dim]`
+/// - returns `[1, positions, heads, head_dim]`
+///
+/// # Panics
+/// If the shapes do not agree.
+///
+/// # Example
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use camelid_kernels::{RowLengths, causal_attention_rows};
+///
+/// let device = Device::flex();
+/// let q = Tensor::<4>::zeros([1, 3, 1, 1], &device); // equal scores: the mean of the values seen
+/// let v = Tensor::<4>::from_floats([[[[2.0]], [[4.0]], [[9.0]]]], &device);
+/// let y = causal_attention_rows(q.clone(), q, v, 1.0, &RowLengths::new([2, 1]));
+/// assert_eq!(y.to_data().try_to_vec::<f32>().unwrap(), [2.0, 3.0, 9.0]);
+/// ```
+pub fn causal_attention_rows(
+    q: Tensor<4>,
+    k: Tensor<4>,
+    v: Tensor<4>,
+    scale: f32,
+    rows: &RowLengths,
+) -> Tensor<4> {
+    attention(q, k, v, scale, Some(rows.clone()))
+}
+
+fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, scale: f32, rows: Option<RowLengths>) -> Tensor<4> {
+    let (q, k, v) = (q.into_dispatch(), k.into_dispatch(), v.into_dispatch());
+    let (out, _) = <Dispatch as AttentionOp>::causal_attention_op(q, k, v, scale, rows);
     Tensor::from_dispatch(out)
 }
 
 /// Backends that run [`causal_attention`].
 #[backend_extension(Autodiff, Flex)]
 pub trait AttentionOp: Backend {
-    /// See [`causal_attention`]. Also returns the logarithm of each softmax
-    /// denominator, `[batch, t, heads]`, which carries no gradient.
+    /// See [`causal_attention`] and, for `rows`, [`causal_attention_rows`]. Also returns
+    /// the logarithm of each softmax denominator, `[batch, t, heads]`, which carries no
+    /// gradient.
     fn causal_attention_op(
         q: FloatTensor<Self>,
         k: FloatTensor<Self>,
         v: FloatTensor<Self>,
         scale: f32,
+        rows: Option<RowLengths>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 }
 
@@ -71,6 +107,8 @@ pub struct AttentionInputs<T> {
     pub lse: T,
     /// Factor of the scores.
     pub scale: f32,
+    /// The sequences, when they lie end to end.
+    pub rows: Option<RowLengths>,
 }
 
 /// Backends that run the backward pass of [`causal_attention`].
@@ -105,15 +143,16 @@ impl<B: AttentionGrad, C: CheckpointStrategy> AttentionOp for Autodiff<B, C> {
         k: FloatTensor<Self>,
         v: FloatTensor<Self>,
         scale: f32,
+        rows: Option<RowLengths>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         let (q, q_node) = q.into_parts();
         let (k, k_node) = k.into_parts();
         let (v, v_node) = v.into_parts();
-        let (out, lse) = B::causal_attention_op(q.clone(), k.clone(), v.clone(), scale);
+        let (out, lse) = B::causal_attention_op(q.clone(), k.clone(), v.clone(), scale, rows.clone());
         let constant = FloatTensor::<Self>::new(lse.clone());
         let out = match AttentionBackward.prepare::<C>([q_node, k_node, v_node]).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
-                prep.finish(AttentionInputs { q, k, v, out: out.clone(), lse, scale }, out)
+                prep.finish(AttentionInputs { q, k, v, out: out.clone(), lse, scale, rows }, out)
             }
             OpsKind::UnTracked(prep) => prep.finish(out),
         };

@@ -5,7 +5,8 @@ use burn::backend::flex::FlexTensor;
 use rayon::prelude::*;
 
 use super::op::{RmsNormGrad, RmsNormOp};
-use crate::flex_slices::{F32s, dims, f32_tensor, rows};
+use crate::buffer::Buffer;
+use crate::flex_slices::{F32s, dims, f32_tensor, own_buffer, rows};
 use crate::lanes::{dot, sum2, vectorised};
 
 /// Rows that one task takes: few enough to share out, enough to be worth a task.
@@ -17,7 +18,7 @@ impl RmsNormOp for Flex {
         let (_, d) = rows(&x);
         let (x, weight) = (F32s::new(&x), F32s::new(&weight));
         assert_eq!(weight.len(), d, "rms_norm: length of the weight");
-        let mut y = vec![0f32; x.len()];
+        let mut y = Buffer::unset(x.len());
         if d > 0 {
             y.par_chunks_mut(ROWS_EACH * d).zip(x.par_chunks(ROWS_EACH * d)).for_each(|(y, x)| {
                 vectorised(
@@ -30,33 +31,30 @@ impl RmsNormOp for Flex {
                 );
             });
         }
-        f32_tensor(y, shape)
+        y.into_tensor(shape)
     }
 }
 
 impl RmsNormGrad for Flex {
+    /// Written over `dy`, which the backward pass is the last to hold as a rule.
     fn rms_norm_dx(dy: FlexTensor, x: FlexTensor, weight: FlexTensor, eps: f32) -> FlexTensor {
-        let shape = dims(&x);
         let (_, d) = rows(&x);
-        let (dy, x, weight) = (F32s::new(&dy), F32s::new(&x), F32s::new(&weight));
-        let mut dx = vec![0f32; x.len()];
+        let (x, weight) = (F32s::new(&x), F32s::new(&weight));
+        let mut dx = own_buffer(dy);
         if d > 0 {
-            dx.par_chunks_mut(ROWS_EACH * d)
-                .zip(x.par_chunks(ROWS_EACH * d).zip(dy.par_chunks(ROWS_EACH * d)))
-                .for_each(|(dx, (x, dy))| {
-                    vectorised(
-                        #[inline(always)]
-                        || {
-                            for ((dx, x), dy) in
-                                dx.chunks_exact_mut(d).zip(x.chunks_exact(d)).zip(dy.chunks_exact(d))
-                            {
-                                normalise_back(dx, dy, x, &weight, eps);
-                            }
-                        },
-                    );
-                });
+            let dx = dx.storage_mut::<f32>();
+            dx.par_chunks_mut(ROWS_EACH * d).zip(x.par_chunks(ROWS_EACH * d)).for_each(|(dx, x)| {
+                vectorised(
+                    #[inline(always)]
+                    || {
+                        for (dx, x) in dx.chunks_exact_mut(d).zip(x.chunks_exact(d)) {
+                            normalise_back(dx, x, &weight, eps);
+                        }
+                    },
+                );
+            });
         }
-        f32_tensor(dx, shape)
+        dx
     }
 
     fn rms_norm_dweight(dy: FlexTensor, x: FlexTensor, eps: f32) -> FlexTensor {
@@ -79,13 +77,12 @@ fn normalise(y: &mut [f32], x: &[f32], weight: &[f32], eps: f32) {
     }
 }
 
-/// With r = 1/rms: `dx = r·(dy·w) − x·r³/d · Σ dy·w·x`.
+/// With r = 1/rms: `dx = r·(dy·w) − x·r³/d · Σ dy·w·x`; `dx` holds `dy` before.
 #[inline(always)]
-fn normalise_back(dx: &mut [f32], dy: &[f32], x: &[f32], weight: &[f32], eps: f32) {
+fn normalise_back(dx: &mut [f32], x: &[f32], weight: &[f32], eps: f32) {
     let inverse = inverse_rms(x, eps);
-    // dx holds dy·w first: one pass less over the three inputs.
-    for ((dx, &dy), &w) in dx.iter_mut().zip(dy).zip(weight) {
-        *dx = dy * w;
+    for (dx, &w) in dx.iter_mut().zip(weight) {
+        *dx *= w;
     }
     let sum = sum2(dx, x, |sum, g, x| g.mul_add(x, sum));
     let along_x = -sum * inverse * inverse * inverse / x.len() as f32;

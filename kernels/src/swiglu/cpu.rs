@@ -7,7 +7,8 @@ use burn::tensor::DType;
 use rayon::prelude::*;
 
 use super::op::{SwigluGrad, SwigluOp};
-use crate::flex_slices::{F32s, dims, f32_tensor, own_buffer};
+use crate::buffer::Buffer;
+use crate::flex_slices::{F32s, dims, own_buffer};
 use crate::lanes::{sigmoid, vectorised};
 
 /// Elements that one task takes: 32 KiB of each operand.
@@ -29,7 +30,7 @@ impl SwigluOp for Flex {
         }
         let shape = dims(&gate);
         let gate = F32s::new(&gate);
-        let mut y = vec![0f32; gate.len()];
+        let mut y = Buffer::unset(gate.len());
         y.par_chunks_mut(EACH).zip(gate.par_chunks(EACH).zip(up.par_chunks(EACH))).for_each(
             |(y, (gate, up))| {
                 vectorised(
@@ -38,37 +39,36 @@ impl SwigluOp for Flex {
                 );
             },
         );
-        f32_tensor(y, shape)
+        y.into_tensor(shape)
     }
 }
 
 impl SwigluGrad for Flex {
     /// With s = sigmoid(gate): `dup = dy·gate·s`, `dgate = dy·up·s·(1 + gate·(1 − s))`.
+    /// Each is written over the operand itself, which the backward pass is the last to hold.
     fn swiglu_grads(dy: FlexTensor, gate: FlexTensor, up: FlexTensor) -> (FlexTensor, FlexTensor) {
         check_shapes(&gate, &up);
         check_shapes(&gate, &dy);
-        let shape = dims(&gate);
-        let (gate, up) = (F32s::new(&gate), F32s::new(&up));
-        let mut dy = own_buffer(dy); // becomes dgate
-        let mut dup = vec![0f32; gate.len()];
-        dy.storage_mut::<f32>()
+        let dy = F32s::new(&dy);
+        let (mut gate, mut up) = (own_buffer(gate), own_buffer(up));
+        gate.storage_mut::<f32>()
             .par_chunks_mut(EACH)
-            .zip(dup.par_chunks_mut(EACH))
-            .zip(gate.par_chunks(EACH).zip(up.par_chunks(EACH)))
-            .for_each(|((dy, dup), (gate, up))| {
+            .zip(up.storage_mut::<f32>().par_chunks_mut(EACH))
+            .zip(dy.par_chunks(EACH))
+            .for_each(|((gate, up), dy)| {
                 vectorised(
                     #[inline(always)]
                     || {
-                        for (((dy, dup), &g), &u) in dy.iter_mut().zip(dup).zip(gate).zip(up) {
+                        for ((gate, up), &dy) in gate.iter_mut().zip(up).zip(dy) {
+                            let (g, u) = (*gate, *up);
                             let s = sigmoid(g);
-                            let upstream = *dy;
-                            *dup = upstream * g * s;
-                            *dy = upstream * u * s * g.mul_add(1.0 - s, 1.0);
+                            *up = dy * g * s;
+                            *gate = dy * u * s * g.mul_add(1.0 - s, 1.0);
                         }
                     },
                 );
             });
-        (dy, f32_tensor(dup, shape))
+        (gate, up)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::options::GenerateOptions;
 use super::sampling::Sampler;
@@ -64,7 +64,7 @@ pub fn generate_ids(
     while let Some((chunk, rest)) = next.split_at_checked(PREFILL_CHUNK)
         && !rest.is_empty()
     {
-        model.forward_cached(row(chunk, &device), &mut cache);
+        model.fill_cache(row(chunk, &device), &mut cache);
         next = rest;
     }
     let mut last = next.to_vec();
@@ -72,8 +72,8 @@ pub fn generate_ids(
     let mut reason = StopReason::Length;
     while seen.len() - prompt.len() < options.max_new_tokens {
         let logits = model.forward_cached(row(&last, &device), &mut cache);
-        let logits: Vec<f32> = logits.cast(DType::F32).into_data().iter::<f32>().collect();
-        if logits.iter().any(|logit| logit.is_nan()) {
+        let logits: Vec<f32> = logits.into_data().try_into_vec().expect("logits are f32");
+        if logits.iter().fold(false, |found, logit| found | logit.is_nan()) {
             return Err(ModelError::NotANumber { position: seen.len() });
         }
         let id = sampler.choose(logits, &seen);

@@ -22,13 +22,16 @@ pub struct Candidate {
 
 /// The token with the largest logit, the lowest id among equals.
 pub fn argmax(logits: &[f32]) -> u32 {
-    let mut best = 0;
-    for (i, logit) in logits.iter().enumerate() {
-        if *logit > logits[best] {
-            best = i;
-        }
+    const LANES: usize = 16;
+    // Lanes make vectors of it; where the largest is, a second look tells.
+    let larger = |a: f32, b: f32| if b > a { b } else { a };
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let (chunks, rest) = logits.as_chunks::<LANES>();
+    for chunk in chunks {
+        lanes.iter_mut().zip(chunk).for_each(|(lane, &logit)| *lane = larger(*lane, logit));
     }
-    best as u32
+    let largest = lanes.iter().chain(rest).copied().fold(f32::NEG_INFINITY, larger);
+    logits.iter().position(|&logit| logit == largest).unwrap_or(0) as u32
 }
 
 /// Makes the tokens of `seen` less likely: a positive logit is divided by
@@ -52,7 +55,7 @@ pub fn candidates(logits: &[f32]) -> Vec<Candidate> {
         .filter(|(_, logit)| logit.is_finite())
         .map(|(id, logit)| Candidate { id: id as u32, logit: *logit })
         .collect();
-    all.sort_by(|a, b| b.logit.total_cmp(&a.logit).then(a.id.cmp(&b.id)));
+    all.sort_unstable_by(|a, b| b.logit.total_cmp(&a.logit).then(a.id.cmp(&b.id)));
     all
 }
 

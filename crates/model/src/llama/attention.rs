@@ -2,7 +2,7 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use camelid_kernels::{causal_attention, rotary};
+use camelid_kernels::{RowLengths, causal_attention, causal_attention_rows, rotary};
 use camelid_lora::{ForwardContext, LoraLinear};
 
 use super::cache::LayerCache;
@@ -57,23 +57,53 @@ impl Attention {
         ctx: &ForwardContext,
         cache: Option<&mut LayerCache>,
     ) -> Tensor<3> {
+        let start = cache.as_ref().map_or(0, |c| c.len());
+        let angles = rope.slice(start, x.dims()[1], &x.device());
+        let [q, k, v] = self.project(x, angles, ctx);
+        let (k, v) = match cache {
+            Some(cache) => cache.append(k, v),
+            None => (k, v),
+        };
+        self.output(causal_attention(q, k, v, self.scale()), ctx)
+    }
+
+    /// Attends within each of the sequences that lie end to end in `x`.
+    ///
+    /// # Shapes
+    /// - `x` and result: `[1, positions, hidden_size]`, as many positions as `rows` have
+    pub fn forward_rows(
+        &self,
+        x: Tensor<3>,
+        rows: &RowLengths,
+        rope: &Rope,
+        ctx: &ForwardContext,
+    ) -> Tensor<3> {
+        let angles = rope.rows(rows, &x.device());
+        let [q, k, v] = self.project(x, angles, ctx);
+        self.output(causal_attention_rows(q, k, v, self.scale(), rows), ctx)
+    }
+
+    /// Queries, keys and values by head, positions rotated into the first two.
+    fn project(
+        &self,
+        x: Tensor<3>,
+        (cos, sin): (Tensor<2>, Tensor<2>),
+        ctx: &ForwardContext,
+    ) -> [Tensor<4>; 3] {
         let [batch, seq, _] = x.dims();
         let split = |x: Tensor<3>, heads| x.reshape([batch, seq, heads, self.head_dim]);
         let q = split(self.q_proj.forward(x.clone(), ctx), self.heads);
         let k = split(self.k_proj.forward(x.clone(), ctx), self.key_value_heads);
         let v = split(self.v_proj.forward(x, ctx), self.key_value_heads);
+        [rotary(q, cos.clone(), sin.clone()), rotary(k, cos, sin), v]
+    }
 
-        let start = cache.as_ref().map_or(0, |c| c.len());
-        let (cos, sin) = rope.slice(start, seq, &q.device());
-        let q = rotary(q, cos.clone(), sin.clone());
-        let k = rotary(k, cos, sin);
+    fn output(&self, y: Tensor<4>, ctx: &ForwardContext) -> Tensor<3> {
+        let [batch, seq, heads, head_dim] = y.dims();
+        self.o_proj.forward(y.reshape([batch, seq, heads * head_dim]), ctx)
+    }
 
-        let (k, v) = match cache {
-            Some(cache) => cache.append(k, v),
-            None => (k, v),
-        };
-        let scale = (self.head_dim as f32).sqrt().recip();
-        let y = causal_attention(q, k, v, scale);
-        self.o_proj.forward(y.reshape([batch, seq, self.heads * self.head_dim]), ctx)
+    fn scale(&self) -> f32 {
+        (self.head_dim as f32).sqrt().recip()
     }
 }

@@ -2,6 +2,7 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
+use camelid_kernels::RowLengths;
 use camelid_lora::{ForwardContext, LoraLinear};
 
 use super::attention::Attention;
@@ -35,6 +36,23 @@ impl Block {
     ) -> Tensor<3> {
         let h = self.input_layernorm.forward(x.clone());
         let x = x + self.self_attn.forward(h, rope, ctx, cache);
+        self.feed_forward(x, ctx)
+    }
+
+    /// As [`Block::forward`] for sequences end to end; see [`Attention::forward_rows`].
+    pub fn forward_rows(
+        &self,
+        x: Tensor<3>,
+        rows: &RowLengths,
+        rope: &Rope,
+        ctx: &ForwardContext,
+    ) -> Tensor<3> {
+        let h = self.input_layernorm.forward(x.clone());
+        let x = x + self.self_attn.forward_rows(h, rows, rope, ctx);
+        self.feed_forward(x, ctx)
+    }
+
+    fn feed_forward(&self, x: Tensor<3>, ctx: &ForwardContext) -> Tensor<3> {
         let h = self.post_attention_layernorm.forward(x.clone());
         x + self.mlp.forward(h, ctx)
     }

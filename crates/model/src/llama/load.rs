@@ -96,7 +96,7 @@ impl Llama {
 }
 
 /// Every tensor the configuration calls for, with its shape.
-fn expected_tensors(config: &LlamaConfig) -> Vec<(String, Vec<usize>)> {
+pub(super) fn expected_tensors(config: &LlamaConfig) -> Vec<(String, Vec<usize>)> {
     let hidden = config.hidden_size;
     let table = vec![config.vocab_size, hidden];
     let mut tensors = vec![

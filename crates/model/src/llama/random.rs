@@ -10,9 +10,11 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use sha2::{Digest, Sha256};
 
-use super::load::{DenseStorage, matrix};
+use super::load::{DenseStorage, LoadOptions, expected_tensors, matrix};
 use super::{Attention, Block, Llama, Mlp, RmsNorm, Table};
 use crate::config::{LinearShape, LlamaConfig};
+use crate::error::ModelError;
+use crate::weights::{LoadedTensor, StoredType, WeightSource};
 
 /// Standard deviation of fresh weights: transformers' `initializer_range`.
 const INIT_STD: f64 = 0.02;
@@ -47,6 +49,60 @@ impl Llama {
         let embed_tokens = table("model.embed_tokens.weight");
         Self::from_parts(config.clone(), embed_tokens, layers, norm(), lm_head)
     }
+
+    /// The values of [`Llama::random`], held as `options` say: each tensor is made, packed
+    /// if it is to be packed, and dropped, as when a model is loaded.
+    ///
+    /// # Errors
+    /// When the configuration does not fit together, or a tensor cannot be packed.
+    pub fn random_with(
+        config: &LlamaConfig,
+        options: &LoadOptions,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Self, ModelError> {
+        Self::load_with(&FreshWeights { config: config.clone(), seed }, options, device)
+    }
+}
+
+/// The tensors of [`Llama::random`] as a source to load from.
+#[derive(Debug)]
+struct FreshWeights {
+    config: LlamaConfig,
+    seed: u64,
+}
+
+impl WeightSource for FreshWeights {
+    fn config(&self) -> Result<LlamaConfig, ModelError> {
+        Ok(self.config.clone())
+    }
+
+    fn names(&self) -> Vec<String> {
+        let mut names: Vec<_> = expected_tensors(&self.config).into_iter().map(|(name, _)| name).collect();
+        names.sort();
+        names
+    }
+
+    fn read(&self, name: &str) -> Result<LoadedTensor, ModelError> {
+        let mut tensors = expected_tensors(&self.config).into_iter();
+        let Some((_, shape)) = tensors.find(|(expected, _)| expected == name) else {
+            return Err(ModelError::Tensor {
+                origin: self.describe(),
+                name: name.to_string(),
+                problem: "is not part of this model".into(),
+            });
+        };
+        let values = match shape.as_slice() {
+            [_, _] => normal_values(INIT_STD, self.seed, name, shape.iter().product()),
+            _ if name.ends_with(".bias") => vec![0.0; shape.iter().product()],
+            _ => vec![1.0; shape.iter().product()],
+        };
+        Ok(LoadedTensor::Dense { shape, values, stored: StoredType::F32 })
+    }
+
+    fn describe(&self) -> String {
+        format!("fresh weights of seed {}", self.seed)
+    }
 }
 
 fn always<T>(result: Result<T, Infallible>) -> T {
@@ -68,17 +124,22 @@ impl Init<'_> {
     }
 
     fn normal(&self, name: &str, shape: [usize; 2]) -> Param<Tensor<2>> {
-        let mut rng = named_rng(self.seed, name);
-        let n = shape[0] * shape[1];
-        let mut values = Vec::with_capacity(n + 1);
-        while values.len() < n {
-            let (a, b) = normal_pair(&mut rng);
-            values.push((self.init_std * a) as f32);
-            values.push((self.init_std * b) as f32);
-        }
-        values.truncate(n);
+        let values = normal_values(self.init_std, self.seed, name, shape[0] * shape[1]);
         matrix(values, shape, DenseStorage::F32, self.device)
     }
+}
+
+/// The first `n` values of the generator of `name`.
+fn normal_values(std: f64, seed: u64, name: &str, n: usize) -> Vec<f32> {
+    let mut rng = named_rng(seed, name);
+    let mut values = Vec::with_capacity(n + 1);
+    while values.len() < n {
+        let (a, b) = normal_pair(&mut rng);
+        values.push((std * a) as f32);
+        values.push((std * b) as f32);
+    }
+    values.truncate(n);
+    values
 }
 
 /// A generator of its own for each name.

@@ -1,0 +1,193 @@
+//! Times of training steps and of generation with a LLaMA of 110 M parameters:
+//! `cargo run -p camelid-train --example step_times -- qlora 5`.
+//!
+//! Cases: `qlora`, `qlora-checkpointing`, `full`, `decode`, `prefill`; after it the number of
+//! repetitions. Weights are random; a step takes 4 rows of 256 tokens. Times are the best of the
+//! repetitions; the first, which warms up, does not count.
+
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use burn::module::Module;
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use camelid_data::{Batch, Example};
+use camelid_lora::{ForwardContext, LoraConfig, attach};
+use camelid_model::generate::generate_ids;
+use camelid_model::{
+    BlockStack, GenerateOptions, KvCache, Llama, LlamaConfig, LoadOptions, RopeScaling, WeightStorage,
+};
+use camelid_paged_optim::{AdamWConfig, PagedAdamW};
+use camelid_quant::{Format, QuantConfig};
+use camelid_train::{DeviceBatch, Memory, loss_and_gradients};
+
+const ROWS: usize = 4;
+const SEQ: usize = 256;
+
+fn main() -> Result<()> {
+    let mut args = std::env::args().skip(1);
+    let case = args.next().context("name a case: qlora, qlora-checkpointing, full, decode or prefill")?;
+    let runs = args.next().map_or(Ok(5), |n| n.parse())?;
+    println!("{case}, {} threads", rayon::current_num_threads());
+    let nf4 = QuantConfig { format: Format::Nf4, double_quant: true, ..QuantConfig::default() };
+    let nf4 = LoadOptions::new(WeightStorage::Quantized(nf4));
+    match case.as_str() {
+        "qlora" | "qlora-checkpointing" => {
+            let device = Device::flex().autodiff();
+            let lora = LoraConfig { r: 16, lora_alpha: 32.0, ..LoraConfig::default() };
+            let model = attach(Llama::random_with(&config(), &nf4, 0, &device)?, &lora, 0, &device)?;
+            steps(model, case == "qlora-checkpointing", runs)
+        }
+        "full" => steps(Llama::random(&config(), 0, &Device::flex().autodiff()), false, runs),
+        "decode" => decode(&Llama::random_with(&config(), &nf4, 0, &Device::flex())?, runs),
+        "prefill" => prefill(&Llama::random_with(&config(), &nf4, 0, &Device::flex())?, runs),
+        other => bail!("no case `{other}`"),
+    }
+}
+
+fn config() -> LlamaConfig {
+    LlamaConfig {
+        vocab_size: 32_000,
+        hidden_size: 768,
+        intermediate_size: 2048,
+        num_hidden_layers: 12,
+        num_attention_heads: 12,
+        num_key_value_heads: 12,
+        head_dim: 64,
+        max_position_embeddings: 2048,
+        rope_theta: 10_000.0,
+        rope_scaling: RopeScaling::None,
+        tie_word_embeddings: true,
+        ..LlamaConfig::smollm2_135m()
+    }
+}
+
+fn ids(n: usize, seed: u32) -> Vec<u32> {
+    (0..n as u32).map(|i| (i + seed).wrapping_mul(2_654_435_761) % 32_000).collect()
+}
+
+fn steps(mut model: Llama, checkpointing: bool, runs: usize) -> Result<()> {
+    let device = Device::flex().autodiff();
+    let examples: Vec<Example> = (0..ROWS as u32)
+        .map(|row| {
+            let ids = ids(SEQ, 1000 * row);
+            let labels = ids.iter().map(|id| i64::from(*id)).collect();
+            Example { id: row.to_string(), ids, labels }
+        })
+        .collect();
+    let batch = Batch::right_padded(&examples.iter().collect::<Vec<_>>(), 0, 1)?;
+    let scale = 1.0 / batch.supervised_tokens as f64;
+    let ctx = ForwardContext::training(0);
+    let mut optim = PagedAdamW::new(AdamWConfig::default())?;
+    println!("weights {:.0} MB, resident {}", model.weights_nbytes() as f64 / 1e6, resident());
+    println!("{:>9} {:>9} {:>9} {:>9} {:>9}", "forward", "backward", "optimizer", "step", "tok/s");
+    let mut best = f64::INFINITY;
+    for run in 0..=runs {
+        Memory::reset_peak();
+        let before = Usage::now();
+        let on_device = DeviceBatch::new(&batch, &device);
+        let start = Instant::now();
+        let (loss, forward, mut grads) = if checkpointing {
+            let (nll, grads) = loss_and_gradients(&model, &on_device, &ctx, scale, true)?;
+            (nll * scale, f64::NAN, grads)
+        } else {
+            let (ids, labels, rows) = on_device.into_parts();
+            let mut x = model.embed(ids);
+            for i in 0..model.num_blocks() {
+                x = model.block_rows(i, x, &rows, &ctx);
+            }
+            let nll = model.head_loss(x, labels);
+            let loss = nll.clone().into_scalar::<f32>();
+            let forward = start.elapsed().as_secs_f64();
+            let grads = GradientsParams::from_grads(nll.mul_scalar(scale).backward(), &model);
+            (f64::from(loss) * scale, forward, grads)
+        };
+        let gradients = start.elapsed().as_secs_f64();
+        model = optim.step_module(model, &mut grads, &|_| 1e-4)?;
+        let step = start.elapsed().as_secs_f64();
+        println!(
+            "{forward:>9.3} {:>9.3} {:>9.3} {step:>9.3} {:>9.0}   loss {loss:.4}, peak {:.0} MB, {}",
+            gradients - if checkpointing { 0.0 } else { forward },
+            step - gradients,
+            batch.tokens as f64 / step,
+            Memory::now().peak_mib * 1.048_576,
+            Usage::now().since(&before),
+        );
+        if run > 0 {
+            best = best.min(step);
+        }
+    }
+    println!("best: {best:.3} s, {:.0} tok/s", batch.tokens as f64 / best);
+    Ok(())
+}
+
+fn decode(model: &Llama, runs: usize) -> Result<()> {
+    let (model, options) = (model.valid(), GenerateOptions { max_new_tokens: 128, ..Default::default() });
+    let prompt = ids(16, 0);
+    let mut best = f64::INFINITY;
+    for run in 0..=runs {
+        let before = Usage::now();
+        let start = Instant::now();
+        generate_ids(&model, &prompt, &options, |_| Ok(ControlFlow::Continue(())))?;
+        let seconds = start.elapsed().as_secs_f64();
+        println!("{:>9.1} tok/s, {}", 128.0 / seconds, Usage::now().since(&before));
+        if run > 0 {
+            best = best.min(seconds);
+        }
+    }
+    println!("best: {:.1} tok/s, resident {}", 128.0 / best, resident());
+    Ok(())
+}
+
+fn prefill(model: &Llama, runs: usize) -> Result<()> {
+    const TOKENS: usize = 512;
+    let model = model.valid();
+    let ids: Vec<i64> = ids(TOKENS, 0).into_iter().map(i64::from).collect();
+    let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, [1, TOKENS]), &Device::flex());
+    let mut best = f64::INFINITY;
+    for run in 0..=runs {
+        let before = Usage::now();
+        let start = Instant::now();
+        let mut cache = KvCache::new(model.config().num_hidden_layers, TOKENS);
+        model.forward_cached(ids.clone(), &mut cache);
+        let seconds = start.elapsed().as_secs_f64();
+        println!("{:>9.0} tok/s, {}", TOKENS as f64 / seconds, Usage::now().since(&before));
+        if run > 0 {
+            best = best.min(seconds);
+        }
+    }
+    println!("best: {:.0} tok/s, resident {}", TOKENS as f64 / best, resident());
+    Ok(())
+}
+
+fn resident() -> String {
+    format!("{:.0} MB", Memory::now().resident_mib * 1.048_576)
+}
+
+/// What the system counts for this process.
+struct Usage {
+    page_faults: u64,
+    user_seconds: f64,
+    system_seconds: f64,
+}
+
+impl Usage {
+    /// Reads `/proc/self/stat`; zeros where there is none.
+    fn now() -> Self {
+        let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let field = |i: usize| fields.get(i).and_then(|f| f.parse::<u64>().ok()).unwrap_or(0);
+        let seconds = |ticks: u64| ticks as f64 / 100.0;
+        Self { page_faults: field(7), user_seconds: seconds(field(11)), system_seconds: seconds(field(12)) }
+    }
+
+    fn since(&self, before: &Self) -> String {
+        format!(
+            "{} page faults, {:.2} s user, {:.2} s system",
+            self.page_faults - before.page_faults,
+            self.user_seconds - before.user_seconds,
+            self.system_seconds - before.system_seconds
+        )
+    }
+}

@@ -43,19 +43,20 @@ pub(super) struct Sequence {
 }
 
 impl Sequence {
-    /// `batch` sequences of `t` queries and `s` keys.
+    /// `batch` sequences of `t` queries and `s` keys; none of them is empty.
     pub fn batch(batch: usize, t: usize, s: usize) -> Vec<Self> {
+        let batch = if s == 0 { 0 } else { batch };
         (0..batch).map(|b| Self { query: b * t, t, key: b * s, s }).collect()
     }
 
-    /// Sequences end to end, each with as many keys as queries.
+    /// Sequences end to end, each with as many keys as queries; empty ones are left out.
     pub fn end_to_end(rows: &RowLengths) -> Vec<Self> {
         let start = |first: &mut usize, &t: &usize| {
             let row = *first;
             *first += t;
             Some(Self { query: row, t, key: row, s: t })
         };
-        rows.lengths().iter().scan(0, start).collect()
+        rows.lengths().iter().scan(0, start).filter(|sequence| sequence.s > 0).collect()
     }
 
     /// Number of keys that query `i` sees.

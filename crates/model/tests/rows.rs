@@ -143,30 +143,32 @@ fn a_model_held_otherwise_has_the_values_of_a_dense_one() {
 
 /// A stack that has nothing but the required methods.
 #[derive(Module, Debug)]
-struct Plain(Llama);
+struct Plain {
+    model: Llama,
+}
 
 impl BlockStack for Plain {
     type Block = camelid_model::Block;
 
     fn embed(&self, ids: Tensor<2, Int>) -> Tensor<3> {
-        self.0.embed(ids)
+        self.model.embed(ids)
     }
 
     fn blocks(&self) -> &[Self::Block] {
-        self.0.blocks()
+        self.model.blocks()
     }
 
     fn block(&self, i: usize, x: Tensor<3>, ctx: &ForwardContext) -> Tensor<3> {
-        self.0.block(i, x, ctx)
+        self.model.block(i, x, ctx)
     }
 
     fn head_loss(&self, x: Tensor<3>, labels: Tensor<2, Int>) -> Tensor<1> {
-        self.0.head_loss(x, labels)
+        self.model.head_loss(x, labels)
     }
 }
 
 #[test]
 fn a_stack_without_a_form_of_its_own_gives_the_same() {
     let device = Device::flex().autodiff();
-    compare(&Plain(Llama::random(&config(), 4, &device)), &device);
+    compare(&Plain { model: Llama::random(&config(), 4, &device) }, &device);
 }

@@ -7,6 +7,8 @@
 // Loops over the index of a lane are what the vectoriser turns into registers.
 #![allow(clippy::needless_range_loop)]
 
+use crate::isa::Isa;
+
 /// Partial sums of a reduction: one 512-bit or two 256-bit registers.
 pub(crate) const LANES: usize = 16;
 
@@ -15,13 +17,17 @@ pub(crate) const LANES: usize = 16;
 /// Give it an `#[inline(always)]` closure, else the loops inside stay baseline.
 #[inline(always)]
 pub(crate) fn vectorised<R>(f: impl FnOnce() -> R) -> R {
+    vectorised_for(Isa::active(), f)
+}
+
+/// As [`vectorised`], for a given instruction set, which must be available.
+#[inline(always)]
+pub(crate) fn vectorised_for<R>(isa: Isa, f: impl FnOnce() -> R) -> R {
     #[cfg(target_arch = "x86_64")]
     {
         use pulp::x86::{V3, V4};
 
-        use crate::isa::Isa;
-
-        match Isa::active() {
+        match isa {
             Isa::Avx512 | Isa::Avx512Bf16 => {
                 if let Some(simd) = V4::try_new() {
                     return simd.vectorize(f);
@@ -35,6 +41,8 @@ pub(crate) fn vectorised<R>(f: impl FnOnce() -> R) -> R {
             Isa::Scalar | Isa::Neon => {}
         }
     }
+    // Elsewhere the loops are compiled once, for what the target guarantees.
+    let _ = isa;
     f()
 }
 

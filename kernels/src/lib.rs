@@ -6,6 +6,7 @@ mod buffer;
 pub mod causal_attention;
 pub mod embedding;
 mod flex_slices;
+mod fresh;
 mod isa;
 mod lanes;
 pub mod linear;

@@ -17,6 +17,12 @@ pub enum OnNonFinite {
     Saturate,
 }
 
+/// Whether no value is NaN or infinite. (The largest magnitude decides, which vectorises.)
+pub(crate) fn all_finite(values: &[f32]) -> bool {
+    let largest = values.iter().fold(0, |largest: u32, value| largest.max(value.to_bits() & 0x7fff_ffff));
+    largest < f32::INFINITY.to_bits()
+}
+
 /// Returns values that are all finite.
 pub(crate) fn finite<'a>(
     tensor: &str,

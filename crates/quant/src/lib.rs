@@ -10,7 +10,7 @@ mod quality;
 mod source;
 mod tensor;
 
-pub use camelid_kernels::blockwise4::{Code4, Rounding};
+pub use camelid_kernels::blockwise4::{Code4, Float, Rounding};
 pub use config::{Format, NESTED_BLOCK_SIZE, QuantConfig};
 pub use error::QuantError;
 pub use finite::OnNonFinite;

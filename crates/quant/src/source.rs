@@ -54,6 +54,20 @@ impl<'a> Values<'a> {
         }
     }
 
+    /// Number of values.
+    pub fn len(&self) -> usize {
+        match self {
+            Values::F32(values) => values.len(),
+            Values::F16(values) => values.len(),
+            Values::Bf16(values) => values.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Widened to f32, which is exact; borrowed when they are f32 already.
     pub fn widened(self) -> std::borrow::Cow<'a, [f32]> {
         match self {

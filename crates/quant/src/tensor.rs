@@ -1,10 +1,10 @@
 //! A quantised tensor that owns its bytes.
 
-use camelid_kernels::blockwise4::{self, AbsmaxView, Packed4View, Rounding, block_count, packed_len};
+use camelid_kernels::blockwise4::{self, AbsmaxView, Float, Packed4View, Rounding, block_count, packed_len};
 use camelid_kernels::blockwise8::{self, Map8};
 use half::{bf16, f16};
 
-use crate::finite::finite;
+use crate::finite::{all_finite, finite};
 use crate::{NESTED_BLOCK_SIZE, OnNonFinite, QuantConfig, QuantError, SourceType, Values, torch_mean};
 
 /// The scales of a quantised tensor.
@@ -38,9 +38,10 @@ impl Absmax {
     }
 
     /// Quantises plain scales to 8 bits around their mean.
-    fn nest(absmax: &[f32], rounding: Rounding) -> Absmax {
-        let offset = torch_mean(absmax);
-        let centred: Vec<f32> = absmax.iter().map(|scale| scale - offset).collect();
+    fn nest(absmax: Vec<f32>, rounding: Rounding) -> Absmax {
+        let offset = torch_mean(&absmax);
+        let mut centred = absmax;
+        centred.iter_mut().for_each(|scale| *scale -= offset);
         let mut codes = vec![0; centred.len()];
         let mut nested = vec![0.0; block_count(centred.len(), NESTED_BLOCK_SIZE)];
         blockwise8::quantize(
@@ -52,6 +53,32 @@ impl Absmax {
             &mut nested,
         );
         Absmax::Nested { codes, absmax: nested, offset, block_size: NESTED_BLOCK_SIZE }
+    }
+
+    /// The first scale that does not decode to a finite number, with what it decodes to: the mean
+    /// of huge scales, and so every scale, can leave f32.
+    fn first_overflow(&self) -> Option<(usize, f32)> {
+        let Absmax::Nested { codes, absmax, offset, .. } = self else { return None };
+        // No code stands for more than 1, so this sum bounds every scale of a nested block.
+        if absmax.iter().all(|scale| (scale + offset.abs()).is_finite()) {
+            return None;
+        }
+        let scales = self.view();
+        (0..codes.len()).map(|block| (block, scales.get(block))).find(|(_, scale)| !scale.is_finite())
+    }
+}
+
+/// The codes and plain scales of values of any type.
+fn packed_and_scales(
+    values: Values<'_>,
+    config: &QuantConfig,
+    options: &QuantizeOptions,
+) -> (Vec<u8>, Vec<f32>) {
+    let (code, block_size, rounding) = (config.format.code(), config.block_size, options.rounding);
+    match values {
+        Values::F32(values) => blockwise4::quantized(code, block_size, rounding, values),
+        Values::F16(values) => blockwise4::quantized(code, block_size, rounding, values),
+        Values::Bf16(values) => blockwise4::quantized(code, block_size, rounding, values),
     }
 }
 
@@ -107,7 +134,6 @@ impl QuantizedTensor {
         config.validate()?;
         let values = values.into();
         let source = values.source();
-        let values = values.widened();
         if checked_len(shape) != Some(values.len()) {
             return Err(QuantError::Shape {
                 tensor: name.to_owned(),
@@ -115,19 +141,16 @@ impl QuantizedTensor {
                 found: values.len(),
             });
         }
-        let values = finite(name, values, shape, config.block_size, options.on_non_finite)?;
-
-        let mut packed = vec![0; packed_len(values.len())];
-        let mut absmax = vec![0.0; block_count(values.len(), config.block_size)];
-        let code = config.format.code();
-        blockwise4::quantize(code, config.block_size, options.rounding, &values, &mut packed, &mut absmax);
+        // One pass over the weights: a scale is finite exactly where its block's values are.
+        let (mut packed, mut absmax) = packed_and_scales(values, config, options);
+        if !all_finite(&absmax) {
+            let on_non_finite = options.on_non_finite;
+            let values = finite(name, values.widened(), shape, config.block_size, on_non_finite)?;
+            (packed, absmax) = packed_and_scales(Values::F32(&values), config, options);
+        }
         let absmax =
-            if config.double_quant { Absmax::nest(&absmax, options.rounding) } else { Absmax::Plain(absmax) };
-        // The mean of huge scales, and so every scale, can leave f32.
-        let scales = absmax.view();
-        let blocks = block_count(values.len(), config.block_size);
-        if let Some(block) = (0..blocks).find(|&block| !scales.get(block).is_finite()) {
-            let value = scales.get(block);
+            if config.double_quant { Absmax::nest(absmax, options.rounding) } else { Absmax::Plain(absmax) };
+        if let Some((block, value)) = absmax.first_overflow() {
             return Err(QuantError::NestedOverflow { tensor: name.to_owned(), block, value });
         }
         Ok(QuantizedTensor { shape: shape.to_vec(), config: *config, source, packed, absmax })
@@ -166,32 +189,31 @@ impl QuantizedTensor {
 
     /// The values as f32: `table[code] * absmax`, rounded once.
     pub fn dequantize(&self) -> Vec<f32> {
-        let mut values = vec![0.0; self.len()];
-        blockwise4::dequantize(&self.view(), &mut values);
-        values
+        blockwise4::dequantized(&self.view())
     }
 
     /// The values rounded to bfloat16 (to nearest, ties to even).
     pub fn dequantize_bf16(&self) -> Vec<bf16> {
-        self.dequantize_as(bf16::from_f32)
+        blockwise4::dequantized(&self.view())
     }
 
     /// The values rounded to half precision (to nearest, ties to even).
     pub fn dequantize_f16(&self) -> Vec<f16> {
-        self.dequantize_as(f16::from_f32)
+        blockwise4::dequantized(&self.view())
     }
 
-    /// A chunk at a time, so that no f32 copy of the whole exists.
-    fn dequantize_as<T>(&self, round: impl Fn(f32) -> T) -> Vec<T> {
-        let view = self.view();
-        let mut chunk = vec![0.0; 4096.min(self.len())];
-        let mut values = Vec::with_capacity(self.len());
-        while values.len() < self.len() {
-            let count = chunk.len().min(self.len() - values.len());
-            view.dequantize_range(values.len(), &mut chunk[..count]);
-            values.extend(chunk[..count].iter().map(|&value| round(value)));
+    /// As [`Self::dequantize`], [`Self::dequantize_bf16`] or [`Self::dequantize_f16`], by the type
+    /// of `out`, over what it holds: a buffer that is used again costs no fresh memory.
+    ///
+    /// # Errors
+    /// [`QuantError::Shape`] unless `out` is [`Self::len`] long.
+    pub fn dequantize_into<T: Float>(&self, out: &mut [T]) -> Result<(), QuantError> {
+        if out.len() != self.len() {
+            let tensor = "output".to_owned();
+            return Err(QuantError::Shape { tensor, shape: self.shape.clone(), found: out.len() });
         }
-        values
+        blockwise4::dequantize(&self.view(), out);
+        Ok(())
     }
 
     /// Borrows the bytes for the kernels.

@@ -113,6 +113,20 @@ fn saturation_is_there_for_the_asking() {
 }
 
 #[test]
+fn half_tensors_with_non_finite_values_are_refused_or_saturated_like_f32() {
+    let config = config(Format::Nf4, 32, false);
+    let mut values = [f16::from_f32(0.5); 70];
+    values[40] = f16::NEG_INFINITY;
+    let options = QuantizeOptions::default();
+    let error = QuantizedTensor::quantize_with("w", &values[..], &[7, 10], &config, &options).unwrap_err();
+    assert!(matches!(error, QuantError::NotFinite { index: 40, .. }), "{error}");
+    let options = QuantizeOptions { on_non_finite: OnNonFinite::Saturate, ..options };
+    let q = QuantizedTensor::quantize_with("w", &values[..], &[7, 10], &config, &options).unwrap();
+    assert_eq!(q.source(), SourceType::F16);
+    assert_eq!(q.dequantize()[39..42], [0.5, -0.5, 0.5]);
+}
+
+#[test]
 fn an_unknown_setting_is_refused() {
     let parsed: QuantConfig = serde_json::from_str(r#"{"format":"fp4","block_size":128}"#).unwrap();
     assert_eq!(parsed, config(Format::Fp4, 128, true));
@@ -210,6 +224,13 @@ proptest! {
         let halves: Vec<f16> = full.iter().map(|&v| f16::from_f32(v)).collect();
         let brains: Vec<bf16> = full.iter().map(|&v| bf16::from_f32(v)).collect();
         prop_assert_eq!(from_wide.dequantize_f16(), halves);
-        prop_assert_eq!(from_wide.dequantize_bf16(), brains);
+        prop_assert_eq!(from_wide.dequantize_bf16(), &brains[..]);
+        let (mut out, mut out_bf16) = (vec![f32::NAN; values.len()], vec![bf16::NAN; values.len()]);
+        from_wide.dequantize_into(&mut out).unwrap();
+        from_wide.dequantize_into(&mut out_bf16).unwrap();
+        prop_assert_eq!((out, out_bf16), (full, brains));
+        let short = from_wide.dequantize_into(&mut [0f32; 0]);
+        let refused = matches!(short, Err(QuantError::Shape { found: 0, .. }));
+        prop_assert!(refused);
     }
 }

@@ -29,19 +29,26 @@
 //! assert_eq!(restored[63], 3.15); // the largest magnitude is kept exactly
 //! ```
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 mod code;
-pub(crate) mod cpu;
+mod cpu;
+mod float;
 mod nibbles;
 pub mod reference;
 mod spec;
 mod view;
 
 pub use code::{Code4, Rounding};
+pub use float::Float;
 pub use nibbles::{pack, unpack};
 pub use spec::{NestedSpec, Packed4Spec};
 pub use view::{AbsmaxView, Packed4View};
 
 pub(crate) use code::Decision;
+
+use crate::fresh::{overwritten, vec_filled};
+use crate::isa::Isa;
 
 /// The block sizes that bitsandbytes knows: powers of two from 32 to 4096.
 pub const BLOCK_SIZES: [usize; 8] = [32, 64, 128, 256, 512, 1024, 2048, 4096];
@@ -78,16 +85,62 @@ pub fn quantize(
     absmax: &mut [f32],
 ) {
     check_lengths(block_size, values.len(), packed.len(), absmax.len());
-    cpu::quantize(code, block_size, rounding, values, packed, absmax);
+    cpu::quantize(
+        Isa::active(),
+        code,
+        block_size,
+        rounding,
+        values,
+        overwritten(packed),
+        overwritten(absmax),
+    );
+}
+
+/// As [`quantize`], of f32, f16 or bf16 values (widened block by block, which is exact), into
+/// fresh buffers: `(packed, absmax)`. A scale is finite exactly where its block's values are.
+///
+/// # Panics
+/// If `block_size` is not one of [`BLOCK_SIZES`].
+pub fn quantized<T: Float>(
+    code: Code4,
+    block_size: usize,
+    rounding: Rounding,
+    values: &[T],
+) -> (Vec<u8>, Vec<f32>) {
+    let (bytes, blocks) = (packed_len(values.len()), block_count(values.len(), block_size.max(1)));
+    check_lengths(block_size, values.len(), bytes, blocks);
+    let mut absmax = Vec::new();
+    #[allow(unsafe_code)]
+    // SAFETY: `quantize` writes every byte and every scale: their lengths are those of the values.
+    let packed = unsafe {
+        vec_filled(bytes, |packed| {
+            absmax = vec_filled(blocks, |absmax| {
+                cpu::quantize(Isa::active(), code, block_size, rounding, values, packed, absmax);
+            });
+        })
+    };
+    (packed, absmax)
 }
 
 /// Dequantises a whole run in parallel; see [`Packed4View::dequantize_range`].
 ///
 /// # Panics
 /// If `out.len()` differs from `view.len`, or the view's slices are too short.
-pub fn dequantize(view: &Packed4View<'_>, out: &mut [f32]) {
+pub fn dequantize<T: Float>(view: &Packed4View<'_>, out: &mut [T]) {
     assert_eq!(out.len(), view.len, "dequantize needs an output of the view's length");
-    cpu::dequantize(view, out);
+    cpu::dequantize(Isa::active(), view, overwritten(out));
+}
+
+/// As [`dequantize`], into a fresh buffer.
+///
+/// # Panics
+/// If the view's slices are too short.
+pub fn dequantized<T: Float>(view: &Packed4View<'_>) -> Vec<T> {
+    #[allow(unsafe_code)]
+    // SAFETY: `dequantize` writes every element.
+    unsafe {
+        vec_filled(view.len, |out| cpu::dequantize(Isa::active(), view, out))
+    }
 }
 
 fn check_lengths(block_size: usize, len: usize, packed: usize, absmax: usize) {

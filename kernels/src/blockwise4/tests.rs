@@ -1,5 +1,6 @@
 //! The fast path against the plain one, and the laws of the format.
 
+use half::{bf16, f16};
 use proptest::prelude::*;
 
 use super::*;
@@ -42,6 +43,57 @@ impl Packed {
 
 fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|v| v.to_bits()).collect()
+}
+
+/// Equal to the bit, but for the payload of NaN.
+fn same(a: &[f32], b: &[f32]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan())
+}
+
+/// What the kernels of one instruction set make of `values`.
+fn quantized_by<T: Float>(
+    isa: Isa,
+    code: Code4,
+    block_size: usize,
+    rounding: Rounding,
+    values: &[T],
+) -> (Vec<u8>, Vec<f32>) {
+    let mut packed = vec![0xa5; packed_len(values.len())];
+    let mut absmax = vec![-1.0; block_count(values.len(), block_size)];
+    let (bytes, scales) = (overwritten(&mut packed), overwritten(&mut absmax));
+    cpu::quantize(isa, code, block_size, rounding, values, bytes, scales);
+    (packed, absmax)
+}
+
+/// Values of a few kinds that rounding may stumble over, a kind for the whole run.
+fn extremes() -> impl Strategy<Value = Vec<f32>> {
+    let value = prop_oneof![
+        Just(0.0f32),
+        Just(-0.0),
+        Just(f32::MIN_POSITIVE),
+        Just(f32::from_bits(1)),
+        Just(-1e-38),
+        Just(f32::MAX),
+        Just(f32::INFINITY),
+        Just(f32::NAN),
+        -1f32..1.0,
+    ];
+    let alike = (value.clone(), 1usize..500).prop_map(|(value, len)| vec![value; len]);
+    let alternating = (value.clone(), value.clone(), 1usize..500)
+        .prop_map(|(a, b, len)| (0..len).map(|i| if i % 2 == 0 { a } else { b }).collect());
+    prop_oneof![alike, alternating, prop::collection::vec(value, 1..500)]
+}
+
+/// Multiples of a block's scale that lie on the thresholds, and next to them.
+fn near_thresholds(code: Code4, rounding: Rounding) -> Vec<f32> {
+    let thresholds = Decision::new(code, rounding).thresholds;
+    let near = |t: f32| [t.next_down().next_down(), t.next_down(), t, t.next_up(), t.next_up().next_up()];
+    let mut values: Vec<f32> = thresholds.into_iter().flat_map(near).filter(|v| v.abs() <= 1.0).collect();
+    // A scale of 1 in every block leaves the values as they are.
+    let blocks = values.len().div_ceil(31);
+    (0..blocks).for_each(|block| values.insert(32 * block, 1.0));
+    values.resize(32 * blocks, 0.0);
+    values
 }
 
 fn code() -> impl Strategy<Value = Code4> {
@@ -95,6 +147,75 @@ proptest! {
         prop_assert_eq!(&fast.packed, &packed);
         for (fast, plain) in fast.absmax.iter().zip(&absmax) {
             prop_assert!(fast.to_bits() == plain.to_bits() || fast.is_nan() && plain.is_nan());
+        }
+    }
+
+    #[test]
+    fn every_instruction_set_quantises_as_the_reference(
+        values in prop_oneof![prop::collection::vec(anything(), 0..700), extremes()],
+        code in code(), rounding in rounding(), block_size in block_size(),
+    ) {
+        let mut packed = vec![0; packed_len(values.len())];
+        let mut absmax = vec![0.0; block_count(values.len(), block_size)];
+        reference::quantize(code, block_size, rounding, &values, &mut packed, &mut absmax);
+        for isa in Isa::available() {
+            let fast = quantized_by(isa, code, block_size, rounding, &values);
+            prop_assert_eq!(&fast.0, &packed, "{}", isa);
+            prop_assert!(same(&fast.1, &absmax), "{}: {:?} {:?}", isa, fast.1, absmax);
+        }
+        prop_assert_eq!(&quantized(code, block_size, rounding, &values).0, &packed);
+    }
+
+    #[test]
+    fn halves_quantise_as_their_widened_values(
+        values in prop::collection::vec(-4f32..4.0, 0..700),
+        code in code(), rounding in rounding(), block_size in block_size(),
+    ) {
+        let halves: Vec<f16> = values.iter().map(|&v| f16::from_f32(v)).collect();
+        let brains: Vec<bf16> = values.iter().map(|&v| bf16::from_f32(v)).collect();
+        let wide_halves: Vec<f32> = halves.iter().map(|v| v.to_f32()).collect();
+        let wide_brains: Vec<f32> = brains.iter().map(|v| v.to_f32()).collect();
+        for isa in Isa::available() {
+            prop_assert_eq!(
+                quantized_by(isa, code, block_size, rounding, &halves),
+                quantized_by(isa, code, block_size, rounding, &wide_halves)
+            );
+            prop_assert_eq!(
+                quantized_by(isa, code, block_size, rounding, &brains),
+                quantized_by(isa, code, block_size, rounding, &wide_brains)
+            );
+        }
+    }
+
+    #[test]
+    fn every_instruction_set_dequantises_as_the_reference(
+        packed in prop::collection::vec(any::<u8>(), 1..400), odd: bool,
+        scales in prop::collection::vec(anything(), 13), nested: bool,
+        code in code(), block_size in block_size(), from in 0f64..1.0, to in 0f64..1.0,
+    ) {
+        let len = 2 * packed.len() - usize::from(odd);
+        let absmax = match nested {
+            false => AbsmaxView::Plain(&scales),
+            true => AbsmaxView::Nested { codes: &packed, absmax: &scales, offset: 0.25, block_size: 32 },
+        };
+        let len = len.min(absmax.len().min(400) * block_size);
+        let view = Packed4View { code, block_size, packed: &packed, absmax, len };
+        let (from, to) = (from.min(to), from.max(to));
+        let range = (from * len as f64) as usize..(to * len as f64) as usize;
+        let mut plain = vec![0.0; range.len()];
+        reference::dequantize_range(&view, range.start, &mut plain);
+        for isa in Isa::available() {
+            let mut fast = vec![-7.0; range.len()];
+            cpu::dequantize_range_f32(isa, &view, range.start, overwritten(&mut fast));
+            prop_assert!(same(&fast, &plain), "{}", isa);
+            let mut fast = vec![bf16::NAN; range.len()];
+            cpu::dequantize_range_bf16(isa, &view, range.start, overwritten(&mut fast));
+            let rounded = |v: &f32| bf16::from_f32(*v).to_bits();
+            prop_assert!(fast.iter().map(|v| v.to_bits()).eq(plain.iter().map(rounded)), "{}", isa);
+            let mut fast = vec![f16::NAN; range.len()];
+            cpu::dequantize_range_f16(isa, &view, range.start, overwritten(&mut fast));
+            let rounded = |v: &f32| f16::from_f32(*v).to_bits();
+            prop_assert!(fast.iter().map(|v| v.to_bits()).eq(plain.iter().map(rounded)), "{}", isa);
         }
     }
 
@@ -173,6 +294,22 @@ fn parallel_runs_equal_the_reference_on_a_large_tensor() {
             let mut plain = vec![0.0; values.len()];
             reference::dequantize_range(&fast.view(), 0, &mut plain);
             assert_eq!(bits(&fast.values()), bits(&plain));
+        }
+    }
+}
+
+#[test]
+fn values_on_and_beside_every_threshold_go_where_the_reference_sends_them() {
+    for code in CODES {
+        for rounding in ROUNDINGS {
+            let values = near_thresholds(code, rounding);
+            let mut packed = vec![0; packed_len(values.len())];
+            let mut absmax = vec![0.0; block_count(values.len(), 32)];
+            reference::quantize(code, 32, rounding, &values, &mut packed, &mut absmax);
+            assert!(absmax.iter().all(|&scale| scale == 1.0));
+            for isa in Isa::available() {
+                assert_eq!(quantized_by(isa, code, 32, rounding, &values).0, packed, "{isa} {code:?}");
+            }
         }
     }
 }

@@ -1,7 +1,9 @@
 //! Borrowed packed tensors and how they are read.
 
-use super::{Code4, cpu};
+use super::{Code4, Float};
 use crate::blockwise8::Map8;
+use crate::fresh::overwritten;
+use crate::isa::Isa;
 
 /// The scales of a packed tensor, as they are stored.
 #[derive(Clone, Copy, Debug)]
@@ -72,17 +74,65 @@ impl Packed4View<'_> {
     /// Dequantises the flat elements `start..start + out.len()` on this thread.
     ///
     /// Any range is right; ranges that start at an even element take the fast path.
-    /// Each element is `table[code] * absmax`, rounded once to f32.
+    /// Each element is `table[code] * absmax`, rounded once to f32, and for 16-bit outputs
+    /// once more (to nearest, ties to even).
     ///
     /// # Panics
     /// If the range ends beyond `len`, or the view's slices are too short for it.
-    pub fn dequantize_range(&self, start: usize, out: &mut [f32]) {
+    pub fn dequantize_range<T: Float>(&self, start: usize, out: &mut [T]) {
         assert!(
             start + out.len() <= self.len,
             "elements {start}..{} of a packed tensor of {}",
             start + out.len(),
             self.len
         );
-        cpu::dequantize_range(self, start, out);
+        T::dequantize_range(Isa::active(), self, start, overwritten(out));
+    }
+}
+
+/// The scales of a view with what reading one of them needs at hand.
+pub(super) enum Scales<'a> {
+    Plain(&'a [f32]),
+    Nested {
+        table: &'static [f32; 256],
+        codes: &'a [u8],
+        absmax: &'a [f32],
+        offset: f32,
+        /// The nested block size is 2 to this power, as a rule; a shift is quicker than a division.
+        shift: Option<u32>,
+        block_size: usize,
+    },
+}
+
+impl<'a> Scales<'a> {
+    pub fn new(view: &AbsmaxView<'a>) -> Self {
+        match *view {
+            AbsmaxView::Plain(absmax) => Scales::Plain(absmax),
+            AbsmaxView::Nested { codes, absmax, offset, block_size } => Scales::Nested {
+                table: Map8::DynamicSigned.table(),
+                codes,
+                absmax,
+                offset,
+                shift: block_size.is_power_of_two().then(|| block_size.trailing_zeros()),
+                block_size,
+            },
+        }
+    }
+
+    /// As [`AbsmaxView::get`].
+    #[inline(always)]
+    pub fn get(&self, block: usize) -> f32 {
+        match *self {
+            Scales::Plain(absmax) => absmax[block],
+            Scales::Nested { table, codes, absmax, offset, shift, block_size } => {
+                let nested = match shift {
+                    Some(shift) => block >> shift,
+                    None => block / block_size,
+                };
+                // Two roundings, as in bitsandbytes: never a fused multiply-add.
+                let product = table[usize::from(codes[block])] * absmax[nested];
+                product + offset
+            }
+        }
     }
 }

@@ -1,15 +1,24 @@
-//! The fast path: binary search instead of counting, in parallel over blocks.
+//! The fast path: a kernel per instruction set, in parallel over runs of whole blocks.
 
 use rayon::prelude::*;
 
 use super::Map8;
-use super::reference::{by_table, largest_magnitude, nearest};
+#[cfg(target_arch = "x86_64")]
+use super::avx2;
+use super::map::Tables;
+use super::reference::{largest_magnitude, nearest};
 use crate::blockwise4::Rounding;
+use crate::isa::Isa;
+use crate::lanes::vectorised_for;
 
 /// Values per parallel task, rounded up to whole blocks.
 const TASK: usize = 1 << 14;
 
+/// Values whose steps through bitsandbytes' table are computed at a time.
+const LANES: usize = 32;
+
 pub(super) fn quantize(
+    isa: Isa,
     map: Map8,
     block_size: usize,
     rounding: Rounding,
@@ -19,14 +28,16 @@ pub(super) fn quantize(
 ) {
     let blocks = TASK.div_ceil(block_size);
     let run = blocks * block_size;
-    values
-        .par_chunks(run)
-        .zip(codes.par_chunks_mut(run))
-        .zip(absmax.par_chunks_mut(blocks))
-        .for_each(|((values, codes), absmax)| quantize_run(map, block_size, rounding, values, codes, absmax));
+    values.par_chunks(run).zip(codes.par_chunks_mut(run)).zip(absmax.par_chunks_mut(blocks)).for_each(
+        |((values, codes), absmax)| {
+            quantize_run(isa, map, block_size, rounding, values, codes, absmax);
+        },
+    );
 }
 
-fn quantize_run(
+/// As [`super::quantize`], on this thread.
+pub(crate) fn quantize_run(
+    isa: Isa,
     map: Map8,
     block_size: usize,
     rounding: Rounding,
@@ -34,27 +45,41 @@ fn quantize_run(
     codes: &mut [u8],
     absmax: &mut [f32],
 ) {
+    let tables = map.tables();
     for ((block, codes), absmax) in values.chunks(block_size).zip(codes.chunks_mut(block_size)).zip(absmax) {
-        *absmax = largest_magnitude(block);
+        *absmax = match isa {
+            #[cfg(target_arch = "x86_64")]
+            #[allow(unsafe_code)]
+            // SAFETY: an available instruction set from AVX2 up has AVX2.
+            Isa::Avx2 | Isa::Avx512 | Isa::Avx512Bf16 => unsafe { avx2::largest_magnitude(block) },
+            _ => largest_magnitude(block),
+        };
         let reciprocal = 1.0 / *absmax;
         match rounding {
-            Rounding::Cuda if *absmax > 0.0 && reciprocal.is_finite() => {
-                let midpoints = &map.tables().midpoints;
-                for (&value, code) in block.iter().zip(codes) {
-                    *code = count_below(midpoints, (value * reciprocal).clamp(-1.0, 1.0));
+            Rounding::Cuda if *absmax > 0.0 && reciprocal.is_finite() => match isa {
+                #[cfg(target_arch = "x86_64")]
+                #[allow(unsafe_code)]
+                Isa::Avx2 | Isa::Avx512 | Isa::Avx512Bf16 => {
+                    // SAFETY: as above.
+                    unsafe { avx2::quantize_scaled(tables, reciprocal, block, codes) }
                 }
-            }
+                _ => quantize_scaled(tables, reciprocal, block, codes),
+            },
             Rounding::Cuda => {
                 for (&value, code) in block.iter().zip(codes) {
                     *code = nearest(map, value, *absmax);
                 }
             }
-            Rounding::BnbCpu => {
-                for (&value, code) in block.iter().zip(codes) {
-                    *code = by_table(map, value, *absmax);
-                }
-            }
+            Rounding::BnbCpu if *absmax == 0.0 => codes.fill(0),
+            Rounding::BnbCpu => by_table(isa, &tables.bnb_cpu, reciprocal, block, codes),
         }
+    }
+}
+
+/// Codes values of an ordinary block one by one.
+pub(super) fn quantize_scaled(tables: &Tables, reciprocal: f32, values: &[f32], codes: &mut [u8]) {
+    for (&value, code) in values.iter().zip(codes) {
+        *code = count_below(&tables.midpoints, (value * reciprocal).clamp(-1.0, 1.0));
     }
 }
 
@@ -70,18 +95,69 @@ fn count_below(midpoints: &[f32; 255], value: f32) -> u8 {
     below as u8
 }
 
-pub(super) fn dequantize(map: Map8, block_size: usize, codes: &[u8], absmax: &[f32], out: &mut [f32]) {
-    let table = map.table();
+/// bitsandbytes' CPU rule: the steps of some values first, which vectorises, then their codes.
+fn by_table(isa: Isa, table: &[u8], reciprocal: f32, values: &[f32], codes: &mut [u8]) {
+    let table: &[u8; 65_536] = table.try_into().expect("a code for each step");
+    let mut steps = [0u16; LANES];
+    for (values, codes) in values.chunks(LANES).zip(codes.chunks_mut(LANES)) {
+        vectorised_for(
+            isa,
+            #[inline(always)]
+            || {
+                for (step, &value) in steps.iter_mut().zip(values) {
+                    let normalised = (value * reciprocal).clamp(-1.0, 1.0);
+                    let half = (normalised + 1.0) * 0.5;
+                    // One rounding, as of a fused multiply-add: the sum is exact in f64. A NaN
+                    // casts to step 0.
+                    *step = (f64::from(half) * 65_535.0 + 0.5) as f32 as i32 as u16;
+                }
+            },
+        );
+        for (code, step) in codes.iter_mut().zip(steps) {
+            *code = table[usize::from(step)];
+        }
+    }
+}
+
+pub(super) fn dequantize(
+    isa: Isa,
+    map: Map8,
+    block_size: usize,
+    codes: &[u8],
+    absmax: &[f32],
+    out: &mut [f32],
+) {
     let blocks = TASK.div_ceil(block_size);
     let run = blocks * block_size;
-    out.par_chunks_mut(run).zip(codes.par_chunks(run)).zip(absmax.par_chunks(blocks)).for_each(
-        |((out, codes), absmax)| {
-            for ((out, codes), absmax) in out.chunks_mut(block_size).zip(codes.chunks(block_size)).zip(absmax)
-            {
+    out.par_chunks_mut(run)
+        .zip(codes.par_chunks(run))
+        .zip(absmax.par_chunks(blocks))
+        .for_each(|((out, codes), absmax)| dequantize_run(isa, map, block_size, codes, absmax, out));
+}
+
+/// As [`super::dequantize`], on this thread.
+pub(crate) fn dequantize_run(
+    isa: Isa,
+    map: Map8,
+    block_size: usize,
+    codes: &[u8],
+    absmax: &[f32],
+    out: &mut [f32],
+) {
+    let table = map.table();
+    for ((out, codes), &absmax) in out.chunks_mut(block_size).zip(codes.chunks(block_size)).zip(absmax) {
+        match isa {
+            #[cfg(target_arch = "x86_64")]
+            #[allow(unsafe_code)]
+            Isa::Avx2 | Isa::Avx512 | Isa::Avx512Bf16 => {
+                // SAFETY: an available instruction set from AVX2 up has AVX2.
+                unsafe { avx2::dequantize_scaled(table, absmax, codes, out) }
+            }
+            _ => {
                 for (out, &code) in out.iter_mut().zip(codes) {
                     *out = table[usize::from(code)] * absmax;
                 }
             }
-        },
-    );
+        }
+    }
 }

@@ -2,6 +2,9 @@
 
 use std::sync::LazyLock;
 
+#[cfg(target_arch = "x86_64")]
+use super::avx2::Pieces;
+
 /// An 8-bit code book.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Map8 {
@@ -35,6 +38,8 @@ pub(crate) struct Tables {
     pub midpoints: [f32; 255],
     /// bitsandbytes' CPU table: the code for each of 65,536 steps over `[-1, 1]`.
     pub bnb_cpu: Vec<u8>,
+    #[cfg(target_arch = "x86_64")]
+    pub pieces: Pieces,
 }
 
 impl Tables {
@@ -47,7 +52,13 @@ impl Tables {
                 midpoints.partition_point(|&midpoint| midpoint < value) as u8
             })
             .collect();
-        Tables { codes, midpoints, bnb_cpu }
+        Tables {
+            #[cfg(target_arch = "x86_64")]
+            pieces: Pieces::new(&midpoints, signed),
+            codes,
+            midpoints,
+            bnb_cpu,
+        }
     }
 }
 

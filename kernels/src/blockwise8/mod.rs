@@ -20,13 +20,16 @@
 //! assert!((restored[1] + 0.001).abs() < 1e-4);
 //! ```
 
-mod cpu;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+pub(crate) mod cpu;
 mod map;
 pub mod reference;
 
 pub use map::Map8;
 
 use crate::blockwise4::{Rounding, block_count};
+use crate::isa::Isa;
 
 /// The block size of optimizer state and of nested scales in bitsandbytes.
 pub const BLOCK_SIZE: usize = 256;
@@ -57,7 +60,7 @@ pub fn quantize(
     absmax: &mut [f32],
 ) {
     check_lengths(block_size, values.len(), codes.len(), absmax.len());
-    cpu::quantize(map, block_size, rounding, values, codes, absmax);
+    cpu::quantize(Isa::active(), map, block_size, rounding, values, codes, absmax);
 }
 
 /// Dequantises: `out[i] = table[codes[i]] * absmax[i / block_size]`.
@@ -66,7 +69,7 @@ pub fn quantize(
 /// If `block_size` is 0, or a length does not fit `out.len()`.
 pub fn dequantize(map: Map8, block_size: usize, codes: &[u8], absmax: &[f32], out: &mut [f32]) {
     check_lengths(block_size, out.len(), codes.len(), absmax.len());
-    cpu::dequantize(map, block_size, codes, absmax, out);
+    cpu::dequantize(Isa::active(), map, block_size, codes, absmax, out);
 }
 
 fn check_lengths(block_size: usize, len: usize, codes: usize, absmax: usize) {

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod adamw;
 pub mod blockwise4;
 pub mod blockwise8;
 mod buffer;

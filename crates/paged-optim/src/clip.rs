@@ -2,24 +2,14 @@
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
-use burn::tensor::{Tensor, TensorData};
-use rayon::prelude::*;
+use burn::tensor::Tensor;
+use camelid_kernels::adamw::sum_of_squares;
 
 use crate::OptimError;
-use crate::module::ParamPath;
+use crate::module::{ParamPath, read_gradient};
 
 /// Added to the norm before dividing, as in torch.
 const EPS: f64 = 1e-6;
-/// Length of the runs whose sums are added one after the other: the result does not depend on
-/// the number of threads.
-const RUN: usize = 4096;
-
-/// Sum of the squares of `values`, in `f64`.
-pub fn sum_of_squares(values: &[f32]) -> f64 {
-    let square = |v: &f32| f64::from(*v) * f64::from(*v);
-    let runs: Vec<f64> = values.par_chunks(RUN).map(|run| run.iter().map(square).sum::<f64>()).collect();
-    runs.iter().sum()
-}
 
 /// 2-norm of all of `module`'s gradients together: the square root of the sum of all squares.
 ///
@@ -34,9 +24,19 @@ pub fn global_norm<M: Module>(module: &M, grads: &mut GradientsParams) -> Result
     }
 }
 
+/// What gradients of this norm are to be multiplied by so that it is at most `max_norm`:
+/// `min(1, max_norm / (norm + 1e-6))`, as `torch.nn.utils.clip_grad_norm_` has it. 1 for a norm
+/// that is not finite, which is for the caller to look at.
+pub fn clip_scale(norm: f64, max_norm: f64) -> f32 {
+    let scale = max_norm / (norm + EPS);
+    if norm.is_finite() && scale < 1.0 { scale as f32 } else { 1.0 }
+}
+
 /// Scales all gradients by `min(1, max_norm / (norm + 1e-6))` and returns the norm before
 /// (`torch.nn.utils.clip_grad_norm_`). A norm that is not finite leaves the gradients alone, for
-/// the caller to see.
+/// the caller to see. Where a step follows, [`global_norm`], [`clip_scale`] and
+/// [`PagedAdamW::step_module_scaled`](crate::PagedAdamW::step_module_scaled) do the same without
+/// a pass of its own over the gradients.
 ///
 /// # Errors
 /// As [`global_norm`], and [`OptimError::Setting`] for a `max_norm` that is negative or not a number.
@@ -49,9 +49,9 @@ pub fn clip_global_norm<M: Module>(
         return Err(OptimError::Setting { name: "max_norm", value: max_norm, expected: "a value >= 0" });
     }
     let norm = global_norm(module, grads)?;
-    let scale = max_norm / (norm + EPS);
-    if norm.is_finite() && scale < 1.0 {
-        module.visit(&mut Scale { grads, by: scale as f32 });
+    let scale = clip_scale(norm, max_norm);
+    if scale < 1.0 {
+        module.visit(&mut Scale { grads, by: scale });
     }
     Ok(norm)
 }
@@ -74,16 +74,11 @@ impl ModuleVisitor for EachGradient<'_> {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        // Taken out and put back: a gradient that has one owner is read without a copy.
-        let Some(grad) = self.grads.remove::<D>(param.id) else { return };
-        let (device, shape) = (grad.device(), grad.shape());
-        match self.path.values(grad) {
-            Ok(values) => {
-                self.sum += sum_of_squares(&values);
-                let grad = Tensor::<D>::from_data(TensorData::new(values, shape), &device);
-                self.grads.register(param.id, grad);
-            }
-            Err(error) => self.error = self.error.take().or(Some(error)),
+        let square = |values: &[f32]| Ok(sum_of_squares(values));
+        match read_gradient::<D, f64>(self.grads, &self.path, param.id, square) {
+            None => {}
+            Some(Ok(sum)) => self.sum += sum,
+            Some(Err(error)) => self.error = self.error.take().or(Some(error)),
         }
     }
 }

@@ -5,7 +5,8 @@
 //!   blockwise state of Dettmers et al. (2022). Works on plain slices keyed by name
 //!   ([`PagedAdamW::step`]) or on any burn module ([`PagedAdamW::step_module`]).
 //! * [`clip_global_norm`] — clipping by the norm of all gradients together, as
-//!   `torch.nn.utils.clip_grad_norm_` does it.
+//!   `torch.nn.utils.clip_grad_norm_` does it; or [`global_norm`], [`clip_scale`] and
+//!   [`PagedAdamW::step_module_scaled`], which scales in the pass that updates.
 //! * [`Traffic`] — what the paging cost: pages and bytes moved, updates that had to wait.
 //!
 //! The numbers do not depend on the budget, on where pages go, on the number of threads or on
@@ -45,8 +46,9 @@ mod state_file;
 mod store;
 mod update;
 
+pub use camelid_kernels::adamw::sum_of_squares;
 pub use camelid_kernels::blockwise4::Rounding;
-pub use clip::{clip_global_norm, global_norm, sum_of_squares};
+pub use clip::{clip_global_norm, clip_scale, global_norm};
 pub use config::{AdamWConfig, PageBudget, Spill, StateBits};
 pub use error::OptimError;
 pub use module::{ParamPath, named_float_params, named_trainable_params};

@@ -4,7 +4,7 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::{DType, Tensor, TensorData};
 
-use crate::optimizer::check_step;
+use crate::optimizer::{check_finite, check_scale, check_step};
 use crate::{OptimError, PagedAdamW};
 
 impl PagedAdamW {
@@ -39,11 +39,63 @@ impl PagedAdamW {
         grads: &mut GradientsParams,
         lr: &dyn Fn(&str) -> f64,
     ) -> Result<M, OptimError> {
-        let mut check = Check { grads, lr, path: ParamPath::default(), error: None };
+        self.step_each(module, grads, lr, None)
+    }
+
+    /// As [`Self::step_module`] with all gradients times `grad_scale`, as clipping by the global
+    /// norm asks for: scaled on the way, in the pass that updates.
+    ///
+    /// Whether gradients are finite is not looked at again: a finite
+    /// [`global_norm`](crate::global_norm) shows that they are.
+    ///
+    /// ```
+    /// use burn::{module::Module, nn::LinearConfig, optim::GradientsParams, tensor::{Device, Tensor}};
+    /// use camelid_paged_optim::{AdamWConfig, PagedAdamW, clip_scale, global_norm};
+    ///
+    /// # fn main() -> Result<(), camelid_paged_optim::OptimError> {
+    /// # let device = Device::flex().autodiff();
+    /// let mut optim = PagedAdamW::new(AdamWConfig::default())?;
+    /// let model = LinearConfig::new(4, 2).init(&device);
+    /// let loss = model.forward(Tensor::<2>::ones([1, 4], &device)).sum();
+    /// let mut grads = GradientsParams::from_grads(loss.backward(), &model);
+    /// let norm = global_norm(&model, &mut grads)?;
+    /// assert!(norm.is_finite());
+    /// let model = optim.step_module_scaled(model, &mut grads, &|_| 1e-3, clip_scale(norm, 0.3))?;
+    /// # assert_eq!(model.num_params(), 10);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Self::step_module`], without [`OptimError::NonFinite`], and [`OptimError::Setting`]
+    /// for a scale that is negative or not finite.
+    pub fn step_module_scaled<M: Module>(
+        &mut self,
+        module: M,
+        grads: &mut GradientsParams,
+        lr: &dyn Fn(&str) -> f64,
+        grad_scale: f32,
+    ) -> Result<M, OptimError> {
+        check_scale(grad_scale)?;
+        self.step_each(module, grads, lr, Some(grad_scale))
+    }
+
+    /// Without a scale gradients are taken as they are, and checked.
+    fn step_each<M: Module>(
+        &mut self,
+        module: M,
+        grads: &mut GradientsParams,
+        lr: &dyn Fn(&str) -> f64,
+        grad_scale: Option<f32>,
+    ) -> Result<M, OptimError> {
+        let values = grad_scale.is_none();
+        let mut check = Check { grads, lr, values, path: ParamPath::default(), error: None };
         module.visit(&mut check);
         check.error.map_or(Ok(()), Err)?;
         self.reserve_module(&module, grads)?;
-        let mut mapper = StepMapper { optim: self, grads, lr, path: ParamPath::default(), error: None };
+        let grad_scale = grad_scale.unwrap_or(1.0);
+        let mut mapper =
+            StepMapper { optim: self, grads, lr, grad_scale, path: ParamPath::default(), error: None };
         let module = module.map(&mut mapper);
         match mapper.error {
             Some(error) => Err(error),
@@ -96,15 +148,35 @@ impl ParamPath {
         self.0.join(".")
     }
 
-    /// The tensor's values, without a copy where it is their only owner.
-    pub(crate) fn values<const D: usize>(&self, tensor: Tensor<D>) -> Result<Vec<f32>, OptimError> {
+    /// The tensor's f32 values in the buffer they are in, where it is their only owner.
+    pub(crate) fn data<const D: usize>(&self, tensor: Tensor<D>) -> Result<TensorData, OptimError> {
         if tensor.dtype() != DType::F32 {
             let found = format!("{:?}", tensor.dtype());
             return Err(OptimError::NotF32 { key: self.dotted(), found });
         }
-        let failed = |source| OptimError::Device { key: self.dotted(), source };
-        tensor.into_data().try_into_vec::<f32>().map_err(|error| failed(Box::new(error)))
+        tensor.try_into_data().map_err(|error| self.device_error(error))
     }
+
+    pub(crate) fn device_error(&self, error: impl std::error::Error + Send + Sync + 'static) -> OptimError {
+        OptimError::Device { key: self.dotted(), source: Box::new(error) }
+    }
+}
+
+/// The values of a gradient that is taken out of `grads` to be read, and put back: one that has
+/// one owner is read without a copy. `None` where there is no gradient.
+pub(crate) fn read_gradient<const D: usize, R>(
+    grads: &mut GradientsParams,
+    path: &ParamPath,
+    id: ParamId,
+    read: impl FnOnce(&[f32]) -> Result<R, OptimError>,
+) -> Option<Result<R, OptimError>> {
+    let grad = grads.remove::<D>(id)?;
+    let device = grad.device();
+    Some(path.data(grad).and_then(|data| {
+        let outcome = read(data.as_slice::<f32>().map_err(|error| path.device_error(error))?)?;
+        grads.register(id, Tensor::<D>::from_data(data, &device));
+        Ok(outcome)
+    }))
 }
 
 struct Names {
@@ -163,8 +235,28 @@ impl ModuleVisitor for Reserve<'_> {
 struct Check<'a> {
     grads: &'a mut GradientsParams,
     lr: &'a dyn Fn(&str) -> f64,
+    /// Whether to look at the gradients' values.
+    values: bool,
     path: ParamPath,
     error: Option<OptimError>,
+}
+
+impl Check<'_> {
+    fn check<const D: usize>(&mut self, param: &Param<Tensor<D>>) -> Result<(), OptimError> {
+        let Some(grad) = self.grads.get::<D>(param.id) else { return Ok(()) };
+        let key = self.path.dotted();
+        if grad.dtype() != DType::F32 {
+            return Err(OptimError::NotF32 { key, found: format!("{:?}", grad.dtype()) });
+        }
+        let grad_len = grad.shape().num_elements();
+        drop(grad); // its buffer then has one owner again
+        check_step(&key, (self.lr)(&key), param.shape().num_elements(), grad_len)?;
+        if self.values {
+            let finite = |values: &[f32]| check_finite(&key, values);
+            read_gradient::<D, ()>(self.grads, &self.path, param.id, finite).unwrap_or(Ok(()))?;
+        }
+        Ok(())
+    }
 }
 
 impl ModuleVisitor for Check<'_> {
@@ -177,23 +269,8 @@ impl ModuleVisitor for Check<'_> {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if self.error.is_some() || !param.is_require_grad() {
-            return;
-        }
-        // Taken out and put back: a gradient that has one owner is read without a copy.
-        let Some(grad) = self.grads.remove::<D>(param.id) else { return };
-        let (device, shape) = (grad.device(), grad.shape());
-        let outcome = self.path.values(grad).and_then(|values| {
-            let key = self.path.dotted();
-            check_step(&key, (self.lr)(&key), param.shape().num_elements(), &values)?;
-            Ok(values)
-        });
-        match outcome {
-            Ok(values) => {
-                let grad = Tensor::<D>::from_data(TensorData::new(values, shape), &device);
-                self.grads.register(param.id, grad);
-            }
-            Err(error) => self.error = Some(error),
+        if self.error.is_none() && param.is_require_grad() {
+            self.error = self.check(param).err();
         }
     }
 }
@@ -202,23 +279,27 @@ struct StepMapper<'a> {
     optim: &'a mut PagedAdamW,
     grads: &'a mut GradientsParams,
     lr: &'a dyn Fn(&str) -> f64,
+    grad_scale: f32,
     path: ParamPath,
     error: Option<OptimError>,
 }
 
 impl StepMapper<'_> {
+    /// Parameter and gradient in the buffers they come in, where nothing else holds these.
     fn stepped<const D: usize>(
         &mut self,
         value: Tensor<D>,
         grad: Tensor<D>,
     ) -> Result<Tensor<D>, OptimError> {
-        let (device, shape) = (value.device(), value.shape());
+        let device = value.device();
         let strategy = value.gradient_checkpointing_strategy();
-        let mut values = self.path.values(value.inner())?;
-        let grad = self.path.values(grad)?;
+        let mut value = self.path.data(value.inner())?;
+        let grad = self.path.data(grad)?;
         let key = self.path.dotted();
-        self.optim.step_checked(&key, (self.lr)(&key), &mut values, &grad)?;
-        let value = Tensor::<D>::from_data(TensorData::new(values, shape), &device);
+        let values = value.as_mut_slice::<f32>().map_err(|error| self.path.device_error(error))?;
+        let grad = grad.as_slice::<f32>().map_err(|error| self.path.device_error(error))?;
+        self.optim.step_checked(&key, (self.lr)(&key), self.grad_scale, values, grad)?;
+        let value = Tensor::<D>::from_data(value, &device);
         Ok(match strategy {
             Some(strategy) => value.with_gradient_checkpointing_strategy(strategy),
             None => value,

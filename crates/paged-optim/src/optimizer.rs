@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use crate::page::{PageData, PageLayout};
+use camelid_kernels::adamw::first_non_finite;
+use rayon::prelude::*;
+
+use crate::page::PageLayout;
 use crate::store::PageStore;
-use crate::update::{Codes, Step};
+use crate::update::Update;
 use crate::{AdamWConfig, OptimError, StateBits, Traffic};
 
 /// AdamW over named tensors, its state in pages. See the crate's documentation for an example.
@@ -99,26 +102,56 @@ impl PagedAdamW {
     /// [`OptimError::Length`], [`OptimError::LearningRate`], [`OptimError::NonFinite`],
     /// [`OptimError::SpillFull`]: nothing changed. [`OptimError::SpillIo`]: see there.
     pub fn step(&mut self, key: &str, lr: f64, param: &mut [f32], grad: &[f32]) -> Result<(), OptimError> {
-        check_step(key, lr, param.len(), grad)?;
+        check_step(key, lr, param.len(), grad.len())?;
+        check_finite(key, grad)?;
         self.reserve(key, param.len())?;
-        self.step_checked(key, lr, param, grad)
+        self.step_checked(key, lr, 1.0, param, grad)
     }
 
-    /// [`Self::step`] of a tensor that has state, after [`check_step`].
+    /// As [`Self::step`] with the gradient times `grad_scale`, as clipping by the global norm asks
+    /// for ([`clip_scale`](crate::clip_scale)): scaled on the way, in the pass that updates.
+    ///
+    /// Whether the gradient is finite is not looked at again: a finite
+    /// [`sum_of_squares`](crate::sum_of_squares) or norm shows that it is.
+    ///
+    /// # Errors
+    /// As [`Self::step`], without [`OptimError::NonFinite`], and [`OptimError::Setting`] for a
+    /// scale that is negative or not finite.
+    pub fn step_scaled(
+        &mut self,
+        key: &str,
+        lr: f64,
+        grad_scale: f32,
+        param: &mut [f32],
+        grad: &[f32],
+    ) -> Result<(), OptimError> {
+        check_scale(grad_scale)?;
+        check_step(key, lr, param.len(), grad.len())?;
+        self.reserve(key, param.len())?;
+        self.step_checked(key, lr, grad_scale, param, grad)
+    }
+
+    /// [`Self::step_scaled`] of a tensor that has state, after [`check_step`].
     pub(crate) fn step_checked(
         &mut self,
         key: &str,
         lr: f64,
+        grad_scale: f32,
         param: &mut [f32],
         grad: &[f32],
     ) -> Result<(), OptimError> {
         let Some(tensor) = self.tensors.get_mut(key) else { return Ok(()) };
-        let step = Step::new(&self.config, lr, tensor.step + 1);
-        let runs = param.chunks_mut(self.config.page_elements).zip(grad.chunks(self.config.page_elements));
-        for (page, (p, g)) in tensor.pages.clone().zip(runs) {
-            let bits = tensor.bits;
-            self.store.with_page(page, |data| update_page(&step, bits, p, g, data))?;
-        }
+        let update = Update::new(&self.config, tensor.bits, lr, tensor.step + 1, grad_scale);
+        let page = self.config.page_elements;
+        let (mut param, mut grad) = (param, grad);
+        self.store.with_pages(tensor.pages.clone(), |pages| {
+            let count = param.len().min(pages.len() * page);
+            let (p, rest) = std::mem::take(&mut param).split_at_mut(count);
+            let (g, grad_rest) = grad.split_at(count);
+            (param, grad) = (rest, grad_rest);
+            let runs = p.par_chunks_mut(page).zip(g.par_chunks(page));
+            runs.zip(pages).for_each(|((p, g), data)| update.page(p, g, data));
+        })?;
         tensor.step += 1;
         Ok(())
     }
@@ -158,29 +191,28 @@ impl PagedAdamW {
     }
 }
 
-/// Whether a step of a tensor of `len` elements can be taken with this rate and gradient.
-pub(crate) fn check_step(key: &str, lr: f64, len: usize, grad: &[f32]) -> Result<(), OptimError> {
-    same_length(key, "gradient", grad.len(), len)?;
-    if !(lr >= 0.0 && lr.is_finite()) {
-        return Err(OptimError::LearningRate { key: key.to_owned(), lr });
+/// Whether a step of a tensor of `len` elements can be taken at this rate, from a gradient of
+/// `grad_len`.
+pub(crate) fn check_step(key: &str, lr: f64, len: usize, grad_len: usize) -> Result<(), OptimError> {
+    same_length(key, "gradient", grad_len, len)?;
+    match lr >= 0.0 && lr.is_finite() {
+        true => Ok(()),
+        false => Err(OptimError::LearningRate { key: key.to_owned(), lr }),
     }
-    match grad.iter().position(|g| !g.is_finite()) {
+}
+
+pub(crate) fn check_finite(key: &str, grad: &[f32]) -> Result<(), OptimError> {
+    match first_non_finite(grad) {
         Some(index) => Err(OptimError::NonFinite { key: key.to_owned(), index, value: grad[index] }),
         None => Ok(()),
     }
 }
 
-/// Updates the parameters of one page, and the page.
-fn update_page(step: &Step, bits: StateBits, p: &mut [f32], g: &[f32], data: &mut PageData) {
-    let [m, v] = &mut data.floats;
-    let [m_codes, v_codes] = &mut data.codes;
-    match bits {
-        StateBits::Bits32 => step.update_f32(p, g, m, v),
-        StateBits::Bits8 => {
-            let m = Codes { codes: m_codes, absmax: m };
-            let v = Codes { codes: v_codes, absmax: v };
-            step.update_8bit(p, g, m, v);
-        }
+pub(crate) fn check_scale(grad_scale: f32) -> Result<(), OptimError> {
+    let value = f64::from(grad_scale);
+    match grad_scale >= 0.0 && grad_scale.is_finite() {
+        true => Ok(()),
+        false => Err(OptimError::Setting { name: "grad_scale", value, expected: "a finite value >= 0" }),
     }
 }
 

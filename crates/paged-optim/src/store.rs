@@ -12,6 +12,9 @@ use crate::page::{PageData, PageLayout};
 use crate::spill::SpillFile;
 use crate::{OptimError, PageBudget, Spill};
 
+/// Pages updated at a time where all state is resident.
+const TOGETHER: usize = 64;
+
 /// What paging cost since the optimizer was made. Saving and loading state files is not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Traffic {
@@ -149,15 +152,31 @@ impl PageStore {
         Ok(())
     }
 
-    /// Runs `change` on a page, brought in if it was away.
-    pub(crate) fn with_page(
+    /// Runs `change` on some of these pages after the other, brought in if they were away: on
+    /// one at a time where a budget is kept, else on [`TOGETHER`], so that an update in parallel
+    /// need not gather its threads for each page.
+    pub(crate) fn with_pages(
         &mut self,
-        index: usize,
-        change: impl FnOnce(&mut PageData),
+        pages: Range<usize>,
+        mut change: impl FnMut(&mut [PageData]),
     ) -> Result<(), OptimError> {
-        let mut data = self.bring_in(index)?;
-        change(&mut data);
-        self.put(index, data)
+        let together = if self.budget.is_some() { 1 } else { TOGETHER };
+        let mut data = Vec::with_capacity(together);
+        for first in pages.clone().step_by(together) {
+            let batch = first..pages.end.min(first + together);
+            let missing = batch.clone().try_for_each(|page| {
+                data.push(self.bring_in(page)?);
+                Ok(())
+            });
+            if missing.is_ok() {
+                change(&mut data);
+            }
+            for (page, data) in batch.zip(data.drain(..)) {
+                self.put(page, data)?;
+            }
+            missing?;
+        }
+        Ok(())
     }
 
     /// Makes `data` the contents of a page that was never touched (loading a state file).

@@ -4,7 +4,7 @@ use burn::module::{Module, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 use camelid_paged_optim::{
-    AdamWConfig, OptimError, PagedAdamW, clip_global_norm, global_norm, named_float_params,
+    AdamWConfig, OptimError, PagedAdamW, clip_global_norm, clip_scale, global_norm, named_float_params,
     named_trainable_params,
 };
 
@@ -180,4 +180,29 @@ fn the_global_norm_is_over_all_gradients_and_clipping_scales_them_together() {
     let scale = (0.3 / (norm + 1e-6)) as f32;
     assert_eq!(all(&gradients), before.iter().map(|g| g * scale).collect::<Vec<_>>());
     assert!((global_norm(&net, &mut gradients).unwrap() - 0.3).abs() < 1e-6);
+}
+
+#[test]
+fn a_scaled_step_equals_clipping_and_a_step() {
+    let device = Device::flex().autodiff();
+    let (mut clipped, mut scaled) = (net(&device), net(&device));
+    let config = AdamWConfig { weight_decay: 0.1, ..AdamWConfig::default() };
+    let mut optims = [PagedAdamW::new(config.clone()).unwrap(), PagedAdamW::new(config).unwrap()];
+    let all =
+        |net: &Net| net.layers.iter().flat_map(|Either::Left(half)| values(&half.weight)).collect::<Vec<_>>();
+    for max_norm in [0.3, 1e9] {
+        let mut gradients = grads(&clipped);
+        let norm = clip_global_norm(&clipped, &mut gradients, max_norm).unwrap();
+        clipped = optims[0].step_module(clipped, &mut gradients, &|_| 0.01).unwrap();
+        let mut gradients = grads(&scaled);
+        assert_eq!(global_norm(&scaled, &mut gradients).unwrap(), norm);
+        let scale = clip_scale(norm, max_norm);
+        assert_eq!(scale < 1.0, max_norm < 1.0);
+        scaled = optims[1].step_module_scaled(scaled, &mut gradients, &|_| 0.01, scale).unwrap();
+        assert!(gradients.is_empty());
+        assert_eq!(all(&scaled), all(&clipped));
+    }
+    assert_eq!(optims[0].moments("layers.0.weight").unwrap(), optims[1].moments("layers.0.weight").unwrap());
+    let error = optims[1].step_module_scaled(scaled, &mut grads(&clipped), &|_| 0.01, f32::NAN).unwrap_err();
+    assert!(matches!(error, OptimError::Setting { name: "grad_scale", .. }), "{error}");
 }

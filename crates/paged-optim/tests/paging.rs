@@ -137,3 +137,29 @@ fn wrong_lengths_rates_and_settings_are_refused_and_change_nothing() {
         assert!(matches!(PagedAdamW::new(bad), Err(OptimError::Setting { .. })));
     }
 }
+
+#[test]
+fn a_tensor_of_many_pages_takes_the_same_step_with_and_without_a_budget() {
+    for state in [StateBits::Bits32, StateBits::Bits8] {
+        let config = AdamWConfig { state, page_elements: 256, ..AdamWConfig::default() };
+        let resident = train(&[200 * 256 + 77, 64 * 256], config.clone());
+        let paged = train(&[200 * 256 + 77, 64 * 256], AdamWConfig { budget: Some(0), ..config });
+        assert_eq!(resident.params, paged.params);
+        assert_eq!(resident.moments, paged.moments);
+    }
+}
+
+#[test]
+fn a_scaled_step_equals_a_step_from_the_scaled_gradient() {
+    let mut optims = [0, 1].map(|_| PagedAdamW::new(AdamWConfig::default()).unwrap());
+    let (mut p, mut q) = (noise(1, 1000), noise(1, 1000));
+    let grad = noise(2, 1000);
+    let scaled: Vec<f32> = grad.iter().map(|g| 0.37 * g).collect();
+    optims[0].step("p", 0.01, &mut p, &scaled).unwrap();
+    optims[1].step_scaled("p", 0.01, 0.37, &mut q, &grad).unwrap();
+    assert_eq!(p, q);
+    assert_eq!(optims[0].moments("p").unwrap(), optims[1].moments("p").unwrap());
+    let error = optims[1].step_scaled("p", 0.01, -1.0, &mut q, &grad).unwrap_err();
+    assert!(matches!(error, OptimError::Setting { name: "grad_scale", .. }), "{error}");
+    assert_eq!(p, q);
+}

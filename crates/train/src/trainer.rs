@@ -8,7 +8,7 @@ use burn::tensor::Device;
 use camelid_data::{Batch, Sampler, SamplerKind, TokenizedSet};
 use camelid_lora::ForwardContext;
 use camelid_model::BlockStack;
-use camelid_paged_optim::{PagedAdamW, clip_global_norm, global_norm, named_trainable_params};
+use camelid_paged_optim::{PagedAdamW, clip_scale, global_norm, named_trainable_params};
 
 use crate::checkpoint::{Checkpoints, RunState, read_state, read_tensors};
 use crate::fingerprint::{data_fingerprint, model_fingerprint};
@@ -171,15 +171,17 @@ impl<M: BlockStack> Run<M> {
         let supervised: usize = batches.iter().map(|b| b.batch.supervised_tokens).sum();
         let (nll, mut grads) = self.gradients(step, &batches, 1.0 / supervised as f64)?;
         let model = &self.trainer.model;
-        let grad_norm = match self.trainer.settings.max_grad_norm {
-            0.0 => global_norm(model, &mut grads)?,
-            max_norm => clip_global_norm(model, &mut grads, max_norm)?,
-        };
+        let grad_norm = global_norm(model, &mut grads)?;
         if !grad_norm.is_finite() {
             let all: Vec<&MicroBatch> = batches.iter().collect();
             return Err(offence(&self.trainer.run_dir, step, "gradient norm", grad_norm, &all));
         }
-        self.trainer.model = self.optim.step_module(self.trainer.model, &mut grads, &|_| lr)?;
+        let grad_scale = match self.trainer.settings.max_grad_norm {
+            0.0 => 1.0,
+            max_norm => clip_scale(grad_norm, max_norm),
+        };
+        self.trainer.model =
+            self.optim.step_module_scaled(self.trainer.model, &mut grads, &|_| lr, grad_scale)?;
 
         self.state.step = step;
         self.state.sampler = self.sampler.position();

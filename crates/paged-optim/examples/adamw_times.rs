@@ -1,4 +1,4 @@
-//! Times of one AdamW step of 100 M parameters: `cargo run -p camelid-paged-optim --example step_times`.
+//! Times of one AdamW step of 100 M parameters: `cargo run -p camelid-paged-optim --example adamw_times`.
 //!
 //! Figures are the best of several runs; `GB/s` counts each byte read and written once. A number
 //! of millions as argument takes another size.

@@ -153,4 +153,20 @@ mod tests {
         assert!(Isa::widest().is_available());
         assert!(Isa::available().is_sorted());
     }
+
+    #[test]
+    fn the_unit_tests_pass_on_every_instruction_set() {
+        const INSIDE: &str = "CAMELID_TESTS_ON_ONE_ISA";
+        if std::env::var_os(INSIDE).is_some() {
+            return;
+        }
+        let binary = std::env::current_exe().expect("the path of this test binary");
+        for isa in Isa::available().filter(|&isa| isa != Isa::active()) {
+            let run =
+                std::process::Command::new(&binary).env(ISA_VARIABLE, isa.name()).env(INSIDE, "1").output();
+            let run = run.expect("a test binary starts");
+            let said = String::from_utf8_lossy(&run.stdout);
+            assert!(run.status.success(), "on {isa}:\n{said}{}", String::from_utf8_lossy(&run.stderr));
+        }
+    }
 }

@@ -10,6 +10,8 @@ use rayon::prelude::*;
 
 use crate::blockwise4::Packed4View;
 use crate::lanes::{dot, vectorised};
+#[cfg(target_arch = "x86_64")]
+use crate::product::FewRows;
 use crate::product::{ComputeType, Matrix, Rhs, product};
 
 /// A stored weight matrix.
@@ -104,7 +106,7 @@ impl<'a> WeightRows<'a> {
     }
 
     /// A few input rows: each weight row is read once and dotted with all of them.
-    fn project_few(&self, x: &[f32], m: usize) -> Vec<f32> {
+    fn project_few(self, x: &[f32], m: usize) -> Vec<f32> {
         const ROWS_EACH: usize = 32;
         if m == 0 {
             return Vec::new();
@@ -114,6 +116,15 @@ impl<'a> WeightRows<'a> {
         }
         // transposed: [out, m]
         let mut y = vec![0f32; self.out * m];
+        #[cfg(target_arch = "x86_64")]
+        if let Some(rows) = FewRows::new(self, x, m) {
+            y.par_chunks_mut(ROWS_EACH * m).enumerate().for_each_init(Vec::new, |scales, (chunk, y)| {
+                for (i, y) in y.chunks_exact_mut(m).enumerate() {
+                    rows.dot(chunk * ROWS_EACH + i, scales, y);
+                }
+            });
+            return if m == 1 { y } else { transpose(&y, self.out, m) };
+        }
         y.par_chunks_mut(ROWS_EACH * m).enumerate().for_each_init(
             || vec![0f32; if matches!(self.stored, Stored::F32(_)) { 0 } else { self.inn }],
             |buffer, (chunk, y)| {

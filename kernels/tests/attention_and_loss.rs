@@ -353,3 +353,8 @@ fn a_label_out_of_range_is_named() {
         ids(&[0, 5], &device),
     );
 }
+
+#[test]
+fn these_tests_pass_on_every_instruction_set() {
+    checks::pass_on_every_instruction_set();
+}

@@ -198,3 +198,8 @@ fn vjp_seed_hands_its_gradient_through() {
     let grads = seed.backward();
     assert_eq!(list(x.grad(&grads).unwrap()), [2.0, 40.0, 600.0]);
 }
+
+#[test]
+fn these_tests_pass_on_every_instruction_set() {
+    checks::pass_on_every_instruction_set();
+}

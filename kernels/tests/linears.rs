@@ -5,7 +5,10 @@ mod checks;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use camelid_kernels::blockwise4::{self, AbsmaxView, Code4, Packed4View, Rounding};
 use camelid_kernels::blockwise8::{self, Map8};
-use camelid_kernels::{Dropout, NestedSpec, Packed4Spec, linear, lora_linear, nf4_linear, vjp_seed};
+use camelid_kernels::{
+    ComputeType, Dropout, NestedSpec, Packed4Spec, linear, linear_with, lora_linear, lora_linear_with,
+    nf4_linear_with, vjp_seed,
+};
 use checks::{bits, close, gradient, inner, list, tensor, values, view, wide, with_threads};
 use half::{bf16, f16};
 use proptest::prelude::*;
@@ -59,12 +62,16 @@ impl Packed {
     }
 
     fn apply<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        self.apply_with(x, ComputeType::F32)
+    }
+
+    fn apply_with<const D: usize>(&self, x: Tensor<D>, compute: ComputeType) -> Tensor<D> {
         let device = x.device();
         let bytes = |b: &[u8]| {
             Tensor::<1, Int>::from_data(TensorData::new(b.to_vec(), [b.len()]), (&device, DType::U8))
         };
         let absmax = tensor(&self.absmax, [self.absmax.len()], &device);
-        nf4_linear(x, bytes(&self.packed), absmax, self.codes.as_deref().map(bytes), self.spec)
+        nf4_linear_with(x, bytes(&self.packed), absmax, self.codes.as_deref().map(bytes), self.spec, compute)
     }
 }
 
@@ -144,6 +151,94 @@ proptest! {
         gradient("dx", &list(xt.grad(&grads).unwrap()), &x, |x| inner(&f(x, &wa, &wb), &dy));
         gradient("dA", &list(at.grad(&grads).unwrap()), &a, |a| inner(&f(&wx, a, &wb), &dy));
         gradient("dB", &list(bt.grad(&grads).unwrap()), &b, |b| inner(&f(&wx, &wa, b), &dy));
+    }
+}
+
+/// Rounded to bfloat16.
+fn rounded(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|&v| bf16::from_f32(v).to_f64()).collect()
+}
+
+/// `[rows, cols]` to `[cols, rows]`.
+fn turned(values: &[f64], rows: usize, cols: usize) -> Vec<f64> {
+    (0..rows * cols).map(|i| values[i % rows * cols + i / rows]).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn bfloat16_products_are_those_of_rounded_operands(
+        m in 5usize..40, out in 1usize..90, inn in prop::sample::select(vec![1usize, 7, 33, 64, 96, 160, 576]),
+        nested: bool, seed in 0u64..1000,
+    ) {
+        let plain = camelid_kernels::linear::reference::linear;
+        let (x, w, dy) = (values(m * inn, seed), values(out * inn, seed + 1), values(m * out, seed + 2));
+        let device = Device::flex().autodiff();
+        let packed = Packed::new(out, inn, 64, nested, Code4::Nf4, seed);
+        let mut dequantised = vec![0f32; out * inn];
+        packed.view().dequantize_range(0, &mut dequantised);
+        for dense in [true, false] {
+            let w = rounded(if dense { &w } else { &dequantised });
+            let xt = view(&x, [m, inn], &device).detach().require_grad();
+            let y = if dense {
+                let w: Vec<f32> = w.iter().map(|&v| v as f32).collect();
+                linear_with(xt.clone(), tensor(&w, [out, inn], &device), None, ComputeType::Bf16)
+            } else {
+                packed.apply_with(xt.clone(), ComputeType::Bf16)
+            };
+            close("y", &list(y.clone()), &plain(&rounded(&x), &w, None, m, out, inn), 2e-5);
+            let grads = vjp_seed(y, tensor(&dy, [m, out], &device)).backward();
+            let want = plain(&rounded(&dy), &turned(&w, out, inn), None, m, inn, out);
+            close("dx", &list(xt.grad(&grads).unwrap()), &want, 2e-5);
+        }
+        let wt = tensor(&w, [out, inn], &device).require_grad();
+        let y = linear_with(tensor(&x, [m, inn], &device), wt.clone(), None, ComputeType::Bf16);
+        let grads = vjp_seed(y, tensor(&dy, [m, out], &device)).backward();
+        let (xr, dyr) = (rounded(&x), rounded(&dy));
+        let want = plain(&turned(&dyr, m, out), &turned(&xr, m, inn), None, out, inn, m);
+        close("dw", &list(wt.grad(&grads).unwrap()), &want, 2e-5);
+    }
+}
+
+#[test]
+fn a_bfloat16_adapter_is_close_to_an_exact_one() {
+    let (m, out, inn, r) = (40, 50, 96, 8);
+    let device = Device::flex().autodiff();
+    let run = |compute| {
+        let base = tensor(&values(m * out, 1), [m, out], &device);
+        let x = tensor(&values(m * inn, 2), [m, inn], &device).require_grad();
+        let a = tensor(&values(r * inn, 3), [r, inn], &device).require_grad();
+        let b = tensor(&values(out * r, 4), [out, r], &device).require_grad();
+        let dropout = Some(Dropout { p: 0.1, seed: 5 });
+        let y = lora_linear_with(base, x.clone(), a.clone(), b.clone(), 0.5, dropout, compute);
+        let grads = vjp_seed(y.clone(), tensor(&values(m * out, 6), [m, out], &device)).backward();
+        let grad = |t: &Tensor<2>| list(t.grad(&grads).unwrap());
+        [list(y), grad(&x), grad(&a), grad(&b)]
+    };
+    let (exact, rounded) = (run(ComputeType::F32), run(ComputeType::Bf16));
+    for (name, (rounded, exact)) in ["y", "dx", "dA", "dB"].into_iter().zip(rounded.iter().zip(&exact)) {
+        close(name, rounded, &wide(exact), 1e-2);
+        assert_ne!(rounded, exact, "{name} is computed from rounded operands");
+    }
+}
+
+#[test]
+fn decoding_rows_of_every_alignment() {
+    let device = Device::flex();
+    for (inn, block) in
+        [(32, 64), (64, 64), (96, 64), (576, 64), (192, 128), (4096, 4096), (48, 32), (33, 32)]
+    {
+        for nested in [false, true] {
+            for code in [Code4::Nf4, Code4::Fp4, Code4::Int4] {
+                let packed = Packed::new(37, inn, block, nested, code, 9);
+                for m in 1..=5 {
+                    let x = values(m * inn, 2);
+                    let y = list(packed.apply(tensor(&x, [m, inn], &device)));
+                    close("y", &y, &reference(&wide(&x), &packed), 2e-5);
+                }
+            }
+        }
     }
 }
 
@@ -273,4 +368,9 @@ fn scales_that_do_not_fit_the_spec_are_refused() {
     let mut packed = Packed::new(8, 64, 64, true, Code4::Nf4, 3);
     packed.spec.nested = None;
     packed.apply(Tensor::<2>::zeros([1, 64], &Device::flex()));
+}
+
+#[test]
+fn these_tests_pass_on_every_instruction_set() {
+    checks::pass_on_every_instruction_set();
 }

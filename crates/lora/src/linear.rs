@@ -2,7 +2,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
-use camelid_kernels::{Dropout, lora_linear};
+use camelid_kernels::{ComputeType, Dropout, lora_linear_with};
 use camelid_quant::BaseLinear;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -22,6 +22,8 @@ pub struct LoraLinear {
     pub adapter: Option<LoraAdapter>,
     /// Identity of this layer in seeds: a hash of its path.
     site: u64,
+    #[module(skip)]
+    compute_type: ComputeType,
 }
 
 impl LoraLinear {
@@ -29,7 +31,14 @@ impl LoraLinear {
     /// example `model.layers.0.self_attn.q_proj`; it decides the layer's share
     /// of every random seed.
     pub fn new(base: BaseLinear, path: &str) -> Self {
-        Self { base, adapter: None, site: site_id(path) }
+        Self { base, adapter: None, site: site_id(path), compute_type: ComputeType::F32 }
+    }
+
+    /// Chooses how the operands of the products are rounded, the base's and the
+    /// adapter's; f32 unless set.
+    pub fn set_compute_type(&mut self, compute_type: ComputeType) {
+        self.base.set_compute_type(compute_type);
+        self.compute_type = compute_type;
     }
 
     /// Applies the layer.
@@ -47,13 +56,14 @@ impl LoraLinear {
             }
             _ => None,
         };
-        lora_linear(
+        lora_linear_with(
             self.base.forward(x.clone()),
             x,
             adapter.lora_a.val(),
             adapter.lora_b.val(),
             adapter.scale,
             dropout,
+            self.compute_type,
         )
     }
 

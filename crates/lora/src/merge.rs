@@ -277,7 +277,8 @@ fn dense_base(linear: &LoraLinear, weight: Tensor<2>, dtype: DType, device: &Dev
     if device.is_autodiff() {
         weight = Tensor::from_inner(weight);
     }
-    BaseLinear::Dense(DenseLinear { weight: Param::from_tensor(weight).set_require_grad(false), bias })
+    let weight = Param::from_tensor(weight).set_require_grad(false);
+    BaseLinear::Dense(DenseLinear::from_params(weight, bias))
 }
 
 fn compare(path: &str, update: &[f32], applied: &[f32]) -> LayerMerge {

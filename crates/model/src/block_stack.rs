@@ -2,7 +2,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Int, Tensor, TensorData};
-use camelid_kernels::{IGNORE_INDEX, RowLengths, linear_cross_entropy};
+use camelid_kernels::{IGNORE_INDEX, RowLengths, linear_cross_entropy_with};
 use camelid_lora::ForwardContext;
 
 use crate::llama::{Block, Llama};
@@ -111,7 +111,8 @@ impl BlockStack for Llama {
         let none = Tensor::<2, Int>::from_data(none, (&labels.device(), labels.dtype()));
         let targets = if seq < 2 { none } else { Tensor::cat(vec![labels.narrow(1, 1, seq - 1), none], 1) };
         let rows = self.norm.forward(x).reshape([batch * seq, hidden]);
-        linear_cross_entropy(rows, self.head_weight(), targets.reshape([batch * seq]))
+        let targets = targets.reshape([batch * seq]);
+        linear_cross_entropy_with(rows, self.head_weight(), targets, self.compute_type())
     }
 }
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Int, Tensor};
-use camelid_kernels::{RowLengths, embedding, linear};
+use camelid_kernels::{ComputeType, RowLengths, embedding, linear_with};
 use camelid_lora::{AdapterHost, ForwardContext, LoraLinear};
 
 use crate::config::LlamaConfig;
@@ -48,6 +48,8 @@ pub struct Llama {
     config: Arc<LlamaConfig>,
     #[module(skip)]
     rope: Rope,
+    #[module(skip)]
+    compute_type: ComputeType,
 }
 
 /// A `[vocab_size, hidden_size]` table: the token embedding or the head.
@@ -61,6 +63,21 @@ impl Llama {
     /// The configuration the model was made from.
     pub fn config(&self) -> &LlamaConfig {
         &self.config
+    }
+
+    /// The same model with the products of its linear layers, head and loss in a given
+    /// compute type; f32 unless set.
+    pub fn with_compute_type(mut self, compute_type: ComputeType) -> Self {
+        for (_, linear) in self.linears_mut() {
+            linear.set_compute_type(compute_type);
+        }
+        self.compute_type = compute_type;
+        self
+    }
+
+    /// How the operands of its products are rounded.
+    pub fn compute_type(&self) -> ComputeType {
+        self.compute_type
     }
 
     /// Logits of every position.
@@ -141,7 +158,7 @@ impl Llama {
 
     /// Final norm and head: `[.., hidden_size]` to `[.., vocab_size]`.
     fn logits(&self, x: Tensor<3>) -> Tensor<3> {
-        linear(self.norm.forward(x), self.head_weight(), None)
+        linear_with(self.norm.forward(x), self.head_weight(), None, self.compute_type)
     }
 
     /// The head's weight `[vocab_size, hidden_size]`, tied or not.

@@ -2,7 +2,7 @@
 
 use burn::module::{Module, Param, ParamId};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
-use camelid_kernels::{NestedSpec, Packed4Spec};
+use camelid_kernels::{ComputeType, NestedSpec, Packed4Spec};
 
 use crate::{Absmax, Format, QuantConfig, QuantError, QuantizedTensor, SourceType};
 
@@ -16,12 +16,18 @@ pub struct DenseLinear {
     pub weight: Param<Tensor<2>>,
     /// `[out_features]`.
     pub bias: Option<Param<Tensor<1>>>,
+    #[module(skip)]
+    compute_type: ComputeType,
 }
 
 impl DenseLinear {
     /// Wraps a weight `[out_features, in_features]` and a bias; both trainable.
     pub fn new(weight: Tensor<2>, bias: Option<Tensor<1>>) -> Self {
-        DenseLinear { weight: Param::from_tensor(weight), bias: bias.map(Param::from_tensor) }
+        DenseLinear {
+            weight: Param::from_tensor(weight),
+            bias: bias.map(Param::from_tensor),
+            compute_type: ComputeType::F32,
+        }
     }
 
     /// The same with weight and bias that receive no gradient.
@@ -29,12 +35,24 @@ impl DenseLinear {
         DenseLinear {
             weight: Param::from_tensor(weight).set_require_grad(false),
             bias: bias.map(|bias| Param::from_tensor(bias).set_require_grad(false)),
+            compute_type: ComputeType::F32,
         }
+    }
+
+    /// The same of given parameters, as they are.
+    pub fn from_params(weight: Param<Tensor<2>>, bias: Option<Param<Tensor<1>>>) -> Self {
+        DenseLinear { weight, bias, compute_type: ComputeType::F32 }
+    }
+
+    /// Chooses how the operands of the products are rounded; f32 unless set.
+    pub fn set_compute_type(&mut self, compute_type: ComputeType) {
+        self.compute_type = compute_type;
     }
 
     /// `[.., in_features]` to `[.., out_features]`.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        camelid_kernels::linear(x, self.weight.val(), self.bias.as_ref().map(Param::val))
+        let bias = self.bias.as_ref().map(Param::val);
+        camelid_kernels::linear_with(x, self.weight.val(), bias, self.compute_type)
     }
 
     /// Columns of the weight.
@@ -72,6 +90,8 @@ pub struct QuantLinear {
     spec: Packed4Spec,
     #[module(skip)]
     source: SourceType,
+    #[module(skip)]
+    compute_type: ComputeType,
 }
 
 impl QuantLinear {
@@ -115,14 +135,21 @@ impl QuantLinear {
                 nested,
             },
             source,
+            compute_type: ComputeType::F32,
         })
+    }
+
+    /// Chooses how the operands of the products are rounded; f32 unless set.
+    pub fn set_compute_type(&mut self, compute_type: ComputeType) {
+        self.compute_type = compute_type;
     }
 
     /// `[.., in_features]` to `[.., out_features]`. Gradients flow to `x` (and to
     /// a bias that was made trainable), never to the packed weight.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         let codes = self.absmax_codes.as_ref().map(Param::val);
-        let y = camelid_kernels::nf4_linear(x, self.packed.val(), self.absmax.val(), codes, self.spec);
+        let (packed, absmax) = (self.packed.val(), self.absmax.val());
+        let y = camelid_kernels::nf4_linear_with(x, packed, absmax, codes, self.spec, self.compute_type);
         match &self.bias {
             Some(bias) => y + bias.val().unsqueeze(),
             None => y,
@@ -207,6 +234,14 @@ impl BaseLinear {
         match self {
             BaseLinear::Dense(linear) => linear.forward(x),
             BaseLinear::Quant(linear) => linear.forward(x),
+        }
+    }
+
+    /// Chooses how the operands of the products are rounded; f32 unless set.
+    pub fn set_compute_type(&mut self, compute_type: ComputeType) {
+        match self {
+            BaseLinear::Dense(linear) => linear.set_compute_type(compute_type),
+            BaseLinear::Quant(linear) => linear.set_compute_type(compute_type),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Tiles of up to 6 rows and 16 columns with AVX2 and FMA.
 
 #![allow(unsafe_code)]
+#![allow(clippy::too_many_arguments)] // a tile is what it multiplies, by pointer and stride
 
 use std::arch::x86_64::*;
 
@@ -47,7 +48,9 @@ unsafe fn tile<const R: usize, const V: usize>(
     unsafe {
         let mut sums = [[_mm256_setzero_ps(); V]; R];
         for i in 0..R {
+            // Rows may start anywhere in a cache line.
             _mm_prefetch::<_MM_HINT_T0>(c.wrapping_add(i * c_row).cast());
+            _mm_prefetch::<_MM_HINT_T0>(c.wrapping_add(i * c_row + V * LANES - 1).cast());
         }
         for _ in 0..k {
             let mut row = [_mm256_setzero_ps(); V];

@@ -1,6 +1,7 @@
 //! Tiles of up to 12 rows and 32 columns with AVX-512, in f32 or of bfloat16 pairs.
 
 #![allow(unsafe_code)]
+#![allow(clippy::too_many_arguments)] // a tile is what it multiplies, by pointer and stride
 
 use std::arch::x86_64::*;
 
@@ -87,8 +88,10 @@ unsafe fn tile<const R: usize, const V: usize>(
     unsafe {
         let mut sums = [[_mm512_setzero_ps(); V]; R];
         for i in 0..R {
-            for v in 0..V {
-                _mm_prefetch::<_MM_HINT_T0>(c.wrapping_add(i * c_row + v * LANES).cast());
+            // Rows may start anywhere in a cache line.
+            for line in 0..=V {
+                let at = c.wrapping_add(i * c_row + (line * LANES).min(V * LANES - 1));
+                _mm_prefetch::<_MM_HINT_T0>(at.cast());
             }
         }
         for _ in 0..k {
@@ -138,8 +141,10 @@ unsafe fn pair_tile<const R: usize, const V: usize>(
     unsafe {
         let mut sums = [[_mm512_setzero_ps(); V]; R];
         for i in 0..R {
-            for v in 0..V {
-                _mm_prefetch::<_MM_HINT_T0>(c.wrapping_add(i * c_row + v * LANES).cast());
+            // Rows may start anywhere in a cache line.
+            for line in 0..=V {
+                let at = c.wrapping_add(i * c_row + (line * LANES).min(V * LANES - 1));
+                _mm_prefetch::<_MM_HINT_T0>(at.cast());
             }
         }
         for _ in 0..k {

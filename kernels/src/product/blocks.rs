@@ -105,15 +105,20 @@ pub(super) unsafe fn run(
         product.lhs = lhs.block(first, rows, 0, k);
         product.dst.data = dst.data.wrapping_add(first * dst.stride);
         let packed = &mut packed[..rows * row_words];
-        let pack = |(i, panel): (usize, &mut [f32])| {
-            let rows = panel.len() / row_words;
-            lhs_panel(&product.kernel, product.lhs, i * tile_rows, rows, panel);
-        };
-        let panel_len = tile_rows * row_words;
-        if parallel {
-            packed.par_chunks_mut(panel_len).enumerate().with_min_len(4).for_each(pack);
-        } else {
-            packed.chunks_mut(panel_len).enumerate().for_each(pack);
+        // Cut along `k` first, so that the block which a task reads lies in one piece.
+        let parts = packed.chunks_mut(rows * product.kernel.word.count(k_block)).enumerate();
+        for (part, packed) in parts {
+            let k0 = part * k_block;
+            let kc = k_block.min(k - k0);
+            let panel_len = tile_rows * product.kernel.word.count(kc);
+            let pack = |(i, panel): (usize, &mut [f32])| {
+                lhs_panel(&product.kernel, product.lhs, i * tile_rows, (k0, kc), panel);
+            };
+            if parallel {
+                packed.par_chunks_mut(panel_len).enumerate().with_min_len(4).for_each(pack);
+            } else {
+                packed.chunks_mut(panel_len).enumerate().for_each(pack);
+            }
         }
         product.run_rows(Some(packed), parallel, workers);
     }
@@ -183,7 +188,7 @@ impl Product<'_> {
                     };
                     for i in (ib..block_end).step_by(kernel.rows) {
                         let r = kernel.rows.min(block_end - i);
-                        let (a, a_row, a_step) = self.lhs_at(packed, i, r, k0);
+                        let (a, a_row, a_step) = self.lhs_at(packed, i, r, (k0, steps));
                         let c = self.dst.data.wrapping_add(i * self.dst.stride + j);
                         let tile = kernel.tile(r, vectors);
                         // SAFETY: the operands' views and panels hold `steps` steps of
@@ -206,7 +211,13 @@ impl Product<'_> {
     }
 
     /// Where the left operand of the tile at row `i` is, with its strides.
-    fn lhs_at(&self, packed: Option<&[f32]>, i: usize, rows: usize, k0: usize) -> (*const f32, usize, usize) {
+    fn lhs_at(
+        &self,
+        packed: Option<&[f32]>,
+        i: usize,
+        rows: usize,
+        (k0, steps): (usize, usize),
+    ) -> (*const f32, usize, usize) {
         match packed {
             None => {
                 let lhs = self.lhs;
@@ -215,8 +226,7 @@ impl Product<'_> {
             }
             // Panels are as wide as they have rows, and whole but for the last.
             Some(packed) => {
-                let word = self.kernel.word;
-                let at = i * word.count(self.k) + word.count(k0) * rows;
+                let at = self.lhs.rows * self.kernel.word.count(k0) + i * steps;
                 (packed[at..].as_ptr(), 1, rows)
             }
         }

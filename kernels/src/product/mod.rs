@@ -9,6 +9,8 @@ mod avx2;
 mod avx512;
 mod blocks;
 mod buffer;
+#[cfg(target_arch = "x86_64")]
+mod few_rows;
 mod kernel;
 mod pack;
 #[cfg(target_arch = "x86_64")]
@@ -19,6 +21,8 @@ mod portable;
 
 use blocks::Destination;
 pub(crate) use buffer::Buffer;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use few_rows::FewRows;
 pub use kernel::ComputeType;
 use kernel::Kernel;
 pub(crate) use pack::Rhs;
@@ -230,6 +234,67 @@ mod tests {
                         assert!((f64::from(c[i * stride_c + j]) - want).abs() < 1e-4 * (k as f64 + 1.0));
                     }
                 }
+            }
+        }
+    }
+
+    /// Shapes on both sides of every size that a path or a block begins at.
+    #[test]
+    fn every_path_of_both_compute_types() {
+        let shapes = [(4, 70, 33), (49, 65, 40), (50, 70, 530), (13, 300, 9), (205, 97, 66), (60, 20, 300)];
+        for (m, n, k) in shapes {
+            let (a, b) = (values(m * k, 1), values(n * k, 2));
+            for (lhs_t, rhs_t) in [(false, false), (false, true), (true, false), (true, true)] {
+                let lhs = if lhs_t { Matrix::new(&a, k, m).t() } else { Matrix::new(&a, m, k) };
+                let rhs = if rhs_t { Matrix::new(&b, n, k).t() } else { Matrix::new(&b, k, n) };
+                for compute in [ComputeType::F32, ComputeType::Bf16] {
+                    let round = |v: f32| match compute {
+                        ComputeType::F32 => f64::from(v),
+                        ComputeType::Bf16 => half::bf16::from_f32(v).to_f64(),
+                    };
+                    let at = |matrix: Matrix<'_>, i: usize, j: usize| {
+                        round(matrix.data[i * matrix.row_stride + j * matrix.col_stride])
+                    };
+                    let got = product(0.5, lhs, Rhs::Dense(rhs), compute);
+                    for (at_c, got) in got.iter().enumerate() {
+                        let (i, j) = (at_c / n, at_c % n);
+                        let want = 0.5 * (0..k).map(|l| at(lhs, i, l) * at(rhs, l, j)).sum::<f64>();
+                        assert!((f64::from(*got) - want).abs() < 1e-5 * (k as f64).sqrt().max(1.0));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn neither_threads_nor_neighbours_change_a_bit() {
+        let (m, n, k) = (130, 150, 600);
+        let (a, b) = (values(m * k, 1), values(n * k, 2));
+        let run = |rows: usize, threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a thread pool");
+            let b = Rhs::Dense(Matrix::new(&b, n, k).t());
+            pool.install(|| product(1.0, Matrix::new(&a, rows, k), b, ComputeType::F32))
+        };
+        let one = run(m, 1);
+        assert_eq!(one, run(m, 2));
+        assert_eq!(one, run(m, 5));
+        assert_eq!(one[..50 * n], run(50, 3));
+    }
+
+    #[test]
+    fn not_a_number_and_infinity_come_through() {
+        for compute in [ComputeType::F32, ComputeType::Bf16] {
+            let mut a = vec![1f32; 60 * 40];
+            a[7 * 40 + 3] = f32::from_bits(0x7fff_ffff);
+            a[9 * 40 + 3] = f32::INFINITY;
+            let b = vec![1f32; 40 * 70];
+            let c = product(1.0, Matrix::new(&a, 60, 40), Rhs::Dense(Matrix::new(&b, 40, 70)), compute);
+            for (i, row) in c.chunks(70).enumerate() {
+                assert!(row.iter().all(|v| match i {
+                    7 => v.is_nan(),
+                    9 => *v == f32::INFINITY,
+                    _ => *v == 40.0,
+                }));
             }
         }
     }

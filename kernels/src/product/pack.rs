@@ -34,12 +34,16 @@ impl Rhs<'_> {
     }
 }
 
-/// Packs `rows` rows of `lhs` from `first`, all of `k`, into `panel`, which holds
-/// exactly their words.
-pub(super) fn lhs_panel(kernel: &Kernel, lhs: Matrix<'_>, first: usize, rows: usize, panel: &mut [f32]) {
-    let k = lhs.cols;
-    assert!(first + rows <= lhs.rows && panel.len() == rows * kernel.word.count(k));
-    let block = lhs.block(first, rows, 0, k);
+/// Packs rows of `lhs` from `first`, `kc` of `k` from `k0`: as many rows as `panel` holds.
+pub(super) fn lhs_panel(
+    kernel: &Kernel,
+    lhs: Matrix<'_>,
+    first: usize,
+    (k0, kc): (usize, usize),
+    panel: &mut [f32],
+) {
+    let rows = panel.len() / kernel.word.count(kc);
+    let block = lhs.block(first, rows, k0, kc);
     if lhs.col_stride == 1 {
         rows_to_panel(kernel, block, panel, rows);
     } else {

@@ -7,7 +7,8 @@
 
 use super::kernel::Word;
 use super::pack_avx2::{Codes, F32, PAIR, ROUNDED, unpack_rows, unpack_words};
-use crate::blockwise4::Packed4View;
+use crate::blockwise4::{AbsmaxView, Packed4View};
+use crate::blockwise8::Map8;
 use crate::weight_rows::{Stored, WeightRows};
 
 /// Codes that the fast path takes at a time: 8 bytes.
@@ -15,13 +16,40 @@ const UNIT: usize = 16;
 
 /// The packed view of a weight whose rows start at whole units, and the length of the
 /// aligned runs of a row that share one scale; `None` where the slow path must serve.
-fn runs<'a>(weight: WeightRows<'a>) -> Option<(Packed4View<'a>, usize)> {
+pub(super) fn runs<'a>(weight: WeightRows<'a>) -> Option<(Packed4View<'a>, usize)> {
     let Stored::Packed4(view) = weight.stored else { return None };
     // The largest power of two that divides both: every row starts at one.
     let run = (1 << weight.inn.trailing_zeros().min(view.block_size.trailing_zeros())).min(view.block_size);
     let end = (weight.first + weight.out) * weight.inn;
     let whole = view.packed.len() * 2 >= end && view.len >= end;
     (view.block_size.is_power_of_two() && run >= UNIT && whole).then_some((view, run))
+}
+
+/// The scales of the aligned runs of `run` values among `len` values from `start`.
+pub(super) fn run_scales(
+    view: &Packed4View<'_>,
+    start: usize,
+    len: usize,
+    run: usize,
+    scales: &mut Vec<f32>,
+) {
+    scales.clear();
+    let block_shift = view.block_size.trailing_zeros();
+    let block = |at: usize| at >> block_shift;
+    let starts = (start..start + len).step_by(run);
+    match view.absmax {
+        AbsmaxView::Nested { codes, absmax, offset, block_size } if block_size.is_power_of_two() => {
+            // As `AbsmaxView::get`, without a division for each.
+            let table = Map8::DynamicSigned.table();
+            let shift = block_size.trailing_zeros();
+            scales.extend(starts.map(|at| {
+                let block = block(at);
+                let product = table[usize::from(codes[block])] * absmax[block >> shift];
+                product + offset
+            }));
+        }
+        absmax => scales.extend(starts.map(|at| absmax.get(block(at)))),
+    }
 }
 
 /// Panels of columns that are rows of `weight`; false when the slow path must serve.

@@ -40,31 +40,32 @@ pub(super) unsafe fn pack_rows<const W: u8>(
     let end = word::<W>().count(k) * width;
     // SAFETY: rows are clamped to the last one and steps to the whole blocks of eight.
     unsafe {
-        for step in (0..steps).step_by(8) {
-            for group in (0..rows).step_by(8) {
+        for group in (0..rows).step_by(8) {
+            let live = rows - group;
+            let sources: [*const f32; 8] =
+                std::array::from_fn(|i| src.add((group + i).min(rows - 1) * row_stride));
+            let mut at = dst.add(group);
+            // A store may spill over into later steps, which are written later.
+            let spills_until = if group == 0 { end.saturating_sub(7) } else { 0 };
+            for step in (0..steps).step_by(8) {
                 let mut block = [_mm256_setzero_ps(); 8];
-                for (i, block) in block.iter_mut().enumerate() {
-                    let row = src.add((group + i).min(rows - 1) * row_stride + step * each);
-                    *block = if W == PAIR {
-                        pair_neighbours(_mm256_loadu_ps(row), _mm256_loadu_ps(row.add(8)))
-                    } else if W == ROUNDED {
-                        rounded(_mm256_loadu_ps(row))
-                    } else {
-                        _mm256_loadu_ps(row)
+                for (row, block) in sources.iter().zip(&mut block) {
+                    let row = row.add(step * each);
+                    *block = match W {
+                        PAIR => pair_neighbours(_mm256_loadu_ps(row), _mm256_loadu_ps(row.add(8))),
+                        ROUNDED => rounded(_mm256_loadu_ps(row)),
+                        _ => _mm256_loadu_ps(row),
                     };
                 }
-                let block = transpose(block);
-                let live = rows - group;
-                for (i, words) in block.iter().enumerate() {
-                    let at = dst.add((step + i) * width + group);
-                    if live >= 8 || group == 0 && (step + i) * width + 8 <= end {
-                        // Words beyond the row belong to later steps, which are written later.
-                        _mm256_storeu_ps(at, *words);
+                for (i, words) in transpose(block).into_iter().enumerate() {
+                    if live >= 8 || (step + i) * width < spills_until {
+                        _mm256_storeu_ps(at, words);
                     } else if live == 4 {
-                        _mm_storeu_ps(at, _mm256_castps256_ps128(*words));
+                        _mm_storeu_ps(at, _mm256_castps256_ps128(words));
                     } else {
-                        _mm256_maskstore_ps(at, first_lanes(live), *words);
+                        _mm256_maskstore_ps(at, first_lanes(live), words);
                     }
+                    at = at.add(width);
                 }
             }
         }

@@ -2,6 +2,7 @@
 //! SSE2 on x86-64, NEON on 64-bit Arm.
 
 #![allow(unsafe_code)]
+#![allow(clippy::too_many_arguments)] // a tile is what it multiplies, by pointer and stride
 
 use super::kernel::Tile;
 

@@ -1,7 +1,10 @@
 //! Random tensors, and gradients held against finite differences of a reference.
 #![allow(dead_code)] // each test file uses its part
 
+use std::process::Command;
+
 use burn::tensor::{Device, Tensor, TensorData};
+use camelid_kernels::{ISA_VARIABLE, Isa};
 
 /// Values in -1..1 that look random; equal seeds give equal values.
 pub fn values(n: usize, seed: u64) -> Vec<f32> {
@@ -92,4 +95,21 @@ pub fn bits(values: &[f32]) -> Vec<u32> {
 /// Runs `f` in a pool of `threads` threads.
 pub fn with_threads<R: Send>(threads: usize, f: impl FnOnce() -> R + Send) -> R {
     rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a thread pool").install(f)
+}
+
+/// Runs this test binary again on each instruction set of the processor but the active
+/// one, in processes of their own.
+#[track_caller]
+pub fn pass_on_every_instruction_set() {
+    const INSIDE: &str = "CAMELID_TESTS_ON_ONE_ISA";
+    if std::env::var_os(INSIDE).is_some() {
+        return;
+    }
+    let binary = std::env::current_exe().expect("the path of this test binary");
+    for isa in Isa::available().filter(|&isa| isa != Isa::active()) {
+        let run = Command::new(&binary).env(ISA_VARIABLE, isa.name()).env(INSIDE, "1").output();
+        let run = run.expect("a test binary starts");
+        let said = String::from_utf8_lossy(&run.stdout);
+        assert!(run.status.success(), "on {isa}:\n{said}{}", String::from_utf8_lossy(&run.stderr));
+    }
 }

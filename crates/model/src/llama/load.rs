@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use burn::module::Param;
 use burn::tensor::{DType, Device, Tensor, TensorData};
+use camelid_kernels::ComputeType;
 use camelid_lora::LoraLinear;
 use camelid_quant::{BaseLinear, DenseLinear, QuantConfig, QuantLinear, QuantizedTensor};
 use half::{bf16, f16};
@@ -204,10 +205,8 @@ impl Loader<'_> {
                     WeightStorage::F16 => DenseStorage::F16,
                     WeightStorage::F32 | WeightStorage::Quantized(_) => DenseStorage::F32,
                 };
-                BaseLinear::Dense(DenseLinear {
-                    weight: matrix(values, expected, storage, self.device),
-                    bias: bias.map(Param::from_tensor),
-                })
+                let weight = matrix(values, expected, storage, self.device);
+                BaseLinear::Dense(DenseLinear::from_params(weight, bias.map(Param::from_tensor)))
             }
         };
         Ok(LoraLinear::new(base, &shape.path))
@@ -299,6 +298,8 @@ impl Llama {
         norm: RmsNorm,
         lm_head: Option<Table>,
     ) -> Self {
-        Self { embed_tokens, layers, norm, lm_head, rope: Rope::new(&config), config: config.into() }
+        let rope = Rope::new(&config);
+        let compute_type = ComputeType::F32;
+        Self { embed_tokens, layers, norm, lm_head, config: config.into(), rope, compute_type }
     }
 }

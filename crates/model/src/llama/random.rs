@@ -120,7 +120,7 @@ impl Init<'_> {
     fn linear(&self, shape: &LinearShape) -> LoraLinear {
         let weight = self.normal(&format!("{}.weight", shape.path), [shape.out_features, shape.in_features]);
         let bias = shape.bias.then(|| Param::from_tensor(Tensor::zeros([shape.out_features], self.device)));
-        LoraLinear::new(BaseLinear::Dense(DenseLinear { weight, bias }), &shape.path)
+        LoraLinear::new(BaseLinear::Dense(DenseLinear::from_params(weight, bias)), &shape.path)
     }
 
     fn normal(&self, name: &str, shape: [usize; 2]) -> Param<Tensor<2>> {

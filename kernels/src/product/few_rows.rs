@@ -1,0 +1,189 @@
+//! One to four rows against a 4-bit weight: decoding.
+//!
+//! Each weight is read once and used at once, so the time is that of reading it, or of
+//! looking up its codes. The rows of `x` are parted into even and odd elements, by eights
+//! or thirty-twos, which meet the high and low nibbles without putting those in order.
+
+#![allow(unsafe_code)]
+
+use std::arch::x86_64::*;
+
+use super::buffer::Buffer;
+use super::pack4;
+use crate::blockwise4::Packed4View;
+use crate::isa::Isa;
+use crate::weight_rows::WeightRows;
+
+/// Values that a step of the loops takes: 16 bytes.
+const STEP: usize = 32;
+
+/// Rows of `x` that one pass takes at most.
+pub(crate) const MOST: usize = 4;
+
+/// `x[m, in]` ready to be multiplied with rows of a weight.
+pub(crate) struct FewRows<'a> {
+    weight: WeightRows<'a>,
+    view: Packed4View<'a>,
+    /// Values under one scale, aligned.
+    run: usize,
+    /// AVX-512 rather than AVX2.
+    wide: bool,
+    /// Byte by byte, the entries of the code book.
+    planes: [[u8; 16]; 4],
+    x: Buffer,
+    m: usize,
+}
+
+impl<'a> FewRows<'a> {
+    /// `None` where this processor or the weight's shape needs the plain way.
+    pub fn new(weight: WeightRows<'a>, x: &[f32], m: usize) -> Option<Self> {
+        let (view, run) = pack4::runs(weight)?;
+        if Isa::active() < Isa::Avx2 || run < STEP || !(1..=MOST).contains(&m) {
+            return None;
+        }
+        let wide = Isa::active() >= Isa::Avx512;
+        let part = if wide { 32 } else { 8 };
+        let mut parted = Buffer::take(x.len());
+        for (to, from) in parted.chunks_exact_mut(part).zip(x.chunks_exact(part)) {
+            let (even, odd) = to.split_at_mut(part / 2);
+            for (i, pair) in from.chunks_exact(2).enumerate() {
+                (even[i], odd[i]) = (pair[0], pair[1]);
+            }
+        }
+        assert_eq!(parted.len(), m * weight.inn);
+        let bytes = view.code.table().map(f32::to_le_bytes);
+        let planes = std::array::from_fn(|plane| bytes.map(|bytes| bytes[plane]));
+        Some(Self { weight, view, run, wide, planes, x: parted, m })
+    }
+
+    /// `y[m] = x · rowᵀ` for one row of the weight; `scales` is scratch.
+    pub fn dot(&self, row: usize, scales: &mut Vec<f32>, y: &mut [f32]) {
+        let inn = self.weight.inn;
+        assert!(row < self.weight.out && y.len() == self.m);
+        let start = (self.weight.first + row) * inn;
+        pack4::run_scales(&self.view, start, inn, self.run, scales);
+        let bytes = &self.view.packed[start / 2..][..inn / 2];
+        // SAFETY: the constructor saw the instruction set; the slices hold a row of the
+        // weight, a scale for each of its runs, and `m` rows of `x`.
+        unsafe {
+            let table = self.view.code.table();
+            match (self.wide, self.m) {
+                (true, 1) => dot_avx512::<1>(table, bytes, scales, self.run, &self.x, y),
+                (true, 2) => dot_avx512::<2>(table, bytes, scales, self.run, &self.x, y),
+                (true, 3) => dot_avx512::<3>(table, bytes, scales, self.run, &self.x, y),
+                (true, _) => dot_avx512::<4>(table, bytes, scales, self.run, &self.x, y),
+                (false, 1) => dot_avx2::<1>(&self.planes, bytes, scales, self.run, &self.x, y),
+                (false, 2) => dot_avx2::<2>(&self.planes, bytes, scales, self.run, &self.x, y),
+                (false, 3) => dot_avx2::<3>(&self.planes, bytes, scales, self.run, &self.x, y),
+                (false, _) => dot_avx2::<4>(&self.planes, bytes, scales, self.run, &self.x, y),
+            }
+        }
+    }
+}
+
+/// Code books are looked up byte by byte, four times sixteen entries in one register
+/// each: this processor family shuffles bytes at twice the rate of whole lanes.
+///
+/// # Safety
+/// AVX2; `bytes` holds whole runs, `scales` one for each, `x` `M` parted rows of twice
+/// as many values as there are bytes, `y` at least `M`.
+#[target_feature(enable = "avx2,fma")]
+unsafe fn dot_avx2<const M: usize>(
+    planes: &[[u8; 16]; 4],
+    bytes: &[u8],
+    scales: &[f32],
+    run: usize,
+    x: &[f32],
+    y: &mut [f32],
+) {
+    let inn = 2 * bytes.len();
+    // SAFETY: as promised above.
+    unsafe {
+        let mut registers = [_mm256_setzero_si256(); 4];
+        for (register, plane) in registers.iter_mut().zip(planes) {
+            *register = _mm256_broadcastsi128_si256(_mm_loadu_si128(plane.as_ptr().cast()));
+        }
+        let planes = registers;
+        let shifts = _mm256_setr_epi64x(4, 4, 0, 0);
+        let mask = _mm256_set1_epi8(15);
+        let mut sums = [_mm256_setzero_ps(); M];
+        for (i, scale) in scales.iter().enumerate() {
+            let mut parts = [[_mm256_setzero_ps(); 2]; M];
+            for at in (i * run..(i + 1) * run).step_by(STEP) {
+                let bytes = _mm_loadu_si128(bytes.as_ptr().add(at / 2).cast());
+                // High nibbles in the lower lane, low ones in the upper.
+                let nibbles = _mm256_srlv_epi64(_mm256_broadcastsi128_si256(bytes), shifts);
+                let nibbles = _mm256_and_si256(nibbles, mask);
+                let p0 = _mm256_shuffle_epi8(planes[0], nibbles);
+                let p1 = _mm256_shuffle_epi8(planes[1], nibbles);
+                let p2 = _mm256_shuffle_epi8(planes[2], nibbles);
+                let p3 = _mm256_shuffle_epi8(planes[3], nibbles);
+                let (low, low_later) = (_mm256_unpacklo_epi8(p0, p1), _mm256_unpackhi_epi8(p0, p1));
+                let (high, high_later) = (_mm256_unpacklo_epi8(p2, p3), _mm256_unpackhi_epi8(p2, p3));
+                let values = [
+                    _mm256_castsi256_ps(_mm256_unpacklo_epi16(low, high)),
+                    _mm256_castsi256_ps(_mm256_unpackhi_epi16(low, high)),
+                    _mm256_castsi256_ps(_mm256_unpacklo_epi16(low_later, high_later)),
+                    _mm256_castsi256_ps(_mm256_unpackhi_epi16(low_later, high_later)),
+                ];
+                for (r, parts) in parts.iter_mut().enumerate() {
+                    let x = x.as_ptr().add(r * inn + at);
+                    for (i, values) in values.into_iter().enumerate() {
+                        let x = _mm256_loadu_ps(x.add(8 * i));
+                        parts[i % 2] = _mm256_fmadd_ps(values, x, parts[i % 2]);
+                    }
+                }
+            }
+            let scale = _mm256_set1_ps(*scale);
+            for (sum, [even, odd]) in sums.iter_mut().zip(parts) {
+                *sum = _mm256_fmadd_ps(_mm256_add_ps(even, odd), scale, *sum);
+            }
+        }
+        for (y, sum) in y.iter_mut().zip(sums) {
+            let halves = _mm_add_ps(_mm256_castps256_ps128(sum), _mm256_extractf128_ps::<1>(sum));
+            let pairs = _mm_add_ps(halves, _mm_movehl_ps(halves, halves));
+            *y = _mm_cvtss_f32(_mm_add_ss(pairs, _mm_movehdup_ps(pairs)));
+        }
+    }
+}
+
+/// # Safety
+/// AVX-512 F; `bytes` holds whole runs, `scales` one for each, `x` `M` parted rows of twice
+/// as many values as there are bytes, `y` at least `M`.
+#[target_feature(enable = "avx512f")]
+unsafe fn dot_avx512<const M: usize>(
+    table: &[f32; 16],
+    bytes: &[u8],
+    scales: &[f32],
+    run: usize,
+    x: &[f32],
+    y: &mut [f32],
+) {
+    let inn = 2 * bytes.len();
+    // SAFETY: as promised above.
+    unsafe {
+        let codes = _mm512_loadu_ps(table.as_ptr());
+        let mut sums = [_mm512_setzero_ps(); M];
+        for (i, scale) in scales.iter().enumerate() {
+            let mut parts = [[_mm512_setzero_ps(); 2]; M];
+            for at in (i * run..(i + 1) * run).step_by(STEP) {
+                let bytes = _mm512_cvtepu8_epi32(_mm_loadu_si128(bytes.as_ptr().add(at / 2).cast()));
+                // The permute reads the low four bits of a lane.
+                let first = _mm512_permutexvar_ps(_mm512_srli_epi32::<4>(bytes), codes);
+                let second = _mm512_permutexvar_ps(bytes, codes);
+                for (r, parts) in parts.iter_mut().enumerate() {
+                    let x = x.as_ptr().add(r * inn + at);
+                    parts[0] = _mm512_fmadd_ps(first, _mm512_loadu_ps(x), parts[0]);
+                    parts[1] = _mm512_fmadd_ps(second, _mm512_loadu_ps(x.add(16)), parts[1]);
+                }
+            }
+            let scale = _mm512_set1_ps(*scale);
+            for (sum, [even, odd]) in sums.iter_mut().zip(parts) {
+                *sum = _mm512_fmadd_ps(_mm512_add_ps(even, odd), scale, *sum);
+            }
+        }
+        for (y, sum) in y.iter_mut().zip(sums) {
+            *y = _mm512_reduce_add_ps(sum);
+        }
+    }
+}

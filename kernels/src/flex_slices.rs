@@ -3,7 +3,9 @@
 use std::ops::{Deref, Range};
 
 use burn::backend::flex::FlexTensor;
-use burn::tensor::{DType, Shape, TensorData};
+use burn::tensor::{DType, Shape};
+
+use crate::values::Values;
 
 /// A contiguous f32 tensor, read as a slice.
 ///
@@ -56,8 +58,8 @@ impl Deref for Bytes {
 }
 
 /// A tensor over `values`, without a copy.
-pub(crate) fn f32_tensor(values: Vec<f32>, shape: impl Into<Shape>) -> FlexTensor {
-    FlexTensor::from_data(TensorData::new(values, shape))
+pub(crate) fn f32_tensor(values: impl Into<Values>, shape: impl Into<Shape>) -> FlexTensor {
+    values.into().into_tensor(shape)
 }
 
 /// The dimensions of a tensor.

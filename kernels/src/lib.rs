@@ -3,7 +3,6 @@
 pub mod adamw;
 pub mod blockwise4;
 pub mod blockwise8;
-mod buffer;
 pub mod causal_attention;
 pub mod embedding;
 mod flex_slices;
@@ -18,11 +17,11 @@ mod product;
 pub mod rms_norm;
 pub mod rotary;
 pub mod swiglu;
+mod values;
 pub mod vjp_seed;
 mod weight_rows;
 
 pub use blockwise4::{NestedSpec, Packed4Spec};
-pub use buffer::release_idle_buffers;
 pub use causal_attention::{RowLengths, causal_attention, causal_attention_rows};
 pub use embedding::embedding;
 pub use isa::{ISA_VARIABLE, Isa, IsaError};
@@ -36,6 +35,7 @@ pub use product::ComputeType;
 pub use rms_norm::rms_norm;
 pub use rotary::rotary;
 pub use swiglu::swiglu;
+pub use values::release_idle_buffers;
 pub use vjp_seed::vjp_seed;
 
 /// Label of positions that carry no loss.

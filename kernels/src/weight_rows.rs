@@ -13,6 +13,7 @@ use crate::lanes::{dot, vectorised};
 #[cfg(target_arch = "x86_64")]
 use crate::product::FewRows;
 use crate::product::{ComputeType, Matrix, Rhs, product};
+use crate::values::Values;
 
 /// A stored weight matrix.
 #[derive(Clone, Copy)]
@@ -98,9 +99,9 @@ impl<'a> WeightRows<'a> {
     ///
     /// A few rows are bound by reading the weight, so they are computed from exact
     /// operands whatever the compute type.
-    pub fn project(self, x: &[f32], m: usize, compute: ComputeType) -> Vec<f32> {
+    pub fn project(self, x: &[f32], m: usize, compute: ComputeType) -> Values {
         if m <= FEW_ROWS {
-            return self.project_few(x, m);
+            return self.project_few(x, m).into();
         }
         product(1.0, Matrix::new(x, m, self.inn), self.rhs_t(), compute)
     }
@@ -152,7 +153,7 @@ impl<'a> WeightRows<'a> {
     }
 
     /// `dx[m, in] = dy[m, out] · W`.
-    pub fn project_back(self, dy: &[f32], m: usize, compute: ComputeType) -> Vec<f32> {
+    pub fn project_back(self, dy: &[f32], m: usize, compute: ComputeType) -> Values {
         product(1.0, Matrix::new(dy, m, self.out), self.rhs(), compute)
     }
 }

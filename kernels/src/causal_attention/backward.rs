@@ -9,8 +9,8 @@ use super::forward::padded;
 use super::product::{Left, Right, Target, Update, product};
 use super::sequences::Sequence;
 use super::{Heads, KEY_TILE, QUERY_TILE, transpose};
-use crate::buffer::Buffer;
 use crate::lanes::{dot, exp, vectorised};
+use crate::values::Values;
 
 /// Contiguous inputs; `lse` holds one value per query position and head.
 #[derive(Clone, Copy)]
@@ -24,10 +24,10 @@ pub(super) struct Slices<'a> {
 }
 
 /// The gradients of `q`, `k` and `v`.
-pub(super) fn run(slices: Slices<'_>, scale: f32, sequences: &[Sequence], heads: Heads) -> [Buffer; 3] {
-    let mut dq = Buffer::unset(slices.q.len());
-    let mut dk = Buffer::unset(slices.k.len());
-    let mut dv = Buffer::unset(slices.v.len());
+pub(super) fn run(slices: Slices<'_>, scale: f32, sequences: &[Sequence], heads: Heads) -> [Values; 3] {
+    let mut dq = Values::unset(slices.q.len());
+    let mut dk = Values::unset(slices.k.len());
+    let mut dv = Values::unset(slices.v.len());
     if heads.d == 0 || heads.queries == 0 || heads.keys == 0 {
         return [dq, dk, dv];
     }

@@ -5,8 +5,8 @@ use rayon::prelude::*;
 use super::product::{Left, Right, Target, Update, product};
 use super::sequences::Sequence;
 use super::{Heads, KEY_TILE, QUERY_TILE, single, transpose};
-use crate::buffer::Buffer;
 use crate::lanes::{LANES, exp, exp_in_place, max, vectorised};
+use crate::values::Values;
 
 /// Returns the output, of the shape of `q`, and the logarithms of the softmax
 /// denominators, one per query position and head.
@@ -17,9 +17,9 @@ pub(super) fn run(
     scale: f32,
     sequences: &[Sequence],
     heads: Heads,
-) -> (Buffer, Buffer) {
-    let mut out = Buffer::unset(q.len());
-    let mut lse = Buffer::unset(sequences.iter().map(|s| s.t).sum::<usize>() * heads.queries);
+) -> (Values, Values) {
+    let mut out = Values::unset(q.len());
+    let mut lse = Values::unset(sequences.iter().map(|s| s.t).sum::<usize>() * heads.queries);
     if heads.d == 0 || heads.queries == 0 || lse.is_empty() {
         return (out, lse);
     }
@@ -65,9 +65,9 @@ pub(super) fn padded(positions: usize) -> usize {
 }
 
 /// The keys times `scale`, `[d, padded(s)]` for each sequence and head in turn.
-fn transposed_keys(k: &[f32], scale: f32, sequences: &[Sequence], heads: Heads) -> Buffer {
+fn transposed_keys(k: &[f32], scale: f32, sequences: &[Sequence], heads: Heads) -> Values {
     let size = |sequence: &Sequence| heads.d * padded(sequence.s);
-    let mut keys = Buffer::unset(sequences.iter().map(|s| heads.keys * size(s)).sum());
+    let mut keys = Values::unset(sequences.iter().map(|s| heads.keys * size(s)).sum());
     let mut parts = Vec::with_capacity(sequences.len() * heads.keys);
     let mut left = &mut keys[..];
     for sequence in sequences {

@@ -4,9 +4,9 @@ use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
 
 use super::op::{EmbeddingGrad, EmbeddingOp};
-use crate::buffer::Buffer;
 use crate::flex_slices::{F32s, dims, f32_tensor, indices, rows};
 use crate::linear::with_weight;
+use crate::values::Values;
 
 impl EmbeddingOp for Flex {
     fn embedding_op(table: FlexTensor, ids: FlexTensor) -> FlexTensor {
@@ -14,7 +14,7 @@ impl EmbeddingOp for Flex {
         let (vocab, d) = rows(&table);
         shape.push(d);
         let ids = indices(&ids);
-        let mut y = Buffer::unset(ids.len() * d);
+        let mut y = Values::unset(ids.len() * d);
         if d > 0 {
             with_weight(&table, |table| {
                 for (row, &id) in y.chunks_exact_mut(d).zip(&ids) {

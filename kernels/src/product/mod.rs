@@ -27,6 +27,8 @@ pub use kernel::ComputeType;
 use kernel::Kernel;
 pub(crate) use pack::Rhs;
 
+use crate::values::Values;
+
 /// A matrix view: element `(i, j)` is `data[i * row_stride + j * col_stride]`.
 #[derive(Clone, Copy)]
 pub(crate) struct Matrix<'a> {
@@ -106,6 +108,7 @@ pub(crate) enum Update {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Threads {
     /// The calling thread alone: for products inside a parallel loop.
+    #[allow(dead_code)] // attention has small products of its own
     One,
     /// The current rayon pool, when the product is large enough.
     All,
@@ -115,6 +118,7 @@ pub(crate) enum Threads {
 ///
 /// # Panics
 /// If the shapes do not fit together.
+#[cfg(test)]
 pub(crate) fn multiply(
     dst: MatrixMut<'_>,
     update: Update,
@@ -169,22 +173,19 @@ pub(crate) fn multiply_with(
 ///
 /// # Panics
 /// If the shapes do not fit together.
-pub(crate) fn product(scale: f32, lhs: Matrix<'_>, rhs: Rhs<'_>, compute: ComputeType) -> Vec<f32> {
+pub(crate) fn product(scale: f32, lhs: Matrix<'_>, rhs: Rhs<'_>, compute: ComputeType) -> Values {
     let (m, k) = (lhs.rows, lhs.cols);
     let (rhs_rows, n) = rhs.dims();
     assert_eq!(k, rhs_rows, "product of {m}x{k} and {rhs_rows}x{n}");
     if m == 0 || n == 0 || k == 0 {
-        return vec![0.0; m * n];
+        return vec![0.0; m * n].into();
     }
-    // Zeroing what is overwritten would cost a pass over memory.
-    let mut values = Vec::with_capacity(m * n);
+    let mut values = Values::unset(m * n);
     let to = Destination { data: values.as_mut_ptr(), stride: n };
-    // SAFETY: the vector has room for the result, all of which `run` writes before it
-    // reads any.
+    // SAFETY: the buffer is as long as the result and exclusively borrowed.
     #[allow(unsafe_code)]
     unsafe {
         blocks::run(Kernel::active(compute), to, Update::Replace, scale, lhs, rhs, Threads::All);
-        values.set_len(m * n);
     }
     values
 }

@@ -5,9 +5,9 @@ use burn::backend::flex::FlexTensor;
 use rayon::prelude::*;
 
 use super::op::{RmsNormGrad, RmsNormOp};
-use crate::buffer::Buffer;
 use crate::flex_slices::{F32s, dims, f32_tensor, own_buffer, rows};
 use crate::lanes::{dot, sum2, vectorised};
+use crate::values::Values;
 
 /// Rows that one task takes: few enough to share out, enough to be worth a task.
 const ROWS_EACH: usize = 16;
@@ -18,7 +18,7 @@ impl RmsNormOp for Flex {
         let (_, d) = rows(&x);
         let (x, weight) = (F32s::new(&x), F32s::new(&weight));
         assert_eq!(weight.len(), d, "rms_norm: length of the weight");
-        let mut y = Buffer::unset(x.len());
+        let mut y = Values::unset(x.len());
         if d > 0 {
             y.par_chunks_mut(ROWS_EACH * d).zip(x.par_chunks(ROWS_EACH * d)).for_each(|(y, x)| {
                 vectorised(

@@ -7,9 +7,9 @@ use burn::tensor::DType;
 use rayon::prelude::*;
 
 use super::op::{SwigluGrad, SwigluOp};
-use crate::buffer::Buffer;
 use crate::flex_slices::{F32s, dims, own_buffer};
 use crate::lanes::{sigmoid, vectorised};
+use crate::values::Values;
 
 /// Elements that one task takes: 32 KiB of each operand.
 const EACH: usize = 8192;
@@ -30,7 +30,7 @@ impl SwigluOp for Flex {
         }
         let shape = dims(&gate);
         let gate = F32s::new(&gate);
-        let mut y = Buffer::unset(gate.len());
+        let mut y = Values::unset(gate.len());
         y.par_chunks_mut(EACH).zip(gate.par_chunks(EACH).zip(up.par_chunks(EACH))).for_each(
             |(y, (gate, up))| {
                 vectorised(

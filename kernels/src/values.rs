@@ -15,8 +15,6 @@ use burn::tensor::{Bytes, DType, Shape, TensorData};
 use burn_std::{AccessError, AccessPolicy, AllocationController, AllocationProperty};
 use memmap2::MmapMut;
 
-use crate::flex_slices::f32_tensor;
-
 /// Smaller buffers are left to the allocator, which keeps such pieces itself.
 const POOLED_FROM: usize = 1 << 16;
 
@@ -27,13 +25,13 @@ const PAGE: usize = 1 << 12;
 #[cfg(target_os = "linux")]
 const HUGE_PAGE: usize = 1 << 21;
 
-/// A buffer of f32 values on its way to becoming a tensor.
-pub(crate) enum Buffer {
+/// f32 values on their way to becoming a tensor.
+pub(crate) enum Values {
     Small(Vec<f32>),
     Pooled { region: Region, len: usize },
 }
 
-impl Buffer {
+impl Values {
     /// `len` values that mean nothing; the caller writes every one of them.
     pub fn unset(len: usize) -> Self {
         let bytes = len * size_of::<f32>();
@@ -47,7 +45,7 @@ impl Buffer {
     /// The tensor over these values, without a copy.
     pub fn into_tensor(self, shape: impl Into<Shape>) -> FlexTensor {
         match self {
-            Self::Small(values) => f32_tensor(values, shape),
+            Self::Small(values) => FlexTensor::from_data(TensorData::new(values, shape)),
             Self::Pooled { region, len } => {
                 // SAFETY: a mapping is initialised memory from its first to its last
                 // byte, and the region holds at least `len` values of 4 bytes.
@@ -59,7 +57,13 @@ impl Buffer {
     }
 }
 
-impl Deref for Buffer {
+impl From<Vec<f32>> for Values {
+    fn from(values: Vec<f32>) -> Self {
+        Self::Small(values)
+    }
+}
+
+impl Deref for Values {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
@@ -70,7 +74,7 @@ impl Deref for Buffer {
     }
 }
 
-impl DerefMut for Buffer {
+impl DerefMut for Values {
     fn deref_mut(&mut self) -> &mut [f32] {
         match self {
             Self::Small(values) => values,
@@ -207,10 +211,10 @@ mod tests {
     #[test]
     fn a_buffer_is_as_long_as_asked_for_and_becomes_a_tensor() {
         for len in [0, 1, 1000, POOLED_FROM / 4 - 1, POOLED_FROM / 4, 100_003] {
-            let mut buffer = Buffer::unset(len);
-            assert_eq!(buffer.len(), len);
-            buffer.iter_mut().enumerate().for_each(|(i, value)| *value = i as f32);
-            let mut tensor = buffer.into_tensor([len]);
+            let mut values = Values::unset(len);
+            assert_eq!(values.len(), len);
+            values.iter_mut().enumerate().for_each(|(i, value)| *value = i as f32);
+            let mut tensor = values.into_tensor([len]);
             assert_eq!(tensor.storage::<f32>().len(), len);
             let copy = tensor.clone();
             tensor.storage_mut::<f32>().iter_mut().for_each(|value| *value += 1.0);

@@ -3,8 +3,8 @@
 //! Writing to a fresh page costs more than most of what the operations here
 //! compute: the system has to find it, clear it and map it. A step allocates the
 //! same sizes over and over, so buffers return to a pool when their tensor is
-//! dropped. What is idle is given up before anything new is mapped; the pool
-//! therefore never holds more than the tensors once did together.
+//! dropped. Beyond a small reserve, what is idle is given up before anything new is
+//! mapped; the pool therefore holds hardly more than the tensors once did together.
 
 use std::mem::MaybeUninit;
 use std::ops::{Deref, DerefMut};
@@ -17,6 +17,10 @@ use memmap2::MmapMut;
 
 /// Smaller buffers are left to the allocator, which keeps such pieces itself.
 const POOLED_FROM: usize = 1 << 16;
+
+/// Idle bytes that stay when something new is mapped: phases of a block that need
+/// other sizes than the one before then do not take each other's buffers away.
+const RESERVE: usize = 64 << 20;
 
 /// Regions come in whole pages of this many bytes.
 const PAGE: usize = 1 << 12;
@@ -161,12 +165,16 @@ impl Pool {
 
     /// Regions to give up before `bytes` more are mapped, those idle longest first.
     fn make_room(&mut self, bytes: usize) -> Vec<MmapMut> {
-        let mut freed = 0;
-        let enough = self.idle.iter().position(|region| {
-            freed += region.len();
-            freed >= bytes
+        let mut idle: usize = self.idle.iter().map(|region| region.len()).sum();
+        let mut missing = bytes;
+        let given_up = self.idle.iter().take_while(|region| {
+            let goes = idle > RESERVE && missing > 0;
+            idle -= region.len();
+            missing = missing.saturating_sub(region.len());
+            goes
         });
-        self.idle.drain(..enough.map_or(self.idle.len(), |last| last + 1)).collect()
+        let count = given_up.count();
+        self.idle.drain(..count).collect()
     }
 }
 
@@ -203,9 +211,11 @@ mod tests {
         assert!(pool.take(50 * PAGE).is_none());
         assert!(pool.take(20 * PAGE).is_none(), "40 pages are too many for 20");
         assert_eq!(pool.take(15 * PAGE).map(|region| region.len()), Some(16 * PAGE));
+        assert!(pool.make_room(12 * PAGE).is_empty(), "a small reserve stays");
+        pool.idle.push(map(RESERVE));
         let given_up: usize = pool.make_room(12 * PAGE).iter().map(|region| region.len()).sum();
         assert_eq!(given_up, 50 * PAGE, "the one idle longest does not make enough room");
-        assert!(pool.idle.is_empty());
+        assert!(pool.make_room(12 * PAGE).is_empty(), "the reserve alone is left");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::IGNORE_INDEX;
 use crate::flex_slices::{F32s, f32_tensor, indices, own_buffer, rows};
 use crate::lanes::{exp, exp_in_place, max, vectorised};
 use crate::linear::with_weight;
-use crate::product::{Buffer, ComputeType, Matrix, MatrixMut, Rhs, Threads, Update, multiply_with};
+use crate::product::{Buffer, ComputeType, Matrix, MatrixMut, Rhs, Update, multiply_with};
 use crate::weight_rows::WeightRows;
 
 impl CrossEntropyOp for Flex {
@@ -149,7 +149,6 @@ fn by_words(
             1.0,
             Matrix::new(&gathered, n, d),
             words.rhs_t(),
-            Threads::All,
             compute,
         );
         let each = logits.par_chunks_exact_mut(width).zip(&mut sums).zip(rows).with_min_len(16);
@@ -163,7 +162,6 @@ fn by_words(
                 1.0,
                 Matrix::new(logits, n, width),
                 words.rhs(),
-                Threads::All,
                 compute,
             );
         } else {
@@ -261,7 +259,6 @@ fn by_rows(
             1.0,
             Matrix::new(&gathered, n, d),
             head.rhs_t(),
-            Threads::All,
             compute,
         );
 
@@ -285,7 +282,6 @@ fn by_rows(
             1.0,
             Matrix::new(logits, n, vocab).t(),
             Rhs::Dense(Matrix::new(&gathered, n, d)),
-            Threads::All,
             compute,
         );
     }

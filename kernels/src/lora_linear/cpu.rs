@@ -9,7 +9,7 @@ use super::Dropout;
 use super::op::{LoraGrads, LoraLinearGrad, LoraLinearOp, LoraState, LoraWanted};
 use crate::flex_slices::{F32s, dims, f32_tensor, own_buffer, rows};
 use crate::lanes::vectorised;
-use crate::product::{ComputeType, Matrix, MatrixMut, Rhs, Threads, Update, multiply_with, product};
+use crate::product::{ComputeType, Matrix, MatrixMut, Rhs, Update, multiply_with, product};
 
 /// Rows of `x` whose dropped copy exists at a time.
 const CHUNK_ROWS: usize = 256;
@@ -57,7 +57,6 @@ impl LoraLinearOp for Flex {
             scale,
             Matrix::new(&h, sizes.m, sizes.r),
             Rhs::Dense(Matrix::new(&b, sizes.out, sizes.r).t()),
-            Threads::All,
             compute,
         );
         base
@@ -101,7 +100,6 @@ impl LoraLinearGrad for Flex {
                     1.0,
                     Matrix::new(&g[first * r..], rows, r).t(),
                     Rhs::Dense(Matrix::new(x, rows, inn)),
-                    Threads::All,
                     compute,
                 );
             });
@@ -132,7 +130,6 @@ fn low_rank(x: &[f32], a: &[f32], sizes: Sizes, dropout: Option<Dropout>, comput
             1.0,
             Matrix::new(x, rows, inn),
             Rhs::Dense(Matrix::new(a, r, inn).t()),
-            Threads::All,
             compute,
         );
     });

@@ -5,7 +5,7 @@
 
 use std::arch::x86_64::*;
 
-use super::kernel::Tile;
+use super::kernel::{Tile, TileTask};
 
 pub(super) const ROWS: usize = 6;
 pub(super) const LANES: usize = 8;
@@ -32,18 +32,8 @@ pub(super) static TILES: [Tile; ROWS * VECTORS] = [
 /// The processor has AVX2 and FMA, and every address the tile's contract names is
 /// inside a live allocation; those of `C` are exclusively the caller's.
 #[target_feature(enable = "avx2,fma")]
-unsafe fn tile<const R: usize, const V: usize>(
-    k: usize,
-    mut a: *const f32,
-    a_row: usize,
-    a_step: usize,
-    mut b: *const f32,
-    b_step: usize,
-    c: *mut f32,
-    c_row: usize,
-    scale: f32,
-    add: bool,
-) {
+unsafe fn tile<const R: usize, const V: usize>(task: &TileTask) {
+    let &TileTask { k, mut a, a_row, a_step, mut b, b_step, c, c_row, scale, add } = task;
     // SAFETY: the caller's promise covers every address formed here.
     unsafe {
         let mut sums = [[_mm256_setzero_ps(); V]; R];

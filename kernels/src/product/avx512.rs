@@ -5,7 +5,7 @@
 
 use std::arch::x86_64::*;
 
-use super::kernel::Tile;
+use super::kernel::{Tile, TileTask};
 
 pub(super) const ROWS: usize = 12;
 pub(super) const LANES: usize = 16;
@@ -72,18 +72,8 @@ pub(super) static PAIR_TILES: [Tile; ROWS * VECTORS] = [
 /// The processor has AVX-512 F, and every address the tile's contract names is
 /// inside a live allocation; those of `C` are exclusively the caller's.
 #[target_feature(enable = "avx512f")]
-unsafe fn tile<const R: usize, const V: usize>(
-    k: usize,
-    mut a: *const f32,
-    a_row: usize,
-    a_step: usize,
-    mut b: *const f32,
-    b_step: usize,
-    c: *mut f32,
-    c_row: usize,
-    scale: f32,
-    add: bool,
-) {
+unsafe fn tile<const R: usize, const V: usize>(task: &TileTask) {
+    let &TileTask { k, mut a, a_row, a_step, mut b, b_step, c, c_row, scale, add } = task;
     // SAFETY: the caller's promise covers every address formed here.
     unsafe {
         let mut sums = [[_mm512_setzero_ps(); V]; R];
@@ -125,18 +115,8 @@ unsafe fn tile<const R: usize, const V: usize>(
 /// The processor has AVX-512 BF16, and every address the tile's contract names is
 /// inside a live allocation; those of `C` are exclusively the caller's.
 #[target_feature(enable = "avx512f,avx512bf16")]
-unsafe fn pair_tile<const R: usize, const V: usize>(
-    k: usize,
-    mut a: *const f32,
-    a_row: usize,
-    a_step: usize,
-    mut b: *const f32,
-    b_step: usize,
-    c: *mut f32,
-    c_row: usize,
-    scale: f32,
-    add: bool,
-) {
+unsafe fn pair_tile<const R: usize, const V: usize>(task: &TileTask) {
+    let &TileTask { k, mut a, a_row, a_step, mut b, b_step, c, c_row, scale, add } = task;
     // SAFETY: the caller's promise covers every address formed here.
     unsafe {
         let mut sums = [[_mm512_setzero_ps(); V]; R];

@@ -12,9 +12,9 @@
 use rayon::prelude::*;
 
 use super::buffer::Buffer;
-use super::kernel::{Kernel, Word};
+use super::kernel::{Kernel, TileTask, Word};
 use super::pack::{Rhs, lhs_panel, rhs_panels};
-use super::{Matrix, Threads, Update};
+use super::{Matrix, Update};
 
 /// Words along `k` of a panel: of 16 columns they are 16 KiB, of 32 columns 32 KiB.
 const STEPS: usize = 256;
@@ -78,11 +78,10 @@ pub(super) unsafe fn run(
     scale: f32,
     lhs: Matrix<'_>,
     rhs: Rhs<'_>,
-    threads: Threads,
 ) {
     let (m, k) = (lhs.rows, lhs.cols);
     let n = rhs.dims().1;
-    let parallel = threads == Threads::All && m * n * k >= PARALLEL_FROM && rayon::current_num_threads() > 1;
+    let parallel = m * n * k >= PARALLEL_FROM && rayon::current_num_threads() > 1;
     let workers = if parallel { rayon::current_num_threads() } else { 1 };
     let plain = kernel.word == Word::F32;
     let rhs_in_place = plain && m <= FEW_ROWS && matches!(rhs, Rhs::Dense(b) if b.col_stride == 1);
@@ -191,16 +190,27 @@ impl Product<'_> {
                         let (a, a_row, a_step) = self.lhs_at(packed, i, r, (k0, steps));
                         let c = self.dst.data.wrapping_add(i * self.dst.stride + j);
                         let tile = kernel.tile(r, vectors);
+                        let task = TileTask {
+                            k: steps,
+                            a,
+                            a_row,
+                            a_step,
+                            b,
+                            b_step,
+                            c: edge.as_mut_ptr(),
+                            c_row: width,
+                            scale: self.scale,
+                            add: false,
+                        };
                         // SAFETY: the operands' views and panels hold `steps` steps of
                         // the tile's rows and vectors; the destination holds the tile,
                         // which no other task writes, or `edge` does, which is as large
                         // as the largest tile.
                         unsafe {
                             if whole {
-                                tile(steps, a, a_row, a_step, b, b_step, c, self.dst.stride, self.scale, add);
+                                tile(&TileTask { c, c_row: self.dst.stride, add, ..task });
                             } else {
-                                let e = edge.as_mut_ptr();
-                                tile(steps, a, a_row, a_step, b, b_step, e, width, self.scale, false);
+                                tile(&task);
                                 copy_tile(&edge, width, c, self.dst.stride, (r, live), add);
                             }
                         }

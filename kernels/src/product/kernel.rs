@@ -50,25 +50,28 @@ fn bf16(value: f32) -> u16 {
     half::bf16::from_f32(value).to_bits()
 }
 
-/// Computes a tile `C[rows, vectors · lanes] (+)= scale · A·B` over `k` words.
+/// What a tile computes: `C[rows, vectors · lanes] (+)= scale · A·B` over `k` words.
 ///
 /// Word `l` of row `i` of `A` is at `a + i·a_row + l·a_step`, row `l` of `B` at
 /// `b + l·b_step`, row `i` of `C` at `c + i·c_row`.
+pub(super) struct TileTask {
+    pub k: usize,
+    pub a: *const f32,
+    pub a_row: usize,
+    pub a_step: usize,
+    pub b: *const f32,
+    pub b_step: usize,
+    pub c: *mut f32,
+    pub c_row: usize,
+    pub scale: f32,
+    pub add: bool,
+}
+
+/// Computes a [`TileTask`].
 ///
 /// Each element is one chain of fused multiply-adds in the order of `k`, whatever
 /// the tile's size and the element's place in it.
-pub(super) type Tile = unsafe fn(
-    k: usize,
-    a: *const f32,
-    a_row: usize,
-    a_step: usize,
-    b: *const f32,
-    b_step: usize,
-    c: *mut f32,
-    c_row: usize,
-    scale: f32,
-    add: bool,
-);
+pub(super) type Tile = unsafe fn(&TileTask);
 
 /// A family of tiles of one instruction set, and the layout they read.
 pub(super) struct Kernel {

@@ -104,30 +104,13 @@ pub(crate) enum Update {
     Add,
 }
 
-/// Who computes a product.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Threads {
-    /// The calling thread alone: for products inside a parallel loop.
-    #[allow(dead_code)] // attention has small products of its own
-    One,
-    /// The current rayon pool, when the product is large enough.
-    All,
-}
-
 /// `dst = scale · lhs · rhs`, or `dst += …`, in f32.
 ///
 /// # Panics
 /// If the shapes do not fit together.
 #[cfg(test)]
-pub(crate) fn multiply(
-    dst: MatrixMut<'_>,
-    update: Update,
-    scale: f32,
-    lhs: Matrix<'_>,
-    rhs: Matrix<'_>,
-    threads: Threads,
-) {
-    multiply_with(dst, update, scale, lhs, Rhs::Dense(rhs), threads, ComputeType::F32);
+pub(crate) fn multiply(dst: MatrixMut<'_>, update: Update, scale: f32, lhs: Matrix<'_>, rhs: Matrix<'_>) {
+    multiply_with(dst, update, scale, lhs, Rhs::Dense(rhs), ComputeType::F32);
 }
 
 /// As [`multiply`], with any right operand and compute type.
@@ -140,7 +123,6 @@ pub(crate) fn multiply_with(
     scale: f32,
     lhs: Matrix<'_>,
     rhs: Rhs<'_>,
-    threads: Threads,
     compute: ComputeType,
 ) {
     let (m, k) = (lhs.rows, lhs.cols);
@@ -165,7 +147,7 @@ pub(crate) fn multiply_with(
     // which is borrowed exclusively and initialised.
     #[allow(unsafe_code)]
     unsafe {
-        blocks::run(Kernel::active(compute), to, update, scale, lhs, rhs, threads);
+        blocks::run(Kernel::active(compute), to, update, scale, lhs, rhs);
     }
 }
 
@@ -185,7 +167,7 @@ pub(crate) fn product(scale: f32, lhs: Matrix<'_>, rhs: Rhs<'_>, compute: Comput
     // SAFETY: the buffer is as long as the result and exclusively borrowed.
     #[allow(unsafe_code)]
     unsafe {
-        blocks::run(Kernel::active(compute), to, Update::Replace, scale, lhs, rhs, Threads::All);
+        blocks::run(Kernel::active(compute), to, Update::Replace, scale, lhs, rhs);
     }
     values
 }
@@ -219,7 +201,6 @@ mod tests {
                     0.5,
                     Matrix::strided(&a, m, k, stride_a),
                     Matrix::new(&b, n, k).t(),
-                    Threads::All,
                 );
                 for i in 0..m {
                     for j in 0..stride_c {
@@ -274,7 +255,7 @@ mod tests {
         let run = |rows: usize, threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a thread pool");
             let b = Rhs::Dense(Matrix::new(&b, n, k).t());
-            pool.install(|| product(1.0, Matrix::new(&a, rows, k), b, ComputeType::F32))
+            pool.install(|| product(1.0, Matrix::new(&a, rows, k), b, ComputeType::F32).to_vec())
         };
         let one = run(m, 1);
         assert_eq!(one, run(m, 2));

@@ -4,7 +4,7 @@
 #![allow(unsafe_code)]
 #![allow(clippy::too_many_arguments)] // a tile is what it multiplies, by pointer and stride
 
-use super::kernel::Tile;
+use super::kernel::{Tile, TileTask};
 
 pub(super) const LANES: usize = 4;
 /// Sums fill the registers that loads leave free: 8 of SSE2's 16, 24 of NEON's 32.
@@ -55,18 +55,8 @@ pub(super) static TILES: [Tile; ROWS * VECTORS] = [
 /// # Safety
 /// Every address the tile's contract names is inside a live allocation; those of
 /// `C` are exclusively the caller's.
-unsafe fn tile<const R: usize, const V: usize>(
-    k: usize,
-    mut a: *const f32,
-    a_row: usize,
-    a_step: usize,
-    mut b: *const f32,
-    b_step: usize,
-    c: *mut f32,
-    c_row: usize,
-    scale: f32,
-    add: bool,
-) {
+unsafe fn tile<const R: usize, const V: usize>(task: &TileTask) {
+    let &TileTask { k, mut a, a_row, a_step, mut b, b_step, c, c_row, scale, add } = task;
     // SAFETY: the caller's promise covers every address formed here.
     unsafe {
         let mut sums = [[[0f32; LANES]; V]; R];

@@ -12,6 +12,7 @@ mod lanes;
 pub mod linear;
 pub mod linear_cross_entropy;
 pub mod lora_linear;
+mod mapped_file;
 pub mod nf4_linear;
 mod product;
 pub mod rms_norm;
@@ -30,6 +31,7 @@ pub use linear_cross_entropy::{
     LOGIT_CHUNK_VALUES, LOGIT_TILE_VALUES, linear_cross_entropy, linear_cross_entropy_with,
 };
 pub use lora_linear::{Dropout, lora_linear, lora_linear_with};
+pub use mapped_file::MappedFile;
 pub use nf4_linear::{nf4_linear, nf4_linear_with};
 pub use product::ComputeType;
 pub use rms_norm::rms_norm;

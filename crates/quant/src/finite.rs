@@ -67,7 +67,7 @@ fn saturate(block: &mut [f32], of_all: f32) {
 }
 
 /// One index per dimension of a flat row-major index.
-fn position(mut index: usize, shape: &[usize]) -> Vec<usize> {
+pub(crate) fn position(mut index: usize, shape: &[usize]) -> Vec<usize> {
     let mut position = vec![0; shape.len()];
     for (place, &size) in position.iter_mut().zip(shape).rev() {
         *place = index % size;

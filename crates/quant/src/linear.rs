@@ -72,6 +72,17 @@ impl DenseLinear {
     }
 }
 
+/// The bytes of a packed weight, for [`QuantLinear::from_packed_parts`].
+#[derive(Debug)]
+pub struct PackedParts {
+    /// U8: the codes, two to a byte.
+    pub packed: TensorData,
+    /// f32: one scale per block, or with double quantisation one per nested block.
+    pub absmax: TensorData,
+    /// U8: one code per block, with double quantisation.
+    pub absmax_codes: Option<TensorData>,
+}
+
 /// `y = x·Wᵀ + b` over a weight packed to 4 bits.
 ///
 /// Forward and input gradient dequantise tile by tile: nothing dense of the
@@ -120,23 +131,53 @@ impl QuantLinear {
                 (absmax, Some(codes), Some(NestedSpec { block_size, offset }))
             }
         };
+        let spec = Packed4Spec {
+            code: config.format.code(),
+            out_features,
+            in_features,
+            block_size: config.block_size,
+            nested,
+        };
+        let run = |bytes: Vec<u8>| {
+            let count = bytes.len();
+            TensorData::new(bytes, [count])
+        };
         let count = absmax.len();
-        let absmax = Tensor::from_data(TensorData::new(absmax, [count]), device);
-        Ok(QuantLinear {
+        let parts = PackedParts {
+            packed: run(packed),
+            absmax: TensorData::new(absmax, [count]),
+            absmax_codes: codes.map(run),
+        };
+        Ok(QuantLinear::from_packed_parts(spec, source, parts, bias, device))
+    }
+
+    /// A layer over packed bytes wherever they are: on the CPU they are used in place, so the
+    /// data of a mapped file stay in the file.
+    ///
+    /// # Panics
+    /// When a part's type or length does not follow from `spec`.
+    pub fn from_packed_parts(
+        spec: Packed4Spec,
+        source: SourceType,
+        parts: PackedParts,
+        bias: Option<Tensor<1>>,
+        device: &Device,
+    ) -> Self {
+        let PackedParts { packed, absmax, absmax_codes } = parts;
+        assert_eq!(packed.num_elements(), spec.packed_len(), "bytes of packed codes");
+        assert_eq!(absmax.num_elements(), spec.absmax_len(), "number of f32 scales");
+        let codes = absmax_codes.as_ref().map(TensorData::num_elements);
+        assert_eq!(codes, spec.nested.map(|_| spec.block_count()), "number of 8-bit scales");
+        let absmax = Tensor::from_data(absmax, (device, DType::F32));
+        QuantLinear {
             packed: bytes_param(packed, device),
             absmax: Param::from_tensor(absmax).set_require_grad(false),
-            absmax_codes: codes.map(|codes| bytes_param(codes, device)),
+            absmax_codes: absmax_codes.map(|codes| bytes_param(codes, device)),
             bias: bias.map(|bias| Param::from_tensor(bias).set_require_grad(false)),
-            spec: Packed4Spec {
-                code: config.format.code(),
-                out_features,
-                in_features,
-                block_size: config.block_size,
-                nested,
-            },
+            spec,
             source,
             compute_type: ComputeType::F32,
-        })
+        }
     }
 
     /// Chooses how the operands of the products are rounded; f32 unless set.
@@ -200,12 +241,8 @@ impl QuantLinear {
     }
 }
 
-fn bytes_param(bytes: Vec<u8>, device: &Device) -> Param<Tensor<1, Int>> {
-    let count = bytes.len();
-    Param::initialized(
-        ParamId::new(),
-        Tensor::from_data(TensorData::new(bytes, [count]), (device, DType::U8)),
-    )
+fn bytes_param(bytes: TensorData, device: &Device) -> Param<Tensor<1, Int>> {
+    Param::initialized(ParamId::new(), Tensor::from_data(bytes, (device, DType::U8)))
 }
 
 /// The bytes of a U8 tensor, which only this module creates.

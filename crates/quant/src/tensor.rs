@@ -38,7 +38,7 @@ impl Absmax {
     }
 
     /// Quantises plain scales to 8 bits around their mean.
-    fn nest(absmax: Vec<f32>, rounding: Rounding) -> Absmax {
+    pub(crate) fn nest(absmax: Vec<f32>, rounding: Rounding) -> Absmax {
         let offset = torch_mean(&absmax);
         let mut centred = absmax;
         centred.iter_mut().for_each(|scale| *scale -= offset);
@@ -57,7 +57,7 @@ impl Absmax {
 
     /// The first scale that does not decode to a finite number, with what it decodes to: the mean
     /// of huge scales, and so every scale, can leave f32.
-    fn first_overflow(&self) -> Option<(usize, f32)> {
+    pub(crate) fn first_overflow(&self) -> Option<(usize, f32)> {
         let Absmax::Nested { codes, absmax, offset, .. } = self else { return None };
         // No code stands for more than 1, so this sum bounds every scale of a nested block.
         if absmax.iter().all(|scale| (scale + offset.abs()).is_finite()) {

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
+use std::ops::Range;
 use std::path::Path;
 
 use safetensors::{Dtype, SafeTensors};
@@ -64,39 +65,58 @@ fn write_synced(file: &File, entries: &[Entry], metadata: &[(&str, &str)]) -> st
 
 /// Temporary files are private by default; saved tensors are an ordinary file.
 #[cfg(unix)]
-fn make_readable(file: &File) -> std::io::Result<()> {
+pub(super) fn make_readable(file: &File) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     file.set_permissions(std::fs::Permissions::from_mode(0o644))
 }
 
 #[cfg(not(unix))]
-fn make_readable(_file: &File) -> std::io::Result<()> {
+pub(super) fn make_readable(_file: &File) -> std::io::Result<()> {
     Ok(())
+}
+
+/// A tensor's place in the header.
+pub(super) struct Layout<'a> {
+    pub name: &'a str,
+    pub dtype: Dtype,
+    pub shape: &'a [usize],
 }
 
 /// The header with its length prefix, padded to 8 bytes, and the tensors in order.
 fn layout<'a>(entries: &'a [Entry], metadata: &[(&str, &str)]) -> (Vec<u8>, Vec<&'a Entry>) {
     let mut order: Vec<&Entry> = entries.iter().collect();
     order.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    let places = entries.iter().map(|(name, dtype, shape, _)| Layout { name, dtype: *dtype, shape });
+    (header(places.collect(), metadata).0, order)
+}
 
+/// The header with its length prefix, padded to 8 bytes, and where each tensor's data lie behind
+/// it: by descending element type, then by name.
+pub(super) fn header<'a>(
+    mut tensors: Vec<Layout<'a>>,
+    metadata: &[(&str, &str)],
+) -> (Vec<u8>, Vec<(&'a str, Range<usize>)>) {
+    tensors.sort_by(|a, b| b.dtype.cmp(&a.dtype).then_with(|| a.name.cmp(b.name)));
     let mut header = Map::new();
     if !metadata.is_empty() {
         let pairs: Map<String, Value> =
             metadata.iter().map(|&(key, value)| (key.to_owned(), value.into())).collect();
         header.insert("__metadata__".to_owned(), pairs.into());
     }
+    let mut places = Vec::with_capacity(tensors.len());
     let mut offset = 0;
-    for (name, dtype, shape, data) in &order {
-        let end = offset + data.len();
+    for Layout { name, dtype, shape } in tensors {
+        let end = offset + shape.iter().product::<usize>() * dtype.bitsize() / 8;
         let info = json!({ "dtype": dtype.to_string(), "shape": shape, "data_offsets": [offset, end] });
-        header.insert(name.clone(), info);
+        header.insert(name.to_owned(), info);
+        places.push((name, offset..end));
         offset = end;
     }
     let mut json = Value::Object(header).to_string().into_bytes();
     json.resize(json.len().next_multiple_of(8), b' ');
     let mut bytes = (json.len() as u64).to_le_bytes().to_vec();
     bytes.extend(json);
-    (bytes, order)
+    (bytes, places)
 }
 
 #[cfg(test)]

@@ -23,11 +23,13 @@
 //! ```
 
 mod file;
+mod file_writer;
 mod python_float;
 mod quant_state;
 mod read;
 mod write;
 
 pub use file::{Entry, parse, to_bytes, write_file};
-pub use read::read_tensor;
+pub use file_writer::{FileWriter, Planned, planned_for};
+pub use read::{WeightHeader, read_header, read_tensor};
 pub use write::tensors_for;

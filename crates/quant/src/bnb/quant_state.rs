@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::python_float::python_float;
-use crate::{Absmax, Format, QuantError, QuantizedTensor, SourceType};
+use crate::{Absmax, Format, QuantConfig, QuantError, QuantizedTensor, SourceType};
 
 /// bitsandbytes' `QuantState.as_dict(packed=True)` without the tensors.
 #[derive(Deserialize)]
@@ -73,19 +73,39 @@ pub(super) fn problem(file: &Path, weight: &str, reason: String) -> QuantError {
 
 /// The object as Python's `json.dumps` writes it: same order, spaces and floats.
 pub(super) fn json_for(q: &QuantizedTensor) -> String {
-    let shape: Vec<String> = q.shape().iter().map(usize::to_string).collect();
+    let nested = match q.absmax() {
+        Absmax::Nested { offset, block_size, .. } => Some((*block_size, python_float(f64::from(*offset)))),
+        Absmax::Plain(_) => None,
+    };
+    json_for_parts(q.config(), q.source(), q.shape(), nested)
+}
+
+/// The object of a weight's description; `nested` is the block size of double quantisation and
+/// the offset in Python's digits.
+pub(super) fn json_for_parts(
+    config: &QuantConfig,
+    source: SourceType,
+    shape: &[usize],
+    nested: Option<(usize, String)>,
+) -> String {
+    let shape: Vec<String> = shape.iter().map(usize::to_string).collect();
     let mut json = format!(
         "{{\"quant_type\": \"{}\", \"blocksize\": {}, \"dtype\": \"{}\", \"shape\": [{}]",
-        q.config().format,
-        q.config().block_size,
-        q.source().torch_name(),
+        config.format,
+        config.block_size,
+        source.torch_name(),
         shape.join(", "),
     );
-    if let Absmax::Nested { offset, block_size, .. } = q.absmax() {
+    if let Some((block_size, offset)) = nested {
         json += &format!(
-            ", \"nested_blocksize\": {block_size}, \"nested_dtype\": \"float32\", \"nested_offset\": {}",
-            python_float(f64::from(*offset)),
+            ", \"nested_blocksize\": {block_size}, \"nested_dtype\": \"float32\", \"nested_offset\": {offset}",
         );
     }
     json + "}"
+}
+
+/// As many characters as the longest offset in Python's digits: a sign, seventeen digits, the
+/// point and an exponent.
+pub(super) fn longest_float() -> String {
+    "-1.2345678901234567e-123".to_owned()
 }

@@ -9,7 +9,65 @@ use safetensors::{Dtype, SafeTensors};
 
 use super::quant_state::{QuantState, problem};
 use crate::tensor::checked_len;
-use crate::{Absmax, Format, QuantConfig, QuantError, QuantizedTensor};
+use crate::{Absmax, Format, QuantConfig, QuantError, QuantizedTensor, SourceType};
+
+/// What a file says about a 4-bit weight beside its codes and scales.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WeightHeader {
+    /// The shape before quantisation.
+    pub shape: Vec<usize>,
+    /// The format.
+    pub config: QuantConfig,
+    /// The element type the values had.
+    pub source: SourceType,
+    /// With double quantisation: codes per nested scale, and the mean of the scales.
+    pub nested: Option<(usize, f32)>,
+}
+
+impl WeightHeader {
+    /// Number of values. [`read_header`] made sure that it does not overflow.
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Whether there are no values.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Reads what describes a weight stored in bitsandbytes' 4-bit format: the quant_state and the
+/// code books, which have to be the known ones. The codes and scales themselves (`weight` and
+/// `weight.absmax`) need not be in `st`. `None` and `file` as for [`read_tensor`].
+///
+/// # Errors
+/// As [`read_tensor`], for the parts that are read.
+pub fn read_header(
+    st: &SafeTensors<'_>,
+    file: &Path,
+    weight_name: &str,
+) -> Result<Option<WeightHeader>, QuantError> {
+    let reader = Reader { st, file, weight: weight_name };
+    let Some(state) = reader.quant_state()? else {
+        return Ok(None);
+    };
+    let format = state.format(file, weight_name)?;
+    let source = state.source(file, weight_name)?;
+    let nested = state.nested(file, weight_name)?;
+    let config = QuantConfig { format, block_size: state.blocksize, double_quant: nested.is_some() };
+    if config.validate().is_err() {
+        let reason = format!("blocksize {}, expected a power of two from 32 to 4096", state.blocksize);
+        return Err(problem(file, weight_name, reason));
+    }
+    if checked_len(&state.shape).is_none() {
+        return Err(problem(file, weight_name, format!("shape {:?} overflows", state.shape)));
+    }
+    reader.check_map(".quant_map", format.code().table(), format_table_name(format))?;
+    if nested.is_some() {
+        reader.check_map(".nested_quant_map", Map8::DynamicSigned.table(), "signed dynamic 8-bit")?;
+    }
+    Ok(Some(WeightHeader { shape: state.shape, config, source, nested }))
+}
 
 /// Reads a weight stored in bitsandbytes' 4-bit format, by its full name (such as
 /// `model.layers.0.mlp.up_proj.weight`). `None` when it is stored dense or not at
@@ -25,36 +83,22 @@ pub fn read_tensor(
     weight_name: &str,
 ) -> Result<Option<QuantizedTensor>, QuantError> {
     let reader = Reader { st, file, weight: weight_name };
-    let Some(state) = reader.quant_state()? else {
+    let Some(header) = read_header(st, file, weight_name)? else {
         return Ok(None);
     };
-    let format = state.format(file, weight_name)?;
-    let source = state.source(file, weight_name)?;
-    let nested = state.nested(file, weight_name)?;
-    let config = QuantConfig { format, block_size: state.blocksize, double_quant: nested.is_some() };
-    if config.validate().is_err() {
-        let reason = format!("blocksize {}, expected a power of two from 32 to 4096", state.blocksize);
-        return Err(problem(file, weight_name, reason));
-    }
-    let len = checked_len(&state.shape)
-        .ok_or_else(|| problem(file, weight_name, format!("shape {:?} overflows", state.shape)))?;
-    let blocks = block_count(len, state.blocksize);
-
-    let packed = reader.bytes("", packed_len(len))?;
-    reader.check_map(".quant_map", format.code().table(), format_table_name(format))?;
-    let absmax = match nested {
+    let blocks = block_count(header.len(), header.config.block_size);
+    let packed = reader.bytes("", packed_len(header.len()))?;
+    let absmax = match header.nested {
         None => Absmax::Plain(reader.floats(".absmax", blocks)?),
-        Some((block_size, offset)) => {
-            reader.check_map(".nested_quant_map", Map8::DynamicSigned.table(), "signed dynamic 8-bit")?;
-            Absmax::Nested {
-                codes: reader.bytes(".absmax", blocks)?,
-                absmax: reader.floats(".nested_absmax", block_count(blocks, block_size))?,
-                offset,
-                block_size,
-            }
-        }
+        Some((block_size, offset)) => Absmax::Nested {
+            codes: reader.bytes(".absmax", blocks)?,
+            absmax: reader.floats(".nested_absmax", block_count(blocks, block_size))?,
+            offset,
+            block_size,
+        },
     };
-    QuantizedTensor::from_parts(weight_name, state.shape, config, source, packed, absmax).map(Some)
+    let WeightHeader { shape, config, source, .. } = header;
+    QuantizedTensor::from_parts(weight_name, shape, config, source, packed, absmax).map(Some)
 }
 
 fn format_table_name(format: Format) -> &'static str {

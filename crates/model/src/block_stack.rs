@@ -5,6 +5,7 @@ use burn::tensor::{Int, Tensor, TensorData};
 use camelid_kernels::{IGNORE_INDEX, RowLengths, linear_cross_entropy_with};
 use camelid_lora::ForwardContext;
 
+use crate::error::ModelError;
 use crate::llama::{Block, Llama};
 
 /// A model as an embedding, a stack of blocks and a head with its loss.
@@ -31,6 +32,29 @@ pub trait BlockStack: Module {
 
     /// The blocks in order.
     fn blocks(&self) -> &[Self::Block];
+
+    /// Whether the blocks' weights pass through memory one after the other. A walk then has to
+    /// call [`BlockStack::prepare_block`], and to differentiate a block before it goes on to
+    /// the next.
+    fn streams(&self) -> bool {
+        false
+    }
+
+    /// Makes block `i` ready to be run and differentiated, and lets go of the one prepared before.
+    ///
+    /// # Errors
+    /// When its weights cannot be read.
+    fn prepare_block(&self, _i: usize) -> Result<(), ModelError> {
+        Ok(())
+    }
+
+    /// Lets go of blocks that were read without being prepared.
+    ///
+    /// # Errors
+    /// When the system declines.
+    fn release_strays(&self) -> Result<(), ModelError> {
+        Ok(())
+    }
 
     /// Runs block `i`: `[batch, seq, hidden]` to the same shape.
     ///
@@ -93,6 +117,18 @@ impl BlockStack for Llama {
 
     fn blocks(&self) -> &[Block] {
         &self.layers
+    }
+
+    fn streams(&self) -> bool {
+        self.stream().is_some()
+    }
+
+    fn prepare_block(&self, i: usize) -> Result<(), ModelError> {
+        self.enter_block(i)
+    }
+
+    fn release_strays(&self) -> Result<(), ModelError> {
+        self.stream().map_or(Ok(()), |stream| stream.release_strays())
     }
 
     fn block(&self, i: usize, x: Tensor<3>, ctx: &ForwardContext) -> Tensor<3> {

@@ -192,7 +192,7 @@ impl LlamaConfig {
     }
 
     /// The linear layers of one block: q, k, v, o, gate, up, down.
-    pub(crate) fn block_linear_shapes(&self, layer: usize) -> [LinearShape; 7] {
+    pub fn block_linear_shapes(&self, layer: usize) -> [LinearShape; 7] {
         let (hidden, inner) = (self.hidden_size, self.intermediate_size);
         let (queries, keys) = (self.query_width(), self.key_value_width());
         let (attention, mlp) = (self.attention_bias, self.mlp_bias);

@@ -95,6 +95,31 @@ pub enum ModelError {
         /// What is wrong, and what was expected.
         problem: String,
     },
+    /// Two blocks do not fit the memory that streamed weights may take.
+    #[error(
+        "{origin}: streaming needs two blocks in memory, {needed} bytes; the budget for weights is \
+         {budget} bytes"
+    )]
+    StreamBudget {
+        /// Where the weights come from.
+        origin: String,
+        /// The budget given, in bytes.
+        budget: u64,
+        /// The smallest that would do, in bytes.
+        needed: u64,
+    },
+    /// Weights that stream from a file could not be read any more.
+    #[error("{}: tensor `{tensor}` (bytes {} to {}) cannot be read: {source}", path.display(), range.start, range.end)]
+    StreamRead {
+        /// The file.
+        path: PathBuf,
+        /// The tensor, or the part of a packed weight.
+        tensor: String,
+        /// Where it lies in the file.
+        range: std::ops::Range<usize>,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// A tokenizer could not be loaded, or failed on a text.
     #[error("tokenizer {origin}: {problem}")]
     Tokenizer {

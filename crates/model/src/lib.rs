@@ -7,6 +7,7 @@ pub mod generate;
 pub mod gguf;
 mod llama;
 pub mod rope;
+mod stream;
 pub mod tokenizer;
 pub mod weights;
 
@@ -19,8 +20,12 @@ pub use generate::{
     GenerateOptions, GeneratedText, LocalGenerator, StopReason, TextGenerator, generate_text,
 };
 pub use llama::{
-    Attention, Block, DenseStorage, KvCache, LayerCache, Llama, LoadOptions, Mlp, RmsNorm, Table,
-    WeightStorage,
+    Attention, Block, DenseStorage, KvCache, LayerCache, Llama, LoadOptions, Mlp, RmsNorm, StreamOptions,
+    Table, WeightStorage,
 };
+pub use stream::{BlockStream, StreamTraffic};
 pub use tokenizer::{TokenizerFile, load_tokenizer};
-pub use weights::{LoadedTensor, StoredType, WeightSource, open_weights};
+pub use weights::{
+    FilePart, GeneratedWeights, LoadedTensor, PackedPlace, StoredType, WeightSource, Written, open_weights,
+    packed_file_bytes, write_packed,
+};

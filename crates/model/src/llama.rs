@@ -8,6 +8,7 @@ mod mlp;
 mod norm;
 mod random;
 mod save;
+mod streamed;
 
 use std::sync::Arc;
 
@@ -17,14 +18,18 @@ use camelid_kernels::{ComputeType, RowLengths, embedding, linear_with};
 use camelid_lora::{AdapterHost, ForwardContext, LoraLinear};
 
 use crate::config::LlamaConfig;
+use crate::error::ModelError;
 use crate::rope::Rope;
+use crate::stream::BlockStream;
 
 pub use attention::Attention;
 pub use block::Block;
 pub use cache::{KvCache, LayerCache};
+pub(crate) use load::expected_tensors;
 pub use load::{DenseStorage, LoadOptions, WeightStorage};
 pub use mlp::Mlp;
 pub use norm::RmsNorm;
+pub use streamed::StreamOptions;
 
 /// A LLaMA-family causal language model (Touvron et al. 2023).
 ///
@@ -50,6 +55,8 @@ pub struct Llama {
     rope: Rope,
     #[module(skip)]
     compute_type: ComputeType,
+    #[module(skip)]
+    stream: Option<Arc<BlockStream>>,
 }
 
 /// A `[vocab_size, hidden_size]` table: the token embedding or the head.
@@ -87,10 +94,12 @@ impl Llama {
     /// - result: `[batch, seq, vocab_size]`
     ///
     /// # Panics
-    /// When an id is outside the vocabulary: check with [`LlamaConfig::check_ids`].
+    /// When an id is outside the vocabulary: check with [`LlamaConfig::check_ids`]. When weights
+    /// stream from a file that can no longer be read.
     pub fn forward(&self, ids: Tensor<2, Int>, ctx: &ForwardContext) -> Tensor<3> {
         let mut x = self.embed_ids(ids);
-        for block in &self.layers {
+        for (i, block) in self.layers.iter().enumerate() {
+            self.expect_block(i);
             x = block.forward(x, &self.rope, ctx, None);
         }
         self.logits(x)
@@ -103,7 +112,8 @@ impl Llama {
     /// - result: `[batch, vocab_size]`
     ///
     /// # Panics
-    /// When an id is outside the vocabulary: check with [`LlamaConfig::check_ids`].
+    /// When an id is outside the vocabulary: check with [`LlamaConfig::check_ids`]. When weights
+    /// stream from a file that can no longer be read.
     pub fn forward_cached(&self, ids: Tensor<2, Int>, cache: &mut KvCache) -> Tensor<2> {
         // Inside the pool one operation after the other starts without a hand-over
         // between threads, which for a single token would take as long as the work.
@@ -129,7 +139,8 @@ impl Llama {
     fn blocks_cached(&self, ids: Tensor<2, Int>, cache: &mut KvCache) -> Tensor<3> {
         let mut x = self.embed_ids(ids);
         let ctx = ForwardContext::evaluation();
-        for (block, layer) in self.layers.iter().zip(cache.layers_mut()) {
+        for (i, (block, layer)) in self.layers.iter().zip(cache.layers_mut()).enumerate() {
+            self.expect_block(i);
             x = block.forward(x, &self.rope, &ctx, Some(layer));
         }
         x
@@ -143,6 +154,24 @@ impl Llama {
     /// One block, without a cache.
     pub(crate) fn block_forward(&self, i: usize, x: Tensor<3>, ctx: &ForwardContext) -> Tensor<3> {
         self.layers[i].forward(x, &self.rope, ctx, None)
+    }
+
+    /// Brings block `i` into memory where blocks stream.
+    pub(crate) fn enter_block(&self, i: usize) -> Result<(), ModelError> {
+        self.stream.as_ref().map_or(Ok(()), |stream| stream.enter(i))
+    }
+
+    /// As [`Llama::enter_block`], for calls that return no error.
+    fn expect_block(&self, i: usize) {
+        if let Err(error) = self.enter_block(i) {
+            panic!("block {i}: {error}");
+        }
+    }
+
+    /// The model with its blocks coming from `stream`.
+    fn streaming(mut self, stream: Arc<BlockStream>) -> Self {
+        self.stream = Some(stream);
+        self
     }
 
     /// One block over sequences end to end.

@@ -1,14 +1,16 @@
 //! Weights into a model, one tensor at a time.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use burn::module::Param;
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 use camelid_kernels::ComputeType;
 use camelid_lora::LoraLinear;
-use camelid_quant::{BaseLinear, DenseLinear, QuantConfig, QuantLinear, QuantizedTensor};
+use camelid_quant::{BaseLinear, DenseLinear, PIECE_VALUES, QuantConfig, QuantLinear, QuantizedTensor};
 use half::{bf16, f16};
 
+use super::streamed::Mapping;
 use super::{Attention, Block, Llama, Mlp, RmsNorm, Table};
 use crate::config::{LinearShape, LlamaConfig};
 use crate::error::ModelError;
@@ -92,12 +94,12 @@ impl Llama {
         let config = source.config()?;
         config.check(&source.describe())?;
         check_names(&config, source)?;
-        Loader { source, options, device, config: &config }.model()
+        Loader { source, options, device, config: &config, mapping: None }.model()
     }
 }
 
 /// Every tensor the configuration calls for, with its shape.
-pub(super) fn expected_tensors(config: &LlamaConfig) -> Vec<(String, Vec<usize>)> {
+pub(crate) fn expected_tensors(config: &LlamaConfig) -> Vec<(String, Vec<usize>)> {
     let hidden = config.hidden_size;
     let table = vec![config.vocab_size, hidden];
     let mut tensors = vec![
@@ -122,7 +124,7 @@ pub(super) fn expected_tensors(config: &LlamaConfig) -> Vec<(String, Vec<usize>)
 }
 
 /// Compares names before anything is read, so that a wrong file fails at once.
-fn check_names(config: &LlamaConfig, source: &dyn WeightSource) -> Result<(), ModelError> {
+pub(super) fn check_names(config: &LlamaConfig, source: &dyn WeightSource) -> Result<(), ModelError> {
     let mut found: BTreeSet<String> = source.names().into_iter().collect();
     for (name, expected) in expected_tensors(config) {
         if !found.remove(&name) {
@@ -145,18 +147,23 @@ fn check_names(config: &LlamaConfig, source: &dyn WeightSource) -> Result<(), Mo
     }
 }
 
-struct Loader<'a> {
-    source: &'a dyn WeightSource,
-    options: &'a LoadOptions,
-    device: &'a Device,
-    config: &'a LlamaConfig,
+pub(super) struct Loader<'a> {
+    pub source: &'a dyn WeightSource,
+    pub options: &'a LoadOptions,
+    pub device: &'a Device,
+    pub config: &'a LlamaConfig,
+    /// Where packed weights stay in their files.
+    pub mapping: Option<&'a RefCell<Mapping>>,
 }
 
 impl Loader<'_> {
-    fn model(&self) -> Result<Llama, ModelError> {
+    pub(super) fn model(&self) -> Result<Llama, ModelError> {
         let embed_tokens = self.table("model.embed_tokens.weight")?;
         let mut layers = Vec::with_capacity(self.config.num_hidden_layers);
         for i in 0..self.config.num_hidden_layers {
+            if let Some(mapping) = self.mapping {
+                mapping.borrow_mut().begin_block();
+            }
             layers.push(self.block(i)?);
         }
         let norm = self.norm("model.norm.weight")?;
@@ -184,22 +191,67 @@ impl Loader<'_> {
         } else {
             None
         };
-        let base = match (self.source.read(&name)?, &self.options.linears) {
+        let base = match self.in_place(&name, expected, bias.clone())? {
+            Some(linear) => BaseLinear::Quant(linear),
+            None => self.in_memory(&name, expected, bias)?,
+        };
+        Ok(LoraLinear::new(base, &shape.path))
+    }
+
+    /// A layer over the file itself, for a model that streams.
+    fn in_place(
+        &self,
+        name: &str,
+        expected: [usize; 2],
+        bias: Option<Tensor<1>>,
+    ) -> Result<Option<QuantLinear>, ModelError> {
+        let Some(mapping) = self.mapping else { return Ok(None) };
+        let place = self.source.locate_packed(name)?.ok_or_else(|| ModelError::Tensor {
+            origin: self.source.describe(),
+            name: name.to_string(),
+            problem: "is not packed to 4 bits in a safetensors file; only such weights can stream \
+                      (`camelid quantize` packs a model)"
+                .into(),
+        })?;
+        self.check_shape(name, &place.header.shape, &expected)?;
+        mapping.borrow_mut().linear(place, expected, bias, self.device).map(Some)
+    }
+
+    fn in_memory(
+        &self,
+        name: &str,
+        expected: [usize; 2],
+        bias: Option<Tensor<1>>,
+    ) -> Result<BaseLinear, ModelError> {
+        if let (WeightStorage::Quantized(config), Some(shape)) =
+            (&self.options.linears, self.source.shape_in_pieces(name))
+        {
+            self.check_shape(name, &shape, &expected)?;
+            let packed = QuantizedTensor::quantize_pieces(name, &expected, config, |first, piece| {
+                self.source.read_piece(name, first, piece)
+            })
+            .map_err(|error| match error {
+                ModelError::Quant(source) => ModelError::Packing { origin: self.source.describe(), source },
+                other => other,
+            })?;
+            return Ok(BaseLinear::Quant(QuantLinear::from_quantized(packed, bias, self.device)?));
+        }
+        Ok(match (self.source.read(name)?, &self.options.linears) {
             (LoadedTensor::Quantized(packed), _) => {
-                self.check_shape(&name, packed.shape(), &expected)?;
+                self.check_shape(name, packed.shape(), &expected)?;
                 BaseLinear::Quant(QuantLinear::from_quantized(packed, bias, self.device)?)
             }
             (LoadedTensor::Dense { shape, values, .. }, WeightStorage::Quantized(config)) => {
-                self.check_shape(&name, &shape, &expected)?;
-                let packed = QuantizedTensor::quantize(&name, &values, &expected, config)
+                self.check_shape(name, &shape, &expected)?;
+                let packed = QuantizedTensor::quantize(name, &values, &expected, config)
                     .map_err(|source| ModelError::Packing { origin: self.source.describe(), source })?;
                 // The dense values go before the packed ones are copied to the device.
                 drop(values);
                 BaseLinear::Quant(QuantLinear::from_quantized(packed, bias, self.device)?)
             }
             (LoadedTensor::Dense { shape, values, .. }, storage) => {
-                self.check_shape(&name, &shape, &expected)?;
-                self.check_finite(&name, &values)?;
+                self.check_shape(name, &shape, &expected)?;
+                self.check_finite(name, &values)?;
                 let storage = match storage {
                     WeightStorage::Bf16 => DenseStorage::Bf16,
                     WeightStorage::F16 => DenseStorage::F16,
@@ -208,14 +260,39 @@ impl Loader<'_> {
                 let weight = matrix(values, expected, storage, self.device);
                 BaseLinear::Dense(DenseLinear::from_params(weight, bias.map(Param::from_tensor)))
             }
-        };
-        Ok(LoraLinear::new(base, &shape.path))
+        })
     }
 
     fn table(&self, name: &str) -> Result<Table, ModelError> {
         let shape = [self.config.vocab_size, self.config.hidden_size];
-        let values = self.dense(name, &shape)?;
-        Ok(Table { weight: matrix(values, shape, self.options.embeddings, self.device) })
+        let weight = match self.options.embeddings {
+            DenseStorage::F32 => matrix(self.dense(name, &shape)?, shape, DenseStorage::F32, self.device),
+            DenseStorage::Bf16 => {
+                half_matrix(TensorData::new(self.halves(name, &shape, bf16::from_f32)?, shape), self.device)
+            }
+            DenseStorage::F16 => {
+                half_matrix(TensorData::new(self.halves(name, &shape, f16::from_f32)?, shape), self.device)
+            }
+        };
+        Ok(Table { weight })
+    }
+
+    /// The values of a dense tensor, rounded as they come where they come in pieces.
+    fn halves<T>(&self, name: &str, expected: &[usize], round: fn(f32) -> T) -> Result<Vec<T>, ModelError> {
+        let Some(shape) = self.source.shape_in_pieces(name) else {
+            return Ok(self.dense(name, expected)?.into_iter().map(round).collect());
+        };
+        self.check_shape(name, &shape, expected)?;
+        let len = shape.iter().product();
+        let mut halves = Vec::with_capacity(len);
+        let mut piece = vec![0.0; PIECE_VALUES.min(len)];
+        while halves.len() < len {
+            let piece = &mut piece[..PIECE_VALUES.min(len - halves.len())];
+            self.source.read_piece(name, halves.len(), piece)?;
+            self.check_finite_from(name, halves.len(), piece)?;
+            halves.extend(piece.iter().map(|value| round(*value)));
+        }
+        Ok(halves)
     }
 
     fn norm(&self, name: &str) -> Result<RmsNorm, ModelError> {
@@ -242,12 +319,17 @@ impl Loader<'_> {
     }
 
     fn check_finite(&self, name: &str, values: &[f32]) -> Result<(), ModelError> {
+        self.check_finite_from(name, 0, values)
+    }
+
+    /// As [`Self::check_finite`], for the values from flat index `first` on.
+    fn check_finite_from(&self, name: &str, first: usize, values: &[f32]) -> Result<(), ModelError> {
         match values.iter().position(|v| !v.is_finite()) {
             None => Ok(()),
             Some(i) => Err(ModelError::Tensor {
                 origin: self.source.describe(),
                 name: name.to_string(),
-                problem: format!("holds {} at index {i}; expected finite values", values[i]),
+                problem: format!("holds {} at index {}; expected finite values", values[i], first + i),
             }),
         }
     }
@@ -277,16 +359,17 @@ pub(super) fn matrix(
         DenseStorage::F32 => Param::from_tensor(Tensor::from_data(TensorData::new(values, shape), device)),
         DenseStorage::Bf16 => {
             let halves: Vec<bf16> = values.into_iter().map(bf16::from_f32).collect();
-            half_matrix(TensorData::new(halves, shape), DType::BF16, device)
+            half_matrix(TensorData::new(halves, shape), device)
         }
         DenseStorage::F16 => {
             let halves: Vec<f16> = values.into_iter().map(f16::from_f32).collect();
-            half_matrix(TensorData::new(halves, shape), DType::F16, device)
+            half_matrix(TensorData::new(halves, shape), device)
         }
     }
 }
 
-fn half_matrix(data: TensorData, dtype: DType, device: &Device) -> Param<Tensor<2>> {
+fn half_matrix(data: TensorData, device: &Device) -> Param<Tensor<2>> {
+    let dtype = data.dtype();
     Param::from_tensor(Tensor::from_data(data, (device, dtype))).set_require_grad(false)
 }
 
@@ -300,6 +383,7 @@ impl Llama {
     ) -> Self {
         let rope = Rope::new(&config);
         let compute_type = ComputeType::F32;
-        Self { embed_tokens, layers, norm, lm_head, config: config.into(), rope, compute_type }
+        let config = config.into();
+        Self { embed_tokens, layers, norm, lm_head, config, rope, compute_type, stream: None }
     }
 }

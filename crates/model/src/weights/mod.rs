@@ -5,11 +5,14 @@
 //! per call, from disk, and keeps none: whoever loads a model decides what becomes
 //! of each tensor before asking for the next.
 
+mod generated;
 mod gguf;
 mod gguf_config;
+mod packed_place;
 mod safetensors_file;
 mod safetensors_model;
 pub mod wheel;
+mod write_packed;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -20,8 +23,11 @@ use crate::config::LlamaConfig;
 use crate::error::ModelError;
 use crate::gguf::TensorType;
 
+pub use generated::GeneratedWeights;
 pub use gguf::GgufWeights;
+pub use packed_place::{FilePart, PackedPlace};
 pub use safetensors_model::SafetensorsWeights;
+pub use write_packed::{Written, packed_file_bytes, write_packed};
 
 /// What names the shards of a model; it goes before a whole `model.safetensors`.
 pub(crate) const SHARD_INDEX: &str = "model.safetensors.index.json";
@@ -83,6 +89,34 @@ pub trait WeightSource: Send + Sync + fmt::Debug {
     /// # Errors
     /// If there is no such tensor, its type is unsupported, or its data are damaged.
     fn read(&self, name: &str) -> Result<LoadedTensor, ModelError>;
+
+    /// The shape of the dense tensor `name` when [`WeightSource::read_piece`] can read it in
+    /// pieces. `None` for packed tensors and for containers that only read whole ones.
+    fn shape_in_pieces(&self, _name: &str) -> Option<Vec<usize>> {
+        None
+    }
+
+    /// Reads the values of dense tensor `name` from flat index `first` on, as many as `values`
+    /// has room for, so that whoever packs them never holds the whole tensor.
+    ///
+    /// # Errors
+    /// As [`WeightSource::read`], and where [`WeightSource::shape_in_pieces`] says `None`.
+    fn read_piece(&self, name: &str, _first: usize, _values: &mut [f32]) -> Result<(), ModelError> {
+        Err(ModelError::Tensor {
+            origin: self.describe(),
+            name: name.into(),
+            problem: "cannot be read in pieces".into(),
+        })
+    }
+
+    /// Where the packed weight `name` lies, to be used in place. `None` when it is not packed,
+    /// or the container does not keep packed weights as they are used.
+    ///
+    /// # Errors
+    /// When what describes it is missing or damaged.
+    fn locate_packed(&self, _name: &str) -> Result<Option<PackedPlace>, ModelError> {
+        Ok(None)
+    }
 
     /// The container and where it lies, in a few words for messages and reports.
     fn describe(&self) -> String;

@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use half::{bf16, f16};
@@ -84,33 +85,54 @@ impl SafetensorsFile {
         Ok(bytes)
     }
 
+    /// Which bytes of the file tensor `name` takes.
+    pub(super) fn place(&self, name: &str) -> Option<Range<usize>> {
+        let (start, end) = self.info(name)?.data_offsets;
+        let data_start = self.data_start as usize;
+        Some(data_start + start..data_start + end)
+    }
+
+    /// Reads the values of the dense tensor `name` from flat index `first` on into `values`.
+    pub(super) fn read_dense_piece(
+        &self,
+        name: &str,
+        first: usize,
+        values: &mut [f32],
+    ) -> Result<(), ModelError> {
+        let info = self.require(name)?;
+        let data = self.data_from(info.data_offsets.0 + first * info.dtype.bitsize() / 8)?;
+        let read = match info.dtype {
+            Dtype::F32 => widen(data, values, f32::from_le_bytes),
+            Dtype::F16 => widen(data, values, |b| f16::from_le_bytes(b).to_f32()),
+            Dtype::BF16 => widen(data, values, |b| bf16::from_le_bytes(b).to_f32()),
+            other => return Err(self.unsupported(name, other)),
+        };
+        read.map_err(ModelError::io(&self.path))
+    }
+
     /// The values of the dense tensor `name` as `f32`.
     pub(super) fn read_dense(&self, name: &str) -> Result<(Vec<usize>, Vec<f32>, StoredType), ModelError> {
         let info = self.require(name)?;
-        let mut values = vec![0.0; info.shape.iter().product()];
-        let data = self.data_from(info.data_offsets.0)?;
-        let read = match info.dtype {
-            Dtype::F32 => widen(data, &mut values, f32::from_le_bytes),
-            Dtype::F16 => widen(data, &mut values, |b| f16::from_le_bytes(b).to_f32()),
-            Dtype::BF16 => widen(data, &mut values, |b| bf16::from_le_bytes(b).to_f32()),
-            other => {
-                return Err(ModelError::Tensor {
-                    origin: self.path.display().to_string(),
-                    name: name.into(),
-                    problem: format!(
-                        "has type {other}; supported are F32, F16, BF16 and bitsandbytes 4-bit \
-                         (U8 with a quant_state)"
-                    ),
-                });
-            }
-        };
-        read.map_err(ModelError::io(&self.path))?;
         let stored = match info.dtype {
+            Dtype::F32 => StoredType::F32,
             Dtype::F16 => StoredType::F16,
             Dtype::BF16 => StoredType::Bf16,
-            _ => StoredType::F32,
+            other => return Err(self.unsupported(name, other)),
         };
+        let mut values = vec![0.0; info.shape.iter().product()];
+        self.read_dense_piece(name, 0, &mut values)?;
         Ok((info.shape.clone(), values, stored))
+    }
+
+    fn unsupported(&self, name: &str, dtype: Dtype) -> ModelError {
+        ModelError::Tensor {
+            origin: self.path.display().to_string(),
+            name: name.into(),
+            problem: format!(
+                "has type {dtype}; supported are F32, F16, BF16 and bitsandbytes 4-bit \
+                 (U8 with a quant_state)"
+            ),
+        }
     }
 
     fn require(&self, name: &str) -> Result<&TensorInfo, ModelError> {

@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
-use camelid_quant::bnb;
-use safetensors::SafeTensors;
+use camelid_kernels::blockwise4::{block_count, packed_len};
+use camelid_quant::{QuantError, bnb};
 use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 
+use super::packed_place::{FilePart, PackedPlace};
 use super::safetensors_file::SafetensorsFile;
 use super::{LoadedTensor, WeightSource};
 use crate::config::LlamaConfig;
@@ -105,18 +107,28 @@ impl SafetensorsWeights {
         name.match_indices('.').any(|(dot, _)| self.quantized.contains(&name[..dot]))
     }
 
-    /// The packed weight `name` and its parts, wherever the shards put them. They are
-    /// gathered into one small safetensors buffer, the form [`bnb::read_tensor`] reads.
+    /// The packed weight `name` and its parts, wherever the shards put them.
     fn read_quantized(&self, name: &str, file: &Path) -> Result<LoadedTensor, ModelError> {
-        let wrong = |problem: String| ModelError::Tensor {
-            origin: file.display().to_string(),
-            name: name.into(),
-            problem,
-        };
+        let buffer = self.gathered(name, file, |_| true)?;
+        bnb::read_tensor(&self.parsed(&buffer, name, file)?, file, name)?
+            .map(LoadedTensor::Quantized)
+            .ok_or_else(|| self.no_packed_weight(name, file))
+    }
+
+    /// The chosen parts of the packed weight `name` in one safetensors buffer, the form that
+    /// [`bnb::read_tensor`] reads.
+    fn gathered(
+        &self,
+        name: &str,
+        file: &Path,
+        chosen: impl Fn(&str) -> bool,
+    ) -> Result<Vec<u8>, ModelError> {
+        let wrong = |problem| wrong(name, file, problem);
         let prefix = format!("{name}.");
         let parts = self.index.range(prefix.clone()..).take_while(|(part, _)| part.starts_with(&prefix));
+        let parts = self.index.get_key_value(name).into_iter().chain(parts);
         let mut data = Vec::new();
-        for (part, &file) in self.index.get_key_value(name).into_iter().chain(parts) {
+        for (part, &file) in parts.filter(|(part, _)| chosen(part.as_str())) {
             let file = &self.files[file];
             if let Some(info) = file.info(part) {
                 data.push((part, info.dtype, info.shape.clone(), file.read_bytes(part)?));
@@ -127,15 +139,51 @@ impl SafetensorsWeights {
             let view = TensorView::new(*dtype, shape.clone(), bytes);
             views.push((*part, view.map_err(|e| wrong(format!("is damaged at `{part}`: {e}")))?));
         }
-        let buffer = safetensors::serialize(views, None)
-            .map_err(|e| wrong(format!("cannot be gathered from its parts: {e}")))?;
-        drop(data);
-        let gathered = SafeTensors::deserialize(&buffer)
-            .map_err(|e| wrong(format!("cannot be gathered from its parts: {e}")))?;
-        bnb::read_tensor(&gathered, file, name)?
-            .map(LoadedTensor::Quantized)
-            .ok_or_else(|| wrong("has a quant_state but no packed weight".into()))
+        safetensors::serialize(views, None)
+            .map_err(|e| wrong(format!("cannot be gathered from its parts: {e}")))
     }
+
+    fn parsed<'a>(&self, buffer: &'a [u8], name: &str, file: &Path) -> Result<SafeTensors<'a>, ModelError> {
+        SafeTensors::deserialize(buffer)
+            .map_err(|e| wrong(name, file, format!("cannot be gathered from its parts: {e}")))
+    }
+
+    fn no_packed_weight(&self, name: &str, file: &Path) -> ModelError {
+        wrong(name, file, "has a quant_state but no packed weight".into())
+    }
+
+    /// The place of a part that must be of this type and length.
+    fn part(
+        &self,
+        weight: &str,
+        suffix: &str,
+        dtype: Dtype,
+        expected: usize,
+    ) -> Result<FilePart, ModelError> {
+        let name = format!("{weight}{suffix}");
+        let file = self.index.get(&name).map(|&file| &self.files[file]);
+        let found = file.and_then(|file| Some((file.path(), file.info(&name)?, file.place(&name)?)));
+        let Some((path, info, range)) = found else {
+            let file = self.path.clone();
+            return Err(QuantError::MissingPart { file, weight: weight.to_owned(), part: name }.into());
+        };
+        let elements = info.shape.iter().product();
+        if info.dtype != dtype || elements != expected {
+            return Err(ModelError::Quant(QuantError::Part {
+                file: path.to_owned(),
+                part: name,
+                found_type: info.dtype,
+                found: elements,
+                expected_type: dtype,
+                expected,
+            }));
+        }
+        Ok(FilePart { file: path.to_owned(), name, range })
+    }
+}
+
+fn wrong(name: &str, file: &Path, problem: String) -> ModelError {
+    ModelError::Tensor { origin: file.display().to_string(), name: name.into(), problem }
 }
 
 impl WeightSource for SafetensorsWeights {
@@ -161,6 +209,42 @@ impl WeightSource for SafetensorsWeights {
         }
         let (shape, values, stored) = file.read_dense(name)?;
         Ok(LoadedTensor::Dense { shape, values, stored })
+    }
+
+    fn shape_in_pieces(&self, name: &str) -> Option<Vec<usize>> {
+        let &file = self.index.get(name).filter(|_| !self.quantized.contains(name))?;
+        let info = self.files[file].info(name)?;
+        matches!(info.dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16).then(|| info.shape.clone())
+    }
+
+    fn read_piece(&self, name: &str, first: usize, values: &mut [f32]) -> Result<(), ModelError> {
+        let Some(&file) = self.index.get(name) else {
+            return Err(wrong(name, &self.path, "is not among the weights".into()));
+        };
+        self.files[file].read_dense_piece(name, first, values)
+    }
+
+    fn locate_packed(&self, name: &str) -> Result<Option<PackedPlace>, ModelError> {
+        let Some(&file) = self.index.get(name).filter(|_| self.quantized.contains(name)) else {
+            return Ok(None);
+        };
+        let file = self.files[file].path();
+        // Codes and scales stay where they are; everything else is small.
+        let scales = format!("{name}.absmax");
+        let buffer = self.gathered(name, file, |part| part != name && part != scales)?;
+        let header = bnb::read_header(&self.parsed(&buffer, name, file)?, file, name)?
+            .ok_or_else(|| self.no_packed_weight(name, file))?;
+        let blocks = block_count(header.len(), header.config.block_size);
+        let packed = self.part(name, "", Dtype::U8, packed_len(header.len()))?;
+        let (absmax, nested_absmax) = match header.nested {
+            None => (self.part(name, ".absmax", Dtype::F32, blocks)?, None),
+            Some((block_size, _)) => {
+                let nested = block_count(blocks, block_size);
+                let nested = self.part(name, ".nested_absmax", Dtype::F32, nested)?;
+                (self.part(name, ".absmax", Dtype::U8, blocks)?, Some(nested.read_finite()?))
+            }
+        };
+        Ok(Some(PackedPlace { header, packed, absmax, nested_absmax }))
     }
 
     fn describe(&self) -> String {

@@ -63,7 +63,7 @@ pub enum OptimError {
     },
     /// No room for pages. Found while reserving space, before any value changed.
     #[error(
-        "no space for {bytes} bytes of optimizer state in {dir}: {source}; free some space, \
+        "no space for {bytes} bytes of paged state in {dir}: {source}; free some space, \
          raise the budget, or spill elsewhere (nothing was changed)"
     )]
     SpillFull {
@@ -77,7 +77,7 @@ pub enum OptimError {
     /// Reading or writing a page failed although its space was reserved (a failing disk). A page
     /// that could not be written stays in memory; a tensor larger than a page may have been
     /// updated in part, so go back to the last checkpoint.
-    #[error("optimizer state in {dir}: cannot {what} a page: {source}")]
+    #[error("paged state in {dir}: cannot {what} a page: {source}")]
     SpillIo {
         /// The spill directory.
         dir: PathBuf,

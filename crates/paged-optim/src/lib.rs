@@ -53,4 +53,5 @@ pub use config::{AdamWConfig, PageBudget, Spill, StateBits};
 pub use error::OptimError;
 pub use module::{ParamPath, named_float_params, named_trainable_params};
 pub use optimizer::{Moments, PagedAdamW};
+pub use spill::SpillFile;
 pub use store::Traffic;

@@ -9,22 +9,27 @@ use rustix::fs::FallocateFlags;
 use crate::OptimError;
 use crate::page::{PageData, PageLayout};
 
-/// An unnamed file in the spill directory. Each page gets a place of its own, reserved on the
-/// disk before anything is written, so that a full disk shows when nothing can be lost yet.
+/// An unnamed file in the spill directory, removed by the system when nobody has it open any more.
+/// Each page gets a place of its own, reserved on the disk before anything is written, so that a
+/// full disk shows when nothing can be lost yet.
 #[derive(Debug)]
-pub(crate) struct SpillFile {
+pub struct SpillFile {
     dir: PathBuf,
     file: Option<File>,
     reserved: u64,
 }
 
 impl SpillFile {
-    pub(crate) fn new(dir: PathBuf) -> Self {
+    /// A file in `dir` that is made when space is first reserved.
+    pub fn new(dir: PathBuf) -> Self {
         Self { dir, file: None, reserved: 0 }
     }
 
     /// Reserves `bytes` more bytes; returns where they begin.
-    pub(crate) fn reserve(&mut self, bytes: u64) -> Result<u64, OptimError> {
+    ///
+    /// # Errors
+    /// [`OptimError::SpillFull`]; what was reserved before stays.
+    pub fn reserve(&mut self, bytes: u64) -> Result<u64, OptimError> {
         let start = self.reserved;
         let full = |source| OptimError::SpillFull { dir: self.dir.clone(), bytes, source };
         let file = match self.file.take() {
@@ -46,12 +51,28 @@ impl SpillFile {
     pub(crate) fn write(&self, at: u64, page: &PageData) -> Result<(), OptimError> {
         let mut offset = at;
         for section in page.sections() {
-            self.file()
-                .and_then(|file| file.write_all_at(section, offset))
-                .map_err(|source| self.failed("write", source))?;
+            self.write_bytes(offset, section)?;
             offset += section.len() as u64;
         }
         Ok(())
+    }
+
+    /// Writes bytes to a place that was reserved.
+    ///
+    /// # Errors
+    /// [`OptimError::SpillIo`].
+    pub fn write_bytes(&self, at: u64, bytes: &[u8]) -> Result<(), OptimError> {
+        let written = self.file().and_then(|file| file.write_all_at(bytes, at));
+        written.map_err(|source| self.failed("write", source))
+    }
+
+    /// Reads bytes back.
+    ///
+    /// # Errors
+    /// [`OptimError::SpillIo`].
+    pub fn read_bytes(&self, at: u64, bytes: &mut [u8]) -> Result<(), OptimError> {
+        let read = self.file().and_then(|file| file.read_exact_at(bytes, at));
+        read.map_err(|source| self.failed("read", source))
     }
 
     /// Reads a page back.
@@ -59,9 +80,7 @@ impl SpillFile {
         let mut page = layout.zeros();
         let mut offset = at;
         for section in page.sections_mut() {
-            self.file()
-                .and_then(|file| file.read_exact_at(section, offset))
-                .map_err(|source| self.failed("read", source))?;
+            self.read_bytes(offset, section)?;
             offset += section.len() as u64;
         }
         Ok(page)

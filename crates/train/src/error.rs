@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use camelid_data::DataError;
+use camelid_model::ModelError;
 use camelid_paged_optim::OptimError;
 
 /// Error of the trainer.
@@ -86,6 +87,9 @@ pub enum TrainError {
     /// The optimizer's own error.
     #[error(transparent)]
     Optim(#[from] OptimError),
+    /// The model's own error: weights that stream could not be read.
+    #[error(transparent)]
+    Model(#[from] ModelError),
     /// The data crate's own error.
     #[error(transparent)]
     Data(#[from] DataError),

@@ -4,18 +4,20 @@
 //! its peak, part by part, and the tokens and operations a run costs. It is
 //! what `--dry-run` prints and what refuses a run that the machine cannot hold.
 
-use camelid_kernels::LOGIT_CHUNK_VALUES;
+use camelid_kernels::{LOGIT_CHUNK_VALUES, LOGIT_TILE_VALUES};
 use camelid_lora::{LoraConfig, LoraError};
-use camelid_model::{LinearShape, LlamaConfig, WeightStorage};
+use camelid_model::{DenseStorage, LinearShape, LlamaConfig, WeightStorage};
 
 /// Bytes of one step, by part. All counts are of this trainer on one device.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct MemoryPlan {
-    /// Linear layers of the blocks as stored: 4-bit codes, or dense.
+    /// Linear layers of the blocks as stored: 4-bit codes, or dense. Of weights that stream, as
+    /// many bytes as the budget lets in.
     pub weights: u64,
-    /// Quantisation constants of those layers; zero when dense.
+    /// Quantisation constants of those layers; zero when dense. Of weights that stream, those
+    /// that stay: the scales of the scales.
     pub constants: u64,
-    /// Embedding, norms and head, which stay dense in f32.
+    /// Embedding, norms and head, which stay dense.
     pub dense: u64,
     /// Adapter factors in f32; zero for full fine-tuning.
     pub adapter: u64,
@@ -28,10 +30,41 @@ pub struct MemoryPlan {
     pub optimizer_paged: u64,
     /// Inputs of all blocks, kept from the walk forward.
     pub block_inputs: u64,
-    /// Activations of the one block being recomputed (of all, without checkpointing).
+    /// Block inputs paged out to host memory or a file.
+    pub block_inputs_paged: u64,
+    /// Activations of the one block being recomputed (of all, without checkpointing), and the
+    /// gradients on their way through it.
     pub activations: u64,
-    /// Logits of one chunk of rows, and the gradient that the head hands back.
+    /// Logits that exist at a time, the supervised rows, and their gradient before and after it is
+    /// put in its place.
     pub head: u64,
+    /// Bytes of weights that stay in their file, resident or not.
+    pub weights_in_file: u64,
+    /// Bytes of one block of them, the largest.
+    pub streamed_block: u64,
+    /// What is held at the worst moment of each phase.
+    pub phases: Phases,
+}
+
+/// Bytes held at the worst moment of each phase of a step, once the optimizer has state. Not all
+/// parts are there at once: gradients appear as block inputs go.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Phases {
+    /// Embedding and blocks.
+    pub forward: u64,
+    /// Final norm, head and loss.
+    pub head: u64,
+    /// The way back.
+    pub backward: u64,
+    /// Clipping and the update.
+    pub optimizer: u64,
+}
+
+impl Phases {
+    /// The worst moment of the whole step.
+    pub fn peak(&self) -> u64 {
+        self.forward.max(self.head).max(self.backward).max(self.optimizer)
+    }
 }
 
 /// What a run costs.
@@ -61,6 +94,13 @@ pub struct StepShape {
     pub optimizer_budget: Option<u64>,
     /// Whether blocks are recomputed on the way back.
     pub activation_checkpointing: bool,
+    /// Most bytes of saved block inputs that stay on the device; `None` for all.
+    pub block_inputs_budget: Option<u64>,
+    /// How embedding and head are held.
+    pub embeddings: DenseStorage,
+    /// Most bytes of packed weights in memory when they stream from a file; `None` when they do
+    /// not.
+    pub stream_budget: Option<u64>,
 }
 
 /// Width of the optimizer's two moments.
@@ -118,30 +158,74 @@ impl MemoryPlan {
         let resident = step.optimizer_budget.map_or(optimizer, |budget| budget.min(optimizer));
 
         let rows = (step.micro_batch_size * step.max_length) as u64;
-        let residual = 4 * rows * model.hidden_size as u64;
-        let block = block_activations(model, rows);
-        // The kernel recomputes the low-rank product on the way back: one exists at a time.
-        let low_rank = lora.map_or(0, |config| 4 * rows * config.r as u64);
         let blocks = model.num_hidden_layers as u64;
-        let (block_inputs, activations) = match step.activation_checkpointing {
-            true => (residual * (blocks + 1), block + low_rank),
-            false => (residual, block * blocks + low_rank),
+        let residual = 4 * rows * model.hidden_size as u64;
+        let one = BlockBytes::of(model, rows, lora.map_or(0, |config| config.r as u64));
+        let (inputs, activations) = match step.activation_checkpointing {
+            true => (residual * (blocks + 1), one.kept + one.passing),
+            false => (residual, one.kept * blocks + one.passing),
         };
-        let logits = (LOGIT_CHUNK_VALUES as u64).min(rows * model.vocab_size as u64);
+        let block_inputs = step.block_inputs_budget.map_or(inputs, |budget| budget.max(residual).min(inputs));
+        // A head that does not train is read once, a few words at a time for all rows.
+        let held = if lora.is_some() { LOGIT_TILE_VALUES } else { LOGIT_CHUNK_VALUES };
+        let logits = (held as u64).min(rows * model.vocab_size as u64);
         let gradient_sets = if step.grad_accum > 1 { 2 } else { 1 };
+        let (weights, constants, weights_in_file, streamed_block) = match step.stream_budget {
+            None => (weights, constants, 0, 0),
+            Some(budget) => streamed(model, storage, weights, constants, budget),
+        };
+        let table = match step.embeddings {
+            DenseStorage::F32 => 4,
+            DenseStorage::Bf16 | DenseStorage::F16 => 2,
+        };
+        let table_parameters = model.embedding_parameters() as u64;
 
-        Ok(Self {
+        let mut plan = Self {
             weights,
             constants,
-            dense: 4 * dense_parameters,
+            dense: table * table_parameters + 4 * (dense_parameters - table_parameters),
             adapter: if lora.is_some() { 4 * trainable } else { 0 },
             gradients: gradient_sets * 4 * trainable,
             optimizer_resident: resident,
             optimizer_paged: optimizer - resident,
             block_inputs,
+            block_inputs_paged: inputs - block_inputs,
             activations,
-            head: 2 * residual + 4 * logits,
-        })
+            head: 3 * residual + 4 * logits,
+            weights_in_file,
+            streamed_block,
+            phases: Phases::default(),
+        };
+        plan.phases = plan.phases(&one, residual, step.activation_checkpointing);
+        Ok(plan)
+    }
+
+    fn phases(&self, one: &BlockBytes, residual: u64, checkpointing: bool) -> Phases {
+        let held = self.weights + self.constants + self.dense + self.adapter + self.optimizer_resident;
+        // The optimizer's state is there at the end of the first step and from then on.
+        if checkpointing {
+            Phases {
+                forward: held + self.block_inputs + one.kept,
+                // The last block runs with the head, and is differentiated at once.
+                head: held + self.block_inputs + one.kept + self.head.max(one.passing),
+                // The highest block has all inputs and no gradients, the lowest the reverse.
+                backward: held + self.activations + self.block_inputs.max(residual + self.gradients),
+                optimizer: held + self.gradients,
+            }
+        } else {
+            let kept = self.activations - one.passing;
+            Phases {
+                forward: held + kept,
+                head: held + kept + self.head,
+                backward: held + (self.activations + residual).max(one.kept + one.passing + self.gradients),
+                optimizer: held + self.gradients,
+            }
+        }
+    }
+
+    /// Bytes at the worst moment of a step: what a measurement should find.
+    pub fn peak(&self) -> u64 {
+        self.phases.peak()
     }
 
     /// Bytes on the device; what is paged out is not among them.
@@ -165,17 +249,61 @@ impl MemoryPlan {
     }
 }
 
-/// f32 tensors that one block keeps for its way back: the two normalised inputs,
-/// q, k and v before and after rotation, the attention's output, gate, up, their
-/// product, the two residual sums, and as many gradients of the widest pair.
-fn block_activations(model: &LlamaConfig, rows: u64) -> u64 {
-    let hidden = model.hidden_size as u64;
-    let inner = model.intermediate_size as u64;
-    let queries = model.query_width() as u64;
-    let keys = model.key_value_width() as u64;
-    let kept = 4 * hidden + 2 * (queries + 2 * keys) + queries + 3 * inner;
-    let gradients = 2 * inner + hidden;
-    4 * rows * (kept + gradients)
+/// What of packed weights is in memory when they stream: (resident codes and scales, constants
+/// that stay, bytes in the file, bytes of the largest block).
+fn streamed(
+    model: &LlamaConfig,
+    storage: &WeightStorage,
+    weights: u64,
+    constants: u64,
+    budget: u64,
+) -> (u64, u64, u64, u64) {
+    let WeightStorage::Quantized(config) = storage else { return (weights, constants, 0, 0) };
+    // With double quantisation the scales of the scales are read once and stay.
+    let staying = |shape: &[usize; 2]| match config.double_quant {
+        true => {
+            let len = shape[0] * shape[1];
+            (config.constants_bytes_for(shape) - len.div_ceil(config.block_size)) as u64
+        }
+        false => 0,
+    };
+    let shapes = |linears: Vec<LinearShape>| linears.into_iter().map(|l| [l.out_features, l.in_features]);
+    let stay: u64 = shapes(model.linear_shapes().collect()).map(|shape| staying(&shape)).sum();
+    let block: u64 = shapes(model.block_linear_shapes(0).into())
+        .map(|shape| config.bytes_for(&shape) as u64 - staying(&shape))
+        .sum();
+    let in_file = weights + constants - stay;
+    // Blocks come and go whole.
+    let resident = if budget < in_file { budget / block.max(1) * block } else { in_file };
+    (resident, stay, in_file, block)
+}
+
+/// Most bytes of packed rows that the matrix product holds.
+const PACKED_BYTES: u64 = 8 << 20;
+
+/// Bytes of activations of one block.
+struct BlockBytes {
+    /// Kept for the way back: the two normalised inputs, the residual sum between them and the
+    /// block's output; q, k and v after rotation, the attention's output; gate, up and their
+    /// product.
+    kept: u64,
+    /// What passes through it on the way back at the widest place, the feed-forward part: the
+    /// gradients of gate, up and their product, that of the residual, the low-rank product, which
+    /// is recomputed, and the rows as the matrix product packs them.
+    passing: u64,
+}
+
+impl BlockBytes {
+    fn of(model: &LlamaConfig, rows: u64, rank: u64) -> Self {
+        let hidden = model.hidden_size as u64;
+        let inner = model.intermediate_size as u64;
+        let queries = model.query_width() as u64;
+        let keys = model.key_value_width() as u64;
+        Self {
+            kept: 4 * rows * (4 * hidden + 2 * queries + 2 * keys + 3 * inner),
+            passing: 4 * rows * (3 * inner + hidden + rank) + (4 * rows * inner).min(PACKED_BYTES),
+        }
+    }
 }
 
 impl Cost {
@@ -216,6 +344,9 @@ mod tests {
             optimizer_bits: OptimizerBits::Bits32,
             optimizer_budget: None,
             activation_checkpointing: true,
+            block_inputs_budget: None,
+            embeddings: DenseStorage::F32,
+            stream_budget: None,
         }
     }
 
@@ -252,6 +383,9 @@ mod tests {
             optimizer_bits: OptimizerBits::Bits32,
             optimizer_budget: train.optim_budget_bytes,
             activation_checkpointing: train.activation_checkpointing,
+            block_inputs_budget: None,
+            embeddings: DenseStorage::F32,
+            stream_budget: None,
         };
         let storage = WeightStorage::Quantized(experiment.quant.unwrap_or_default());
         let plan = MemoryPlan::of_step(&LlamaConfig::llama_65b(), &storage, experiment.lora.as_ref(), &step)
@@ -279,9 +413,9 @@ mod tests {
         };
         let rows = 4 * 513;
         assert_eq!(of_rank(64).activations - of_rank(32).activations, rows * 32 * 4);
-        // 2052 rows of 32,000 logits are more than a chunk: 32 MiB, and the gradient handed back
-        // beside the hidden states.
-        assert_eq!(of_rank(64).head, (32 << 20) + 2 * rows * 4096 * 4);
+        // 2052 rows of 32,000 logits are more than a tile: 4 MiB, beside the supervised rows and
+        // their gradient, before and after it is put in its place.
+        assert_eq!(of_rank(64).head, (4 << 20) + 3 * rows * 4096 * 4);
     }
 
     #[test]
@@ -298,7 +432,24 @@ mod tests {
         let model = LlamaConfig::llama_7b();
         let with = qlora(&model, &paper(4));
         let without = qlora(&model, &StepShape { activation_checkpointing: false, ..paper(4) });
-        assert!(without.activations > 31 * with.activations && without.block_inputs < with.block_inputs);
+        // 31 blocks more: four tensors of the hidden width and four of the heads', three of the inner.
+        let block = 4 * (4 * 513) * (8 * 4096 + 3 * 11_008);
+        assert_eq!(without.activations - with.activations, 31 * block);
+        assert!(without.block_inputs < with.block_inputs);
+        assert!(without.peak() > with.peak());
+    }
+
+    #[test]
+    fn weights_that_stream_count_what_their_budget_lets_in() {
+        let model = LlamaConfig::llama_65b();
+        let whole = qlora(&model, &paper(1));
+        let streamed = qlora(&model, &StepShape { stream_budget: Some(1 << 30), ..paper(1) });
+        assert_eq!(streamed.weights, 2 * streamed.streamed_block, "a third of 398 MiB has no room");
+        let in_all = streamed.weights_in_file + streamed.constants;
+        assert_eq!(in_all, whole.weights + whole.constants);
+        assert!(streamed.constants < 20 << 20, "only the scales of the scales stay");
+        assert_eq!(streamed.weights_in_file, 80 * streamed.streamed_block);
+        assert_eq!(whole.peak() - streamed.peak(), streamed.weights_in_file - streamed.weights);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::Path;
 use camelid_paged_optim::{AdamWConfig, Spill, StateBits};
 use serde::{Deserialize, Serialize};
 
-use crate::{LrSchedule, TrainError};
+use crate::{BlockInputPaging, LrSchedule, TrainError};
 
 /// Settings of the trainer. The defaults are QLoRA's (Dettmers et al. 2023, Table 9) for 7B.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,6 +43,10 @@ pub struct TrainSettings {
     pub optim_budget_bytes: Option<u64>,
     /// Where the rest goes. Default host memory.
     pub optim_spill: OptimSpill,
+    /// Bytes of the block inputs saved under activation checkpointing that stay resident; all of
+    /// them when absent. The rest goes where `optim_spill` says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub block_inputs_budget_bytes: Option<u64>,
     /// Recompute each block on the way back instead of keeping its activations. The numbers are
     /// the same. Default true.
     pub activation_checkpointing: bool,
@@ -95,6 +99,7 @@ impl Default for TrainSettings {
             optim: Optim::AdamW32,
             optim_budget_bytes: None,
             optim_spill: OptimSpill::Host,
+            block_inputs_budget_bytes: None,
             activation_checkpointing: true,
             group_by_length: true,
             eval_every: 0,
@@ -152,11 +157,20 @@ impl TrainSettings {
                 Optim::AdamW8bit => StateBits::Bits8,
             },
             budget: self.optim_budget_bytes,
-            spill: match self.optim_spill {
-                OptimSpill::Host => Spill::Host,
-                OptimSpill::File => Spill::File(run_dir.to_owned()),
-            },
+            spill: self.spill(run_dir),
             ..AdamWConfig::default()
+        }
+    }
+
+    /// Where saved block inputs wait.
+    pub(crate) fn block_inputs(&self, run_dir: &Path) -> BlockInputPaging {
+        BlockInputPaging { budget: self.block_inputs_budget_bytes, spill: self.spill(run_dir) }
+    }
+
+    fn spill(&self, run_dir: &Path) -> Spill {
+        match self.optim_spill {
+            OptimSpill::Host => Spill::Host,
+            OptimSpill::File => Spill::File(run_dir.to_owned()),
         }
     }
 
@@ -166,6 +180,7 @@ impl TrainSettings {
         let neutral = |settings: &Self| Self {
             optim_budget_bytes: None,
             optim_spill: OptimSpill::Host,
+            block_inputs_budget_bytes: None,
             activation_checkpointing: true,
             eval_every: 0,
             save_every: 0,

@@ -14,7 +14,7 @@ use crate::checkpoint::{Checkpoints, RunState, read_state, read_tensors};
 use crate::fingerprint::{data_fingerprint, model_fingerprint};
 use crate::metrics::MetricsFile;
 use crate::offence::{MicroBatch, offence};
-use crate::walk::{DeviceBatch, add, loss_and_gradients};
+use crate::walk::{DeviceBatch, Walk, add, walked};
 use crate::{
     EvalPoint, Interrupt, Memory, Observer, StepRecord, Summary, TrainError, TrainSettings, evaluate,
 };
@@ -76,6 +76,8 @@ impl<M: BlockStack> Trainer<M> {
         }
         let data = data_fingerprint(&train.examples);
         let fresh = RunState::new(&settings, model_fingerprint(&model), data);
+        // The fingerprint has read every weight, those too that stream.
+        model.release_strays()?;
         let (run_dir, interrupt) = (run_dir.to_owned(), Interrupt::new());
         Ok(Self { model, settings, train, eval, run_dir, observer, interrupt, fresh })
     }
@@ -246,8 +248,12 @@ impl<M: BlockStack> Run<M> {
         for micro in batches {
             let batch = DeviceBatch::new(&micro.batch, &self.device);
             let ctx = ForwardContext::training(micro.dropout_seed);
-            let checkpointing = settings.activation_checkpointing;
-            let (value, grads) = loss_and_gradients(model, &batch, &ctx, scale, checkpointing)?;
+            let walk = Walk {
+                checkpointing: settings.activation_checkpointing,
+                inputs: settings.block_inputs(run_dir),
+                ended: &mut |_| {},
+            };
+            let (value, grads) = walked(model, &batch, &ctx, scale, walk)?;
             if !value.is_finite() {
                 return Err(offence(run_dir, step, "loss", value, &[micro]));
             }

@@ -20,7 +20,8 @@ use camelid_lora::ForwardContext;
 use camelid_model::{BlockStack, RowLengths};
 use camelid_paged_optim::named_trainable_params;
 
-use crate::TrainError;
+use crate::block_inputs::{BlockInputPaging, BlockInputs};
+use crate::{StepPhase, TrainError};
 
 /// A batch on the device, its rows end to end: padding is left out, so it costs nothing.
 #[derive(Debug)]
@@ -60,10 +61,21 @@ impl DeviceBatch {
         let ctx = ForwardContext::evaluation();
         let mut x = model.embed(self.ids.clone());
         for i in 0..model.num_blocks() {
+            model.prepare_block(i)?;
             x = model.block_rows(i, x, &self.rows, &ctx);
         }
         scalar(model.head_loss(x, self.labels.clone()))
     }
+}
+
+/// How a walk is made.
+pub(crate) struct Walk<'a> {
+    /// Whether blocks are recomputed on the way back.
+    pub checkpointing: bool,
+    /// Where saved block inputs wait.
+    pub inputs: BlockInputPaging,
+    /// Told of each phase when it ends.
+    pub ended: &'a mut dyn FnMut(StepPhase),
 }
 
 /// Sum of the negative log-likelihoods of the batch, and the gradients of `scale` times it with
@@ -71,7 +83,7 @@ impl DeviceBatch {
 /// way back instead of keeping its activations; the bits are the same.
 ///
 /// # Errors
-/// Errors of the device.
+/// Errors of the device, and of weights that stream.
 pub fn loss_and_gradients<M: BlockStack>(
     model: &M,
     batch: &DeviceBatch,
@@ -79,10 +91,29 @@ pub fn loss_and_gradients<M: BlockStack>(
     scale: f64,
     checkpointing: bool,
 ) -> Result<(f64, GradientsParams), TrainError> {
-    match checkpointing {
-        true => checkpointed(model, batch, ctx, scale),
-        false => at_once(model, batch, ctx, scale),
+    let inputs = BlockInputPaging::default();
+    walked(model, batch, ctx, scale, Walk { checkpointing, inputs, ended: &mut |_| {} })
+}
+
+/// As [`loss_and_gradients`], with every choice open.
+pub(crate) fn walked<M: BlockStack>(
+    model: &M,
+    batch: &DeviceBatch,
+    ctx: &ForwardContext,
+    scale: f64,
+    walk: Walk<'_>,
+) -> Result<(f64, GradientsParams), TrainError> {
+    if walk.checkpointing {
+        return checkpointed(model, batch, ctx, scale, walk);
     }
+    if model.streams() {
+        return Err(TrainError::Setting {
+            name: "activation_checkpointing",
+            value: "false".to_owned(),
+            expected: "true for a model whose weights stream from a file",
+        });
+    }
+    at_once(model, batch, ctx, scale, walk)
 }
 
 fn at_once<M: BlockStack>(
@@ -90,15 +121,20 @@ fn at_once<M: BlockStack>(
     batch: &DeviceBatch,
     ctx: &ForwardContext,
     scale: f64,
+    walk: Walk<'_>,
 ) -> Result<(f64, GradientsParams), TrainError> {
     let mut x = model.embed(batch.ids.clone());
     for i in 0..model.num_blocks() {
         x = model.block_rows(i, x, &batch.rows, ctx);
     }
+    (walk.ended)(StepPhase::Forward);
     let nll = model.head_loss(x, batch.labels.clone());
     let value = scalar(nll.clone())?;
+    (walk.ended)(StepPhase::Head);
     let grads = nll.mul_scalar(scale).backward();
-    Ok((value, GradientsParams::from_grads(grads, model)))
+    let grads = GradientsParams::from_grads(grads, model);
+    (walk.ended)(StepPhase::Backward);
+    Ok((value, grads))
 }
 
 fn checkpointed<M: BlockStack>(
@@ -106,6 +142,7 @@ fn checkpointed<M: BlockStack>(
     batch: &DeviceBatch,
     ctx: &ForwardContext,
     scale: f64,
+    walk: Walk<'_>,
 ) -> Result<(f64, GradientsParams), TrainError> {
     let embedded = model.embed(batch.ids.clone());
     let embedding_trains = embedded.is_tracked();
@@ -115,10 +152,13 @@ fn checkpointed<M: BlockStack>(
     // together with the head.
     let blocks = model.num_blocks();
     let last = if first < blocks { blocks - 1 } else { blocks };
-    let (inputs, output) = block_inputs(model, embedded.clone().inner(), batch, ctx, first..last);
+    let (mut inputs, output) =
+        block_inputs(model, embedded.clone().inner(), batch, ctx, first..last, walk.inputs)?;
+    (walk.ended)(StepPhase::Forward);
     let top = Tensor::from_inner(output).require_grad();
     let mut y = top.clone();
     if last < blocks {
+        model.prepare_block(last)?;
         y = model.block_rows(last, y, &batch.rows, ctx);
     }
     let nll = model.head_loss(y, batch.labels.clone());
@@ -126,9 +166,11 @@ fn checkpointed<M: BlockStack>(
     let mut grads = nll.mul_scalar(scale).backward();
     let mut dy = taken(&top, &mut grads)?;
     let mut total = GradientsParams::from_module(&mut grads, model);
+    (walk.ended)(StepPhase::Head);
 
-    for (offset, input) in inputs.into_iter().enumerate().rev() {
-        let i = first + offset;
+    for i in (first..last).rev() {
+        let Some(input) = inputs.pop()? else { break };
+        model.prepare_block(i)?;
         let x = Tensor::from_inner(input).require_grad();
         let y = model.block_rows(i, x.clone(), &batch.rows, ctx);
         let mut grads = vjp_seed(y, dy).backward();
@@ -140,6 +182,7 @@ fn checkpointed<M: BlockStack>(
         let mut grads = vjp_seed(embedded, dy).backward();
         add(model, GradientsParams::from_module(&mut grads, model), &mut total);
     }
+    (walk.ended)(StepPhase::Backward);
     Ok((value, total))
 }
 
@@ -160,17 +203,19 @@ fn block_inputs<M: BlockStack>(
     batch: &DeviceBatch,
     ctx: &ForwardContext,
     kept: Range<usize>,
-) -> (Vec<Tensor<3>>, Tensor<3>) {
+    paging: BlockInputPaging,
+) -> Result<(BlockInputs, Tensor<3>), TrainError> {
     let untracked = model.clone().no_grad();
     let mut x = embedded;
-    let mut inputs = Vec::with_capacity(kept.len());
+    let mut inputs = BlockInputs::new(paging);
     for i in 0..kept.end {
         if kept.contains(&i) {
-            inputs.push(x.clone());
+            inputs.push(x.clone())?;
         }
+        model.prepare_block(i)?;
         x = untracked.block_rows(i, Tensor::from_inner(x), &batch.rows, ctx).inner();
     }
-    (inputs, x)
+    Ok((inputs, x))
 }
 
 fn taken(x: &Tensor<3>, grads: &mut burn::tensor::Gradients) -> Result<Tensor<3>, TrainError> {

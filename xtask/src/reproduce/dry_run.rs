@@ -3,7 +3,7 @@
 
 use anyhow::bail;
 use camelid_data::catalogue::Catalogue;
-use camelid_model::{LlamaConfig, WeightStorage};
+use camelid_model::{DenseStorage, LlamaConfig, WeightStorage};
 use camelid_train::{Cost, MemoryPlan, OptimSpill, OptimizerBits, StepShape};
 use camelid_train::{Experiment, Optim, Storage};
 
@@ -150,6 +150,9 @@ fn step(experiment: &Experiment) -> StepShape {
         },
         optimizer_budget: train.optim_budget_bytes,
         activation_checkpointing: train.activation_checkpointing,
+        block_inputs_budget: train.block_inputs_budget_bytes,
+        embeddings: DenseStorage::F32,
+        stream_budget: None,
     }
 }
 

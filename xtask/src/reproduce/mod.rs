@@ -7,6 +7,7 @@ mod formats;
 mod guanaco;
 mod nano;
 mod outcome;
+mod qlora_memory;
 mod real;
 mod study;
 mod summary;
@@ -27,6 +28,8 @@ pub struct Arguments {
 enum Recipe {
     /// QLoRA on OASST1 conversations: full, LoRA and QLoRA arms side by side
     Guanaco(GuanacoArguments),
+    /// One QLoRA step of a 33B or 65B model in the memory of a small machine
+    QloraMemory(qlora_memory::QloraMemoryArguments),
 }
 
 /// Options of the Guanaco recipe.
@@ -125,5 +128,6 @@ pub enum Ending {
 pub fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     match &arguments.recipe {
         Recipe::Guanaco(arguments) => guanaco::reproduce(arguments),
+        Recipe::QloraMemory(arguments) => qlora_memory::reproduce(arguments),
     }
 }

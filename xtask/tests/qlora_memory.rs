@@ -1,0 +1,160 @@
+//! The memory recipe as a user runs it, at sizes that take seconds.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+fn recipe(runs: &Path, options: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    command.args(["reproduce", "qlora-memory", "--runs"]).arg(runs).args(options).stdin(Stdio::null());
+    command
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+fn finished(runs: &Path, options: &[&str]) -> String {
+    let output = recipe(runs, options).output().unwrap();
+    assert!(output.status.success(), "{options:?}: {}", text(&output));
+    text(&output)
+}
+
+fn refused(runs: &Path, options: &[&str], reason: &str) {
+    let output = recipe(runs, options).output().unwrap();
+    assert!(!output.status.success(), "{options:?} passed");
+    assert!(text(&output).contains(reason), "{options:?}: {}", text(&output));
+}
+
+fn report(runs: &Path, folder: &str) -> Value {
+    serde_json::from_slice(&std::fs::read(runs.join(folder).join("report.json")).unwrap()).unwrap()
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn streamed_and_resident_weights_give_the_same_step_and_leave_reports_alone() {
+    let runs = tempfile::tempdir().unwrap();
+    let runs = runs.path();
+    let stale = runs.join("qlora-memory-nano-streamed/weights-left");
+    std::fs::create_dir_all(&stale).unwrap();
+    std::fs::write(stale.join("model.safetensors"), "what a killed run left").unwrap();
+
+    finished(runs, &["--size", "nano", "--steps", "2"]);
+    let budget = ["--weights-budget", "0", "--inputs-budget", "0"];
+    finished(runs, &[&["--size", "nano", "--steps", "2", "--stream"], &budget[..]].concat());
+    let (resident, streamed) =
+        (report(runs, "qlora-memory-nano"), report(runs, "qlora-memory-nano-streamed"));
+    assert_eq!(resident["losses"].as_array().unwrap().len(), 2);
+    assert_eq!(resident["losses"], streamed["losses"]);
+    assert_eq!(resident["grad_norms"], streamed["grad_norms"]);
+    assert!(streamed["streamed"]["read_bytes"].as_u64().unwrap() > 0, "two blocks of four stay at most");
+    let block = streamed["plan"]["streamed_block"].as_u64().unwrap();
+    assert_eq!(streamed["streamed"]["peak_resident_bytes"].as_u64().unwrap(), 2 * block);
+    for phase in ["forward", "head", "backward", "optimizer"] {
+        let phases = streamed["phases"].as_array().unwrap();
+        assert!(phases.iter().any(|p| p["phase"] == phase && p["peak_bytes"].as_u64().unwrap() > 0));
+    }
+    for folder in ["qlora-memory-nano", "qlora-memory-nano-streamed"] {
+        assert_eq!(names(&runs.join(folder)), ["report.json", "report.md"]);
+    }
+}
+
+#[test]
+fn a_dry_run_prints_the_plan_and_leaves_nothing() {
+    let runs = tempfile::tempdir().unwrap();
+    for size in ["nano", "7b", "33b", "65b"] {
+        let text = finished(runs.path(), &["--size", size, "--dry-run"]);
+        for part in ["weights", "adapter", "gradients", "optimizer", "peak of the step", "budget"] {
+            assert!(text.contains(part), "{size} lacks {part}: {text}");
+        }
+    }
+    assert_eq!(names(runs.path()), Vec::<String>::new());
+}
+
+#[test]
+fn what_cannot_be_done_is_refused_with_a_reason() {
+    let runs = tempfile::tempdir().unwrap();
+    let runs = runs.path();
+    refused(runs, &["--size", "9b"], "invalid value '9b'");
+    refused(runs, &["--size", "nano", "--budget", "16 gallons"], "gallons");
+    refused(runs, &["--size", "nano", "--layers", "9"], "has 4 blocks");
+    refused(runs, &["--size", "nano", "--stream", "--no-checkpointing"], "--no-checkpointing");
+    refused(runs, &["--size", "nano", "--budget", "1MiB"], "more than the budget of 1.0 MiB");
+    refused(runs, &["--size", "7b", "--stream", "--budget", "1GiB", "--layers", "2"], "more than the budget");
+}
+
+/// A small tmpfs, unmounted when dropped.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    /// `None` (with a line saying so) where mounting is not allowed; with `CAMELID_REQUIRE_TMPFS=1`
+    /// that is a failure.
+    fn mount(size: &str) -> Option<Self> {
+        let dir = tempfile::tempdir().unwrap();
+        let mount = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
+            .arg(dir.path())
+            .output();
+        if mount.is_ok_and(|output| output.status.success()) {
+            return Some(Self(dir));
+        }
+        let required = std::env::var("CAMELID_REQUIRE_TMPFS").is_ok_and(|v| v == "1");
+        assert!(!required, "CAMELID_REQUIRE_TMPFS=1, but mounting a small tmpfs is not allowed here");
+        println!("skipped: mounting a small tmpfs is not allowed here");
+        None
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.0.path()).status();
+    }
+}
+
+#[test]
+fn a_disk_without_room_is_refused_before_anything_is_made() {
+    let Some(disk) = SmallDisk::mount("4m") else { return };
+    refused(disk.0.path(), &["--size", "nano", "--stream"], "not enough for one block");
+    assert_eq!(names(disk.0.path()), Vec::<String>::new());
+}
+
+#[test]
+fn a_disk_with_room_for_some_blocks_gets_those_and_the_report_says_so() {
+    // A gigabyte is kept free; a block of LLaMA 7B takes a tenth of one, the tables half of one.
+    let Some(disk) = SmallDisk::mount("1750m") else { return };
+    let text = finished(disk.0.path(), &["--size", "7b", "--stream", "--dry-run"]);
+    assert!(text.contains("of 32 blocks"), "{text}");
+}
+
+#[test]
+fn ctrl_c_while_weights_are_made_leaves_nothing_of_them() {
+    let runs = tempfile::tempdir().unwrap();
+    let folder = runs.path().join("qlora-memory-7b-streamed");
+    let child = recipe(runs.path(), &["--size", "7b", "--layers", "3", "--stream"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let patience = Instant::now() + Duration::from_secs(120);
+    let begun = || folder.is_dir() && names(&folder).iter().any(|name| name.starts_with("weights-"));
+    while !begun() {
+        assert!(Instant::now() < patience, "no weights were begun");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let child_id = rustix::process::Pid::from_raw(child.id() as i32).unwrap();
+    rustix::process::kill_process(child_id, rustix::process::Signal::INT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", text(&output));
+    assert!(text(&output).contains("nothing is left on the disk"), "{}", text(&output));
+    assert_eq!(names(&folder), Vec::<String>::new());
+}

@@ -4,6 +4,8 @@ pub mod adamw;
 pub mod blockwise4;
 pub mod blockwise8;
 pub mod causal_attention;
+#[cfg(feature = "cube")]
+pub mod cube;
 pub mod embedding;
 mod flex_slices;
 mod fresh;

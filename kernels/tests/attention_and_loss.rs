@@ -6,7 +6,7 @@ use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use camelid_kernels::{
     IGNORE_INDEX, RowLengths, causal_attention, causal_attention_rows, linear_cross_entropy, vjp_seed,
 };
-use checks::{bits, close, gradient, inner, list, tensor, values, view, wide, with_threads};
+use checks::{bits, cases, close, device, gradient, inner, list, tensor, values, view, wide, with_threads};
 use proptest::prelude::*;
 
 /// Sizes and inputs of one attention call.
@@ -64,7 +64,7 @@ impl Attention {
 
     /// Output and the gradients of q, k and v.
     fn run(&self, scale: f32) -> [Vec<f32>; 4] {
-        let device = Device::flex().autodiff();
+        let device = device().autodiff();
         let q = view(&self.q, self.q_shape(), &device).detach();
         let k = view(&self.k, self.kv_shape(), &device).detach();
         self.run_on(q, k, scale)
@@ -72,7 +72,7 @@ impl Attention {
 
     /// As [`Self::run`], nothing strided; some shapes have no element to stride over.
     fn run_contiguous(&self, scale: f32) -> [Vec<f32>; 4] {
-        let device = Device::flex().autodiff();
+        let device = device().autodiff();
         self.run_on(
             tensor(&self.q, self.q_shape(), &device),
             tensor(&self.k, self.kv_shape(), &device),
@@ -81,7 +81,7 @@ impl Attention {
     }
 
     fn run_on(&self, q: Tensor<4>, k: Tensor<4>, scale: f32) -> [Vec<f32>; 4] {
-        let device = Device::flex().autodiff();
+        let device = device().autodiff();
         let (q, k) = (q.require_grad(), k.require_grad());
         let v = tensor(&self.v, self.kv_shape(), &device).require_grad();
         let y = causal_attention(q.clone(), k.clone(), v.clone(), scale);
@@ -103,7 +103,7 @@ impl Attention {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(16))]
+    #![proptest_config(cases(16))]
 
     #[test]
     fn attention_and_its_gradients(
@@ -120,7 +120,7 @@ proptest! {
             .iter()
             .map(|&v| if v < -0.4 { IGNORE_INDEX } else { ((v + 1.0) * 1e4) as i64 % vocab as i64 })
             .collect();
-        let device = Device::flex().autodiff();
+        let device = device().autodiff();
         let hidden_t = view(&hidden, [n, d], &device).detach().require_grad();
         let head_t = tensor(&head, [vocab, d], &device).require_grad();
         let loss = linear_cross_entropy(hidden_t.clone(), head_t.clone(), ids(&labels, &device));
@@ -150,7 +150,7 @@ fn attention_across_tiles_of_queries_and_keys() {
 
 /// Output and gradients of sequences end to end.
 fn run_rows(attention: &Attention, rows: &RowLengths, scale: f32) -> [Vec<f32>; 4] {
-    let device = Device::flex().autodiff();
+    let device = device().autodiff();
     let q = tensor(&attention.q, attention.q_shape(), &device).require_grad();
     let k = tensor(&attention.k, attention.kv_shape(), &device).require_grad();
     let v = tensor(&attention.v, attention.kv_shape(), &device).require_grad();
@@ -195,14 +195,14 @@ fn sequences_end_to_end_are_as_each_alone() {
 #[test]
 #[should_panic(expected = "sequences of [2, 2] positions")]
 fn sequences_must_fill_the_positions() {
-    let x = Tensor::<4>::zeros([1, 5, 1, 4], &Device::flex());
+    let x = Tensor::<4>::zeros([1, 5, 1, 4], &device());
     causal_attention_rows(x.clone(), x.clone(), x, 1.0, &RowLengths::new([2, 2]));
 }
 
 /// A cache with room to spare is read where it lies, one row of it or several.
 #[test]
 fn keys_and_values_of_a_cache_with_room() {
-    let device = Device::flex();
+    let device = device();
     for (batch, t) in [(1, 1), (1, 7), (3, 1), (3, 7)] {
         let attention = Attention::new([batch, t, 70, 2, 2, 16], 1.0, 5);
         let q = tensor(&attention.q, attention.q_shape(), &device);
@@ -230,7 +230,7 @@ fn attention_with_large_scores_stays_finite() {
 fn attention_of_the_last_position_alone_equals_that_row_of_all() {
     let all = Attention::new([2, 70, 70, 2, 3, 16], 1.0, 8);
     let [y, ..] = all.run(0.25);
-    let device = Device::flex();
+    let device = device();
     let q = tensor(&all.q, all.q_shape(), &device).narrow(1, 69, 1);
     let k = tensor(&all.k, all.kv_shape(), &device);
     let v = tensor(&all.v, all.kv_shape(), &device);
@@ -249,7 +249,7 @@ fn attention_has_equal_bits_with_one_and_two_threads() {
 
 #[test]
 fn attention_over_nothing() {
-    let device = Device::flex();
+    let device = device();
     let empty = Tensor::<4>::zeros([0, 3, 2, 4], &device);
     assert_eq!(causal_attention(empty.clone(), empty.clone(), empty, 1.0).dims(), [0, 3, 2, 4]);
 }
@@ -260,7 +260,7 @@ fn the_loss_in_several_chunks_of_rows() {
     let (n, vocab, d) = (130, 140_000, 3);
     let (hidden, head) = (values(n * d, 1), values(vocab * d, 2));
     let labels: Vec<i64> = (0..n as i64).map(|i| if i % 7 == 3 { IGNORE_INDEX } else { i * 501 }).collect();
-    let device = Device::flex().autodiff();
+    let device = device().autodiff();
     let hidden_t = tensor(&hidden, [n, d], &device).require_grad();
     let head_t = tensor(&head, [vocab, d], &device).require_grad();
     let loss = linear_cross_entropy(hidden_t.clone(), head_t.clone(), ids(&labels, &device));
@@ -274,7 +274,7 @@ fn the_loss_in_several_chunks_of_rows() {
     let grads = loss.backward();
 
     // Against burn's own operations.
-    let device = Device::flex().autodiff();
+    let device = device().autodiff();
     let plain_hidden = tensor(&hidden, [n, d], &device).require_grad();
     let plain_head = tensor(&head, [vocab, d], &device).require_grad();
     let kept: Vec<i64> = (0..n as i64).filter(|&i| labels[i as usize] >= 0).collect();
@@ -291,7 +291,7 @@ fn the_loss_in_several_chunks_of_rows() {
 
 #[test]
 fn ignored_rows_cost_nothing_and_get_a_zero_gradient() {
-    let device = Device::flex().autodiff();
+    let device = device().autodiff();
     let hidden = tensor(&values(3 * 4, 1), [3, 4], &device).require_grad();
     let head = tensor(&values(5 * 4, 2), [5, 4], &device);
     let loss = linear_cross_entropy(hidden.clone(), head.clone(), ids(&[IGNORE_INDEX; 3], &device));
@@ -303,7 +303,7 @@ fn ignored_rows_cost_nothing_and_get_a_zero_gradient() {
 
 #[test]
 fn logits_far_apart_give_a_finite_loss() {
-    let device = Device::flex();
+    let device = device();
     let hidden = tensor(&[1e4, 1e4], [2, 1], &device);
     let head = tensor(&[1.0, -1.0, 0.5], [3, 1], &device);
     let loss = list(linear_cross_entropy(hidden, head, ids(&[0, 1], &device)));
@@ -312,7 +312,7 @@ fn logits_far_apart_give_a_finite_loss() {
 
 #[test]
 fn a_sixteen_bit_head() {
-    let device = Device::flex().autodiff();
+    let device = device().autodiff();
     let (hidden, head) = (values(6 * 8, 1), values(1500 * 8, 2));
     let head_t = tensor(&head, [1500, 8], &device).cast(DType::BF16);
     let rounded = list(head_t.clone().cast(DType::F32));
@@ -336,17 +336,17 @@ fn the_loss_is_the_same_with_and_without_gradients_and_on_any_pool() {
         let hidden = if track { hidden.require_grad() } else { hidden };
         bits(&list(linear_cross_entropy(hidden, tensor(&head, [300, 16], device), ids(&labels, device))))
     };
-    let plain = run(&Device::flex(), false);
-    assert_eq!(plain, run(&Device::flex().autodiff(), false));
-    assert_eq!(plain, run(&Device::flex().autodiff(), true));
-    assert_eq!(plain, with_threads(1, || run(&Device::flex(), false)));
-    assert_eq!(plain, with_threads(2, || run(&Device::flex(), false)));
+    let plain = run(&device(), false);
+    assert_eq!(plain, run(&device().autodiff(), false));
+    assert_eq!(plain, run(&device().autodiff(), true));
+    assert_eq!(plain, with_threads(1, || run(&device(), false)));
+    assert_eq!(plain, with_threads(2, || run(&device(), false)));
 }
 
 #[test]
 #[should_panic(expected = "label 5 of row 1 is not in 0..5")]
 fn a_label_out_of_range_is_named() {
-    let device = Device::flex();
+    let device = device();
     linear_cross_entropy(
         Tensor::zeros([2, 4], &device),
         Tensor::zeros([5, 4], &device),

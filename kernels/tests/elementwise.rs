@@ -2,18 +2,18 @@
 
 mod checks;
 
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Int, Tensor, TensorData};
 use camelid_kernels::{embedding, rms_norm, rotary, swiglu, vjp_seed};
-use checks::{bits, close, gradient, inner, list, tensor, values, view, wide, with_threads};
+use checks::{bits, cases, close, device, gradient, inner, list, tensor, values, view, wide, with_threads};
 use proptest::prelude::*;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(cases(24))]
 
     #[test]
     fn rms_norm_and_its_gradients(rows in 1usize..70, d in 1usize..100, seed in 0u64..1000) {
         let (x, w, dy) = (values(rows * d, seed), values(d, seed + 1), values(rows * d, seed + 2));
-        let device = Device::flex().autodiff();
+        let device = device().autodiff();
         let xt = view(&x, [rows, d], &device).detach().require_grad();
         let wt = tensor(&w, [d], &device).require_grad();
         let y = rms_norm(xt.clone(), wt.clone(), 1e-5);
@@ -31,7 +31,7 @@ proptest! {
     fn swiglu_and_its_gradients(rows in 1usize..40, d in 1usize..300, seed in 0u64..1000) {
         let large = |seed| values(rows * d, seed).iter().map(|v| v * 6.0).collect::<Vec<_>>();
         let (g, u, dy) = (large(seed), large(seed + 1), values(rows * d, seed + 2));
-        let device = Device::flex().autodiff();
+        let device = device().autodiff();
         let gt = view(&g, [rows, d], &device).detach().require_grad();
         let ut = tensor(&u, [rows, d], &device).require_grad();
         let y = swiglu(gt.clone(), ut.clone());
@@ -52,7 +52,7 @@ proptest! {
         let cos: Vec<f32> = angles.iter().map(|a| (9.0 * a).cos()).collect();
         let sin: Vec<f32> = angles.iter().map(|a| (9.0 * a).sin()).collect();
         let (x, dy) = (values(n, seed), values(n, seed + 1));
-        let device = Device::flex().autodiff();
+        let device = device().autodiff();
         let shape = [batch, seq, heads, d];
         let xt = view(&x, shape, &device).detach().require_grad();
         let y = rotary(xt.clone(), tensor(&cos, [seq, half], &device), tensor(&sin, [seq, half], &device));
@@ -69,9 +69,9 @@ proptest! {
 #[test]
 fn rms_norm_is_the_same_on_every_kind_of_device_and_rank() {
     let (x, w) = (values(6 * 40, 1), values(40, 2));
-    let plain = Device::flex();
+    let plain = device();
     let want = list(rms_norm(tensor(&x, [6, 40], &plain), tensor(&w, [40], &plain), 1e-6));
-    let untracked = Device::flex().autodiff();
+    let untracked = device().autodiff();
     for device in [plain, untracked] {
         assert_eq!(list(rms_norm(tensor(&x, [2, 3, 40], &device), tensor(&w, [40], &device), 1e-6)), want);
         assert_eq!(list(rms_norm(view(&x, [1, 2, 3, 40], &device), tensor(&w, [40], &device), 1e-6)), want);
@@ -80,7 +80,7 @@ fn rms_norm_is_the_same_on_every_kind_of_device_and_rank() {
 
 #[test]
 fn empty_batches_give_empty_results() {
-    let device = Device::flex();
+    let device = device();
     assert_eq!(
         rms_norm(Tensor::<2>::zeros([0, 8], &device), Tensor::ones([8], &device), 1e-5).dims(),
         [0, 8]
@@ -92,7 +92,7 @@ fn empty_batches_give_empty_results() {
 
 #[test]
 fn swiglu_of_extreme_gates() {
-    let device = Device::flex();
+    let device = device();
     let gate = Tensor::<1>::from_floats([-1e30, -200.0, -88.0, 0.0, 88.0, 200.0, 1e30], &device);
     let y = list(swiglu(gate, Tensor::ones([7], &device)));
     assert!(y.iter().all(|v| v.is_finite()), "{y:?}");
@@ -102,7 +102,7 @@ fn swiglu_of_extreme_gates() {
 
 #[test]
 fn swiglu_writes_over_a_gate_that_nothing_else_holds_only() {
-    let device = Device::flex();
+    let device = device();
     let gate = tensor(&[1.0, 2.0], [2], &device);
     let up = tensor(&[1.0, 1.0], [2], &device);
     let y = list(swiglu(gate.clone(), up.clone()));
@@ -114,7 +114,7 @@ fn swiglu_writes_over_a_gate_that_nothing_else_holds_only() {
 fn reductions_have_the_same_bits_with_one_and_two_threads() {
     let (x, w, dy) = (values(300 * 96, 1), values(96, 2), values(300 * 96, 3));
     let run = || {
-        let device = Device::flex().autodiff();
+        let device = device().autodiff();
         let xt = tensor(&x, [300, 96], &device).require_grad();
         let wt = tensor(&w, [96], &device).require_grad();
         let y = rms_norm(xt.clone(), wt.clone(), 1e-5);
@@ -131,7 +131,7 @@ fn reductions_have_the_same_bits_with_one_and_two_threads() {
 #[test]
 fn large_results_do_not_depend_on_what_was_in_memory() {
     let (rows, d) = (200, 256); // 200 KiB: large enough to come from the pool
-    let device = Device::flex().autodiff();
+    let device = device().autodiff();
     let run = |seed: u64| {
         let x = tensor(&values(rows * d, seed), [rows, d], &device).require_grad();
         let up = tensor(&values(rows * d, seed + 1), [rows, d], &device).require_grad();
@@ -151,7 +151,7 @@ fn large_results_do_not_depend_on_what_was_in_memory() {
 #[test]
 fn gradients_leave_tensors_that_others_hold_as_they_were() {
     let (n, d) = (3, 40);
-    let device = Device::flex().autodiff();
+    let device = device().autodiff();
     let (g, u, dy) = (values(n * d, 1), values(n * d, 2), values(n * d, 3));
     let gate = tensor(&g, [n, d], &device).require_grad();
     let up = tensor(&u, [n, d], &device).require_grad();
@@ -167,7 +167,7 @@ fn gradients_leave_tensors_that_others_hold_as_they_were() {
 
 #[test]
 fn embedding_rows_and_the_gradient_of_repeated_ids() {
-    let device = Device::flex().autodiff();
+    let device = device().autodiff();
     let table = tensor(&values(7 * 5, 1), [7, 5], &device).require_grad();
     let ids = Tensor::<2, Int>::from_data(TensorData::new(vec![3i64, 0, 3, 6, 3, 0], [2, 3]), &device);
     let y = embedding(table.clone(), ids.clone());
@@ -186,13 +186,13 @@ fn embedding_rows_and_the_gradient_of_repeated_ids() {
 #[test]
 #[should_panic(expected = "id 7 is not in 0..7")]
 fn embedding_names_an_id_out_of_range() {
-    let device = Device::flex();
+    let device = device();
     embedding(Tensor::zeros([7, 5], &device), Tensor::<2, Int>::from_ints([[7]], &device));
 }
 
 #[test]
 fn vjp_seed_hands_its_gradient_through() {
-    let device = Device::flex().autodiff();
+    let device = device().autodiff();
     let x = tensor(&[1.0, 2.0, 3.0], [3], &device).require_grad();
     let seed = vjp_seed(x.clone() * x.clone(), tensor(&[1.0, 10.0, 100.0], [3], &device));
     let grads = seed.backward();

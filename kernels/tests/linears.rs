@@ -2,14 +2,14 @@
 
 mod checks;
 
-use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use burn::tensor::{DType, Int, Tensor, TensorData};
 use camelid_kernels::blockwise4::{self, AbsmaxView, Code4, Packed4View, Rounding};
 use camelid_kernels::blockwise8::{self, Map8};
 use camelid_kernels::{
     ComputeType, Dropout, NestedSpec, Packed4Spec, linear, linear_with, lora_linear, lora_linear_with,
     nf4_linear_with, vjp_seed,
 };
-use checks::{bits, close, gradient, inner, list, tensor, values, view, wide, with_threads};
+use checks::{bits, cases, close, device, gradient, inner, list, tensor, values, view, wide, with_threads};
 use half::{bf16, f16};
 use proptest::prelude::*;
 
@@ -81,7 +81,7 @@ fn reference(x: &[f64], packed: &Packed) -> Vec<f64> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(cases(24))]
 
     #[test]
     fn nf4_linear_and_its_gradient(
@@ -91,7 +91,7 @@ proptest! {
         let code = [Code4::Nf4, Code4::Fp4, Code4::Int4][code];
         let packed = Packed::new(out, inn, block, nested, code, seed);
         let (x, dy) = (values(m * inn, seed + 1), values(m * out, seed + 2));
-        let device = Device::flex().autodiff();
+        let device = device().autodiff();
         let xt = view(&x, [m, inn], &device).detach().require_grad();
         let y = packed.apply(xt.clone());
         close("y", &list(y.clone()), &reference(&wide(&x), &packed), 2e-5);
@@ -105,7 +105,7 @@ proptest! {
     ) {
         let (x, w, b) = (values(m * inn, seed), values(out * inn, seed + 1), values(out, seed + 2));
         let dy = values(m * out, seed + 3);
-        let device = Device::flex().autodiff();
+        let device = device().autodiff();
         let xt = view(&x, [m, inn], &device).detach().require_grad();
         let wt = view(&w, [out, inn], &device).detach().require_grad();
         let bt = tensor(&b, [out], &device).require_grad();
@@ -133,7 +133,7 @@ proptest! {
         let factors: Vec<f64> = (0..m * inn).map(|i| f64::from(dropout.factor(i as u64))).collect();
         let (base, x) = (values(m * out, seed), values(m * inn, seed + 1));
         let (a, b, dy) = (values(r * inn, seed + 2), values(out * r, seed + 3), values(m * out, seed + 4));
-        let device = Device::flex().autodiff();
+        let device = device().autodiff();
         let base_t = tensor(&base, [m, out], &device).require_grad();
         let xt = view(&x, [m, inn], &device).detach().require_grad();
         let at = tensor(&a, [r, inn], &device).require_grad();
@@ -248,7 +248,7 @@ fn nf4_linear_over_several_tiles() {
     let (m, out, inn) = (9, 2 * 1024 + 77, 33);
     let packed = Packed::new(out, inn, 64, true, Code4::Nf4, 5);
     let (x, dy) = (values(m * inn, 1), values(m * out, 2));
-    let device = Device::flex().autodiff();
+    let device = device().autodiff();
     let xt = tensor(&x, [3, 3, inn], &device).require_grad();
     let y = packed.apply(xt.clone());
     assert_eq!(y.dims(), [3, 3, out]);
@@ -261,7 +261,7 @@ fn nf4_linear_over_several_tiles() {
 fn decoding_rows_agree_with_a_batch() {
     let packed = Packed::new(200, 96, 64, false, Code4::Nf4, 3);
     let x = values(6 * 96, 1);
-    let device = Device::flex();
+    let device = device();
     let batch = list(packed.apply(tensor(&x, [6, 96], &device)));
     for rows in 1..=4 {
         let few = list(packed.apply(tensor(&x[..rows * 96], [1, rows, 96], &device)));
@@ -271,7 +271,7 @@ fn decoding_rows_agree_with_a_batch() {
 
 #[test]
 fn products_with_no_rows() {
-    let device = Device::flex();
+    let device = device();
     let packed = Packed::new(8, 64, 64, false, Code4::Nf4, 3);
     assert_eq!(packed.apply(Tensor::<3>::zeros([2, 0, 64], &device)).dims(), [2, 0, 8]);
     let w = Tensor::zeros([8, 64], &device);
@@ -287,7 +287,7 @@ fn products_with_no_rows() {
 fn sixteen_bit_weights_are_widened() {
     let (m, out, inn) = (7, 1100, 48);
     let (x, w) = (values(m * inn, 1), values(out * inn, 2));
-    let device = Device::flex().autodiff();
+    let device = device().autodiff();
     for dtype in [DType::BF16, DType::F16] {
         let wide_w: Vec<f64> = match dtype {
             DType::BF16 => w.iter().map(|&v| bf16::from_f32(v).to_f64()).collect(),
@@ -311,7 +311,7 @@ fn sixteen_bit_weights_are_widened() {
 
 #[test]
 fn untracked_operands_get_no_gradient() {
-    let device = Device::flex().autodiff();
+    let device = device().autodiff();
     let x = tensor(&values(4 * 6, 1), [4, 6], &device);
     let w = tensor(&values(3 * 6, 2), [3, 6], &device).require_grad();
     let grads = linear(x.clone(), w.clone(), None).sum().backward();
@@ -328,7 +328,7 @@ fn untracked_operands_get_no_gradient() {
 
 #[test]
 fn a_zero_b_passes_the_base_through_and_still_trains_b() {
-    let device = Device::flex().autodiff();
+    let device = device().autodiff();
     let base = values(4 * 3, 5);
     let a = tensor(&values(2 * 6, 3), [2, 6], &device).require_grad();
     let b = Tensor::<2>::zeros([3, 2], &device).require_grad();
@@ -346,7 +346,7 @@ fn equal_bits_with_one_and_two_threads_and_on_every_run() {
     let (x, dy) = (values(160 * 160, 1), values(160 * 300, 2));
     let (a, b) = (values(8 * 160, 3), values(300 * 8, 4));
     let run = || {
-        let device = Device::flex().autodiff();
+        let device = device().autodiff();
         let xt = tensor(&x, [160, 160], &device).require_grad();
         let at = tensor(&a, [8, 160], &device).require_grad();
         let bt = tensor(&b, [300, 8], &device).require_grad();
@@ -367,7 +367,7 @@ fn equal_bits_with_one_and_two_threads_and_on_every_run() {
 fn scales_that_do_not_fit_the_spec_are_refused() {
     let mut packed = Packed::new(8, 64, 64, true, Code4::Nf4, 3);
     packed.spec.nested = None;
-    packed.apply(Tensor::<2>::zeros([1, 64], &Device::flex()));
+    packed.apply(Tensor::<2>::zeros([1, 64], &device()));
 }
 
 #[test]

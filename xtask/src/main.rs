@@ -1,9 +1,16 @@
-//! Camelid's front door: `cargo xtask reproduce guanaco`.
+//! Camelid's front door: `cargo xtask reproduce guanaco`, and the tasks around the GPU kernels.
 
+mod device;
+mod gpu_check;
+mod ptx;
 mod report;
 mod reproduce;
+mod setup_llvm;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use reproduce::workspace;
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Run the open-model recipes of 2023 again", version)]
@@ -16,19 +23,27 @@ struct Arguments {
 enum Task {
     /// Run a paper's recipe and report claim by claim whether it held
     Reproduce(reproduce::Arguments),
+    /// Compile every GPU kernel without a GPU: registers, spills, occupancy, roofline
+    Ptx(ptx::Arguments),
+    /// Prepare the LLVM that the CubeCL features link
+    SetupLlvm(setup_llvm::Arguments),
+    /// Run kernel tests, the nano reproduction and benches on this machine's GPU (exit code 3: there is none)
+    GpuCheck(gpu_check::Arguments),
 }
 
-fn main() {
+fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match arguments.task {
-        Task::Reproduce(arguments) => reproduce::run(&arguments),
+        Task::Reproduce(arguments) => reproduce::run(&arguments).map(|ending| match ending {
+            reproduce::Ending::Finished => ExitCode::SUCCESS,
+            reproduce::Ending::Interrupted => ExitCode::from(130),
+        }),
+        Task::Ptx(arguments) => ptx::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Task::SetupLlvm(arguments) => setup_llvm::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Task::GpuCheck(arguments) => gpu_check::run(&arguments),
     };
-    match outcome {
-        Ok(reproduce::Ending::Finished) => {}
-        Ok(reproduce::Ending::Interrupted) => std::process::exit(130),
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            std::process::exit(1);
-        }
-    }
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
 }

@@ -32,9 +32,12 @@
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 mod code;
-mod cpu;
+pub(crate) mod cpu;
+#[cfg(feature = "cube")]
+pub(crate) mod cube;
 mod float;
 mod nibbles;
+mod op;
 pub mod reference;
 mod spec;
 mod view;
@@ -42,6 +45,7 @@ mod view;
 pub use code::{Code4, Rounding};
 pub use float::Float;
 pub use nibbles::{pack, unpack};
+pub use op::{Blockwise4Op, dequantize_tensor, nest_scales_tensor, quantize_tensor};
 pub use spec::{NestedSpec, Packed4Spec};
 pub use view::{AbsmaxView, Packed4View};
 

@@ -55,4 +55,13 @@ impl Packed4Spec {
             Some(nested) => block_count(self.block_count(), nested.block_size),
         }
     }
+
+    /// Asserts that arrays of these lengths are those of a matrix of this description.
+    pub(crate) fn check_lengths(&self, packed: usize, absmax: usize, absmax_codes: usize) {
+        assert_eq!(packed, self.packed_len(), "bytes of packed codes");
+        assert_eq!(absmax, self.absmax_len(), "number of f32 scales");
+        if self.nested.is_some() {
+            assert_eq!(absmax_codes, self.block_count(), "number of 8-bit scales");
+        }
+    }
 }

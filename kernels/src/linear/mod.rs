@@ -1,6 +1,8 @@
 //! `y = x·Wᵀ + b` with a dense weight of 32 or 16 bits.
 
 mod cpu;
+#[cfg(feature = "cube")]
+mod cube;
 mod op;
 pub mod reference;
 

@@ -58,7 +58,7 @@ pub fn linear_with<const D: usize>(
 }
 
 /// Backends that run [`linear`].
-#[backend_extension(Autodiff, Flex)]
+#[backend_extension(Autodiff, Flex, Cube: cfg(feature = "cube"))]
 pub trait LinearOp: Backend {
     /// `x·Wᵀ`.
     fn linear_op(x: FloatTensor<Self>, weight: FloatTensor<Self>, compute: ComputeType) -> FloatTensor<Self>;

@@ -45,6 +45,33 @@ impl Dropout {
     }
 }
 
+/// A dropout as a kernel on a device takes it: of elements whose index fits in 32 bits.
+#[cfg(feature = "cube")]
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Mask {
+    pub keys: (u32, u32),
+    /// Elements whose hash is below it are dropped.
+    pub threshold: u32,
+    /// Factor of those that are kept.
+    pub keep: f32,
+}
+
+#[cfg(feature = "cube")]
+impl Mask {
+    /// The mask of the first `len` elements.
+    ///
+    /// # Panics
+    /// If `len` is over 2³².
+    pub fn new(dropout: Dropout, len: usize) -> Self {
+        assert!(len as u64 <= 1 << 32, "dropout of {len} elements at once on a device");
+        Self {
+            keys: keys(dropout.seed, 0),
+            threshold: (f64::from(dropout.p) * 4_294_967_296.0) as u32,
+            keep: 1.0 / (1.0 - dropout.p),
+        }
+    }
+}
+
 /// Two 32-bit keys from the seed and the high half of the index (splitmix64's finaliser).
 #[inline(always)]
 fn keys(seed: u64, high: u64) -> (u32, u32) {

@@ -5,9 +5,13 @@
 //! keeps: the low-rank product and the dropout mask are computed again.
 
 mod cpu;
+#[cfg(feature = "cube")]
+mod cube;
 mod dropout;
 mod op;
 pub mod reference;
 
 pub use dropout::Dropout;
+#[cfg(feature = "cube")]
+pub(crate) use dropout::Mask;
 pub use op::{LoraLinearGrad, LoraLinearOp, lora_linear, lora_linear_with};

@@ -73,7 +73,7 @@ pub fn lora_linear_with<const D: usize>(
 }
 
 /// Backends that run [`lora_linear`].
-#[backend_extension(Autodiff, Flex)]
+#[backend_extension(Autodiff, Flex, Cube: cfg(feature = "cube"))]
 pub trait LoraLinearOp: Backend {
     /// See [`lora_linear`].
     fn lora_linear_op(

@@ -8,6 +8,8 @@
 //! QLoRA (Dettmers et al., 2023), section 3, equation 5.
 
 mod cpu;
+#[cfg(feature = "cube")]
+pub(crate) mod cube;
 mod op;
 pub mod reference;
 

@@ -84,7 +84,7 @@ pub fn nf4_linear_with<const D: usize>(
 }
 
 /// Backends that run [`nf4_linear`].
-#[backend_extension(Autodiff, Flex)]
+#[backend_extension(Autodiff, Flex, Cube: cfg(feature = "cube"))]
 pub trait Nf4LinearOp: Backend {
     /// See [`nf4_linear`]; `absmax_codes` is read only when `spec.nested` is `Some`.
     fn nf4_linear_op(

@@ -38,7 +38,7 @@ pub fn vjp_seed<const D: usize>(y: Tensor<D>, dy: Tensor<D>) -> Tensor<1> {
 }
 
 /// Backends that run [`vjp_seed`].
-#[backend_extension(Autodiff, Flex)]
+#[backend_extension(Autodiff, Flex, Cube: cfg(feature = "cube"))]
 pub trait VjpSeedOp: Backend {
     /// See [`vjp_seed`].
     fn vjp_seed_op(y: FloatTensor<Self>, dy: FloatTensor<Self>) -> FloatTensor<Self>;
@@ -48,6 +48,15 @@ impl VjpSeedOp for Flex {
     fn vjp_seed_op(y: FlexTensor, dy: FlexTensor) -> FlexTensor {
         assert_eq!(dims(&y), dims(&dy), "vjp_seed: the shapes of y and dy");
         f32_tensor(vec![0.0], [1])
+    }
+}
+
+#[cfg(feature = "cube")]
+impl VjpSeedOp for burn_cubecl::CubeBackend {
+    fn vjp_seed_op(y: FloatTensor<Self>, dy: FloatTensor<Self>) -> FloatTensor<Self> {
+        use burn::backend::TensorMetadata;
+        assert_eq!(y.shape(), dy.shape(), "vjp_seed: the shapes of y and dy");
+        burn_cubecl::ops::numeric::zeros(y.device.clone(), [1].into(), burn::tensor::DType::F32)
     }
 }
 

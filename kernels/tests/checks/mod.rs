@@ -5,6 +5,31 @@ use std::process::Command;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use camelid_kernels::{ISA_VARIABLE, Isa};
+use proptest::prelude::ProptestConfig;
+
+/// The device under test: the CPU's `flex`, or in a build with a CubeCL feature the device
+/// that `CAMELID_TEST_DEVICE` names (`flex`, `cpu`, `cuda`, `vulkan`), by default the first
+/// of CubeCL's CPU runtime, CUDA and Vulkan that was compiled in.
+pub fn device() -> Device {
+    let wanted = std::env::var("CAMELID_TEST_DEVICE").ok();
+    match wanted.as_deref() {
+        #[cfg(feature = "cube-cpu")]
+        None | Some("cpu") => Device::cpu(),
+        #[cfg(feature = "cuda")]
+        None | Some("cuda") => Device::cuda(0),
+        #[cfg(feature = "vulkan")]
+        None | Some("vulkan") => Device::vulkan(burn::tensor::DeviceKind::DefaultDevice),
+        None | Some("flex") => Device::flex(),
+        Some(other) => panic!("CAMELID_TEST_DEVICE is `{other}`, which this build has no device for"),
+    }
+}
+
+/// `cases` on a fast device; a quarter on CubeCL's CPU runtime, which is for correctness.
+pub fn cases(cases: u32) -> ProptestConfig {
+    let slow =
+        cfg!(feature = "cube-cpu") && std::env::var("CAMELID_TEST_DEVICE").map_or(true, |d| d == "cpu");
+    ProptestConfig::with_cases(if slow { cases.div_ceil(4) } else { cases })
+}
 
 /// Values in -1..1 that look random; equal seeds give equal values.
 pub fn values(n: usize, seed: u64) -> Vec<f32> {

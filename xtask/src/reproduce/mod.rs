@@ -17,6 +17,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+pub use guanaco::workspace;
+
 /// Which recipe to run.
 #[derive(Args)]
 pub struct Arguments {

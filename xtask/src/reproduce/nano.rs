@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use burn::module::Module;
-use burn::tensor::Device;
 use camelid_chat::{Conversation, Template};
 use camelid_data::nano::{NanoConfig, NanoWorld, score};
 use camelid_data::oasst::{Filter, Selection, dialogues};
@@ -19,6 +18,7 @@ use sha2::{Digest, Sha256};
 
 use super::Scale;
 use super::study::{self, Supplies};
+use crate::device::device;
 
 /// Tokens of a pre-training row.
 const ROW: usize = 128;
@@ -123,7 +123,7 @@ pub fn pretrain(scale: Scale, runs: &Path) -> anyhow::Result<bool> {
     let tokenizer = world.tokenizer()?;
     let (rows, _) = prose_rows(&world, &tokenizer, size.pretraining_tokens)?;
     let settings = pretraining(rows.examples.len() / ROWS);
-    let device = Device::flex().autodiff();
+    let device = device()?.autodiff();
     let shape = config(tokenizer.get_vocab_size(true));
     let model = Llama::random_with_std(&shape, init_std(&shape), 0, &device);
     let folder = base_folder(scale, runs);

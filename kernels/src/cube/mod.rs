@@ -1,0 +1,6 @@
+//! What the CubeCL kernels share: the way from tensors to kernel arguments, and a
+//! list of every kernel for compiling them where there is no device.
+
+pub(crate) mod buffers;
+pub(crate) mod product;
+pub mod specimen;

@@ -1,0 +1,60 @@
+//! The CubeCL implementation: burn's own products, which choose among the device's
+//! matrix units; a weight of 16 bits is widened first.
+
+use burn::backend::TensorMetadata;
+use burn::backend::ops::FloatTensorOps;
+use burn::tensor::{DType, FloatDType, Shape};
+use burn_cubecl::CubeBackend;
+use burn_cubecl::tensor::CubeTensor;
+
+use super::op::{LinearGrad, LinearOp};
+use crate::cube::buffers::{rows, with_last};
+
+impl LinearOp for CubeBackend {
+    fn linear_op(x: CubeTensor, weight: CubeTensor) -> CubeTensor {
+        let (out, _) = rows(&weight);
+        let shape = with_last(&x, out);
+        let y = Self::float_matmul(matrix(x), Self::float_transpose(widened(weight)));
+        Self::float_reshape(y, Shape::from(shape))
+    }
+
+    fn add_bias_op(y: CubeTensor, bias: CubeTensor) -> CubeTensor {
+        let (_, out) = rows(&y);
+        let shape = y.shape();
+        let sum = Self::float_add(matrix(y), Self::float_reshape(bias, Shape::from([1, out])));
+        Self::float_reshape(sum, shape)
+    }
+}
+
+impl LinearGrad for CubeBackend {
+    fn linear_dx(dy: CubeTensor, weight: CubeTensor) -> CubeTensor {
+        let (_, inn) = rows(&weight);
+        let shape = with_last(&dy, inn);
+        let dx = Self::float_matmul(matrix(dy), widened(weight));
+        Self::float_reshape(dx, Shape::from(shape))
+    }
+
+    fn linear_dw(dy: CubeTensor, x: CubeTensor) -> CubeTensor {
+        Self::float_matmul(Self::float_transpose(matrix(dy)), matrix(x))
+    }
+
+    fn linear_db(dy: CubeTensor) -> CubeTensor {
+        let (_, out) = rows(&dy);
+        Self::float_reshape(Self::float_sum_dim(matrix(dy), 0), Shape::from([out]))
+    }
+}
+
+/// The tensor as a matrix of rows.
+fn matrix(tensor: CubeTensor) -> CubeTensor {
+    let (m, n) = rows(&tensor);
+    CubeBackend::float_reshape(tensor, Shape::from([m, n]))
+}
+
+/// The weight in f32.
+fn widened(weight: CubeTensor) -> CubeTensor {
+    match weight.dtype {
+        DType::F32 => weight,
+        DType::F16 | DType::BF16 => CubeBackend::float_cast(weight, FloatDType::F32),
+        other => panic!("a weight is f32, f16 or bf16, not {other:?}"),
+    }
+}

@@ -1,0 +1,62 @@
+//! The CubeCL implementation: products of tiles for a batch, and a kernel at memory
+//! speed for a few rows.
+
+mod few_rows;
+mod tensor_tiles;
+mod tiles;
+
+use burn::tensor::DType;
+use burn_cubecl::CubeBackend;
+use burn_cubecl::tensor::CubeTensor;
+
+use super::op::{Nf4LinearGrad, Nf4LinearOp};
+use crate::blockwise4::Packed4Spec;
+use crate::blockwise4::cube::PackedMatrix;
+use crate::cube::buffers::{f32s, output, rows, with_last};
+use crate::cube::specimen::Specimen;
+
+/// Most rows of `x` that are multiplied while the weight streams by once.
+const FEW_ROWS: usize = 4;
+
+impl Nf4LinearOp for CubeBackend {
+    fn nf4_linear_op(
+        x: CubeTensor,
+        packed: CubeTensor,
+        absmax: CubeTensor,
+        absmax_codes: CubeTensor,
+        spec: Packed4Spec,
+    ) -> CubeTensor {
+        let (m, inn) = rows(&x);
+        assert_eq!(inn, spec.in_features, "nf4_linear: last dimension of x against in_features");
+        let y = output(&x, with_last(&x, spec.out_features), DType::F32);
+        let weight = PackedMatrix::new(packed, absmax, absmax_codes, &spec);
+        // Without a whole word per eight columns the rows do not stream.
+        if (1..=FEW_ROWS).contains(&m) && inn.is_multiple_of(8) {
+            few_rows::launch(&f32s(x), &weight, &y, m, &spec);
+        } else {
+            tiles::launch(&f32s(x), &weight, &y, m, &spec, tiles::Side::Forward);
+        }
+        y
+    }
+}
+
+impl Nf4LinearGrad for CubeBackend {
+    fn nf4_linear_dx(
+        dy: CubeTensor,
+        packed: CubeTensor,
+        absmax: CubeTensor,
+        absmax_codes: CubeTensor,
+        spec: Packed4Spec,
+    ) -> CubeTensor {
+        let (m, out) = rows(&dy);
+        assert_eq!(out, spec.out_features, "nf4_linear: last dimension of dy against out_features");
+        let dx = output(&dy, with_last(&dy, spec.in_features), DType::F32);
+        let weight = PackedMatrix::new(packed, absmax, absmax_codes, &spec);
+        tiles::launch(&f32s(dy), &weight, &dx, m, &spec, tiles::Side::Backward);
+        dx
+    }
+}
+
+pub(crate) fn specimens() -> Vec<Specimen> {
+    [tiles::specimens(), tensor_tiles::specimens(), few_rows::specimens()].into_iter().flatten().collect()
+}

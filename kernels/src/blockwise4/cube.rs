@@ -50,6 +50,10 @@ impl Format {
         self.block_size / 8
     }
 
+    fn nested(self) -> usize {
+        self.nested_block.unwrap_or(1)
+    }
+
     /// Bytes of a packed run of `len` values with its scales.
     pub fn bytes(self, len: usize) -> f64 {
         let blocks = len as f64 / self.block_size as f64;
@@ -173,12 +177,11 @@ pub(crate) fn block_scale(
     block: usize,
     #[comptime] format: Format,
 ) -> f32 {
-    match comptime!(format.nested_block) {
-        None => absmax[block],
-        Some(nested_block) => {
-            let code = (codes[block / 4] >> ((block as u32 % 4) * 8)) & 255u32;
-            map[code as usize] * absmax[block / nested_block] + offset
-        }
+    if comptime!(format.nested_block.is_none()) {
+        absmax[block]
+    } else {
+        let code = (codes[block / 4] >> ((block as u32 % 4) * 8)) & 255u32;
+        map[code as usize] * absmax[block / comptime!(format.nested())] + offset
     }
 }
 
@@ -199,7 +202,7 @@ fn dequantize<N: Size>(
     if at < packed.len() {
         let word = packed[at];
         let scale = block_scale(absmax, codes, map, offset, at / comptime!(format.words_per_block()), format);
-        let width = comptime!(N::value());
+        let width = N::value().comptime();
         #[unroll]
         for part in 0..comptime!(8 / width) {
             let mut values = Vector::<f32, N>::empty();
@@ -283,13 +286,13 @@ pub(crate) fn specimens() -> Vec<Specimen> {
                 t.settings(),
                 t.device(),
                 t.target(),
-                4,
                 b(),
                 b(),
                 b(),
                 b(),
                 b(),
                 (),
+                4,
                 format,
             ))
         },

@@ -119,9 +119,13 @@ fn product(
     keep: f32,
     #[comptime] plan: Plan,
 ) {
-    let (rows, cols, depth) = comptime!((plan.rows as u32, plan.cols as u32, plan.depth as u32));
+    let rows = comptime!(plan.rows as u32);
+    let cols = comptime!(plan.cols as u32);
+    let depth = comptime!(plan.depth as u32);
     let pitch = comptime!(plan.pitch() as u32);
-    let (across, down) = comptime!(((plan.cols / 4) as u32, (plan.rows / 4) as u32));
+    let across = comptime!((plan.cols / 4) as u32);
+    let down = comptime!((plan.rows / 4) as u32);
+    let single = comptime!(plan.per_unit() == 1);
     let mut left_tile = Shared::<[f32]>::new_slice(comptime!(plan.rows * plan.pitch()));
     let mut right_tile = Shared::<[f32]>::new_slice(comptime!(plan.cols * plan.pitch()));
     let (row0, col0) = (CUBE_POS_Y * rows, CUBE_POS_X * cols);
@@ -165,7 +169,7 @@ fn product(
             right_tile[(c * pitch + d) as usize] = value;
         }
         sync_cube();
-        #[unroll(comptime!(plan.per_unit() == 1))]
+        #[unroll(single)]
         for piece in 0..comptime!(plan.per_unit()) {
             let at = UNIT_POS + piece as u32 * comptime!(plan.units as u32);
             let (tx, ty) = (at % across, at / across);
@@ -187,7 +191,7 @@ fn product(
             }
         }
     }
-    #[unroll(comptime!(plan.per_unit() == 1))]
+    #[unroll(single)]
     for piece in 0..comptime!(plan.per_unit()) {
         let at = UNIT_POS + piece as u32 * comptime!(plan.units as u32);
         let (tx, ty) = (at % across, at / across);

@@ -99,8 +99,9 @@ pub(super) fn four<N: Size>(
     cols: u32,
 ) -> Vector<f32, Const<4>> {
     let mut values = Vector::<f32, Const<4>>::new(0.0f32);
+    let lanes = N::value().comptime();
     if row < rows {
-        if comptime!(N::value() == 4) {
+        if comptime!(lanes == 4) {
             if col < cols {
                 let from = matrix[((row * cols + col) / 4) as usize];
                 #[unroll]
@@ -142,7 +143,7 @@ pub(super) fn eight(
     let mut high = Vector::<f32, Const<4>>::new(0.0f32);
     if row < out && col < inn {
         let first = row * inn + col;
-        if aligned {
+        if comptime!(aligned) {
             let word = packed[(first / 8) as usize];
             let block = (first / comptime!(format.block_size() as u32)) as usize;
             let scale = block_scale(absmax, codes, map, offset, block, format);
@@ -189,11 +190,14 @@ fn tiles<N: Size>(
     #[comptime] format: Format,
 ) {
     let forward = comptime!(tile.side == Side::Forward);
-    let (left_pitch, weight_pitch) = comptime!((tile.left_pitch() as u32, tile.weight_pitch() as u32));
-    let (across, down) = comptime!((tile.across() as u32, tile.down() as u32));
+    let left_pitch = comptime!(tile.left_pitch() as u32);
+    let weight_pitch = comptime!(tile.weight_pitch() as u32);
+    let across = comptime!(tile.across() as u32);
+    let down = comptime!(tile.down() as u32);
     let left_fours = comptime!((tile.depth / 4) as u32);
     let weight_eights = comptime!((tile.weight_cols() / 8) as u32);
 
+    let single = comptime!(tile.per_unit() == 1);
     let table = code_table(format);
     let mut left_tile = Shared::<[Vector<f32, Const<4>>]>::new_aligned_slice(
         comptime!(tile.rows * tile.left_pitch()),
@@ -240,7 +244,7 @@ fn tiles<N: Size>(
             weight_tile[(row * weight_pitch + col * 2 + 1) as usize] = high;
         }
         sync_cube();
-        #[unroll(comptime!(tile.per_unit() == 1))]
+        #[unroll(single)]
         for piece in 0..comptime!(tile.per_unit()) {
             let at = UNIT_POS + piece as u32 * comptime!(tile.units as u32);
             let (tx, ty) = (at % across, at / across);
@@ -262,7 +266,8 @@ fn tiles<N: Size>(
                         #[unroll]
                         for e in 0..4usize {
                             // `k` is a column and `e` a term forward, and the other way round backward.
-                            let (col, term) = comptime!(if forward { (k, e) } else { (e, k) });
+                            let col = comptime!(if forward { k } else { e });
+                            let term = comptime!(if forward { e } else { k });
                             let to = piece * 16 + comptime!(i * 4 + col);
                             sums[to] = fma(a[i].extract(term), b.extract(e), sums[to]);
                         }
@@ -271,7 +276,7 @@ fn tiles<N: Size>(
             }
         }
     }
-    #[unroll(comptime!(tile.per_unit() == 1))]
+    #[unroll(single)]
     for piece in 0..comptime!(tile.per_unit()) {
         let at = UNIT_POS + piece as u32 * comptime!(tile.units as u32);
         let (tx, ty) = (at % across, at / across);
@@ -359,17 +364,17 @@ pub(super) fn specimens() -> Vec<Specimen> {
                 t.settings(),
                 t.device(),
                 t.target(),
+                b(),
+                b(),
+                b(),
+                b(),
+                b(),
+                b(),
+                (),
+                (),
+                (),
+                (),
                 4,
-                b(),
-                b(),
-                b(),
-                b(),
-                b(),
-                b(),
-                (),
-                (),
-                (),
-                (),
                 Tile::new(256, Side::Forward, true),
                 Format::NF4_NESTED,
             ))
@@ -380,17 +385,17 @@ pub(super) fn specimens() -> Vec<Specimen> {
                 t.settings(),
                 t.device(),
                 t.target(),
+                b(),
+                b(),
+                b(),
+                b(),
+                b(),
+                b(),
+                (),
+                (),
+                (),
+                (),
                 4,
-                b(),
-                b(),
-                b(),
-                b(),
-                b(),
-                b(),
-                (),
-                (),
-                (),
-                (),
                 Tile::new(256, Side::Backward, true),
                 Format::NF4_NESTED,
             ))

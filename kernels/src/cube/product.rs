@@ -3,9 +3,11 @@
 
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
+use half::bf16;
 
 use super::buffers::{scalars, units};
 use super::specimen::{Specimen, Target};
+use crate::ComputeType;
 use crate::lora_linear::Mask;
 
 /// One operand: a contiguous tensor read as a matrix.
@@ -61,6 +63,7 @@ pub(super) struct Plan {
     right_terms_together: bool,
     adds: Adds,
     masked: Masked,
+    compute: ComputeType,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -83,6 +86,12 @@ impl Plan {
     fn pitch(self) -> usize {
         self.depth + 1
     }
+}
+
+/// A value as the compute type has it.
+#[cube]
+pub(crate) fn rounded(value: f32, #[comptime] compute: ComputeType) -> f32 {
+    if comptime!(compute == ComputeType::Bf16) { f32::cast_from(bf16::cast_from(value)) } else { value }
 }
 
 #[cube]
@@ -150,7 +159,7 @@ fn product(
                     value *= mask_factor(at, first_key, second_key, threshold, keep);
                 }
             }
-            left_tile[(r * pitch + d) as usize] = value;
+            left_tile[(r * pitch + d) as usize] = rounded(value, plan.compute);
         }
         for i in range_stepped(UNIT_POS, cols * depth, CUBE_DIM) {
             let (c, d) = if comptime!(plan.right_terms_together) {
@@ -166,7 +175,7 @@ fn product(
                     value *= mask_factor(at, first_key, second_key, threshold, keep);
                 }
             }
-            right_tile[(c * pitch + d) as usize] = value;
+            right_tile[(c * pitch + d) as usize] = rounded(value, plan.compute);
         }
         sync_cube();
         #[unroll(single)]
@@ -233,6 +242,7 @@ pub(crate) fn multiply(
     onto: Onto<'_>,
     masked: Masked,
     mask: Option<Mask>,
+    compute: ComputeType,
 ) {
     let len = |tensor: &CubeTensor| tensor.meta.num_elements();
     assert_eq!((len(left.tensor), len(right.tensor)), (m * terms, terms * n), "values of the operands");
@@ -260,6 +270,7 @@ pub(crate) fn multiply(
         right_terms_together: right.row == 1,
         adds,
         masked,
+        compute,
     };
     // SAFETY: the tensors' lengths were just checked; the kernel reads zeros beyond the operands'
     // edges and does not write beyond the result's.
@@ -303,6 +314,7 @@ pub(crate) fn specimens() -> Vec<Specimen> {
         right_terms_together: true,
         adds: Adds::Nothing,
         masked: Masked::Left,
+        compute: ComputeType::F32,
     };
     const UPDATE: Plan =
         Plan { rows: 64, cols: 64, units: 256, adds: Adds::Itself, masked: Masked::Nothing, ..LOW_RANK };

@@ -8,13 +8,14 @@ use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
 
 use super::op::{LinearGrad, LinearOp};
+use crate::ComputeType;
 use crate::cube::buffers::{rows, with_last};
 
 impl LinearOp for CubeBackend {
-    fn linear_op(x: CubeTensor, weight: CubeTensor) -> CubeTensor {
+    fn linear_op(x: CubeTensor, weight: CubeTensor, compute: ComputeType) -> CubeTensor {
         let (out, _) = rows(&weight);
         let shape = with_last(&x, out);
-        let y = Self::float_matmul(matrix(x), Self::float_transpose(widened(weight)));
+        let y = product(matrix(x), Self::float_transpose(widened(weight)), compute);
         Self::float_reshape(y, Shape::from(shape))
     }
 
@@ -27,21 +28,32 @@ impl LinearOp for CubeBackend {
 }
 
 impl LinearGrad for CubeBackend {
-    fn linear_dx(dy: CubeTensor, weight: CubeTensor) -> CubeTensor {
+    fn linear_dx(dy: CubeTensor, weight: CubeTensor, compute: ComputeType) -> CubeTensor {
         let (_, inn) = rows(&weight);
         let shape = with_last(&dy, inn);
-        let dx = Self::float_matmul(matrix(dy), widened(weight));
+        let dx = product(matrix(dy), widened(weight), compute);
         Self::float_reshape(dx, Shape::from(shape))
     }
 
-    fn linear_dw(dy: CubeTensor, x: CubeTensor) -> CubeTensor {
-        Self::float_matmul(Self::float_transpose(matrix(dy)), matrix(x))
+    fn linear_dw(dy: CubeTensor, x: CubeTensor, compute: ComputeType) -> CubeTensor {
+        product(Self::float_transpose(matrix(dy)), matrix(x), compute)
     }
 
     fn linear_db(dy: CubeTensor) -> CubeTensor {
         let (_, out) = rows(&dy);
         Self::float_reshape(Self::float_sum_dim(matrix(dy), 0), Shape::from([out]))
     }
+}
+
+/// burn's product of the operands as the compute type has them.
+fn product(left: CubeTensor, right: CubeTensor, compute: ComputeType) -> CubeTensor {
+    let rounded = |tensor| match compute {
+        ComputeType::F32 => tensor,
+        ComputeType::Bf16 => {
+            CubeBackend::float_cast(CubeBackend::float_cast(tensor, FloatDType::BF16), FloatDType::F32)
+        }
+    };
+    CubeBackend::float_matmul(rounded(left), rounded(right))
 }
 
 /// The tensor as a matrix of rows.

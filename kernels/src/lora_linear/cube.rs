@@ -8,6 +8,7 @@ use burn_cubecl::tensor::CubeTensor;
 
 use super::op::{LoraGrads, LoraLinearGrad, LoraLinearOp, LoraState, LoraWanted};
 use super::{Dropout, Mask};
+use crate::ComputeType;
 use crate::cube::buffers::{f32s, output, rows};
 use crate::cube::product::{Masked, Onto, Operand, multiply};
 
@@ -41,12 +42,18 @@ fn masked(dropout: Option<Dropout>, len: usize, place: Masked) -> (Masked, Optio
 }
 
 /// `h[m, r] = drop(x)·Aᵀ`.
-fn low_rank(x: &CubeTensor, a: &CubeTensor, sizes: Sizes, dropout: Option<Dropout>) -> CubeTensor {
+fn low_rank(
+    x: &CubeTensor,
+    a: &CubeTensor,
+    sizes: Sizes,
+    dropout: Option<Dropout>,
+    compute: ComputeType,
+) -> CubeTensor {
     let Sizes { m, inn, r, .. } = sizes;
     let h = output(x, [m, r], DType::F32);
     let (place, mask) = masked(dropout, m * inn, Masked::Left);
     let (x, a) = (Operand::new(x, inn), Operand::new(a, inn).t());
-    multiply(&h, (m, r, inn), 1.0, x, a, Onto::Nothing, place, mask);
+    multiply(&h, (m, r, inn), 1.0, x, a, Onto::Nothing, place, mask, compute);
     h
 }
 
@@ -58,19 +65,20 @@ impl LoraLinearOp for CubeBackend {
         lora_b: CubeTensor,
         scale: f32,
         dropout: Option<Dropout>,
+        compute: ComputeType,
     ) -> CubeTensor {
         let sizes = Sizes::of(&x, &lora_a, &lora_b);
         let Sizes { m, out, r, .. } = sizes;
         assert_eq!(rows(&base), (m, out), "lora_linear: rows and columns of the base's output");
         let (x, a, b, base) = (f32s(x), f32s(lora_a), f32s(lora_b), f32s(base));
-        let h = low_rank(&x, &a, sizes, dropout);
+        let h = low_rank(&x, &a, sizes, dropout, compute);
         let (h, b) = (Operand::new(&h, r), Operand::new(&b, r).t());
         if base.can_mut() {
-            multiply(&base, (m, out, r), scale, h, b, Onto::Itself, Masked::Nothing, None);
+            multiply(&base, (m, out, r), scale, h, b, Onto::Itself, Masked::Nothing, None, compute);
             return base;
         }
         let y = output(&base, base.shape(), DType::F32);
-        multiply(&y, (m, out, r), scale, h, b, Onto::Other(&base), Masked::Nothing, None);
+        multiply(&y, (m, out, r), scale, h, b, Onto::Other(&base), Masked::Nothing, None, compute);
         y
     }
 }
@@ -81,7 +89,7 @@ impl LoraLinearGrad for CubeBackend {
         state: LoraState<CubeTensor>,
         wanted: LoraWanted,
     ) -> LoraGrads<CubeTensor> {
-        let LoraState { x, lora_a, lora_b, scale, dropout } = state;
+        let LoraState { x, lora_a, lora_b, scale, dropout, compute } = state;
         let sizes = Sizes::of(&x, &lora_a, &lora_b);
         let Sizes { m, inn, out, r } = sizes;
         let x_shape = x.shape();
@@ -90,10 +98,10 @@ impl LoraLinearGrad for CubeBackend {
 
         // dB = scale · dyᵀ · h
         let db = wanted.lora_b.then(|| {
-            let h = low_rank(&x, &a, sizes, dropout);
+            let h = low_rank(&x, &a, sizes, dropout, compute);
             let db = output(&dy, [out, r], DType::F32);
             let h = Operand::new(&h, r);
-            multiply(&db, (out, r, m), scale, dy_rows.t(), h, Onto::Nothing, Masked::Nothing, None);
+            multiply(&db, (out, r, m), scale, dy_rows.t(), h, Onto::Nothing, Masked::Nothing, None, compute);
             db
         });
         if !wanted.x && !wanted.lora_a {
@@ -103,14 +111,24 @@ impl LoraLinearGrad for CubeBackend {
         // g = dh = scale · dy · B
         let g = output(&dy, [m, r], DType::F32);
         let b = Operand::new(&b, r);
-        multiply(&g, (m, r, out), scale, dy_rows, b, Onto::Nothing, Masked::Nothing, None);
+        multiply(&g, (m, r, out), scale, dy_rows, b, Onto::Nothing, Masked::Nothing, None, compute);
         let g = Operand::new(&g, r);
 
         // dA = gᵀ · drop(x)
         let da = wanted.lora_a.then(|| {
             let da = output(&dy, [r, inn], DType::F32);
             let (place, mask) = masked(dropout, m * inn, Masked::Right);
-            multiply(&da, (r, inn, m), 1.0, g.t(), Operand::new(&x, inn), Onto::Nothing, place, mask);
+            multiply(
+                &da,
+                (r, inn, m),
+                1.0,
+                g.t(),
+                Operand::new(&x, inn),
+                Onto::Nothing,
+                place,
+                mask,
+                compute,
+            );
             da
         });
 
@@ -118,7 +136,7 @@ impl LoraLinearGrad for CubeBackend {
         let dx = wanted.x.then(|| {
             let dx = output(&dy, x_shape, DType::F32);
             let (place, mask) = masked(dropout, m * inn, Masked::Result);
-            multiply(&dx, (m, inn, r), 1.0, g, Operand::new(&a, inn), Onto::Nothing, place, mask);
+            multiply(&dx, (m, inn, r), 1.0, g, Operand::new(&a, inn), Onto::Nothing, place, mask, compute);
             dx
         });
         LoraGrads { x: dx, lora_a: da, lora_b: db }

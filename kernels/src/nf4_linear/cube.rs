@@ -10,10 +10,12 @@ use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
 
 use super::op::{Nf4LinearGrad, Nf4LinearOp};
+use crate::ComputeType;
 use crate::blockwise4::Packed4Spec;
 use crate::blockwise4::cube::PackedMatrix;
 use crate::cube::buffers::{f32s, output, rows, with_last};
 use crate::cube::specimen::Specimen;
+use tiles::Side;
 
 /// Most rows of `x` that are multiplied while the weight streams by once.
 const FEW_ROWS: usize = 4;
@@ -25,6 +27,7 @@ impl Nf4LinearOp for CubeBackend {
         absmax: CubeTensor,
         absmax_codes: CubeTensor,
         spec: Packed4Spec,
+        compute: ComputeType,
     ) -> CubeTensor {
         let (m, inn) = rows(&x);
         assert_eq!(inn, spec.in_features, "nf4_linear: last dimension of x against in_features");
@@ -34,7 +37,7 @@ impl Nf4LinearOp for CubeBackend {
         if (1..=FEW_ROWS).contains(&m) && inn.is_multiple_of(8) {
             few_rows::launch(&f32s(x), &weight, &y, m, &spec);
         } else {
-            tiles::launch(&f32s(x), &weight, &y, m, &spec, tiles::Side::Forward);
+            multiply(x, &weight, &y, m, &spec, Side::Forward, compute);
         }
         y
     }
@@ -47,13 +50,32 @@ impl Nf4LinearGrad for CubeBackend {
         absmax: CubeTensor,
         absmax_codes: CubeTensor,
         spec: Packed4Spec,
+        compute: ComputeType,
     ) -> CubeTensor {
         let (m, out) = rows(&dy);
         assert_eq!(out, spec.out_features, "nf4_linear: last dimension of dy against out_features");
         let dx = output(&dy, with_last(&dy, spec.in_features), DType::F32);
         let weight = PackedMatrix::new(packed, absmax, absmax_codes, &spec);
-        tiles::launch(&f32s(dy), &weight, &dx, m, &spec, tiles::Side::Backward);
+        multiply(dy, &weight, &dx, m, &spec, Side::Backward, compute);
         dx
+    }
+}
+
+/// On tensor cores where bf16 is asked for and the device has them.
+fn multiply(
+    left: CubeTensor,
+    weight: &PackedMatrix,
+    result: &CubeTensor,
+    m: usize,
+    spec: &Packed4Spec,
+    side: Side,
+    compute: ComputeType,
+) {
+    let left = f32s(left);
+    if compute == ComputeType::Bf16 && tensor_tiles::supported(result) {
+        tensor_tiles::launch(&left, weight, result, m, spec, side);
+    } else {
+        tiles::launch(&left, weight, result, m, spec, side, compute);
     }
 }
 

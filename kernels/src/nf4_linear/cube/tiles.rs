@@ -9,9 +9,11 @@
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
+use crate::ComputeType;
 use crate::blockwise4::Packed4Spec;
 use crate::blockwise4::cube::{Format, PackedMatrix, block_scale, code_table, nibble, nibble_at};
 use crate::cube::buffers::{scalars, units, vectors};
+use crate::cube::product::rounded;
 use crate::cube::specimen::Specimen;
 
 /// Which product.
@@ -37,14 +39,15 @@ struct Tile {
     side: Side,
     /// Whether rows of `W` begin with a word: `in_features` is a multiple of eight.
     aligned: bool,
+    compute: ComputeType,
 }
 
 impl Tile {
     /// For a device of up to 256 units per cube, and for the CPU runtime with a few.
-    fn new(units: usize, side: Side, aligned: bool) -> Self {
+    fn new(units: usize, side: Side, aligned: bool, compute: ComputeType) -> Self {
         match units {
-            256.. => Self { rows: 64, cols: 64, depth: 32, units: 256, side, aligned },
-            _ => Self { rows: 16, cols: 32, depth: 32, units: units.min(32), side, aligned },
+            256.. => Self { rows: 64, cols: 64, depth: 32, units: 256, side, aligned, compute },
+            _ => Self { rows: 16, cols: 32, depth: 32, units: units.min(32), side, aligned, compute },
         }
     }
 
@@ -172,6 +175,21 @@ pub(super) fn eight(
     (low, high)
 }
 
+/// Four values as the compute type has them.
+#[cube]
+fn rounded_four(values: Vector<f32, Const<4>>, #[comptime] compute: ComputeType) -> Vector<f32, Const<4>> {
+    if comptime!(compute == ComputeType::Bf16) {
+        let mut narrow = Vector::<f32, Const<4>>::empty();
+        #[unroll]
+        for i in 0..4usize {
+            narrow.insert(i, rounded(values.extract(i), compute));
+        }
+        narrow
+    } else {
+        values
+    }
+}
+
 /// In f32, 4×4 results per unit and piece. Forward the four columns of a piece lie a piece's
 /// share of the tile apart, so that neighbouring units read neighbouring banks.
 #[cube(launch_unchecked)]
@@ -220,7 +238,8 @@ fn tiles<N: Size>(
         sync_cube();
         for i in range_stepped(UNIT_POS, comptime!(tile.rows as u32) * left_fours, CUBE_DIM) {
             let (row, col) = (i / left_fours, i % left_fours);
-            left_tile[(row * left_pitch + col) as usize] = four(left, row0 + row, step + col * 4, m, terms);
+            left_tile[(row * left_pitch + col) as usize] =
+                rounded_four(four(left, row0 + row, step + col * 4, m, terms), tile.compute);
         }
         for i in range_stepped(UNIT_POS, comptime!(tile.weight_rows() as u32) * weight_eights, CUBE_DIM) {
             let (row, col) = (i / weight_eights, i % weight_eights);
@@ -240,8 +259,8 @@ fn tiles<N: Size>(
                 tile.aligned,
                 format,
             );
-            weight_tile[(row * weight_pitch + col * 2) as usize] = low;
-            weight_tile[(row * weight_pitch + col * 2 + 1) as usize] = high;
+            weight_tile[(row * weight_pitch + col * 2) as usize] = rounded_four(low, tile.compute);
+            weight_tile[(row * weight_pitch + col * 2 + 1) as usize] = rounded_four(high, tile.compute);
         }
         sync_cube();
         #[unroll(single)]
@@ -306,6 +325,7 @@ pub(super) fn launch(
     m: usize,
     spec: &Packed4Spec,
     side: Side,
+    compute: ComputeType,
 ) {
     let (out, inn) = (spec.out_features, spec.in_features);
     let (terms, width) = match side {
@@ -316,7 +336,7 @@ pub(super) fn launch(
         return;
     }
     let client = &result.client;
-    let tile = Tile::new(units(client, 256) as usize, side, inn.is_multiple_of(8));
+    let tile = Tile::new(units(client, 256) as usize, side, inn.is_multiple_of(8), compute);
     let lanes = if terms.is_multiple_of(4) { 4 } else { 1 };
     // SAFETY: the packed arrays were checked against the specification; `left` holds `m` rows of
     // `terms` values and `result` `m` of `width`; the kernel reads zeros beyond and does not write there.
@@ -375,7 +395,7 @@ pub(super) fn specimens() -> Vec<Specimen> {
                 (),
                 (),
                 4,
-                Tile::new(256, Side::Forward, true),
+                Tile::new(256, Side::Forward, true, ComputeType::F32),
                 Format::NF4_NESTED,
             ))
         }),
@@ -396,7 +416,7 @@ pub(super) fn specimens() -> Vec<Specimen> {
                 (),
                 (),
                 4,
-                Tile::new(256, Side::Backward, true),
+                Tile::new(256, Side::Backward, true, ComputeType::F32),
                 Format::NF4_NESTED,
             ))
         }),

@@ -5,7 +5,7 @@ use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::{Int, Tensor, TensorData};
 
-use super::{AbsmaxView, Code4, NestedSpec, Packed4Spec, Packed4View, Rounding, block_count, packed_len};
+use super::{AbsmaxView, Code4, NestedSpec, Packed4Spec, Packed4View, Rounding, block_count};
 use crate::blockwise8::{self, Map8};
 use crate::flex_slices::{Bytes, F32s, f32_tensor};
 
@@ -115,9 +115,7 @@ impl Blockwise4Op for Flex {
         };
         let Packed4Spec { code, block_size, .. } = spec;
         let view = Packed4View { code, block_size, packed: &packed, absmax, len: spec.len() };
-        let mut values = vec![0f32; spec.len()];
-        super::dequantize(&view, &mut values);
-        f32_tensor(values, [spec.out_features, spec.in_features])
+        f32_tensor(super::dequantized(&view), [spec.out_features, spec.in_features])
     }
 
     fn quantize4_op(
@@ -126,10 +124,7 @@ impl Blockwise4Op for Flex {
         block_size: usize,
         rounding: Rounding,
     ) -> (FlexTensor, FlexTensor) {
-        let values = F32s::new(&values);
-        let mut packed = vec![0u8; packed_len(values.len())];
-        let mut absmax = vec![0f32; block_count(values.len(), block_size)];
-        super::quantize(code, block_size, rounding, &values, &mut packed, &mut absmax);
+        let (packed, absmax) = super::quantized(code, block_size, rounding, &F32s::new(&values));
         let (bytes, blocks) = (packed.len(), absmax.len());
         (FlexTensor::from_data(TensorData::new(packed, [bytes])), f32_tensor(absmax, [blocks]))
     }

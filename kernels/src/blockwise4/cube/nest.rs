@@ -59,7 +59,7 @@ fn nest(
     let mut largest = 0.0f32;
     for i in range_stepped(unit, comptime!(plan.block_size), comptime!(plan.units)) {
         if first + i < absmax.len() {
-            let magnitude = abs(absmax[first + i] - offset);
+            let magnitude = (absmax[first + i] - offset).abs();
             largest = select(magnitude > largest, magnitude, largest);
         }
     }

@@ -1,4 +1,4 @@
-//! Quantising and dequantising tensors, held to the plain forms bit for bit.
+//! Quantising and dequantising tensors, held to the plain forms.
 
 mod checks;
 
@@ -75,7 +75,15 @@ proptest! {
             want.spec,
         );
         prop_assert_eq!(got.dims(), [out, inn]);
-        prop_assert_eq!(bits(&list(got)), bits(&want.dense));
+        match want.spec.nested {
+            None => prop_assert_eq!(bits(&list(got)), bits(&want.dense)),
+            // A device may fuse the product and the sum that make a scale, and so round once.
+            Some(nested) => {
+                for (got, want) in list(got).into_iter().zip(want.dense) {
+                    prop_assert!((got - want).abs() <= nested.offset * 2f32.powi(-22), "{got} for {want}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -199,10 +199,11 @@ fn dequantize<N: Size>(
     let table = code_table(format);
     sync_cube();
     let at = ABSOLUTE_POS;
-    if at < packed.len() {
+    let width = N::value().comptime();
+    // The length of `packed` is that of its buffer, whose last word may be a partial one.
+    if at * comptime!(8 / width) < out.len() {
         let word = packed[at];
         let scale = block_scale(absmax, codes, map, offset, at / comptime!(format.words_per_block()), format);
-        let width = N::value().comptime();
         #[unroll]
         for part in 0..comptime!(8 / width) {
             let mut values = Vector::<f32, N>::empty();

@@ -13,7 +13,8 @@ use crate::flex_slices::{Bytes, F32s, f32_tensor};
 ///
 /// # Shapes
 /// - `packed`, `absmax`, `absmax_codes`: as in [`nf4_linear`](crate::nf4_linear())
-/// - returns `[out_features, in_features]`, f32: the values of [`super::dequantize`] bit for bit
+/// - returns `[out_features, in_features]`, f32: the values of [`super::dequantize`], with double quantisation to one rounding
+///   of the scale where a device fuses its product and sum
 ///
 /// # Panics
 /// If shapes, dtypes and `spec` do not agree.

@@ -6,7 +6,9 @@ use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::client::Client;
+use cubecl::ir::features::MmaConfig;
 use cubecl::prelude::*;
+use half::bf16;
 
 /// Bytes that the start of every argument is a multiple of: the widest load a kernel makes.
 const ALIGNMENT: u64 = 16;
@@ -113,4 +115,11 @@ pub(crate) fn units(client: &Client, wanted: u32) -> u32 {
 /// `CUBE_POS` and leaves when it is beyond the work.
 pub(crate) fn cubes(client: &Client, count: usize) -> CubeCount {
     cubecl::calculate_cube_count_elemwise(client, count, CubeDim::new_1d(1))
+}
+
+/// Whether the device multiplies fragments of 16×16×16 from bf16 into f32.
+pub(crate) fn has_bf16_fragments(like: &CubeTensor) -> bool {
+    let (a_type, b_type, cd_type) = (bf16::cube_type(), bf16::cube_type(), f32::cube_type());
+    let fragment = MmaConfig { a_type, b_type, cd_type, m: 16, n: 16, k: 16 };
+    like.client.properties().features.matmul.cmma.contains(&fragment)
 }

@@ -3,7 +3,6 @@
 
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
-use half::bf16;
 
 use super::buffers::{scalars, units};
 use super::specimen::{Specimen, Target};
@@ -89,9 +88,19 @@ impl Plan {
 }
 
 /// A value as the compute type has it.
+///
+/// Rounded by its bits, to nearest even: CubeCL's CPU runtime makes 0 of every f32 that it
+/// casts to bf16 where the machine has no instruction for it.
 #[cube]
 pub(crate) fn rounded(value: f32, #[comptime] compute: ComputeType) -> f32 {
-    if comptime!(compute == ComputeType::Bf16) { f32::cast_from(bf16::cast_from(value)) } else { value }
+    if comptime!(compute == ComputeType::Bf16) {
+        let bits = u32::reinterpret(value);
+        let even = (bits + 0x7fffu32 + ((bits >> 16) & 1u32)) & 0xffff_0000u32;
+        let is_nan = (bits & 0x7fff_ffffu32) > 0x7f80_0000u32;
+        f32::reinterpret(select(is_nan, bits, even))
+    } else {
+        value
+    }
 }
 
 #[cube]

@@ -5,11 +5,13 @@ use burn::backend::TensorMetadata;
 use burn::backend::ops::FloatTensorOps;
 use burn::tensor::{DType, FloatDType, Shape};
 use burn_cubecl::CubeBackend;
+use burn_cubecl::kernel::matmul::{MatmulStrategy, matmul};
 use burn_cubecl::tensor::CubeTensor;
 
 use super::op::{LinearGrad, LinearOp};
 use crate::ComputeType;
-use crate::cube::buffers::{rows, with_last};
+use crate::cube::buffers::{f32s, has_bf16_fragments, output, rows, with_last};
+use crate::cube::product::{Masked, Onto, Operand, multiply};
 
 impl LinearOp for CubeBackend {
     fn linear_op(x: CubeTensor, weight: CubeTensor, compute: ComputeType) -> CubeTensor {
@@ -45,15 +47,25 @@ impl LinearGrad for CubeBackend {
     }
 }
 
-/// burn's product of the operands as the compute type has them.
+/// `left[m, terms]·right[terms, n]`: burn's product, on matrix units in the compute type where
+/// the device has them; else this crate's, which rounds what it loads.
 fn product(left: CubeTensor, right: CubeTensor, compute: ComputeType) -> CubeTensor {
-    let rounded = |tensor| match compute {
-        ComputeType::F32 => tensor,
-        ComputeType::Bf16 => {
-            CubeBackend::float_cast(CubeBackend::float_cast(tensor, FloatDType::BF16), FloatDType::F32)
+    if compute == ComputeType::F32 {
+        return CubeBackend::float_matmul(left, right);
+    }
+    if has_bf16_fragments(&left) {
+        let narrow = |tensor: &CubeTensor| CubeBackend::float_cast(tensor.clone(), FloatDType::BF16);
+        let strategy = MatmulStrategy::default();
+        if let Ok(product) = matmul(narrow(&left), narrow(&right), None, strategy, DType::F32) {
+            return product;
         }
-    };
-    CubeBackend::float_matmul(rounded(left), rounded(right))
+    }
+    let ((m, terms), (_, n)) = (rows(&left), rows(&right));
+    let (left, right) = (f32s(left), f32s(right));
+    let result = output(&left, [m, n], DType::F32);
+    let (a, b) = (Operand::new(&left, terms), Operand::new(&right, n));
+    multiply(&result, (m, n, terms), 1.0, a, b, Onto::Nothing, Masked::Nothing, None, compute);
+    result
 }
 
 /// The tensor as a matrix of rows.

@@ -7,14 +7,14 @@
 
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::cmma;
-use cubecl::ir::features::{MmaConfig, Plane};
+use cubecl::ir::features::Plane;
 use cubecl::prelude::*;
 use half::bf16;
 
 use super::tiles::{Side, eight, four};
 use crate::blockwise4::Packed4Spec;
 use crate::blockwise4::cube::{Format, PackedMatrix, code_table};
-use crate::cube::buffers::{scalars, vectors};
+use crate::cube::buffers::{has_bf16_fragments, scalars, vectors};
 use crate::cube::specimen::{Specimen, Target};
 
 /// Rows and columns of a tile, and terms per step.
@@ -224,22 +224,14 @@ fn tensor_tiles<N: Size>(
     }
 }
 
-/// Whether the device multiplies 16×16×16 of bf16 into f32, by planes of 32 that synchronise.
+/// Whether the device has the fragments, and planes of 32 that synchronise.
 pub(super) fn supported(like: &CubeTensor) -> bool {
     let properties = like.client.properties();
-    let fragment = MmaConfig {
-        a_type: bf16::cube_type(),
-        b_type: bf16::cube_type(),
-        cd_type: f32::cube_type(),
-        m: FRAGMENT as u32,
-        n: FRAGMENT as u32,
-        k: FRAGMENT as u32,
-    };
     let hardware = &properties.hardware;
     (hardware.plane_size_min, hardware.plane_size_max) == (32, 32)
         && hardware.max_units_per_cube >= 32 * PLANES
         && properties.features.plane.contains(Plane::Sync)
-        && properties.features.matmul.cmma.contains(&fragment)
+        && has_bf16_fragments(like)
 }
 
 /// Launches the product of `left[m, terms]` with `W` or its transpose, on a device that is [`supported`].

@@ -6,7 +6,9 @@ use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use camelid_kernels::{
     IGNORE_INDEX, RowLengths, causal_attention, causal_attention_rows, linear_cross_entropy, vjp_seed,
 };
-use checks::{bits, cases, close, device, gradient, inner, list, tensor, values, view, wide, with_threads};
+use checks::{
+    bits, cases, close, device, gradient, inner, is_slow, list, tensor, values, view, wide, with_threads,
+};
 use proptest::prelude::*;
 
 /// Sizes and inputs of one attention call.
@@ -163,7 +165,8 @@ fn run_rows(attention: &Attention, rows: &RowLengths, scale: f32) -> [Vec<f32>; 
 
 #[test]
 fn sequences_end_to_end_are_as_each_alone() {
-    for lengths in [vec![5, 1, 60, 0, 17], vec![300, 49], vec![1, 1, 1], vec![20]] {
+    let several_tiles = if is_slow() { vec![70, 9] } else { vec![300, 49] };
+    for lengths in [vec![5, 1, 60, 0, 17], several_tiles, vec![1, 1, 1], vec![20]] {
         let rows = RowLengths::new(lengths);
         let total = rows.total();
         let all = Attention::new([1, total, total, 2, 2, 16], 1.0, total as u64);
@@ -256,8 +259,8 @@ fn attention_over_nothing() {
 
 #[test]
 fn the_loss_in_several_chunks_of_rows() {
-    // 2^23 logits to a chunk: 59 rows of 140,000 fit; 111 supervised rows make two chunks.
-    let (n, vocab, d) = (130, 140_000, 3);
+    // 2^23 logits to a chunk: 59 rows of 140,000 fit; 60 supervised rows make two chunks.
+    let (n, vocab, d) = (70, 140_000, 3);
     let (hidden, head) = (values(n * d, 1), values(vocab * d, 2));
     let labels: Vec<i64> = (0..n as i64).map(|i| if i % 7 == 3 { IGNORE_INDEX } else { i * 501 }).collect();
     let device = device().autodiff();
@@ -273,8 +276,8 @@ fn the_loss_in_several_chunks_of_rows() {
     close("loss", &list(loss.clone()), &[want], 1e-6);
     let grads = loss.backward();
 
-    // Against burn's own operations.
-    let device = device().autodiff();
+    // Against burn's own operations, on the CPU.
+    let device = Device::flex().autodiff();
     let plain_hidden = tensor(&hidden, [n, d], &device).require_grad();
     let plain_head = tensor(&head, [vocab, d], &device).require_grad();
     let kept: Vec<i64> = (0..n as i64).filter(|&i| labels[i as usize] >= 0).collect();
@@ -285,7 +288,9 @@ fn the_loss_in_several_chunks_of_rows() {
         .gather(1, ids(&targets, &device).reshape([kept.len(), 1]));
     let plain = picked.sum().neg().backward();
     let want = |x: &Tensor<2>| wide(&list(x.grad(&plain).unwrap()));
-    close("dhidden", &list(hidden_t.grad(&grads).unwrap()), &want(&plain_hidden), 1e-5);
+    // CubeCL's products add the 140,000 terms of an element one after the other in f32.
+    let tolerance = if cfg!(feature = "cube") { 5e-5 } else { 1e-5 };
+    close("dhidden", &list(hidden_t.grad(&grads).unwrap()), &want(&plain_hidden), tolerance);
     close("dhead", &list(head_t.grad(&grads).unwrap()), &want(&plain_head), 1e-5);
 }
 

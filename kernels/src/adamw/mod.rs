@@ -27,10 +27,14 @@
 //! ```
 
 mod cpu;
+#[cfg(feature = "cube")]
+pub(crate) mod cube;
 mod gradient;
+mod op;
 pub mod reference;
 
 pub use gradient::{first_non_finite, sum_of_squares};
+pub use op::{AdamW8Op, Moment8Tensors, update_8bit_tensors};
 
 use crate::blockwise4::{Rounding, block_count};
 use crate::isa::Isa;

@@ -115,7 +115,7 @@ impl PackedMatrix {
 }
 
 /// Numbers that a kernel looks up, on the device of a tensor.
-fn constants(like: &CubeTensor, values: &[f32]) -> CubeTensor {
+pub(crate) fn constants(like: &CubeTensor, values: &[f32]) -> CubeTensor {
     let handle = like.client.create_from_slice(bytemuck::cast_slice(values));
     let shape = Shape::from([values.len()]);
     CubeTensor::new_contiguous(like.client.clone(), like.device.clone(), shape, handle, DType::F32)

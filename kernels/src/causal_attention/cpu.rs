@@ -4,8 +4,8 @@ use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
 
 use super::op::{AttentionGrad, AttentionInputs, AttentionOp};
-use super::sequences::Sequence;
-use super::{Heads, RowLengths, backward, forward};
+use super::sequences::sizes;
+use super::{RowLengths, backward, forward};
 use crate::flex_slices::{F32s, dims};
 
 impl AttentionOp for Flex {
@@ -16,7 +16,7 @@ impl AttentionOp for Flex {
         scale: f32,
         rows: Option<RowLengths>,
     ) -> (FlexTensor, FlexTensor) {
-        let (mut sequences, heads) = sizes(&q, &k, &v, rows.as_ref());
+        let (mut sequences, heads) = sizes([&q, &k, &v].map(dims), rows.as_ref());
         let shape = dims(&q);
         let lse_shape = [shape[0], shape[1], heads.queries];
         let (out, lse) = match (in_place(&k), in_place(&v)) {
@@ -34,7 +34,7 @@ impl AttentionOp for Flex {
 impl AttentionGrad for Flex {
     fn causal_attention_grads(dy: FlexTensor, inputs: AttentionInputs<FlexTensor>) -> [FlexTensor; 3] {
         let AttentionInputs { q, k, v, out, lse, scale, rows } = inputs;
-        let (sequences, heads) = sizes(&q, &k, &v, rows.as_ref());
+        let (sequences, heads) = sizes([&q, &k, &v].map(dims), rows.as_ref());
         let slices = backward::Slices {
             dy: &F32s::new(&dy),
             q: &F32s::new(&q),
@@ -70,32 +70,4 @@ fn in_place(tensor: &FlexTensor) -> Option<InPlace<'_>> {
     let rows_lie_together = element == 1 && head == shape[3] as isize && position == row as isize;
     let cut_off = shape[0] > 1 && row > 0 && stride > shape[1] * row && stride.is_multiple_of(row);
     (rows_lie_together && cut_off).then_some(InPlace { tensor, stride })
-}
-
-fn sizes(
-    q: &FlexTensor,
-    k: &FlexTensor,
-    v: &FlexTensor,
-    rows: Option<&RowLengths>,
-) -> (Vec<Sequence>, Heads) {
-    let (q, k, v) = (dims(q), dims(k), dims(v));
-    let (&[batch, t, queries, d], &[k_batch, s, keys, k_d]) = (q.as_slice(), k.as_slice()) else {
-        panic!("causal_attention: four dimensions, not {q:?} and {k:?}");
-    };
-    assert!(
-        k == v && batch == k_batch && d == k_d && s >= t && keys > 0 && queries.is_multiple_of(keys),
-        "causal_attention: q {q:?}, k {k:?}, v {v:?}"
-    );
-    let sequences = match rows {
-        None => Sequence::batch(batch, t, s),
-        Some(rows) => {
-            assert!(
-                batch == 1 && t == s && t == rows.total(),
-                "causal_attention: sequences of {:?} positions in q {q:?} and k {k:?}",
-                rows.lengths()
-            );
-            Sequence::end_to_end(rows)
-        }
-    };
-    (sequences, Heads { queries, keys, d })
 }

@@ -6,6 +6,8 @@
 
 mod backward;
 mod cpu;
+#[cfg(feature = "cube")]
+pub(crate) mod cube;
 mod forward;
 mod op;
 mod product;

@@ -78,7 +78,7 @@ fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, scale: f32, rows: Option<
 }
 
 /// Backends that run [`causal_attention`].
-#[backend_extension(Autodiff, Flex)]
+#[backend_extension(Autodiff, Flex, Cube: cfg(feature = "cube"))]
 pub trait AttentionOp: Backend {
     /// See [`causal_attention`] and, for `rows`, [`causal_attention_rows`]. Also returns
     /// the logarithm of each softmax denominator, `[batch, t, heads]`, which carries no

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::Heads;
+
 /// Lengths of sequences that lie end to end in one row of positions, so that none
 /// of it is padding.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,4 +65,30 @@ impl Sequence {
     pub fn visible(&self, i: usize) -> usize {
         self.s - self.t + i + 1
     }
+}
+
+/// What a call with these shapes of `q`, `k` and `v` attends to.
+///
+/// # Panics
+/// If the shapes do not agree.
+pub(super) fn sizes([q, k, v]: [Vec<usize>; 3], rows: Option<&RowLengths>) -> (Vec<Sequence>, Heads) {
+    let (&[batch, t, queries, d], &[k_batch, s, keys, k_d]) = (q.as_slice(), k.as_slice()) else {
+        panic!("causal_attention: four dimensions, not {q:?} and {k:?}");
+    };
+    assert!(
+        k == v && batch == k_batch && d == k_d && s >= t && keys > 0 && queries.is_multiple_of(keys),
+        "causal_attention: q {q:?}, k {k:?}, v {v:?}"
+    );
+    let sequences = match rows {
+        None => Sequence::batch(batch, t, s),
+        Some(rows) => {
+            assert!(
+                batch == 1 && t == s && t == rows.total(),
+                "causal_attention: sequences of {:?} positions in q {q:?} and k {k:?}",
+                rows.lengths()
+            );
+            Sequence::end_to_end(rows)
+        }
+    };
+    (sequences, Heads { queries, keys, d })
 }

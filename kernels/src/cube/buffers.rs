@@ -123,3 +123,9 @@ pub(crate) fn has_bf16_fragments(like: &CubeTensor) -> bool {
     let fragment = MmaConfig { a_type, b_type, cd_type, m: 16, n: 16, k: 16 };
     like.client.properties().features.matmul.cmma.contains(&fragment)
 }
+
+/// Whether the device has as many units as a GPU. CubeCL's CPU runtime has one per thread of the
+/// machine: burn's products are then compiled for minutes, or ask for memory that is not there.
+pub(crate) fn has_many_units(like: &CubeTensor) -> bool {
+    like.client.properties().hardware.max_units_per_cube >= 128
+}

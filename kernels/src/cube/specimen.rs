@@ -61,6 +61,13 @@ pub fn specimens() -> Vec<Specimen> {
         crate::blockwise4::cube::specimens(),
         crate::nf4_linear::cube::specimens(),
         crate::cube::product::specimens(),
+        crate::rms_norm::cube::specimens(),
+        crate::swiglu::cube::specimens(),
+        crate::rotary::cube::specimens(),
+        crate::linear_cross_entropy::cube::specimens(),
+        crate::causal_attention::cube::specimens(),
+        crate::adamw::cube::specimens(),
+        crate::cube::sparse_rows::specimens(),
     ]
     .into_iter()
     .flatten()

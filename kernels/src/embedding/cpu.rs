@@ -4,6 +4,7 @@ use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
 
 use super::op::{EmbeddingGrad, EmbeddingOp};
+use super::row_index;
 use crate::flex_slices::{F32s, dims, f32_tensor, indices, rows};
 use crate::linear::with_weight;
 use crate::values::Values;
@@ -39,11 +40,4 @@ impl EmbeddingGrad for Flex {
         }
         f32_tensor(dtable, [vocab, d])
     }
-}
-
-fn row_index(id: i64, vocab: usize) -> usize {
-    usize::try_from(id)
-        .ok()
-        .filter(|&id| id < vocab)
-        .unwrap_or_else(|| panic!("embedding: id {id} is not in 0..{vocab}"))
 }

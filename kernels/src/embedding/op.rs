@@ -38,7 +38,7 @@ pub fn embedding(table: Tensor<2>, ids: Tensor<2, Int>) -> Tensor<3> {
 }
 
 /// Backends that run [`embedding`].
-#[backend_extension(Autodiff, Flex)]
+#[backend_extension(Autodiff, Flex, Cube: cfg(feature = "cube"))]
 pub trait EmbeddingOp: Backend {
     /// See [`embedding`].
     fn embedding_op(table: FloatTensor<Self>, ids: IntTensor<Self>) -> FloatTensor<Self>;

@@ -10,7 +10,7 @@ use burn_cubecl::tensor::CubeTensor;
 
 use super::op::{LinearGrad, LinearOp};
 use crate::ComputeType;
-use crate::cube::buffers::{f32s, has_bf16_fragments, output, rows, with_last};
+use crate::cube::buffers::{f32s, has_bf16_fragments, has_many_units, output, rows, with_last};
 use crate::cube::product::{Masked, Onto, Operand, multiply};
 
 impl LinearOp for CubeBackend {
@@ -47,18 +47,20 @@ impl LinearGrad for CubeBackend {
     }
 }
 
-/// `left[m, terms]·right[terms, n]`: burn's product, on matrix units in the compute type where
-/// the device has them; else this crate's, which rounds what it loads.
-fn product(left: CubeTensor, right: CubeTensor, compute: ComputeType) -> CubeTensor {
-    if compute == ComputeType::F32 {
-        return CubeBackend::float_matmul(left, right);
-    }
-    if has_bf16_fragments(&left) {
-        let narrow = |tensor: &CubeTensor| CubeBackend::float_cast(tensor.clone(), FloatDType::BF16);
-        let strategy = MatmulStrategy::default();
-        if let Ok(product) = matmul(narrow(&left), narrow(&right), None, strategy, DType::F32) {
-            return product;
-        }
+/// `left[m, terms]·right[terms, n]`: burn's product, in the compute type where the device has
+/// matrix units for it; else, or where burn has no kernel that suits the device, this crate's,
+/// which rounds what it loads.
+pub(crate) fn product(left: CubeTensor, right: CubeTensor, compute: ComputeType) -> CubeTensor {
+    let theirs = |left, right| matmul(left, right, None, MatmulStrategy::default(), DType::F32);
+    let narrow = |tensor: &CubeTensor| CubeBackend::float_cast(tensor.clone(), FloatDType::BF16);
+    let product = match compute {
+        _ if !has_many_units(&left) => None,
+        ComputeType::F32 => theirs(left.clone(), right.clone()).ok(),
+        ComputeType::Bf16 if has_bf16_fragments(&left) => theirs(narrow(&left), narrow(&right)).ok(),
+        ComputeType::Bf16 => None,
+    };
+    if let Some(product) = product {
+        return product;
     }
     let ((m, terms), (_, n)) = (rows(&left), rows(&right));
     let (left, right) = (f32s(left), f32s(right));
@@ -75,7 +77,7 @@ fn matrix(tensor: CubeTensor) -> CubeTensor {
 }
 
 /// The weight in f32.
-fn widened(weight: CubeTensor) -> CubeTensor {
+pub(crate) fn widened(weight: CubeTensor) -> CubeTensor {
     match weight.dtype {
         DType::F32 => weight,
         DType::F16 | DType::BF16 => CubeBackend::float_cast(weight, FloatDType::F32),

@@ -2,7 +2,7 @@
 
 mod cpu;
 #[cfg(feature = "cube")]
-mod cube;
+pub(crate) mod cube;
 mod op;
 pub mod reference;
 

@@ -8,8 +8,7 @@ use burn::tensor::DType;
 use rayon::prelude::*;
 
 use super::op::{CrossEntropyGrads, CrossEntropyOp, CrossEntropyWanted};
-use super::{LOGIT_CHUNK_VALUES, LOGIT_TILE_VALUES};
-use crate::IGNORE_INDEX;
+use super::{LOGIT_CHUNK_VALUES, LOGIT_TILE_VALUES, Row, supervised};
 use crate::flex_slices::{F32s, f32_tensor, indices, own_buffer, rows};
 use crate::lanes::{exp, exp_in_place, max, vectorised};
 use crate::linear::with_weight;
@@ -67,23 +66,6 @@ impl CrossEntropyGrads for Flex {
     fn nothing(_like: &FlexTensor) -> FlexTensor {
         f32_tensor(Vec::new(), [0, 0])
     }
-}
-
-/// A row that carries loss.
-struct Row {
-    /// Its index in `hidden`.
-    index: usize,
-    label: usize,
-}
-
-fn supervised(labels: &[i64], vocab: usize) -> Vec<Row> {
-    let row = |(index, &label): (usize, &i64)| {
-        let label = usize::try_from(label).ok().filter(|&label| label < vocab).unwrap_or_else(|| {
-            panic!("linear_cross_entropy: label {label} of row {index} is not in 0..{vocab}");
-        });
-        Row { index, label }
-    };
-    labels.iter().enumerate().filter(|&(_, &label)| label != IGNORE_INDEX).map(row).collect()
 }
 
 struct LossAndGrads {

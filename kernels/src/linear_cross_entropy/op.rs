@@ -71,7 +71,7 @@ pub struct CrossEntropyWanted {
 }
 
 /// Backends that run [`linear_cross_entropy`].
-#[backend_extension(Autodiff, Flex)]
+#[backend_extension(Autodiff, Flex, Cube: cfg(feature = "cube"))]
 pub trait CrossEntropyOp: Backend {
     /// The loss `[1]` and the gradients of `hidden` and `head` for an upstream
     /// gradient of 1; those not wanted come back empty, `[0, 0]`. On an autodiff

@@ -3,6 +3,8 @@
 //! Root Mean Square Layer Normalization (Zhang and Sennrich, 2019), as LLaMA uses it.
 
 mod cpu;
+#[cfg(feature = "cube")]
+pub(crate) mod cube;
 mod op;
 pub mod reference;
 

@@ -4,6 +4,8 @@
 //! with element `i` of the second half, not with its neighbour.
 
 mod cpu;
+#[cfg(feature = "cube")]
+pub(crate) mod cube;
 mod op;
 pub mod reference;
 

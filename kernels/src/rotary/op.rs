@@ -43,7 +43,7 @@ pub fn rotary(x: Tensor<4>, cos: Tensor<2>, sin: Tensor<2>) -> Tensor<4> {
 }
 
 /// Backends that run [`rotary`].
-#[backend_extension(Autodiff, Flex)]
+#[backend_extension(Autodiff, Flex, Cube: cfg(feature = "cube"))]
 pub trait RotaryOp: Backend {
     /// See [`rotary`]; `inverse` turns the other way, which is the backward pass.
     fn rotary_op(

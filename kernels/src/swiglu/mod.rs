@@ -3,6 +3,8 @@
 //! GLU Variants Improve Transformer (Shazeer, 2020).
 
 mod cpu;
+#[cfg(feature = "cube")]
+pub(crate) mod cube;
 mod op;
 pub mod reference;
 

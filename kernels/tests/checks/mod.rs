@@ -37,9 +37,14 @@ pub fn device() -> Device {
     }
 }
 
-/// `cases` on a fast device; a quarter on CubeCL's CPU runtime, which is for correctness.
+/// CubeCL's CPU runtime, which is for correctness and takes long.
+pub fn is_slow() -> bool {
+    device_name() == "cpu"
+}
+
+/// `cases` on a fast device, a quarter on a slow one.
 pub fn cases(cases: u32) -> ProptestConfig {
-    let cases = if device_name() == "cpu" { cases.div_ceil(4) } else { cases };
+    let cases = if is_slow() { cases.div_ceil(4) } else { cases };
     if cfg!(feature = "cube") {
         // These files are then another package's tests, whose sources proptest does not find.
         return ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };

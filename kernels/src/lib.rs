@@ -16,6 +16,7 @@ pub mod linear_cross_entropy;
 pub mod lora_linear;
 mod mapped_file;
 pub mod nf4_linear;
+pub mod probe;
 mod product;
 pub mod rms_norm;
 pub mod rotary;

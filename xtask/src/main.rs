@@ -1,5 +1,6 @@
 //! Camelid's front door: `cargo xtask reproduce guanaco`, and the tasks around the GPU kernels.
 
+mod bench;
 mod device;
 mod gpu_check;
 mod ptx;
@@ -21,6 +22,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Measure the kernels and whole steps, alone or beside the Python peers
+    Bench(bench::Arguments),
     /// Run a paper's recipe and report claim by claim whether it held
     Reproduce(reproduce::Arguments),
     /// Compile every GPU kernel without a GPU: registers, spills, occupancy, roofline
@@ -34,6 +37,7 @@ enum Task {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match arguments.task {
+        Task::Bench(arguments) => bench::run(&arguments).map(|()| ExitCode::SUCCESS),
         Task::Reproduce(arguments) => reproduce::run(&arguments).map(|ending| match ending {
             reproduce::Ending::Finished => ExitCode::SUCCESS,
             reproduce::Ending::Interrupted => ExitCode::from(130),

@@ -1,0 +1,167 @@
+//! The rows of the comparison: what one run of each does.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::{BenchError, rows};
+
+/// A measured piece of work, the same for us and for the peers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Row {
+    /// `x·Wᵀ` in f32.
+    LinearF32,
+    /// `x·Wᵀ` with `W` in NF4.
+    Nf4LinearForward,
+    /// Gradient of that product with respect to `x`.
+    Nf4LinearDx,
+    /// The product of one row with matrices that wait in no cache.
+    Nf4LinearOneRow,
+    /// Quantising to NF4 with double quantisation.
+    Nf4Quantize,
+    /// Dequantising into an output that is reused, scales plain.
+    Nf4DequantizeKernel,
+    /// Dequantising what was doubly quantised, as a user calls it.
+    Nf4DequantizePublic,
+    /// AdamW with 8-bit state.
+    Adamw8bit,
+    /// AdamW with 32-bit state.
+    Adamw32bit,
+    /// A QLoRA step.
+    QloraStep,
+    /// A QLoRA step with activation checkpointing.
+    QloraStepCheckpointed,
+    /// A step of full fine-tuning in f32.
+    FullStep,
+    /// Greedy decoding.
+    Decode,
+    /// The forward pass over a prompt.
+    Prefill,
+}
+
+/// What work is counted in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Multiplications and additions.
+    Operations,
+    /// Bytes that must be read and written at least.
+    Bytes,
+    /// Tokens.
+    Tokens,
+}
+
+/// How much one run does.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Work {
+    /// How many.
+    pub amount: f64,
+    /// Of what.
+    pub unit: Unit,
+}
+
+impl Row {
+    /// All of them, in the table's order.
+    pub const ALL: [Row; 14] = [
+        Row::LinearF32,
+        Row::Nf4LinearForward,
+        Row::Nf4LinearDx,
+        Row::Nf4LinearOneRow,
+        Row::Nf4Quantize,
+        Row::Nf4DequantizeKernel,
+        Row::Nf4DequantizePublic,
+        Row::Adamw8bit,
+        Row::Adamw32bit,
+        Row::QloraStep,
+        Row::QloraStepCheckpointed,
+        Row::FullStep,
+        Row::Decode,
+        Row::Prefill,
+    ];
+
+    /// Its name, which the peers' scripts know it by too.
+    pub fn name(self) -> &'static str {
+        match self {
+            Row::LinearF32 => "linear_f32",
+            Row::Nf4LinearForward => "nf4_linear_forward",
+            Row::Nf4LinearDx => "nf4_linear_dx",
+            Row::Nf4LinearOneRow => "nf4_linear_one_row",
+            Row::Nf4Quantize => "nf4_quantize",
+            Row::Nf4DequantizeKernel => "nf4_dequantize_kernel",
+            Row::Nf4DequantizePublic => "nf4_dequantize_public",
+            Row::Adamw8bit => "adamw_8bit",
+            Row::Adamw32bit => "adamw_32bit",
+            Row::QloraStep => "qlora_step",
+            Row::QloraStepCheckpointed => "qlora_step_checkpointed",
+            Row::FullStep => "full_step",
+            Row::Decode => "decode",
+            Row::Prefill => "prefill",
+        }
+    }
+
+    /// What one run does.
+    pub fn work(self) -> Work {
+        let operations = |amount| Work { amount, unit: Unit::Operations };
+        let bytes = |amount| Work { amount, unit: Unit::Bytes };
+        let tokens = |amount: usize| Work { amount: amount as f64, unit: Unit::Tokens };
+        let matrix = (rows::WIDTH * rows::WIDTH) as f64;
+        match self {
+            Row::LinearF32 | Row::Nf4LinearForward | Row::Nf4LinearDx => {
+                operations(2.0 * rows::TOKENS as f64 * matrix)
+            }
+            Row::Nf4LinearOneRow => bytes(matrix * rows::DOUBLE_QUANTISED_BITS / 8.0),
+            Row::Nf4Quantize => bytes(matrix * (4.0 + rows::DOUBLE_QUANTISED_BITS / 8.0)),
+            Row::Nf4DequantizeKernel => bytes(matrix * (2.0 + rows::PLAIN_BITS / 8.0)),
+            Row::Nf4DequantizePublic => bytes(matrix * (2.0 + rows::DOUBLE_QUANTISED_BITS / 8.0)),
+            // Parameter and moments read and written, gradient read.
+            Row::Adamw8bit => bytes(rows::PARAMETERS as f64 * (8.0 + 4.0 + 4.0 + 4.0 * 4.0 / 256.0)),
+            Row::Adamw32bit => bytes(rows::PARAMETERS as f64 * 28.0),
+            Row::QloraStep | Row::QloraStepCheckpointed | Row::FullStep => {
+                tokens(rows::SEQUENCES * rows::SEQUENCE)
+            }
+            Row::Decode => tokens(rows::NEW_TOKENS),
+            Row::Prefill => tokens(rows::PREFILL),
+        }
+    }
+
+    /// Ways in which we can do it; the fastest counts, as it does for the peers.
+    pub fn settings(self) -> &'static [&'static str] {
+        rows::settings(self)
+    }
+
+    /// Whether the row's peak memory counts, so that each measurement needs a process of its own.
+    pub fn counts_memory(self) -> bool {
+        matches!(self, Row::QloraStep | Row::QloraStepCheckpointed | Row::FullStep)
+    }
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Row {
+    type Err = BenchError;
+
+    fn from_str(name: &str) -> Result<Row, BenchError> {
+        let known = || Row::ALL.map(Row::name).join(", ");
+        Row::ALL
+            .into_iter()
+            .find(|row| row.name() == name)
+            .ok_or_else(|| BenchError::Row { name: name.to_owned(), known: known() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_back() {
+        for row in Row::ALL {
+            assert_eq!(row.name().parse::<Row>().unwrap(), row);
+            assert!(!row.settings().is_empty());
+        }
+        let error = "nf5".parse::<Row>().unwrap_err().to_string();
+        assert!(error.contains("nf5") && error.contains("qlora_step"), "{error}");
+    }
+}

@@ -1,0 +1,91 @@
+//! Products and 4-bit kernels.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use burn::tensor::Device;
+use camelid_kernels::{linear, vjp_seed};
+use camelid_quant::{QuantConfig, QuantizedTensor};
+
+use super::{Prepared, TOKENS, WIDTH};
+use crate::BenchError;
+use crate::inputs::{Packed, random, weights};
+
+pub(super) fn linear_f32() -> Result<Prepared, BenchError> {
+    let device = Device::flex();
+    let x = random([TOKENS, WIDTH], &device);
+    let weight = random([WIDTH, WIDTH], &device);
+    Ok(Prepared::timed(move || {
+        black_box(linear(x.clone(), weight.clone(), None));
+        Ok(())
+    }))
+}
+
+pub(super) fn nf4_linear_forward() -> Result<Prepared, BenchError> {
+    let device = Device::flex();
+    let x = random([TOKENS, WIDTH], &device);
+    let weight = Packed::random(WIDTH, WIDTH, &device)?;
+    Ok(Prepared::timed(move || {
+        black_box(weight.project(x.clone()));
+        Ok(())
+    }))
+}
+
+/// The backward pass alone counts; it uses burn's graph up, so each run makes another.
+pub(super) fn nf4_linear_dx() -> Result<Prepared, BenchError> {
+    let device = Device::flex().autodiff();
+    let x = random([TOKENS, WIDTH], &device).require_grad();
+    let dy = random([TOKENS, WIDTH], &device);
+    let weight = Packed::random(WIDTH, WIDTH, &device)?;
+    Ok(Prepared::new(move || {
+        let seed = vjp_seed(weight.project(x.clone()), dy.clone());
+        let start = Instant::now();
+        black_box(seed.backward());
+        Ok(start.elapsed().as_secs_f64())
+    }))
+}
+
+pub(super) fn nf4_linear_one_row(matrices: usize) -> Result<Prepared, BenchError> {
+    let device = Device::flex();
+    let x = random([1, WIDTH], &device);
+    let q = QuantizedTensor::quantize(
+        "weight",
+        &weights(WIDTH * WIDTH),
+        &[WIDTH, WIDTH],
+        &QuantConfig::default(),
+    )?;
+    let weights: Vec<Packed> = (0..matrices).map(|_| Packed::from_quantized(q.clone(), &device)).collect();
+    let mut prepared = Prepared::timed(move || {
+        for weight in &weights {
+            black_box(weight.project(x.clone()));
+        }
+        Ok(())
+    });
+    prepared.per_run = matrices;
+    Ok(prepared)
+}
+
+pub(super) fn nf4_quantize() -> Result<Prepared, BenchError> {
+    let values = weights(WIDTH * WIDTH);
+    Ok(Prepared::timed(move || {
+        black_box(QuantizedTensor::quantize("weight", &values, &[WIDTH, WIDTH], &QuantConfig::default())?);
+        Ok(())
+    }))
+}
+
+pub(super) fn nf4_dequantize_kernel() -> Result<Prepared, BenchError> {
+    let config = QuantConfig { double_quant: false, ..QuantConfig::default() };
+    dequantize(&config)
+}
+
+pub(super) fn nf4_dequantize_public() -> Result<Prepared, BenchError> {
+    dequantize(&QuantConfig::default())
+}
+
+fn dequantize(config: &QuantConfig) -> Result<Prepared, BenchError> {
+    let q = QuantizedTensor::quantize("weight", &weights(WIDTH * WIDTH), &[WIDTH, WIDTH], config)?;
+    Ok(Prepared::timed(move || {
+        black_box(q.dequantize_bf16());
+        Ok(())
+    }))
+}

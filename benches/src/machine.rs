@@ -6,7 +6,7 @@ use camelid_kernels::{Isa, probe};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::clock::cores;
+use crate::clock::{OTHERS_ALLOWED, Watch, cores};
 
 /// Bytes of the buffers that bandwidth is measured with; the last-level cache times four
 /// where that is more.
@@ -36,8 +36,25 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Measures this machine; takes about two seconds.
+    /// Measures this machine; takes about two seconds, and up to three times as long while
+    /// other processes use the cores.
     pub fn measure() -> Self {
+        let mut best: Option<Self> = None;
+        for _ in 0..3 {
+            let watch = Watch::start();
+            let measured = Self::measure_once();
+            best = Some(match best {
+                None => measured,
+                Some(before) => measured.at_best(&before),
+            });
+            if watch.others() <= OTHERS_ALLOWED {
+                break;
+            }
+        }
+        best.unwrap_or_else(Self::measure_once)
+    }
+
+    fn measure_once() -> Self {
         let last_level_cache = last_level_cache();
         let (copy, read) = bandwidths(BUFFER_BYTES.max(4 * last_level_cache));
         Self {
@@ -49,6 +66,17 @@ impl Machine {
             bf16_dot_gflops: peak(probe::bf16_dot),
             copy_gb_per_second: copy,
             read_gb_per_second: read,
+        }
+    }
+
+    /// The same machine with the higher of both peaks: a peak is what was reached once.
+    pub fn at_best(self, other: &Machine) -> Self {
+        Self {
+            f32_fma_gflops: self.f32_fma_gflops.max(other.f32_fma_gflops),
+            bf16_dot_gflops: self.bf16_dot_gflops.zip(other.bf16_dot_gflops).map(|(a, b)| a.max(b)),
+            copy_gb_per_second: self.copy_gb_per_second.max(other.copy_gb_per_second),
+            read_gb_per_second: self.read_gb_per_second.max(other.read_gb_per_second),
+            ..self
         }
     }
 

@@ -53,8 +53,11 @@ impl Report {
         // A file of another version or machine is begun anew.
         let earlier = std::fs::read(folder.join("peers.json")).ok();
         let earlier = earlier.and_then(|bytes| serde_json::from_slice::<Report>(&bytes).ok());
-        let rows = earlier.filter(|earlier| earlier.machine.is_same(&machine)).map(|earlier| earlier.rows);
-        Ok(Self { machine, rows: rows.unwrap_or_default(), folder: folder.to_owned() })
+        let folder = folder.to_owned();
+        Ok(match earlier.filter(|earlier| earlier.machine.is_same(&machine)) {
+            Some(earlier) => Self { machine: machine.at_best(&earlier.machine), rows: earlier.rows, folder },
+            None => Self { machine, rows: vec![], folder },
+        })
     }
 
     /// Where it is written.

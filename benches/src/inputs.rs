@@ -1,7 +1,7 @@
 //! Values to compute with.
 
 use burn::tensor::{DType, Device, Distribution, Int, Tensor, TensorData};
-use camelid_kernels::{NestedSpec, Packed4Spec, nf4_linear};
+use camelid_kernels::{ComputeType, NestedSpec, Packed4Spec, nf4_linear_with};
 use camelid_quant::{Absmax, QuantConfig, QuantizedTensor};
 
 use crate::BenchError;
@@ -23,7 +23,7 @@ pub(crate) fn weights(len: usize) -> Vec<f32> {
         .collect()
 }
 
-/// An NF4 matrix on a device, ready for [`nf4_linear`].
+/// An NF4 matrix on a device, ready for [`nf4_linear_with`].
 #[derive(Clone, Debug)]
 pub struct Packed {
     packed: Tensor<1, Int>,
@@ -68,8 +68,8 @@ impl Packed {
     }
 
     /// `x·Wᵀ`.
-    pub fn project<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+    pub fn project<const D: usize>(&self, x: Tensor<D>, compute: ComputeType) -> Tensor<D> {
         let (packed, absmax) = (self.packed.clone(), self.absmax.clone());
-        nf4_linear(x, packed, absmax, self.absmax_codes.clone(), self.spec)
+        nf4_linear_with(x, packed, absmax, self.absmax_codes.clone(), self.spec, compute)
     }
 }

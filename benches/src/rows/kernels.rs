@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use burn::tensor::Device;
-use camelid_kernels::{linear, vjp_seed};
+use camelid_kernels::{ComputeType, linear, vjp_seed};
 use camelid_quant::{QuantConfig, QuantizedTensor};
 
 use super::{Prepared, TOKENS, WIDTH};
@@ -21,31 +21,31 @@ pub(super) fn linear_f32() -> Result<Prepared, BenchError> {
     }))
 }
 
-pub(super) fn nf4_linear_forward() -> Result<Prepared, BenchError> {
+pub(super) fn nf4_linear_forward(compute: ComputeType) -> Result<Prepared, BenchError> {
     let device = Device::flex();
     let x = random([TOKENS, WIDTH], &device);
     let weight = Packed::random(WIDTH, WIDTH, &device)?;
     Ok(Prepared::timed(move || {
-        black_box(weight.project(x.clone()));
+        black_box(weight.project(x.clone(), compute));
         Ok(())
     }))
 }
 
 /// The backward pass alone counts; it uses burn's graph up, so each run makes another.
-pub(super) fn nf4_linear_dx() -> Result<Prepared, BenchError> {
+pub(super) fn nf4_linear_dx(compute: ComputeType) -> Result<Prepared, BenchError> {
     let device = Device::flex().autodiff();
     let x = random([TOKENS, WIDTH], &device).require_grad();
     let dy = random([TOKENS, WIDTH], &device);
     let weight = Packed::random(WIDTH, WIDTH, &device)?;
     Ok(Prepared::new(move || {
-        let seed = vjp_seed(weight.project(x.clone()), dy.clone());
+        let seed = vjp_seed(weight.project(x.clone(), compute), dy.clone());
         let start = Instant::now();
         black_box(seed.backward());
         Ok(start.elapsed().as_secs_f64())
     }))
 }
 
-pub(super) fn nf4_linear_one_row(matrices: usize) -> Result<Prepared, BenchError> {
+pub(super) fn nf4_linear_one_row(matrices: usize, compute: ComputeType) -> Result<Prepared, BenchError> {
     let device = Device::flex();
     let x = random([1, WIDTH], &device);
     let q = QuantizedTensor::quantize(
@@ -57,7 +57,7 @@ pub(super) fn nf4_linear_one_row(matrices: usize) -> Result<Prepared, BenchError
     let weights: Vec<Packed> = (0..matrices).map(|_| Packed::from_quantized(q.clone(), &device)).collect();
     let mut prepared = Prepared::timed(move || {
         for weight in &weights {
-            black_box(weight.project(x.clone()));
+            black_box(weight.project(x.clone(), compute));
         }
         Ok(())
     });

@@ -7,6 +7,8 @@ mod training;
 
 use std::time::Instant;
 
+use camelid_kernels::ComputeType;
+
 use crate::machine::last_level_cache;
 use crate::{BenchError, Row};
 
@@ -77,11 +79,12 @@ pub fn prepare(row: Row, setting: &str) -> Result<Prepared, BenchError> {
     if !row.settings().contains(&setting) {
         return Err(BenchError::Setting { row: row.name(), setting: setting.to_owned() });
     }
+    let compute = if setting == BF16 { ComputeType::Bf16 } else { ComputeType::F32 };
     match row {
         Row::LinearF32 => kernels::linear_f32(),
-        Row::Nf4LinearForward => kernels::nf4_linear_forward(),
-        Row::Nf4LinearDx => kernels::nf4_linear_dx(),
-        Row::Nf4LinearOneRow => kernels::nf4_linear_one_row(matrices()),
+        Row::Nf4LinearForward => kernels::nf4_linear_forward(compute),
+        Row::Nf4LinearDx => kernels::nf4_linear_dx(compute),
+        Row::Nf4LinearOneRow => kernels::nf4_linear_one_row(matrices(), compute),
         Row::Nf4Quantize => kernels::nf4_quantize(),
         Row::Nf4DequantizeKernel => kernels::nf4_dequantize_kernel(),
         Row::Nf4DequantizePublic => kernels::nf4_dequantize_public(),
@@ -95,7 +98,14 @@ pub fn prepare(row: Row, setting: &str) -> Result<Prepared, BenchError> {
     }
 }
 
+/// What products are computed in.
+const F32: &str = "f32";
+const BF16: &str = "bf16";
+
 /// See [`Row::settings`].
-pub(crate) fn settings(_row: Row) -> &'static [&'static str] {
-    &["f32"]
+pub(crate) fn settings(row: Row) -> &'static [&'static str] {
+    match row {
+        Row::Nf4LinearForward | Row::Nf4LinearDx | Row::Nf4LinearOneRow => &[F32, BF16],
+        _ => &[F32],
+    }
 }

@@ -6,6 +6,7 @@ use std::time::Instant;
 use burn::tensor::Device;
 use camelid_kernels::{ComputeType, linear, vjp_seed};
 use camelid_quant::{QuantConfig, QuantizedTensor};
+use half::bf16;
 
 use super::{Prepared, TOKENS, WIDTH};
 use crate::BenchError;
@@ -84,8 +85,10 @@ pub(super) fn nf4_dequantize_public() -> Result<Prepared, BenchError> {
 
 fn dequantize(config: &QuantConfig) -> Result<Prepared, BenchError> {
     let q = QuantizedTensor::quantize("weight", &weights(WIDTH * WIDTH), &[WIDTH, WIDTH], config)?;
+    let mut values = vec![bf16::ZERO; WIDTH * WIDTH];
     Ok(Prepared::timed(move || {
-        black_box(q.dequantize_bf16());
+        q.dequantize_into(&mut values)?;
+        black_box(&values);
         Ok(())
     }))
 }

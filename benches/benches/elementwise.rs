@@ -5,7 +5,7 @@ use camelid_benches::random;
 use camelid_kernels::{embedding, rms_norm, rotary, swiglu};
 use criterion::Criterion;
 
-use crate::peak::{backward, bench_all, bytes};
+use crate::peak::{backward, bench_all, bytes, device};
 
 const TOKENS: usize = 1024;
 const WIDTH: usize = 768;
@@ -28,18 +28,18 @@ pub fn bench(criterion: &mut Criterion) {
 
 fn rms_norms(criterion: &mut Criterion) {
     let run = |x: &Tensor<2>| rms_norm(x.clone(), Tensor::ones([WIDTH], &x.device()), 1e-5);
-    let x = random([TOKENS, WIDTH], &Device::flex());
+    let x = random([TOKENS, WIDTH], &device());
     bench_all(criterion, "rms_norm/forward", bytes(2 * operand(WIDTH)), || run(&x));
-    let x = random([TOKENS, WIDTH], &Device::flex().autodiff()).require_grad();
+    let x = random([TOKENS, WIDTH], &device().autodiff()).require_grad();
     backward(criterion, "rms_norm/backward", bytes(3 * operand(WIDTH)), || run(&x));
 }
 
 fn swiglus(criterion: &mut Criterion) {
     let inputs = |device: &Device| [0; 2].map(|_| random([TOKENS, INTERMEDIATE], device));
-    let [gate, up] = inputs(&Device::flex());
+    let [gate, up] = inputs(&device());
     let work = bytes(3 * operand(INTERMEDIATE));
     bench_all(criterion, "swiglu/forward", work, || swiglu(gate.clone(), up.clone()));
-    let [gate, up] = inputs(&Device::flex().autodiff()).map(|x| x.require_grad());
+    let [gate, up] = inputs(&device().autodiff()).map(|x| x.require_grad());
     let work = bytes(5 * operand(INTERMEDIATE));
     backward(criterion, "swiglu/backward", work, || swiglu(gate.clone(), up.clone()));
 }
@@ -50,9 +50,9 @@ fn rotaries(criterion: &mut Criterion) {
         rotary(x.clone(), table.clone(), table)
     };
     let shape = [1, TOKENS, HEADS, HEAD_DIM];
-    let x = random(shape, &Device::flex());
+    let x = random(shape, &device());
     bench_all(criterion, "rotary/forward", bytes(2 * operand(WIDTH)), || run(&x));
-    let x = random(shape, &Device::flex().autodiff()).require_grad();
+    let x = random(shape, &device().autodiff()).require_grad();
     backward(criterion, "rotary/backward", bytes(2 * operand(WIDTH)), || run(&x));
 }
 
@@ -62,11 +62,11 @@ fn embeddings(criterion: &mut Criterion) {
         let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, [1, TOKENS]), device);
         (random([VOCABULARY, WIDTH], device), ids)
     };
-    let (table, ids) = inputs(&Device::flex());
+    let (table, ids) = inputs(&device());
     bench_all(criterion, "embedding/forward", bytes(2 * operand(WIDTH)), || {
         embedding(table.clone(), ids.clone())
     });
-    let (table, ids) = inputs(&Device::flex().autodiff());
+    let (table, ids) = inputs(&device().autodiff());
     let table = table.require_grad();
     // The gradient has the table's size.
     let work = bytes(operand(WIDTH) + 4 * VOCABULARY * WIDTH);

@@ -5,7 +5,7 @@ use camelid_benches::random;
 use camelid_kernels::linear_cross_entropy;
 use criterion::Criterion;
 
-use crate::peak::{bench_all, product};
+use crate::peak::{bench_all, device, product};
 
 const TOKENS: usize = 1024;
 const WIDTH: usize = 768;
@@ -13,9 +13,7 @@ const VOCABULARY: usize = 32_000;
 
 pub fn bench(criterion: &mut Criterion) {
     // The gradient is computed in the forward pass, while the logits are at hand.
-    for (name, device, products) in
-        [("loss", Device::flex(), 1), ("loss and gradient", Device::flex().autodiff(), 2)]
-    {
+    for (name, device, products) in [("loss", device(), 1), ("loss and gradient", device().autodiff(), 2)] {
         let hidden = random([TOKENS, WIDTH], &device);
         let hidden = if products > 1 { hidden.require_grad() } else { hidden };
         let head = random([VOCABULARY, WIDTH], &device);

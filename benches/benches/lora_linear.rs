@@ -5,7 +5,7 @@ use camelid_benches::random;
 use camelid_kernels::{Dropout, lora_linear};
 use criterion::Criterion;
 
-use crate::peak::{backward, bench_all, product};
+use crate::peak::{backward, bench_all, device, product};
 
 const TOKENS: usize = 1024;
 const WIDTH: usize = 768;
@@ -19,11 +19,11 @@ pub fn bench(criterion: &mut Criterion) {
             (base, x, random([RANK, WIDTH], device), random([WIDTH, RANK], device))
         };
         let work = product(TOKENS, 2 * WIDTH, RANK);
-        let (base, x, a, b) = inputs(&Device::flex());
+        let (base, x, a, b) = inputs(&device());
         bench_all(criterion, &format!("lora_linear/forward, dropout {p}"), work, || {
             lora_linear(base.clone(), x.clone(), a.clone(), b.clone(), 2.0, dropout)
         });
-        let (base, x, a, b) = inputs(&Device::flex().autodiff());
+        let (base, x, a, b) = inputs(&device().autodiff());
         let (base, x, a, b) = (base.require_grad(), x.require_grad(), a.require_grad(), b.require_grad());
         // x·Aᵀ again, then dy·B, dB, dA and dx.
         let work = product(TOKENS, 5 * WIDTH, RANK);

@@ -1,17 +1,16 @@
 //! Products with a packed matrix, forward and backward.
 
-use burn::tensor::Device;
 use camelid_benches::rows::{DOUBLE_QUANTISED_BITS, TOKENS, WIDTH};
 use camelid_benches::{Packed, random};
 use camelid_kernels::ComputeType;
 use criterion::Criterion;
 
-use crate::peak::{backward, bench_all, bytes, product};
+use crate::peak::{self, backward, bench_all, bytes, product};
 
 pub fn bench(criterion: &mut Criterion) {
     for (out, inn) in [(WIDTH, WIDTH), (768, 768), (2048, 768), (768, 2048)] {
         let shape = format!("{out}x{inn}");
-        let device = Device::flex();
+        let device = peak::device();
         let Ok(weight) = Packed::random(out, inn, &device) else { continue };
         let x = random([TOKENS, inn], &device);
         let work = product(TOKENS, out, inn);
@@ -24,7 +23,7 @@ pub fn bench(criterion: &mut Criterion) {
             weight.project(row.clone(), ComputeType::F32)
         });
 
-        let device = Device::flex().autodiff();
+        let device = device.autodiff();
         let Ok(weight) = Packed::random(out, inn, &device) else { continue };
         let x = random([TOKENS, inn], &device).require_grad();
         let work = product(TOKENS, out, inn);

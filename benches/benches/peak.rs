@@ -3,10 +3,19 @@
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 use camelid_benches::{Machine, Unit, Work};
 use camelid_kernels::vjp_seed;
 use criterion::{Criterion, Throughput};
+
+/// The device that is measured.
+pub fn device() -> Device {
+    camelid_benches::device().unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn finish(device: &Device) {
+    camelid_benches::finish(device).unwrap_or_else(|error| panic!("{error}"));
+}
 
 /// Multiplications and additions of a product.
 pub fn product(rows: usize, out: usize, inn: usize) -> Work {
@@ -49,8 +58,10 @@ pub fn bench(criterion: &mut Criterion, name: &str, work: Work, mut run: impl Fn
 /// The same where all of `run` counts.
 pub fn bench_all<R>(criterion: &mut Criterion, name: &str, work: Work, mut run: impl FnMut() -> R) {
     bench(criterion, name, work, || {
+        let device = device();
         let start = Instant::now();
         std::hint::black_box(run());
+        finish(&device);
         start.elapsed()
     });
 }
@@ -81,8 +92,11 @@ pub fn backward<const D: usize>(
         let y = forward();
         let dy = Tensor::ones_like(&y);
         let seed = vjp_seed(y, dy.detach());
+        let device = device();
+        finish(&device);
         let start = Instant::now();
         std::hint::black_box(seed.backward());
+        finish(&device);
         start.elapsed()
     });
 }

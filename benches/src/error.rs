@@ -1,5 +1,6 @@
 //! What can go wrong while a row is prepared or run.
 
+use camelid_kernels::UnknownDevice;
 use camelid_lora::LoraError;
 use camelid_model::ModelError;
 use camelid_paged_optim::OptimError;
@@ -34,6 +35,12 @@ pub enum BenchError {
     /// The trainer's thread ended.
     #[error("training ended: {0}")]
     TrainingEnded(String),
+    /// There is no such device.
+    #[error(transparent)]
+    Device(#[from] UnknownDevice),
+    /// The device failed at what it was told.
+    #[error("the device failed: {0}")]
+    Computation(String),
     /// Quantising failed.
     #[error(transparent)]
     Quant(#[from] QuantError),

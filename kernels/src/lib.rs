@@ -6,6 +6,7 @@ pub mod blockwise8;
 pub mod causal_attention;
 #[cfg(feature = "cube")]
 pub mod cube;
+mod device;
 pub mod embedding;
 mod flex_slices;
 mod fresh;
@@ -27,6 +28,7 @@ mod weight_rows;
 
 pub use blockwise4::{NestedSpec, Packed4Spec};
 pub use causal_attention::{RowLengths, causal_attention, causal_attention_rows};
+pub use device::{DEVICE_VARIABLE, UnknownDevice, device_from_environment};
 pub use embedding::embedding;
 pub use isa::{ISA_VARIABLE, Isa, IsaError};
 pub use linear::{linear, linear_with};

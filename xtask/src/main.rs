@@ -1,7 +1,6 @@
 //! Camelid's front door: `cargo xtask reproduce guanaco`, and the tasks around the GPU kernels.
 
 mod bench;
-mod device;
 mod gpu_check;
 mod ptx;
 mod report;

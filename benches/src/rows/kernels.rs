@@ -3,17 +3,16 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use burn::tensor::Device;
 use camelid_kernels::{ComputeType, linear, vjp_seed};
 use camelid_quant::{QuantConfig, QuantizedTensor};
 use half::bf16;
 
 use super::{Prepared, TOKENS, WIDTH};
-use crate::BenchError;
 use crate::inputs::{Packed, random, weights};
+use crate::{BenchError, device, finish};
 
 pub(super) fn linear_f32() -> Result<Prepared, BenchError> {
-    let device = Device::flex();
+    let device = device()?;
     let x = random([TOKENS, WIDTH], &device);
     let weight = random([WIDTH, WIDTH], &device);
     Ok(Prepared::timed(move || {
@@ -23,7 +22,7 @@ pub(super) fn linear_f32() -> Result<Prepared, BenchError> {
 }
 
 pub(super) fn nf4_linear_forward(compute: ComputeType) -> Result<Prepared, BenchError> {
-    let device = Device::flex();
+    let device = device()?;
     let x = random([TOKENS, WIDTH], &device);
     let weight = Packed::random(WIDTH, WIDTH, &device)?;
     Ok(Prepared::timed(move || {
@@ -34,20 +33,22 @@ pub(super) fn nf4_linear_forward(compute: ComputeType) -> Result<Prepared, Bench
 
 /// The backward pass alone counts; it uses burn's graph up, so each run makes another.
 pub(super) fn nf4_linear_dx(compute: ComputeType) -> Result<Prepared, BenchError> {
-    let device = Device::flex().autodiff();
+    let device = device()?.autodiff();
     let x = random([TOKENS, WIDTH], &device).require_grad();
     let dy = random([TOKENS, WIDTH], &device);
     let weight = Packed::random(WIDTH, WIDTH, &device)?;
     Ok(Prepared::new(move || {
         let seed = vjp_seed(weight.project(x.clone(), compute), dy.clone());
+        finish(&device)?;
         let start = Instant::now();
         black_box(seed.backward());
+        finish(&device)?;
         Ok(start.elapsed().as_secs_f64())
     }))
 }
 
 pub(super) fn nf4_linear_one_row(matrices: usize, compute: ComputeType) -> Result<Prepared, BenchError> {
-    let device = Device::flex();
+    let device = device()?;
     let x = random([1, WIDTH], &device);
     let q = QuantizedTensor::quantize(
         "weight",

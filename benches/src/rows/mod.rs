@@ -10,7 +10,7 @@ use std::time::Instant;
 use camelid_kernels::ComputeType;
 
 use crate::machine::last_level_cache;
-use crate::{BenchError, Row};
+use crate::{BenchError, Row, device, finish};
 
 /// Rows of `x` in the products.
 pub const TOKENS: usize = 512;
@@ -46,11 +46,13 @@ impl Prepared {
         Self { run: Box::new(run), per_run: 1 }
     }
 
-    /// All of `run` counts.
+    /// All of `run` counts, until the device has done it.
     fn timed(mut run: impl FnMut() -> Result<(), BenchError> + 'static) -> Self {
         Self::new(move || {
+            let device = device()?;
             let start = Instant::now();
             run()?;
+            finish(&device)?;
             Ok(start.elapsed().as_secs_f64())
         })
     }
@@ -90,11 +92,11 @@ pub fn prepare(row: Row, setting: &str) -> Result<Prepared, BenchError> {
         Row::Nf4DequantizePublic => kernels::nf4_dequantize_public(),
         Row::Adamw8bit => adamw::step(camelid_paged_optim::StateBits::Bits8),
         Row::Adamw32bit => adamw::step(camelid_paged_optim::StateBits::Bits32),
-        Row::QloraStep => training::qlora(false),
-        Row::QloraStepCheckpointed => training::qlora(true),
+        Row::QloraStep => training::qlora(false, compute),
+        Row::QloraStepCheckpointed => training::qlora(true, compute),
         Row::FullStep => training::full(),
-        Row::Decode => generation::decode(),
-        Row::Prefill => generation::prefill(),
+        Row::Decode => generation::decode(compute),
+        Row::Prefill => generation::prefill(compute),
     }
 }
 
@@ -106,6 +108,7 @@ const BF16: &str = "bf16";
 pub(crate) fn settings(row: Row) -> &'static [&'static str] {
     match row {
         Row::Nf4LinearForward | Row::Nf4LinearDx | Row::Nf4LinearOneRow => &[F32, BF16],
+        Row::QloraStep | Row::QloraStepCheckpointed | Row::Decode | Row::Prefill => &[F32, BF16],
         _ => &[F32],
     }
 }

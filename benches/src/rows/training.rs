@@ -2,26 +2,27 @@
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use burn::tensor::Device;
 use camelid_data::{Example, TokenizedSet};
+use camelid_kernels::ComputeType;
 use camelid_lora::{LoraConfig, attach};
 use camelid_model::{DenseStorage, Llama};
 use camelid_train::{Observer, StepRecord, TrainSettings, Trainer};
 
 use super::{Prepared, SEQUENCE, SEQUENCES};
-use crate::{BenchError, llama_110m};
+use crate::{BenchError, device, llama_110m};
 
 /// NF4 with adapters of rank 16 on every linear layer; the frozen embedding in bf16.
-pub(super) fn qlora(activation_checkpointing: bool) -> Result<Prepared, BenchError> {
+pub(super) fn qlora(activation_checkpointing: bool, compute: ComputeType) -> Result<Prepared, BenchError> {
     stepwise(activation_checkpointing, || {
-        let device = Device::flex().autodiff();
+        let device = device()?.autodiff();
         let lora = LoraConfig { r: 16, lora_alpha: 32.0, ..LoraConfig::default() };
-        Ok(attach(llama_110m::packed(DenseStorage::Bf16, &device)?, &lora, 0, &device)?)
+        let model = llama_110m::packed(DenseStorage::Bf16, &device)?;
+        Ok(attach(model, &lora, 0, &device)?.with_compute_type(compute))
     })
 }
 
 pub(super) fn full() -> Result<Prepared, BenchError> {
-    stepwise(false, || Ok(llama_110m::dense(&Device::flex().autodiff())))
+    stepwise(false, || Ok(llama_110m::dense(&device()?.autodiff())))
 }
 
 /// Runs the trainer in a thread of its own, one step at a time.

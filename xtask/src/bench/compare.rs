@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use camelid_benches::{OTHERS_ALLOWED, Row, Sample};
+use camelid_kernels::DEVICE_VARIABLE;
 use serde::{Deserialize, Serialize};
 
 use super::child::{Measurer, TooSlow};
@@ -140,7 +141,10 @@ fn named_setting(target: &Target) -> Option<&'static str> {
 /// Our side, in a process of its own.
 fn ours() -> Result<Shared> {
     let program = std::env::current_exe().context("finding this program")?;
-    Ok(Rc::new(RefCell::new(Measurer::start(Command::new(program).args(["bench", "--serve"]))?)))
+    let mut command = Command::new(program);
+    // The peers compute on the CPU.
+    command.args(["bench", "--serve"]).env_remove(DEVICE_VARIABLE);
+    Ok(Rc::new(RefCell::new(Measurer::start(&mut command)?)))
 }
 
 /// A process that several contenders may live in.

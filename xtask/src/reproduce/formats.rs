@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use camelid_kernels::device_from_environment;
 use camelid_model::{Llama, LoadedTensor};
 use camelid_quant::{Format, QuantConfig, QuantizedTensor, quantization_error};
 use camelid_train::example_losses;
@@ -10,7 +11,6 @@ use super::arms::{Arm, Base, DoubleQuant};
 use super::outcome::{self, FormatOutcome};
 use super::study::Study;
 use super::tune;
-use crate::device::device;
 
 /// Every format of Table 2 that can be stored here, with the dense base first.
 const FORMATS: [Base; 5] = [
@@ -65,7 +65,8 @@ fn measure_one(study: &Study, base: Base, asks: bool) -> anyhow::Result<FormatOu
         Some(config) => Packing::of(study, &config)?,
         None => Packing::dense(if base == Base::Bf16 { 16.0 } else { 32.0 }),
     };
-    let model = Llama::load(weights.as_ref(), &tune::storage(base, study.block_size()), &device()?)?;
+    let model =
+        Llama::load(weights.as_ref(), &tune::storage(base, study.block_size()), &device_from_environment()?)?;
     let losses = example_losses(&model, &study.supplies.held_out)?;
     let name = base.name();
     let questions = format!("untuned {name}");

@@ -12,13 +12,13 @@ use camelid_data::packing::pack;
 use camelid_data::tokens::{Example, TokenReport, TokenizeOptions, TokenizedSet, Truncation};
 use camelid_data::{HeldOut, hold_out};
 use camelid_eval::exact_match::Question;
+use camelid_kernels::device_from_environment;
 use camelid_model::{Llama, LlamaConfig, RopeScaling};
 use camelid_train::{Experiment, Interrupt, LrSchedule, Progress, TrainSettings, Trainer};
 use sha2::{Digest, Sha256};
 
 use super::Scale;
 use super::study::{self, Supplies};
-use crate::device::device;
 
 /// Tokens of a pre-training row.
 const ROW: usize = 128;
@@ -123,7 +123,7 @@ pub fn pretrain(scale: Scale, runs: &Path) -> anyhow::Result<bool> {
     let tokenizer = world.tokenizer()?;
     let (rows, _) = prose_rows(&world, &tokenizer, size.pretraining_tokens)?;
     let settings = pretraining(rows.examples.len() / ROWS);
-    let device = device()?.autodiff();
+    let device = device_from_environment()?.autodiff();
     let shape = config(tokenizer.get_vocab_size(true));
     let model = Llama::random_with_std(&shape, init_std(&shape), 0, &device);
     let folder = base_folder(scale, runs);

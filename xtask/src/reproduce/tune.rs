@@ -2,6 +2,7 @@
 
 use burn::module::Module;
 use camelid_eval::exact_match::{Answer, answer_all};
+use camelid_kernels::device_from_environment;
 use camelid_lora::{attach, save_peft};
 use camelid_model::{Llama, LocalGenerator, WeightStorage};
 use camelid_train::{Interrupt, Memory, Progress, Storage, Trainer, example_losses};
@@ -11,7 +12,6 @@ use super::arms::{Arm, Base};
 use super::outcome::{self, ArmOutcome};
 use super::study::{self, Study};
 use super::{Ending, GuanacoArguments, nano};
-use crate::device::device;
 
 /// The longest answer to a question of the nano world, in tokens, with room to spare.
 const ANSWER_TOKENS: usize = 16;
@@ -33,7 +33,7 @@ pub fn arm(arguments: &GuanacoArguments, arm: Arm, seed: u64) -> anyhow::Result<
     std::fs::create_dir_all(&folder)?;
     experiment.save(&folder.join("experiment.toml"))?;
 
-    let device = device()?.autodiff();
+    let device = device_from_environment()?.autodiff();
     let weights = study.weights()?;
     let mut model = Llama::load(weights.as_ref(), &storage(arm.base, study.block_size()), &device)?;
     let weight_bytes = model.weights_nbytes() as u64;

@@ -1,6 +1,6 @@
 //! Head and loss of the 110-million-parameter LLaMA.
 
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Int, Tensor, TensorData};
 use camelid_benches::random;
 use camelid_kernels::linear_cross_entropy;
 use criterion::Criterion;

@@ -6,7 +6,7 @@ mod python;
 mod report;
 mod table;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -16,6 +16,8 @@ use clap::Args;
 use compare::{Effort, compare};
 use report::Report;
 use table::{COMPARISONS, Comparison};
+
+use crate::workspace;
 
 /// Options of the benches.
 #[derive(Args)]
@@ -68,7 +70,7 @@ fn criterion(filter: Option<&str>) -> Result<()> {
 
 fn peers(arguments: &Arguments) -> Result<()> {
     let chosen = chosen(arguments.rows.as_deref())?;
-    let python = python::interpreter(&workspace(), arguments.python.as_deref())?;
+    let python = python::interpreter(workspace(), arguments.python.as_deref())?;
     let effort = if arguments.quick { Effort::QUICK } else { Effort::thorough(arguments.rounds) };
     let started = std::time::Instant::now();
     eprintln!("measuring the machine");
@@ -108,9 +110,4 @@ fn chosen(patterns: Option<&str>) -> Result<Vec<&'static Comparison>> {
     chosen.sort_by_key(|comparison| comparison.row);
     chosen.dedup_by_key(|comparison| comparison.row);
     Ok(chosen)
-}
-
-fn workspace() -> PathBuf {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    manifest.parent().unwrap_or(manifest).to_owned()
 }

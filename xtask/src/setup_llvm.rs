@@ -11,8 +11,6 @@ use anyhow::{Context, bail, ensure};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use crate::workspace;
-
 /// The bundle that CubeCL asks for; Cargo.lock names it as the version of its bundler.
 const BUNDLE: &str = "23.1.0-4";
 /// What marks a finished installation, for CubeCL's bundler as for us.
@@ -218,7 +216,7 @@ mod tests {
 
     #[test]
     fn the_bundle_is_the_one_in_the_lock_file() {
-        let lock = std::fs::read_to_string(workspace().join("Cargo.lock")).unwrap();
+        let lock = std::fs::read_to_string(crate::workspace().join("Cargo.lock")).unwrap();
         let entry = lock.split("[[package]]").find(|p| p.contains("name = \"tracel-llvm-bundler\"")).unwrap();
         assert!(entry.contains(&format!("version = \"{BUNDLE}\"")), "{entry}");
     }

@@ -13,7 +13,7 @@ use crate::{BenchError, device, llama_110m};
 
 /// NF4 with adapters of rank 16 on every linear layer; the frozen embedding in bf16.
 pub(super) fn qlora(activation_checkpointing: bool, compute: ComputeType) -> Result<Prepared, BenchError> {
-    stepwise(activation_checkpointing, || {
+    stepwise(activation_checkpointing, move || {
         let device = device()?.autodiff();
         let lora = LoraConfig { r: 16, lora_alpha: 32.0, ..LoraConfig::default() };
         let model = llama_110m::packed(DenseStorage::Bf16, &device)?;

@@ -54,6 +54,7 @@ pub fn update_8bit_tensors<const D: usize>(
 
 /// Backends that run [`update_8bit_tensors`]. It has no gradient.
 #[backend_extension(Flex, Cube: cfg(feature = "cube"))]
+#[allow(clippy::type_complexity)] // the macro takes the tuple apart
 pub trait AdamW8Op: Backend {
     /// See [`update_8bit_tensors`]: the parameter, and codes and scales of `m` and of `v`.
     fn adamw8_op(

@@ -1,5 +1,7 @@
 //! Sums and maxima over the units of a cube, in a fixed order.
 
+#![allow(clippy::manual_is_multiple_of)] // kernels have no such method
+
 use cubecl::client::Client;
 use cubecl::ir::features::Plane;
 use cubecl::prelude::*;

@@ -1,5 +1,7 @@
 //! Quantising on a device: one group of units per block.
 
+#![allow(clippy::manual_is_multiple_of)] // kernels have no such method
+
 use burn::tensor::DType;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;

@@ -2,7 +2,7 @@
 //!
 //! Benches set the speed of a product against the rates measured with these loops.
 //! Each keeps enough independent sums in registers to hide the latency of the
-//! instruction, and returns what it computed, which [`reference`] predicts.
+//! instruction, and returns what it computed, which [`mod@reference`] predicts.
 
 use crate::isa::Isa;
 

@@ -20,7 +20,7 @@ const POOLED_FROM: usize = 1 << 16;
 
 /// Idle bytes that stay when something new is mapped: phases of a block that need
 /// other sizes than the one before then do not take each other's buffers away.
-const RESERVE: usize = 64 << 20;
+const RESERVE: usize = 16 << 20;
 
 /// Regions come in whole pages of this many bytes.
 const PAGE: usize = 1 << 12;

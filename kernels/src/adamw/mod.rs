@@ -10,7 +10,7 @@
 //! ```
 //!
 //! # Rounding
-//! Everything is f32 arithmetic in the order of [`reference`], each operation rounded once, so
+//! Everything is f32 arithmetic in the order of [`mod@reference`], each operation rounded once, so
 //! the result does not depend on the instruction set. The moments are what fused multiply-adds
 //! give, `m = fma(1 − β₁, g, β₁·m)` and `v = fma((1 − β₂)·g, g, β₂·v)`, which is what
 //! bitsandbytes' compiled kernels compute: their states are equal to the last bit. The parameter

@@ -9,6 +9,7 @@ mod setup_llvm;
 
 use std::process::ExitCode;
 
+use camelid_kernels::Isa;
 use clap::{Parser, Subcommand};
 use reproduce::workspace;
 
@@ -35,6 +36,10 @@ enum Task {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Err(error) = Isa::from_environment() {
+        eprintln!("error: {error}");
+        return ExitCode::FAILURE;
+    }
     let outcome = match arguments.task {
         Task::Bench(arguments) => bench::run(&arguments).map(|()| ExitCode::SUCCESS),
         Task::Reproduce(arguments) => reproduce::run(&arguments).map(|ending| match ending {

@@ -14,6 +14,7 @@ mod quantize;
 
 use std::process::ExitCode;
 
+use camelid_kernels::Isa;
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
@@ -46,6 +47,10 @@ fn main() -> ExitCode {
             return if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
         }
     };
+    if let Err(error) = Isa::from_environment() {
+        eprintln!("error: {error}");
+        return ExitCode::FAILURE;
+    }
     let result = match cli.command {
         Command::Quantize(args) => quantize::run(&args),
         Command::Merge(args) => merge::run(&args),

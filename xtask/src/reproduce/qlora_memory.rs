@@ -134,7 +134,8 @@ pub fn reproduce(arguments: &QloraMemoryArguments) -> anyhow::Result<Ending> {
             report::size(settings.budget)
         );
         if !arguments.dry_run {
-            bail!("{sentence}; --stream keeps the weights in a file");
+            let way_out = if settings.streamed { "a lower --rank or --seq" } else { "--stream" };
+            bail!("{sentence}; {way_out} needs less");
         }
         println!("\nIt does not fit the budget: {sentence}.");
     }

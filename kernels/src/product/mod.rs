@@ -241,7 +241,11 @@ mod tests {
                     for (at_c, got) in got.iter().enumerate() {
                         let (i, j) = (at_c / n, at_c % n);
                         let want = 0.5 * (0..k).map(|l| at(lhs, i, l) * at(rhs, l, j)).sum::<f64>();
-                        assert!((f64::from(*got) - want).abs() < 1e-5 * (k as f64).sqrt().max(1.0));
+                        let bound = 1e-5 * (k as f64).sqrt().max(1.0);
+                        assert!(
+                            (f64::from(*got) - want).abs() < bound,
+                            "{compute:?} {m}x{k}x{n}, transposed {lhs_t} {rhs_t}, at {i}, {j}: {got}, not {want}"
+                        );
                     }
                 }
             }

@@ -2,4 +2,5 @@
 
 pub mod claims;
 pub mod compare;
+#[cfg(feature = "models")]
 pub mod exact_match;

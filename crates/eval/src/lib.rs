@@ -4,3 +4,4 @@ pub mod claims;
 pub mod compare;
 #[cfg(feature = "models")]
 pub mod exact_match;
+pub mod ratings;

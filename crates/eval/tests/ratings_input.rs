@@ -123,7 +123,8 @@ fn chatbot_arena_battles_with_style() {
             "header_count_a": {"h1": 1, "h2": 2}, "header_count_b": {"h1": 0},
             "list_count_a": {"ordered": 3, "unordered": 1}, "list_count_b": {"ordered": 0},
             "bold_count_a": {"**": 2, "__": 0}, "bold_count_b": {"**": 5}}},
-        {"model_a": "koala-13b", "model_b": "vicuna-13b", "winner": "tie (bothbad)", "tstamp": 1682351600}
+        {"model_a": "koala-13b", "model_b": "vicuna-13b", "winner": "tie (bothbad)", "tstamp": 1682351600},
+        {"model_a": "koala-13b", "model_b": "vicuna-13b", "winner": "model_a", "anony": false}
     ]"#;
     let battles = read(&folder.write("clean_battle.json", text)).unwrap();
     let first = battles.named(&battles.rows()[0]);
@@ -141,6 +142,8 @@ fn chatbot_arena_battles_with_style() {
     ];
     assert_eq!(first.style, Some(style));
     assert_eq!((battles.rows()[1].outcome, battles.rows()[1].style), (Outcome::Tie, None));
+    assert_eq!((battles.rows().len(), battles.rejected().len()), (2, 1));
+    assert!(battles.rejected()[0].to_string().contains("row 3: `anony` is false"));
 }
 
 #[test]

@@ -51,6 +51,7 @@ pub(super) fn push(battles: &mut Battles, row: &dyn Fields) -> Result<(), Reject
     let outcome = Outcome::from_label(&label).ok_or_else(|| {
         RejectedRow::new("winner", quoted(&label), "model_a, model_b, tie or tie (bothbad)")
     })?;
+    blind(row)?;
     let question = optional_text(row, &["question", "question_id"])?;
     let judge = optional_text(row, &["judge"])?;
     let language = optional_text(row, &["language"])?;
@@ -67,6 +68,20 @@ pub(super) fn push(battles: &mut Battles, row: &dyn Fields) -> Result<(), Reject
         style: row.style(),
         ..NamedBattle::new(&model_a, &model_b, outcome)
     })
+}
+
+/// The arena's ratings count votes cast before the models' names were shown: `anony` is true there.
+fn blind(row: &dyn Fields) -> Result<(), RejectedRow> {
+    let seen = match row.get("anony") {
+        Cell::Other(found) => found == "false",
+        Cell::Text(found) => found.eq_ignore_ascii_case("false"),
+        Cell::Missing | Cell::Number(_) => false,
+    };
+    if seen {
+        Err(RejectedRow::new("anony", "false", "true, a vote cast without knowing the models"))
+    } else {
+        Ok(())
+    }
 }
 
 /// A text that has to be there; a number is taken as its digits.

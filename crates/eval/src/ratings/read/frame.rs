@@ -13,7 +13,7 @@ use crate::ratings::error::RatingsError;
 /// Columns every battle needs.
 pub(super) const REQUIRED: [&str; 3] = ["model_a", "model_b", "winner"];
 /// All columns that are read.
-pub(super) const COLUMNS: [&str; 18] = [
+pub(super) const COLUMNS: [&str; 19] = [
     "model_a",
     "model_b",
     "winner",
@@ -32,6 +32,7 @@ pub(super) const COLUMNS: [&str; 18] = [
     "lists_b",
     "bold_a",
     "bold_b",
+    "anony",
 ];
 
 /// The battles of a frame with the columns that [`Format::Battles`](super::Format::Battles) names;
@@ -79,7 +80,8 @@ impl Values {
         let kind = column.dtype().clone();
         let number = kind.is_primitive_numeric();
         let target = if number { DataType::Float64 } else { DataType::String };
-        let readable = number || kind == DataType::String || kind.is_null() || is_category(&kind);
+        let text = kind == DataType::String || kind.is_null() || is_category(&kind);
+        let readable = number || text || (name == "anony" && kind == DataType::Boolean);
         let cast = readable.then(|| column.cast(&target).ok()).flatten();
         let cast = cast.ok_or_else(|| wrong(kind.to_string()))?;
         let decoded = if number {

@@ -26,8 +26,8 @@ pub use reviews::{FileOrder, Order, Reviews, read_reviews};
 pub enum Format {
     /// Columns `model_a`, `model_b`, `winner` and, where known, `question`, `judge`, `language`,
     /// `turn`, `timestamp` and style (`length_a` …) in Parquet, CSV, JSONL or a JSON array. FastChat's
-    /// and Chatbot Arena's battle files are of this kind: `question_id`, `tstamp` and
-    /// `conv_metadata` are understood.
+    /// and Chatbot Arena's battle files are of this kind: `question_id`, `tstamp` and (in JSON)
+    /// `conv_metadata` are understood, and votes that were not blind (`anony` false) are rejected.
     Battles,
     /// MT-bench pair judgments: both orders of two models in one record.
     MtBench,

@@ -1,13 +1,16 @@
 //! The report of a reproduction: `report.json` for machines, `report.html` for
 //! people, both made from one [`Report`].
 
-mod plots;
+pub mod plots;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use camelid_eval::claims::{Claim, Decision, Erratum, Evidence, Paper, short};
+use camelid_eval::claims::{Claim, Decision, Erratum, Evidence, Paper, Verdict, short};
 use serde::{Deserialize, Serialize};
+
+/// How every report's page looks.
+pub const PAGE_STYLE: &str = include_str!("page.css");
 
 /// Everything a report says.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -76,6 +79,26 @@ pub struct ClaimRow {
     pub words: String,
     /// What was measured.
     pub evidence: Option<Evidence>,
+}
+
+impl ClaimRow {
+    /// The verdict that `evidence`, gathered at `scale`, supports ([`Claim::decide`]).
+    pub fn decided(claim: &Claim, evidence: Option<&Evidence>, scale: &str, paper_scale: bool) -> Self {
+        let decision = claim.decide(evidence, scale, paper_scale);
+        let class = match decision.verdict {
+            Verdict::Held => "held",
+            Verdict::HeldInDirection => "direction",
+            Verdict::RefutedHere => "refuted",
+            Verdict::NotTestable => "open",
+        };
+        Self {
+            claim: claim.clone(),
+            class: class.to_owned(),
+            words: decision.verdict.words().to_owned(),
+            decision,
+            evidence: evidence.cloned(),
+        }
+    }
 }
 
 /// One arm, averaged over its seeds.
@@ -183,6 +206,7 @@ fn render(report: &Report) -> anyhow::Result<String> {
     environment.add_template("report", include_str!("report.html.j2"))?;
     let page = environment.get_template("report")?.render(minijinja::context! {
         report => minijinja::Value::from(minijinja::value::Serde(report)),
+        style => PAGE_STYLE,
         plot_curves => plots::loss_curves(&report.curves)?,
         plot_formats => plots::error_against_bits(&report.formats)?,
         plot_matches => plots::matches(&report.arms)?,

@@ -6,10 +6,12 @@ use plotters::prelude::*;
 
 use super::{ArmRow, Curve, FormatRow, PlanRow};
 
-type Canvas<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+/// What a plot is drawn on.
+pub type Canvas<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
 const SIZE: (u32, u32) = (860, 380);
-const COLOURS: [RGBColor; 8] = [
+/// Colours of series, told apart in print too.
+pub const COLOURS: [RGBColor; 8] = [
     RGBColor(38, 98, 168),
     RGBColor(199, 89, 33),
     RGBColor(46, 133, 78),
@@ -19,7 +21,8 @@ const COLOURS: [RGBColor; 8] = [
     RGBColor(178, 38, 75),
     RGBColor(90, 96, 106),
 ];
-const GREY: RGBColor = RGBColor(190, 196, 203);
+/// Grid lines and what is less important.
+pub const GREY: RGBColor = RGBColor(190, 196, 203);
 
 /// Training loss by step, one line per run; empty without runs.
 pub fn loss_curves(curves: &[Curve]) -> anyhow::Result<String> {
@@ -205,12 +208,14 @@ fn bar(canvas: &Canvas, from: i32, to: i32, top: i32, height: i32, colour: RGBCo
     Ok(())
 }
 
-fn label(canvas: &Canvas, text: &str, x: i32, y: i32) -> anyhow::Result<()> {
+/// Writes a text with its upper left corner at (`x`, `y`).
+pub fn label(canvas: &Canvas, text: &str, x: i32, y: i32) -> anyhow::Result<()> {
     canvas.draw(&Text::new(text.to_owned(), (x, y), ("sans-serif", 14)))?;
     Ok(())
 }
 
-fn svg(size: (u32, u32), draw: impl FnOnce(&Canvas) -> anyhow::Result<()>) -> anyhow::Result<String> {
+/// The SVG text of what `draw` draws on a white canvas.
+pub fn svg(size: (u32, u32), draw: impl FnOnce(&Canvas) -> anyhow::Result<()>) -> anyhow::Result<String> {
     let mut text = String::new();
     {
         let canvas = SVGBackend::with_string(&mut text, size).into_drawing_area();

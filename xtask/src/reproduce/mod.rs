@@ -7,6 +7,7 @@ mod formats;
 mod guanaco;
 mod nano;
 mod outcome;
+mod qlora_elo;
 mod qlora_memory;
 mod real;
 mod study;
@@ -32,6 +33,8 @@ enum Recipe {
     Guanaco(GuanacoArguments),
     /// One QLoRA step of a 33B or 65B model in the memory of a small machine
     QloraMemory(qlora_memory::QloraMemoryArguments),
+    /// QLoRA's Table 1, Elo ratings, from GPT-4's published judgments
+    QloraElo(qlora_elo::QloraEloArguments),
 }
 
 /// Options of the Guanaco recipe.
@@ -131,5 +134,6 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     match &arguments.recipe {
         Recipe::Guanaco(arguments) => guanaco::reproduce(arguments),
         Recipe::QloraMemory(arguments) => qlora_memory::reproduce(arguments),
+        Recipe::QloraElo(arguments) => qlora_elo::reproduce(arguments),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use camelid_eval::claims::{ClaimsFile, Verdict};
+use camelid_eval::claims::ClaimsFile;
 use camelid_eval::exact_match::accuracy;
 
 use super::arms::{self, Arm};
@@ -33,15 +33,8 @@ pub fn report(
         .claims
         .iter()
         .map(|claim| {
-            let evidence = evidence.get(claim.id.as_str()).cloned();
-            let decision = claim.decide(evidence.as_ref(), tested_as, study.scale.is_the_papers());
-            ClaimRow {
-                claim: claim.clone(),
-                class: class(decision.verdict).to_owned(),
-                words: decision.verdict.words().to_owned(),
-                decision,
-                evidence,
-            }
+            let evidence = evidence.get(claim.id.as_str());
+            ClaimRow::decided(claim, evidence, tested_as, study.scale.is_the_papers())
         })
         .collect();
     let finished = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
@@ -70,15 +63,6 @@ pub fn report(
         plans: dry_run::paper_plans()?,
         settings: toml::to_string(&study.experiment)?,
     })
-}
-
-fn class(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Held => "held",
-        Verdict::HeldInDirection => "direction",
-        Verdict::RefutedHere => "refuted",
-        Verdict::NotTestable => "open",
-    }
 }
 
 fn arm_row(arm: Arm, measured: &Measured) -> Option<ArmRow> {
@@ -191,7 +175,8 @@ fn command(arguments: &GuanacoArguments) -> String {
     command
 }
 
-fn machine() -> String {
+/// Processor, cores and memory of this machine.
+pub fn machine() -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let field = |text: &str, name: &str| {
         text.lines()
@@ -209,7 +194,7 @@ fn machine() -> String {
 }
 
 /// `YYYY-MM-DD` of a Unix time, UTC (days to civil date, Hinnant's algorithm).
-fn date(unix: u64) -> String {
+pub fn date(unix: u64) -> String {
     let days = (unix / 86_400) as i64 + 719_468;
     let era = days.div_euclid(146_097);
     let day_of_era = days.rem_euclid(146_097);

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, bail, ensure};
 
 use crate::{setup_llvm, workspace};
-use assembler::{Assembled, Assembler};
+use assembler::{Assembled, CUDA_PATH, Toolkit};
 use occupancy::Multiprocessor;
 
 /// The table's place in `kernels/README.md`.
@@ -50,13 +50,13 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     setup_llvm::require()?;
     let folder = workspace().join("runs/ptx");
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    let kernels = compile(&folder, &arguments.arch)?;
-    let assembler = Assembler::find()?;
+    let toolkit = Toolkit::find()?;
+    let kernels = compile(&folder, &arguments.arch, &toolkit)?;
     let assembled = kernels
         .iter()
         .map(|kernel| {
             let source = folder.join(format!("{}.{}.ptx", kernel.stem, kernel.architecture));
-            assembler.assemble(&source, &kernel.architecture)
+            toolkit.assemble(&source, &kernel.architecture)
         })
         .collect::<anyhow::Result<Vec<Assembled>>>()?;
     let tables = format!("{}\n{}", resources(&kernels, &assembled)?, roofline::table(&kernels));
@@ -71,7 +71,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 /// Runs `camelid-gpu`'s `ptx`, built with LLVM, as a child: this program links none.
-fn compile(folder: &Path, architectures: &[String]) -> anyhow::Result<Vec<Kernel>> {
+fn compile(folder: &Path, architectures: &[String], toolkit: &Toolkit) -> anyhow::Result<Vec<Kernel>> {
     // The features of the tests on the CPU runtime, so that both share one build.
     let output = Command::new(env!("CARGO"))
         .args([
@@ -88,6 +88,7 @@ fn compile(folder: &Path, architectures: &[String]) -> anyhow::Result<Vec<Kernel
         .arg(folder)
         .args(architectures)
         .current_dir(workspace())
+        .env(CUDA_PATH, toolkit.folder())
         .stderr(Stdio::inherit())
         .output()
         .context("cannot run cargo")?;

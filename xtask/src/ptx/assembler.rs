@@ -1,4 +1,5 @@
-//! `ptxas`, from the Python package of NVIDIA's compiler, and what it reports.
+//! The parts of the CUDA toolkit that need no GPU: `ptxas` and what it reports, and the library of
+//! mathematical functions that the compiler links into kernels.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,11 +8,14 @@ use anyhow::{Context, ensure};
 
 use crate::workspace;
 
-/// The package that carries `ptxas`: one version, so that figures can be compared.
-const PACKAGE: &str = "nvidia-cuda-nvcc==13.5.37";
+/// The packages that carry them: one version, so that figures can be compared.
+const PACKAGES: [&str; 2] = ["nvidia-cuda-nvcc==13.5.37", "nvidia-nvvm==13.5.37"];
 
-/// The assembler program.
-pub struct Assembler(PathBuf);
+/// The environment variable that names a toolkit, for CubeCL as for us.
+pub const CUDA_PATH: &str = "CUDA_PATH";
+
+/// A folder with `bin/ptxas` and `nvvm/libdevice/libdevice.10.bc`.
+pub struct Toolkit(PathBuf);
 
 /// What the assembler said of one kernel.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -22,31 +26,41 @@ pub struct Assembled {
     pub static_shared: u32,
 }
 
-impl Assembler {
-    /// The one that `CAMELID_PTXAS` names, else the package's, installed under `runs/tools` on first use.
+impl Toolkit {
+    /// The one that `CUDA_PATH` names, else the packages', installed under `runs/tools` on first use.
     pub fn find() -> anyhow::Result<Self> {
-        if let Some(path) = std::env::var_os("CAMELID_PTXAS").map(PathBuf::from) {
-            ensure!(path.is_file(), "CAMELID_PTXAS names {}, which is no file", path.display());
-            return Ok(Self(path));
+        let named = std::env::var_os(CUDA_PATH).map(PathBuf::from);
+        let folder = match &named {
+            Some(folder) => folder.clone(),
+            None => {
+                let made = workspace().join("runs/tools").join(PACKAGES.join("-").replace("==", "-"));
+                if !made.is_dir() {
+                    install(&made)?;
+                }
+                made.join("nvidia/cu13")
+            }
+        };
+        let whose = if named.is_some() { CUDA_PATH.to_owned() } else { PACKAGES.join(" and ") };
+        for part in ["bin/ptxas", "nvvm/libdevice/libdevice.10.bc"] {
+            ensure!(folder.join(part).is_file(), "{whose}: {} has no {part}", folder.display());
         }
-        let tools = workspace().join("runs/tools");
-        let folder = tools.join(PACKAGE.replace("==", "-"));
-        let program = folder.join("nvidia/cu13/bin/ptxas");
-        if !program.is_file() {
-            install(&tools, &folder)?;
-        }
-        ensure!(program.is_file(), "{PACKAGE} holds no {}", program.display());
-        Ok(Self(program))
+        Ok(Self(folder))
+    }
+
+    /// Where it is, for `CUDA_PATH` of the compiler.
+    pub fn folder(&self) -> &Path {
+        &self.0
     }
 
     /// Assembles a file for an architecture; the result lies beside it.
     pub fn assemble(&self, source: &Path, architecture: &str) -> anyhow::Result<Assembled> {
-        let output = Command::new(&self.0)
+        let ptxas = self.0.join("bin/ptxas");
+        let output = Command::new(&ptxas)
             .args(["--verbose", "--gpu-name", architecture, "--output-file"])
             .arg(source.with_extension("cubin"))
             .arg(source)
             .output()
-            .with_context(|| format!("cannot run {}", self.0.display()))?;
+            .with_context(|| format!("cannot run {}", ptxas.display()))?;
         let said =
             format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         ensure!(output.status.success(), "ptxas refuses {}:\n{said}", source.display());
@@ -54,21 +68,25 @@ impl Assembler {
     }
 }
 
-fn install(tools: &Path, folder: &Path) -> anyhow::Result<()> {
-    println!("Installing {PACKAGE} for its ptxas: 47 MB to download, 150 MB unpacked ...");
+fn install(folder: &Path) -> anyhow::Result<()> {
+    let packages = PACKAGES.join(" and ");
+    println!("Installing {packages}, for ptxas and libdevice: 122 MB to download ...");
+    let tools = folder.parent().context("the folder has a parent")?;
     std::fs::create_dir_all(tools).with_context(|| format!("cannot create {}", tools.display()))?;
     let scratch = tempfile::tempdir_in(tools)?;
-    let made = scratch.path().join("package");
+    let made = scratch.path().join("packages");
     let status = Command::new("pip")
         .args(["install", "--quiet", "--no-deps", "--only-binary=:all:", "--target"])
         .arg(&made)
-        .arg(PACKAGE)
+        .args(PACKAGES)
         .status()
         .with_context(|| {
-            format!("cannot run pip to install {PACKAGE}: install pip, or name a ptxas in CAMELID_PTXAS")
+            format!(
+                "cannot run pip to install {packages}: install pip, or name a CUDA toolkit in {CUDA_PATH}"
+            )
         })?;
-    ensure!(status.success(), "pip could not install {PACKAGE} ({status}): name a ptxas in CAMELID_PTXAS");
-    std::fs::rename(&made, folder).with_context(|| format!("cannot move {PACKAGE} to {}", folder.display()))
+    ensure!(status.success(), "pip could not install {packages} ({status}): name a toolkit in {CUDA_PATH}");
+    std::fs::rename(&made, folder).with_context(|| format!("cannot move {packages} to {}", folder.display()))
 }
 
 /// Reads the lines of `ptxas --verbose`; `None` where they name no registers.

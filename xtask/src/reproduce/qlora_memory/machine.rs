@@ -97,8 +97,12 @@ impl Cleaner {
         let current = Arc::new(Mutex::new(None::<tempfile::TempDir>));
         let held = current.clone();
         ctrlc::set_handler(move || {
-            drop(held.lock().unwrap_or_else(PoisonError::into_inner).take());
-            eprintln!("\ninterrupted; nothing is left on the disk");
+            // Held until the end: no other folder is begun.
+            let mut current = held.lock().unwrap_or_else(PoisonError::into_inner);
+            match current.take().map_or(Ok(()), remove) {
+                Ok(()) => eprintln!("\ninterrupted; nothing is left on the disk"),
+                Err(error) => eprintln!("\ninterrupted; the weights could not be removed: {error}"),
+            }
             std::process::exit(130);
         })
         .context("cannot handle Ctrl-C")?;
@@ -107,12 +111,14 @@ impl Cleaner {
 
     /// A fresh folder for weights.
     pub fn weights_folder(&self) -> anyhow::Result<PathBuf> {
+        // Locked first: an interruption finds either no folder or one that it knows of.
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         let made = tempfile::Builder::new()
             .prefix(PREFIX)
             .tempdir_in(&self.folder)
             .with_context(|| format!("cannot write in {}", self.folder.display()))?;
         let path = made.path().to_owned();
-        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(made);
+        *current = Some(made);
         Ok(path)
     }
 
@@ -120,6 +126,22 @@ impl Cleaner {
     pub fn remove_weights(&self) {
         drop(self.current.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
+}
+
+/// Removes a folder that is still written into: a file made meanwhile needs another turn.
+fn remove(folder: tempfile::TempDir) -> std::io::Result<()> {
+    const TURNS: usize = 50;
+    let path = folder.keep();
+    let mut outcome = Ok(());
+    for _ in 0..TURNS {
+        outcome = std::fs::remove_dir_all(&path);
+        match &outcome {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(_) => std::thread::sleep(std::time::Duration::from_millis(5)),
+            Ok(()) => break,
+        }
+    }
+    outcome
 }
 
 #[cfg(test)]

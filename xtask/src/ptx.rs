@@ -72,28 +72,35 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
 
 /// Runs `camelid-gpu`'s `ptx`, built with LLVM, as a child: this program links none.
 fn compile(folder: &Path, architectures: &[String], toolkit: &Toolkit) -> anyhow::Result<Vec<Kernel>> {
-    // The features of the tests on the CPU runtime, so that both share one build.
-    let output = Command::new(env!("CARGO"))
-        .args([
-            "run",
-            "--quiet",
-            "--package",
-            "camelid-gpu",
-            "--features",
-            "cube-cpu,cuda",
-            "--bin",
-            "ptx",
-            "--",
-        ])
+    let output = Command::new(build()?)
         .arg(folder)
         .args(architectures)
-        .current_dir(workspace())
         .env(CUDA_PATH, toolkit.folder())
         .stderr(Stdio::inherit())
         .output()
-        .context("cannot run cargo")?;
+        .context("cannot run the program that compiles the kernels")?;
     ensure!(output.status.success(), "compiling the kernels failed ({})", output.status);
     String::from_utf8_lossy(&output.stdout).lines().map(parse).collect()
+}
+
+/// Builds `camelid-gpu`'s program, and says where it is. Cargo must not see `CUDA_PATH`: build
+/// scripts ask for it, and all that depends on them would be built again.
+fn build() -> anyhow::Result<PathBuf> {
+    // The features of the tests on the CPU runtime, so that both share one build.
+    let output = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--package", "camelid-gpu", "--features", "cube-cpu,cuda"])
+        .args(["--bin", "ptx", "--message-format", "json-render-diagnostics"])
+        .current_dir(workspace())
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cannot run cargo")?;
+    ensure!(output.status.success(), "building camelid-gpu failed ({})", output.status);
+    let messages = String::from_utf8_lossy(&output.stdout);
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .context("cargo did not say where it put camelid-gpu's program")
 }
 
 fn parse(line: &str) -> anyhow::Result<Kernel> {

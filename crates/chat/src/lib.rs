@@ -3,16 +3,20 @@
 mod conversation;
 mod encode;
 mod error;
+pub mod generate;
 mod jinja;
 mod labels;
 mod layout;
 mod model_files;
+#[cfg(feature = "openai")]
+pub mod openai;
 mod special_tokens;
 mod template;
 
 pub use conversation::{Conversation, Message, Role};
 pub use encode::{Encoded, TokenSpan};
 pub use error::ChatError;
+pub use generate::{GenerateOptions, GeneratedText, OptionError, StopReason, TextGenerator};
 pub use labels::{IGNORE_INDEX, LossOn, labels};
 pub use layout::{Rendered, Span};
 pub use special_tokens::SpecialTokens;

@@ -2,8 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use camelid_chat::Message;
-use camelid_model::{GenerateOptions, TextGenerator};
+use camelid_chat::{GenerateOptions, Message, TextGenerator};
 use serde::{Deserialize, Serialize};
 
 /// A question with its answer.
@@ -83,8 +82,7 @@ pub fn accuracy(answers: &[Answer]) -> Option<(f64, f64)> {
 
 #[cfg(test)]
 mod tests {
-    use camelid_chat::Role;
-    use camelid_model::{GeneratedText, StopReason};
+    use camelid_chat::{GeneratedText, Role, StopReason};
 
     use super::*;
 
@@ -102,9 +100,10 @@ mod tests {
             let word = text.split_whitespace().last().ok_or("nothing was asked")?;
             Ok(GeneratedText {
                 text: word.to_owned(),
-                prompt_tokens: 1,
-                new_tokens: 1,
+                prompt_tokens: Some(1),
+                new_tokens: Some(1),
                 reason: StopReason::Length,
+                model_version: None,
             })
         }
     }

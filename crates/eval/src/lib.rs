@@ -4,4 +4,6 @@ pub mod claims;
 pub mod compare;
 #[cfg(feature = "models")]
 pub mod exact_match;
+#[cfg(feature = "judge")]
+pub mod judge;
 pub mod ratings;

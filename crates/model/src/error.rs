@@ -139,15 +139,8 @@ pub enum ModelError {
         vocab_size: usize,
     },
     /// A generation option is out of its range.
-    #[error("generation option `{option}` is {found}; expected {expected}")]
-    Option {
-        /// The option's name.
-        option: &'static str,
-        /// The value given.
-        found: String,
-        /// The values allowed.
-        expected: &'static str,
-    },
+    #[error(transparent)]
+    Option(#[from] camelid_chat::OptionError),
     /// The model computed logits that are not numbers.
     #[error("the logits after {position} tokens are not numbers: a weight or an adapter is damaged")]
     NotANumber {

@@ -6,19 +6,18 @@
 
 mod chat;
 mod ids;
-mod options;
 mod sampling;
 mod stop;
 mod stream;
 mod text;
 
-pub use chat::{LocalGenerator, TextGenerator};
-pub use ids::{GeneratedIds, StopReason, generate_ids};
-pub use options::GenerateOptions;
+pub use camelid_chat::generate::{GenerateOptions, GeneratedText, StopReason, TextGenerator};
+pub use chat::LocalGenerator;
+pub use ids::{GeneratedIds, generate_ids};
 pub use sampling::{
     Candidate, Sampler, apply_min_p, apply_repetition_penalty, apply_temperature, apply_top_k, apply_top_p,
     argmax, candidates,
 };
 pub use stop::StopFilter;
 pub use stream::TextStream;
-pub use text::{GeneratedText, generate_text};
+pub use text::generate_text;

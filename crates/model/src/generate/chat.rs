@@ -3,28 +3,12 @@
 use std::ops::ControlFlow;
 
 use burn::module::Module;
-use camelid_chat::{Conversation, Message, Template};
+use camelid_chat::{Conversation, GenerateOptions, GeneratedText, Message, Template, TextGenerator};
 use tokenizers::Tokenizer;
 
-use super::options::GenerateOptions;
-use super::text::{GeneratedText, generate_text};
+use super::text::generate_text;
 use crate::error::ModelError;
 use crate::llama::Llama;
-
-/// Whatever answers a conversation, in this process or elsewhere.
-pub trait TextGenerator: Send + Sync {
-    /// Writes the assistant's next message. `on_text` sees it piece by piece and
-    /// may end it early.
-    ///
-    /// # Errors
-    /// Whatever keeps the implementation from answering.
-    fn generate(
-        &self,
-        messages: &[Message],
-        options: &GenerateOptions,
-        on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
-    ) -> Result<GeneratedText, Box<dyn std::error::Error + Send + Sync>>;
-}
 
 /// A model in this process with its tokenizer and chat template.
 #[derive(Debug)]

@@ -3,27 +3,14 @@
 use std::ops::ControlFlow;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use camelid_chat::{GenerateOptions, StopReason};
 
-use super::options::GenerateOptions;
 use super::sampling::Sampler;
 use crate::error::ModelError;
 use crate::llama::{KvCache, Llama};
 
 /// Tokens of a prompt that are run at once.
 const PREFILL_CHUNK: usize = 512;
-
-/// Why generation ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StopReason {
-    /// `max_new_tokens` were made.
-    Length,
-    /// A stop id came up.
-    StopId(u32),
-    /// A stop string came up.
-    StopString,
-    /// The callback asked to stop.
-    Cancelled,
-}
 
 /// What was generated.
 #[derive(Clone, Debug, PartialEq, Eq)]

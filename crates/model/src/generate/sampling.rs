@@ -6,10 +6,9 @@
 
 use std::collections::BTreeSet;
 
+use camelid_chat::GenerateOptions;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-
-use super::options::GenerateOptions;
 
 /// A token that may come next.
 #[derive(Clone, Copy, Debug, PartialEq)]

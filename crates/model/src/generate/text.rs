@@ -2,27 +2,14 @@
 
 use std::ops::ControlFlow;
 
+use camelid_chat::{GenerateOptions, GeneratedText, StopReason};
 use tokenizers::Tokenizer;
 
-use super::ids::{StopReason, generate_ids};
-use super::options::GenerateOptions;
+use super::ids::generate_ids;
 use super::stop::StopFilter;
 use super::stream::TextStream;
 use crate::error::ModelError;
 use crate::llama::Llama;
-
-/// What was generated.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GeneratedText {
-    /// The new text, without the stop string.
-    pub text: String,
-    /// Number of tokens in the prompt.
-    pub prompt_tokens: usize,
-    /// Number of tokens made, those of a stop string included.
-    pub new_tokens: usize,
-    /// Why it ended.
-    pub reason: StopReason,
-}
 
 /// Continues the tokens of `prompt` and gives out text as it comes.
 ///
@@ -68,8 +55,9 @@ pub fn generate_text(
     }
     Ok(GeneratedText {
         text,
-        prompt_tokens: prompt.len(),
-        new_tokens: generated.ids.len(),
+        prompt_tokens: Some(prompt.len()),
+        new_tokens: Some(generated.ids.len()),
         reason: if met_stop { StopReason::StopString } else { generated.reason },
+        model_version: None,
     })
 }

@@ -2,7 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::ModelError;
+/// A setting of generation is out of its range.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("generation option `{option}` is {found}; expected {expected}")]
+pub struct OptionError {
+    /// The option's name.
+    pub option: &'static str,
+    /// The value given.
+    pub found: String,
+    /// The values allowed.
+    pub expected: &'static str,
+}
 
 /// Settings of generation, with the names and meanings of transformers.
 ///
@@ -53,7 +63,7 @@ impl GenerateOptions {
     ///
     /// # Errors
     /// Names the option, its value and the range.
-    pub fn check(&self) -> Result<(), ModelError> {
+    pub fn check(&self) -> Result<(), OptionError> {
         let ranges: [(&'static str, f32, bool, &'static str); 4] = [
             (
                 "temperature",
@@ -72,11 +82,11 @@ impl GenerateOptions {
         ];
         for (option, value, good, expected) in ranges {
             if !good {
-                return Err(ModelError::Option { option, found: value.to_string(), expected });
+                return Err(OptionError { option, found: value.to_string(), expected });
             }
         }
         if self.stop.iter().any(String::is_empty) {
-            return Err(ModelError::Option {
+            return Err(OptionError {
                 option: "stop",
                 found: "an empty string".into(),
                 expected: "texts of at least one character",

@@ -1,0 +1,227 @@
+//! Any OpenAI-compatible endpoint as a [`TextGenerator`].
+//!
+//! A request that failed in passing (no connection, a timeout, a reply that broke off, HTTP 408,
+//! 429 or 5xx) is tried again after a wait that doubles, or as long as the server's `Retry-After`
+//! asks. Other errors, and replies that are whole but no chat completion, are final: the same
+//! request would come to the same end, and a reply may be charged for.
+
+mod backoff;
+mod config;
+mod error;
+mod wire;
+
+use std::io::Read;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use ureq::http::{HeaderValue, header};
+use ureq::{Agent, Timeout};
+
+pub use config::{LengthField, OpenAiConfig};
+pub use error::OpenAiError;
+
+use crate::conversation::Message;
+use crate::generate::{GenerateOptions, GeneratedText, TextGenerator};
+
+/// Longest reply that is read, in bytes; no chat completion comes near it.
+const LONGEST_REPLY: u64 = 64 << 20;
+/// How often a wait looks whether it should end.
+const GLANCE: Duration = Duration::from_millis(50);
+
+/// A client of one model at one endpoint.
+pub struct OpenAiClient {
+    config: OpenAiConfig,
+    url: String,
+    authorization: Option<HeaderValue>,
+    agent: Agent,
+    waits: AtomicU64,
+    stop: Option<Arc<AtomicBool>>,
+}
+
+/// The API key is left out.
+impl std::fmt::Debug for OpenAiClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OpenAiClient").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl OpenAiClient {
+    /// Prepares a client; nothing is sent yet.
+    ///
+    /// # Errors
+    /// When the URL or the environment variable of the API key cannot be used.
+    pub fn new(config: OpenAiConfig) -> Result<Self, OpenAiError> {
+        let url = config.url()?;
+        let authorization = config.api_key_env.as_deref().map(authorization).transpose()?;
+        let agent = Agent::config_builder()
+            .http_status_as_error(false)
+            // A redirected POST would lose its body, and the key would go to whoever is named.
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .accept_encoding("identity")
+            .max_idle_connections_per_host(64)
+            .timeout_connect(Some(Duration::from_millis(config.connect_timeout_ms)))
+            .timeout_global(Some(Duration::from_millis(config.timeout_ms)))
+            .build()
+            .into();
+        Ok(Self { config, url, authorization, agent, waits: AtomicU64::new(0), stop: None })
+    }
+
+    /// Ends waits and further attempts when the flag is raised, e.g. by Ctrl-C.
+    pub fn stop_on(self, flag: Arc<AtomicBool>) -> Self {
+        Self { stop: Some(flag), ..self }
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &OpenAiConfig {
+        &self.config
+    }
+
+    /// As [`TextGenerator::generate`], with this module's errors and the text in one piece.
+    ///
+    /// # Errors
+    /// [`OpenAiError`], after the last attempt.
+    pub fn answer(
+        &self,
+        messages: &[Message],
+        options: &GenerateOptions,
+    ) -> Result<GeneratedText, OpenAiError> {
+        options.check()?;
+        let body = wire::request(&self.config, messages, options);
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let failure = match self.attempt(&body) {
+                Ok(text) => {
+                    return wire::reply(&text).map_err(|problem| OpenAiError::Nonsense {
+                        url: self.url.clone(),
+                        problem,
+                        text,
+                    });
+                }
+                Err(failure) => failure,
+            };
+            let drawn = backoff::draw(self.config.seed, self.waits.fetch_add(1, Ordering::Relaxed));
+            let wait =
+                backoff::wait_ms(self.config.first_wait_ms, self.config.longest_wait_ms, attempts, drawn)
+                    .max(failure.asked_wait_ms());
+            let again = attempts <= self.config.retries && wait <= self.config.longest_wait_ms;
+            if !failure.is_passing() || !again || !self.wait(Duration::from_millis(wait)) {
+                return Err(self.error(failure, attempts));
+            }
+        }
+    }
+
+    /// Sends the request once; the text of a whole reply with status 200.
+    fn attempt(&self, body: &[u8]) -> Result<String, Failure> {
+        let mut request = self.agent.post(&self.url).header(header::CONTENT_TYPE, "application/json");
+        if let Some(authorization) = &self.authorization {
+            request = request.header(header::AUTHORIZATION, authorization);
+        }
+        let response = request.send(body).map_err(|error| match error {
+            ureq::Error::Timeout(Timeout::Connect | Timeout::Resolve) => {
+                Failure::Connection { message: error.to_string(), passing: true }
+            }
+            ureq::Error::Timeout(_) => Failure::Timeout { text: String::new() },
+            ureq::Error::BadUri(_) | ureq::Error::Http(_) | ureq::Error::InvalidProxyUrl => {
+                Failure::Connection { message: error.to_string(), passing: false }
+            }
+            other => Failure::Connection { message: other.to_string(), passing: true },
+        })?;
+        let status = response.status().as_u16();
+        let asked_wait_ms = response
+            .headers()
+            .get(header::RETRY_AFTER)
+            .and_then(|value| backoff::retry_after_ms(value.to_str().ok()?, SystemTime::now()));
+        let mut bytes = Vec::new();
+        let read = response.into_body().into_reader().take(LONGEST_REPLY).read_to_end(&mut bytes);
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        if status != 200 {
+            return Err(Failure::Status { status, asked_wait_ms: asked_wait_ms.unwrap_or(0), text });
+        }
+        match read {
+            Ok(_) => Ok(text),
+            Err(error) if is_timeout(&error) => Err(Failure::Timeout { text }),
+            Err(error) => Err(Failure::Truncated { message: error.to_string(), text }),
+        }
+    }
+
+    /// Waits, unless told to stop.
+    fn wait(&self, mut left: Duration) -> bool {
+        let stopped = || self.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed));
+        while !left.is_zero() && !stopped() {
+            let slice = left.min(GLANCE);
+            std::thread::sleep(slice);
+            left -= slice;
+        }
+        !stopped()
+    }
+
+    fn error(&self, failure: Failure, attempts: u32) -> OpenAiError {
+        let url = self.url.clone();
+        match failure {
+            Failure::Connection { message, .. } => OpenAiError::Connection { url, attempts, message },
+            Failure::Timeout { text } => {
+                OpenAiError::Timeout { url, attempts, timeout_ms: self.config.timeout_ms, text }
+            }
+            Failure::Status { status, text, .. } => OpenAiError::Status { url, attempts, status, text },
+            Failure::Truncated { message, text } => OpenAiError::Truncated { url, attempts, message, text },
+        }
+    }
+}
+
+impl TextGenerator for OpenAiClient {
+    fn generate(
+        &self,
+        messages: &[Message],
+        options: &GenerateOptions,
+        on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<GeneratedText, Box<dyn std::error::Error + Send + Sync>> {
+        let answer = self.answer(messages, options)?;
+        // The text came whole: there is nothing left to end.
+        let _ = on_text(&answer.text);
+        Ok(answer)
+    }
+}
+
+/// Why one attempt came to nothing.
+enum Failure {
+    Connection { message: String, passing: bool },
+    Timeout { text: String },
+    Status { status: u16, asked_wait_ms: u64, text: String },
+    Truncated { message: String, text: String },
+}
+
+impl Failure {
+    /// Whether another attempt may fare better.
+    fn is_passing(&self) -> bool {
+        match self {
+            Self::Connection { passing, .. } => *passing,
+            Self::Timeout { .. } | Self::Truncated { .. } => true,
+            Self::Status { status, .. } => matches!(status, 408 | 429 | 500..),
+        }
+    }
+
+    fn asked_wait_ms(&self) -> u64 {
+        match self {
+            Self::Status { asked_wait_ms, .. } => *asked_wait_ms,
+            _ => 0,
+        }
+    }
+}
+
+fn is_timeout(error: &std::io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<ureq::Error>());
+    error.kind() == std::io::ErrorKind::TimedOut || matches!(inner, Some(ureq::Error::Timeout(_)))
+}
+
+fn authorization(variable: &str) -> Result<HeaderValue, OpenAiError> {
+    let problem = |problem| OpenAiError::ApiKey { variable: variable.to_owned(), problem };
+    let key = std::env::var(variable).map_err(|_| problem("is not set"))?;
+    let mut value = HeaderValue::from_str(&format!("Bearer {}", key.trim()))
+        .map_err(|_| problem("holds characters that a header cannot"))?;
+    value.set_sensitive(true);
+    Ok(value)
+}

@@ -1,0 +1,3 @@
+//! Models as judges of models' answers.
+
+pub mod requests;

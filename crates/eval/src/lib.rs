@@ -7,3 +7,4 @@ pub mod exact_match;
 #[cfg(feature = "judge")]
 pub mod judge;
 pub mod ratings;
+pub mod tasks;

@@ -1,22 +1,33 @@
 """Camelid's ratings beside FastChat's elo_analysis and arena-rank, in one run.
 
-    pip install fschat==0.2.36 arena-rank==0.1.1 scikit-learn pandas plotly tqdm
-    python benches/peers/ratings.py
+    pip install fschat==0.2.36 arena-rank==0.1.1 scikit-learn pandas plotly tqdm pytz
+    python benches/peers/ratings.py [--rounds 3] [--judgments DIR]
 
-Makes 100,000 battles among 50 models from a seed and times, one after the other and then once
-more in the other order, 100 Bradley-Terry bootstraps of each. Ours is the example `rating_times`,
-built before the clock runs. Prints a table with the ratios and the share of the cores that other
-processes took meanwhile. A peer that is not installed is left out and said to be.
+Two pieces of work, each by all sides in turn, round after round, on the same cores:
+
+* 100 Bradley-Terry bootstraps over 100,000 battles among 50 models, made from a seed;
+* 10,000 Elo orderings of QLoRA's published judgments of the Vicuna questions (DIR holds the 56
+  review files; without it, as many made-up battles). FastChat plays 20 of them, scaled by 500.
+
+Ours is the example `rating_times`, built before the clock runs; what counts of a round is the median
+of its seven repetitions. Prints medians over the rounds with the smallest and the largest, the ratios,
+and the share of the cores that other processes took. A peer that is not installed is left out and
+said to be.
 """
 
+import argparse
 import contextlib
+import importlib.util
 import io
 import json
 import os
 import pathlib
+import statistics
 import subprocess
+import sys
 import tempfile
 import time
+import types
 import warnings
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
@@ -30,7 +41,10 @@ from machine import Watch
 
 ROOT = pathlib.Path(__file__).parents[2]
 MODELS, BATTLES, BOOTSTRAPS = 50, 100_000, 100
-OURS = "100 Bradley-Terry bootstraps, from battles"
+JUDGED = 4_480
+ORDERINGS, PLAYED = 10_000, 20
+FITS = f"{BOOTSTRAPS} Bradley-Terry bootstraps, from battles"
+ELO = f"{ORDERINGS:,} Elo orderings"
 
 
 def battles():
@@ -47,30 +61,43 @@ def battles():
     return pd.DataFrame({"model_a": names[a], "model_b": names[b], "winner": winner})
 
 
-def ours(path):
+def ours(path, judgments):
     example = ["-q", "-p", "camelid-eval", "--example", "rating_times"]
     subprocess.run(["cargo", "build", *example], cwd=ROOT, check=True)
-    command = ["cargo", "run", *example, "--", str(path)]
+    command = ["cargo", "run", *example, "--", str(path), *judgments]
 
     def run():
         lines = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
         rows = [json.loads(line) for line in lines if line.startswith("{")]
-        return next(row["median"] for row in rows if row["what"] == OURS)
+        return {what: next(row["median"] for row in rows if row["what"].startswith(what)) for what in (FITS, ELO)}
 
     return run
 
 
 def fastchat(frame):
+    # elo_analysis needs a list of names out of fastchat.model, whose __init__ would load PyTorch.
+    package = types.ModuleType("fastchat.model")
+    found = importlib.util.find_spec("fastchat")
+    if found is None:
+        raise ImportError("No module named 'fastchat'")
+    package.__path__ = [str(pathlib.Path(found.origin).parent / "model")]
+    sys.modules["fastchat.model"] = package
     from fastchat.serve.monitor import elo_analysis
 
-    frame = frame.assign(tstamp=np.arange(BATTLES) + 1.7e9, anony=True)
+    judged = frame.iloc[:JUDGED]
 
-    def run():
+    def timed(frame, rate, rounds):
         np.random.seed(0)
         start = time.perf_counter()
         with contextlib.redirect_stderr(io.StringIO()):
-            elo_analysis.get_bootstrap_result(frame, elo_analysis.compute_elo_mle_with_tie, BOOTSTRAPS)
+            elo_analysis.get_bootstrap_result(frame, rate, rounds)
         return time.perf_counter() - start
+
+    def run():
+        return {
+            FITS: timed(frame, elo_analysis.compute_elo_mle_with_tie, BOOTSTRAPS),
+            ELO: timed(judged, elo_analysis.compute_elo, PLAYED) * ORDERINGS / PLAYED,
+        }
 
     return run
 
@@ -93,31 +120,40 @@ def arena_rank(frame):
             shape=(BOOTSTRAPS, pairs.counts.shape[0]), dtype=model.dtype,
         )
         np.array([fit_single_bootstrap_sample(draws[i], model, pairs)["ratings"] for i in range(BOOTSTRAPS)])
-        return time.perf_counter() - start
+        return {FITS: time.perf_counter() - start}
 
     return run
 
 
 def main():
+    parser = argparse.ArgumentParser(description="Camelid's ratings beside FastChat and arena-rank")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--judgments", type=pathlib.Path, help="folder of QLoRA's 56 review files")
+    arguments = parser.parse_args()
+    judgments = sorted(map(str, arguments.judgments.glob("*.jsonl"))) if arguments.judgments else []
     frame = battles()
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "battles.csv"
         frame.to_csv(path, index=False)
-        runs, times = {"camelid": ours(path)}, {}
+        runs, times = {"Camelid": ours(path, judgments)}, {}
         for name, peer in (("FastChat elo_analysis", fastchat), ("arena-rank", arena_rank)):
             try:
                 runs[name] = peer(frame)
             except ImportError as error:
                 print(f"{name} is left out: {error}")
         watch = Watch()
-        for name in [*runs, *reversed(runs)]:
-            times.setdefault(name, []).append(runs[name]())
+        for _ in range(arguments.rounds):
+            for name, run in runs.items():
+                for what, seconds in run().items():
+                    times.setdefault(what, {}).setdefault(name, []).append(seconds)
         others = watch.others()
-    best = min(times["camelid"])
-    print(f"{BOOTSTRAPS} Bradley-Terry bootstraps, {BATTLES:,} battles, {MODELS} models; others took {others:.0%} of the cores")
-    print("| | seconds, smaller of two | times Camelid's |\n|---|---|---|")
-    for name, seconds in times.items():
-        print(f"| {name} | {min(seconds):.3f} | {min(seconds) / best:.0f} |")
+    print(f"{arguments.rounds} rounds; other processes took {others:.0%} of {os.cpu_count()} cores\n")
+    print("| work | by | seconds: median (range) | times Camelid's |\n|---|---|---|---|")
+    for what, sides in times.items():
+        best = statistics.median(sides["Camelid"])
+        for name, seconds in sides.items():
+            median = statistics.median(seconds)
+            print(f"| {what} | {name} | {median:.3f} ({min(seconds):.3f}–{max(seconds):.3f}) | {median / best:.0f} |")
 
 
 if __name__ == "__main__":

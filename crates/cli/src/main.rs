@@ -7,6 +7,7 @@
 
 mod chat;
 mod data;
+mod eval;
 mod merge;
 mod model_files;
 mod output_dir;
@@ -18,7 +19,7 @@ use camelid_kernels::Isa;
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
-#[command(name = "camelid", version, about = "Quantise, merge and chat with LLaMA-family models")]
+#[command(name = "camelid", version, about = "Quantise, merge, chat with and measure LLaMA-family models")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -32,6 +33,9 @@ enum Command {
     Merge(merge::Args),
     /// Talk with a model: one message a line; /reset, /quit
     Chat(chat::Args),
+    /// Measure models: ratings from pairwise verdicts, agreement between judges
+    #[command(subcommand)]
+    Eval(eval::Command),
     /// Data sets and models of the catalogue
     #[command(subcommand)]
     Data(data::Command),
@@ -55,6 +59,7 @@ fn main() -> ExitCode {
         Command::Quantize(args) => quantize::run(&args),
         Command::Merge(args) => merge::run(&args),
         Command::Chat(args) => chat::run(&args),
+        Command::Eval(command) => eval::run(&command),
         Command::Data(command) => data::run(&command),
     };
     match result {

@@ -1,17 +1,19 @@
-//! How long ratings take: `cargo run --release -p camelid-eval --example rating_times [battles.csv]`.
+//! How long ratings take:
+//! `cargo run --release -p camelid-eval --example rating_times [battles.csv [review files …]]`.
 //!
 //! Without a file, 100,000 made-up battles among 50 models, a fifth of them ties: the setting of
 //! `benches/peers/ratings.py`, which hands its own file in and reads the JSON lines printed here.
+//! Elo plays the battles of the review files, or 4,480 made-up ones among 8 models.
 //! Each line is the smallest and the median time of several runs, in seconds.
 
 use std::error::Error;
 use std::hint::black_box;
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use camelid_eval::ratings::{
     Battles, Bootstrap, BradleyTerry, Elo, NamedBattle, Orderings, Outcome, PairCounts, from_frame, read,
-    to_frame,
+    read_all, to_frame,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -19,11 +21,15 @@ use rand_chacha::ChaCha8Rng;
 const RUNS: usize = 7;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let battles = match std::env::args().nth(1) {
-        Some(path) => read(Path::new(&path))?,
+    let files: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
+    let battles = match files.first() {
+        Some(path) => read(path)?,
         None => made_up(100_000, 50)?,
     };
-    let vicuna = made_up(4_480, 8)?;
+    let vicuna = match files.get(1..) {
+        Some(reviews) if !reviews.is_empty() => read_all(reviews, None, |_| ())?.battles,
+        _ => made_up(4_480, 8)?,
+    };
     let frame = to_frame(&battles)?;
     let counts = PairCounts::new(&battles)?;
     let model = BradleyTerry::default();
@@ -37,7 +43,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     time("Elo, sequential", || Elo::default().sequential(&battles))?;
     let orderings = Orderings { orderings: 10_000, matches: None, seed: 0 };
     let elo = Elo { k: 32.0, ..Elo::default() };
-    time("10,000 Elo orderings of 4,480 battles among 8 models", || elo.averaged(&vicuna, &orderings))?;
+    let (rows, models) = (vicuna.rows().len(), vicuna.models().len());
+    time(&format!("10,000 Elo orderings of {rows} battles among {models} models"), || {
+        elo.averaged(&vicuna, &orderings)
+    })?;
     Ok(())
 }
 

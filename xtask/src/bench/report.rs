@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use camelid_benches::{Machine, Row, Unit};
+use camelid_eval::whole_file::write_whole;
 use serde::{Deserialize, Serialize};
 
 use super::compare::{Outcome, Side, Tried};
@@ -80,8 +81,8 @@ impl Report {
         });
         let place = |row: &RowReport| Row::ALL.iter().position(|known| known.name() == row.row);
         self.rows.sort_by_key(place);
-        write_whole(&self.folder.join("peers.json"), &serde_json::to_string_pretty(&self)?)?;
-        write_whole(&self.folder.join("peers.md"), &self.markdown())
+        write_whole(&self.folder.join("peers.json"), &serde_json::to_vec_pretty(&self)?)?;
+        Ok(write_whole(&self.folder.join("peers.md"), self.markdown().as_bytes())?)
     }
 
     fn verdict(&self, comparison: &Comparison, target: &Target, outcome: &Outcome) -> Verdict {
@@ -248,7 +249,7 @@ impl Report {
             bail!("{}: `{end}` stands before `{begin}`", readme.display());
         }
         let text = format!("{}\n{}{}", &text[..from], self.markdown(), &text[to..]);
-        write_whole(readme, &text)
+        Ok(write_whole(readme, text.as_bytes())?)
     }
 }
 
@@ -295,19 +296,6 @@ fn setting(name: &str) -> String {
 fn significant(value: f64) -> String {
     let digits = (2.0 - value.abs().log10().floor()).clamp(0.0, 6.0) as usize;
     format!("{value:.digits$}")
-}
-
-/// Writes a file whole or not at all.
-fn write_whole(path: &Path, text: &str) -> Result<()> {
-    let write = || {
-        let folder = path.parent().unwrap_or(Path::new("."));
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        std::io::Write::write_all(&mut file, text.as_bytes())?;
-        file.as_file().sync_all()?;
-        file.persist(path)?;
-        Ok::<_, std::io::Error>(())
-    };
-    write().with_context(|| format!("writing {}", path.display()))
 }
 
 #[cfg(test)]

@@ -5,12 +5,10 @@ pub mod plots;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
-use camelid_eval::claims::{Claim, Decision, Erratum, Evidence, Paper, Verdict, short};
+use camelid_eval::claims::{Claim, Decision, Erratum, Evidence, Paper, Verdict};
+use camelid_eval::report::{PAGE_STYLE, environment};
+use camelid_eval::whole_file::write_whole;
 use serde::{Deserialize, Serialize};
-
-/// How every report's page looks.
-pub const PAGE_STYLE: &str = include_str!("page.css");
 
 /// Everything a report says.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -198,10 +196,7 @@ pub fn write(report: &Report, directory: &Path) -> anyhow::Result<PathBuf> {
 }
 
 fn render(report: &Report) -> anyhow::Result<String> {
-    let mut environment = minijinja::Environment::new();
-    environment.set_auto_escape_callback(|_| minijinja::AutoEscape::Html);
-    environment.add_filter("fig", |value: f64| short(value));
-    environment.add_filter("percent", |value: f64| format!("{:.1} %", value * 100.0));
+    let mut environment = environment()?;
     environment.add_filter("mib", |bytes: u64| format!("{:.1}", bytes as f64 / (1 << 20) as f64));
     environment.add_template("report", include_str!("report.html.j2"))?;
     let page = environment.get_template("report")?.render(minijinja::context! {
@@ -214,19 +209,6 @@ fn render(report: &Report) -> anyhow::Result<String> {
         plot_plans => plots::plans(&report.plans)?,
     })?;
     Ok(page)
-}
-
-/// Writes a file whole or not at all.
-pub fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    use std::io::Write;
-    let directory = path.parent().context("a report path has a parent")?;
-    let mut file = tempfile::NamedTempFile::new_in(directory)
-        .with_context(|| format!("cannot write into {}", directory.display()))?;
-    file.write_all(bytes)
-        .and_then(|()| file.as_file().sync_all())
-        .with_context(|| format!("cannot write {}", path.display()))?;
-    file.persist(path).with_context(|| format!("cannot write {}", path.display()))?;
-    Ok(())
 }
 
 /// Prints the verdicts and the arms.

@@ -1,28 +1,12 @@
 //! The report's plots, as SVG text to put inline.
 
 use camelid_eval::claims::short;
-use plotters::coord::Shift;
+use camelid_eval::report::{COLOURS, GREY, bar, horizontal_bars, label, svg};
 use plotters::prelude::*;
 
 use super::{ArmRow, Curve, FormatRow, PlanRow};
 
-/// What a plot is drawn on.
-pub type Canvas<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-
 const SIZE: (u32, u32) = (860, 380);
-/// Colours of series, told apart in print too.
-pub const COLOURS: [RGBColor; 8] = [
-    RGBColor(38, 98, 168),
-    RGBColor(199, 89, 33),
-    RGBColor(46, 133, 78),
-    RGBColor(141, 68, 173),
-    RGBColor(176, 137, 0),
-    RGBColor(20, 140, 150),
-    RGBColor(178, 38, 75),
-    RGBColor(90, 96, 106),
-];
-/// Grid lines and what is less important.
-pub const GREY: RGBColor = RGBColor(190, 196, 203);
 
 /// Training loss by step, one line per run; empty without runs.
 pub fn loss_curves(curves: &[Curve]) -> anyhow::Result<String> {
@@ -116,7 +100,8 @@ pub fn matches(arms: &[ArmRow]) -> anyhow::Result<String> {
     }
     // The axis ends on a full fifth.
     let axis = ((rows.iter().map(|r| r.2 + r.3).fold(0.2, f64::max) * 5.0).ceil() / 5.0).min(1.0);
-    horizontal_bars(&rows, axis, "share of exact matches", |canvas, rows, x, y| {
+    let names: Vec<&str> = rows.iter().map(|row| row.0).collect();
+    horizontal_bars(&names, axis, "share of exact matches", |canvas, x, y| {
         for (i, (_, before, after, error)) in rows.iter().enumerate() {
             let top = y(i);
             bar(canvas, x(0.0), x(*after), top, 16, COLOURS[i % COLOURS.len()])?;
@@ -135,11 +120,11 @@ pub fn weight_bytes(arms: &[ArmRow]) -> anyhow::Result<String> {
     let Some(axis) = arms.iter().map(mib).reduce(f64::max) else {
         return Ok(String::new());
     };
-    let rows: Vec<_> = arms.iter().map(|a| (a.name.as_str(), mib(a), 0.0, 0.0)).collect();
-    horizontal_bars(&rows, axis, "MiB of weights", |canvas, rows, x, y| {
-        for (i, (_, size, ..)) in rows.iter().enumerate() {
-            bar(canvas, x(0.0), x(*size), y(i), 18, COLOURS[i % COLOURS.len()])?;
-            label(canvas, &format!("{} MiB", short(*size)), x(*size) + 6, y(i) + 3)?;
+    let names: Vec<&str> = arms.iter().map(|arm| arm.name.as_str()).collect();
+    horizontal_bars(&names, axis, "MiB of weights", |canvas, x, y| {
+        for (i, size) in arms.iter().map(mib).enumerate() {
+            bar(canvas, x(0.0), x(size), y(i), 18, COLOURS[i % COLOURS.len()])?;
+            label(canvas, &format!("{} MiB", short(size)), x(size) + 6, y(i) + 3)?;
         }
         Ok(())
     })
@@ -150,8 +135,8 @@ pub fn plans(plans: &[PlanRow]) -> anyhow::Result<String> {
     let Some(axis) = plans.iter().map(|p| p.total).reduce(f64::max) else {
         return Ok(String::new());
     };
-    let rows: Vec<_> = plans.iter().map(|p| (p.name.as_str(), 0.0, 0.0, 0.0)).collect();
-    horizontal_bars(&rows, axis, "GiB planned", |canvas, _, x, y| {
+    let names: Vec<&str> = plans.iter().map(|plan| plan.name.as_str()).collect();
+    horizontal_bars(&names, axis, "GiB planned", |canvas, x, y| {
         for (row, plan) in plans.iter().enumerate() {
             let mut from = 0.0;
             for (part, (_, gib)) in plan.parts.iter().enumerate() {
@@ -169,59 +154,4 @@ pub fn plans(plans: &[PlanRow]) -> anyhow::Result<String> {
         }
         Ok(())
     })
-}
-
-type Row<'a> = (&'a str, f64, f64, f64);
-type ToPixel<'a> = &'a dyn Fn(f64) -> i32;
-type ToRow<'a> = &'a dyn Fn(usize) -> i32;
-
-/// A chart of one row per entry with names at the left and a scale below;
-/// `fill` draws into it with the two coordinate maps it is given.
-fn horizontal_bars(
-    rows: &[Row],
-    axis: f64,
-    description: &str,
-    fill: impl Fn(&Canvas, &[Row], ToPixel, ToRow) -> anyhow::Result<()>,
-) -> anyhow::Result<String> {
-    let height = 34 * rows.len() as u32 + 76;
-    let (left, right) = (150, SIZE.0 as i32 - 110);
-    svg((SIZE.0, height), |canvas| {
-        let x = |value: f64| left + (value / axis.max(1e-12) * f64::from(right - left)).round() as i32;
-        let y = |row: usize| 12 + 34 * row as i32;
-        let bottom = y(rows.len());
-        for tick in 0..=4 {
-            let value = axis * f64::from(tick) / 4.0;
-            let at = x(value);
-            canvas.draw(&PathElement::new([(at, 8), (at, bottom)], GREY.mix(0.6)))?;
-            label(canvas, &short(value), at - 10, bottom + 4)?;
-        }
-        label(canvas, description, (left + right) / 2 - 50, bottom + 22)?;
-        for (i, row) in rows.iter().enumerate() {
-            label(canvas, row.0, 8, y(i) + 3)?;
-        }
-        fill(canvas, rows, &x, &y)
-    })
-}
-
-fn bar(canvas: &Canvas, from: i32, to: i32, top: i32, height: i32, colour: RGBColor) -> anyhow::Result<()> {
-    canvas.draw(&Rectangle::new([(from, top), (to.max(from + 1), top + height)], colour.filled()))?;
-    Ok(())
-}
-
-/// Writes a text with its upper left corner at (`x`, `y`).
-pub fn label(canvas: &Canvas, text: &str, x: i32, y: i32) -> anyhow::Result<()> {
-    canvas.draw(&Text::new(text.to_owned(), (x, y), ("sans-serif", 14)))?;
-    Ok(())
-}
-
-/// The SVG text of what `draw` draws on a white canvas.
-pub fn svg(size: (u32, u32), draw: impl FnOnce(&Canvas) -> anyhow::Result<()>) -> anyhow::Result<String> {
-    let mut text = String::new();
-    {
-        let canvas = SVGBackend::with_string(&mut text, size).into_drawing_area();
-        canvas.fill(&WHITE)?;
-        draw(&canvas)?;
-        canvas.present()?;
-    }
-    Ok(text)
 }

@@ -272,6 +272,16 @@ impl Battles {
         &self.rows
     }
 
+    /// The number of battles of each model, by index.
+    pub fn battles_by_model(&self) -> Vec<u64> {
+        let mut played = vec![0; self.models().len()];
+        for row in &self.rows {
+            played[row.a as usize] += 1;
+            played[row.b as usize] += 1;
+        }
+        played
+    }
+
     /// Rows that were no battles.
     pub fn rejected(&self) -> &[RejectedRow] {
         &self.rejected

@@ -1,19 +1,22 @@
 //! Intervals by resampling: what other battles of the same kind would have given.
 
+use std::collections::HashMap;
+
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::battles::Battles;
+use super::battles::{Battle, Battles, Outcome};
 use super::bradley_terry::BradleyTerry;
 use super::counts::PairCounts;
 use super::draws::{Clusters, Draws, Rows};
-use super::elo::{Elo, Match, Orderings, mean_and_deviation};
+use super::elo::{Elo, Match, Orderings, TieRule, mean_and_deviation};
 use super::error::RatingsError;
 use super::graph::Standing;
 use super::scale::Interval;
+use super::win_matrix::WinMatrix;
 
 /// What is drawn anew, with replacement.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,7 +111,36 @@ impl Bootstrap {
         }
     }
 
-    /// The same from counts, by battles.
+    /// Average win rates ([`WinMatrix::average`], 0 to 1) of every replicate; a model that a replicate
+    /// gives no battle keeps the rate it has.
+    ///
+    /// # Errors
+    /// As [`WinMatrix::new`] and [`Bootstrap::bradley_terry`].
+    pub fn win_rates(&self, battles: &Battles, ties: TieRule) -> Result<Replicates, RatingsError> {
+        self.check()?;
+        let played: Vec<&Battle> = battles
+            .rows()
+            .iter()
+            .filter(|row| ties == TieRule::Half || row.outcome != Outcome::Tie)
+            .collect();
+        let groups = self.groups(played.iter().map(|row| row.question));
+        let matrix = WinMatrix::new(battles, ties)?;
+        let models = matrix.models.len();
+        let ratings: Vec<f64> = (0..models).map(|m| matrix.average(m).unwrap_or(0.5)).collect();
+        let drawn = |number: u64| {
+            let mut rng = self.rng(number);
+            let rows = (0..groups.len())
+                .flat_map(|_| &groups[rng.random_range(0..groups.len())])
+                .map(|&row| played[row as usize]);
+            let matrix = WinMatrix::count(battles.models(), rows);
+            let rates = (0..models).map(|m| matrix.average(m).unwrap_or(ratings[m])).collect();
+            (rates, vec![Standing::Bounded; models])
+        };
+        let rows = (0..self.replicates as u64).into_par_iter().map(drawn).collect();
+        Ok(self.collected(matrix.models, ratings.clone(), rows))
+    }
+
+    /// [`Bootstrap::bradley_terry`] from counts, by battles.
     ///
     /// # Errors
     /// As [`Bootstrap::bradley_terry`].
@@ -172,20 +204,30 @@ impl Bootstrap {
 
     /// Indices of matches that are drawn together.
     fn match_groups(&self, elo: &Elo, battles: &Battles, matches: &[Match]) -> Vec<Vec<u32>> {
-        if self.unit == Unit::Battles {
-            return (0..matches.len() as u32).map(|index| vec![index]).collect();
-        }
-        let played = battles.rows().iter().filter(|row| {
-            elo.ties == super::elo::TieRule::Half || row.outcome != super::battles::Outcome::Tie
-        });
-        let mut groups = vec![Vec::new(); battles.questions().all().len()];
-        for (index, row) in played.enumerate() {
-            match row.question {
-                Some(question) => groups[question as usize].push(index as u32),
-                None => groups.push(vec![index as u32]),
+        let played =
+            battles.rows().iter().filter(|row| elo.ties == TieRule::Half || row.outcome != Outcome::Tie);
+        let groups = self.groups(played.map(|row| row.question));
+        debug_assert_eq!(groups.iter().map(Vec::len).sum::<usize>(), matches.len());
+        groups
+    }
+
+    /// Indices of rows that are drawn together, from the question of each.
+    pub(super) fn groups(&self, questions: impl Iterator<Item = Option<u32>>) -> Vec<Vec<u32>> {
+        let mut groups: Vec<Vec<u32>> = Vec::new();
+        let mut of_question: HashMap<u32, usize> = HashMap::new();
+        for (index, question) in questions.enumerate() {
+            let index = index as u32;
+            match question {
+                Some(question) if self.unit == Unit::Questions => {
+                    let group = *of_question.entry(question).or_insert_with(|| {
+                        groups.push(Vec::new());
+                        groups.len() - 1
+                    });
+                    groups[group].push(index);
+                }
+                _ => groups.push(vec![index]),
             }
         }
-        groups.retain(|group| !group.is_empty());
         groups
     }
 
@@ -206,25 +248,29 @@ impl Bootstrap {
                 (ratings.ratings, ratings.standing)
             })
             .collect();
-        let unbounded = (0..fitted.models.len())
-            .map(|m| rows.iter().filter(|(_, standing)| standing[m] != Standing::Bounded).count())
-            .collect();
-        Ok(Replicates {
-            models: fitted.models,
-            ratings: fitted.ratings,
-            replicates: rows.into_iter().map(|(ratings, _)| ratings).collect(),
-            unbounded,
-            level: self.level,
-        })
+        Ok(self.collected(fitted.models, fitted.ratings, rows))
     }
 
-    fn rng(&self, number: u64) -> ChaCha8Rng {
+    /// Ratings and standings of every replicate, put together.
+    pub(super) fn collected(
+        &self,
+        models: Vec<String>,
+        ratings: Vec<f64>,
+        rows: Vec<(Vec<f64>, Vec<Standing>)>,
+    ) -> Replicates {
+        let open = |m: usize| rows.iter().filter(|(_, standing)| standing[m] != Standing::Bounded).count();
+        let unbounded = (0..models.len()).map(open).collect();
+        let replicates = rows.into_iter().map(|(ratings, _)| ratings).collect();
+        Replicates { models, ratings, replicates, unbounded, level: self.level }
+    }
+
+    pub(super) fn rng(&self, number: u64) -> ChaCha8Rng {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         rng.set_stream(number);
         rng
     }
 
-    fn check(&self) -> Result<(), RatingsError> {
+    pub(super) fn check(&self) -> Result<(), RatingsError> {
         if self.replicates < 2 {
             return Err(RatingsError::setting("replicates", self.replicates, "at least two"));
         }
@@ -244,7 +290,7 @@ fn quantile(sorted: &[f64], q: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::battles::{NamedBattle, Outcome};
+    use super::super::battles::NamedBattle;
     use super::*;
 
     fn battles() -> Battles {
@@ -322,6 +368,20 @@ mod tests {
         let drawn = Bootstrap::default().bradley_terry(&BradleyTerry::default(), &battles).unwrap();
         assert!(drawn.unbounded[0] > 10 && drawn.unbounded[0] < 60, "{:?}", drawn.unbounded);
         assert!(drawn.replicates.iter().flatten().all(|r| r.is_finite()));
+    }
+
+    #[test]
+    fn win_rates_drawn_anew_spread_as_shares_do() {
+        let mut battles = Battles::new();
+        for i in 0..400 {
+            let outcome = if i % 4 == 0 { Outcome::ModelB } else { Outcome::ModelA };
+            battles.push(&NamedBattle::new("x", "y", outcome)).unwrap();
+        }
+        let bootstrap = Bootstrap { replicates: 400, ..Bootstrap::default() };
+        let rates = bootstrap.win_rates(&battles, TieRule::Half).unwrap();
+        let x = rates.intervals()[0];
+        // Two standard errors of a share of three quarters in 400: 2 · √(0.1875 / 400) = 0.043.
+        assert!(x.value == 0.75 && (x.high - x.low - 0.085).abs() < 0.012, "{x:?}");
     }
 
     #[test]

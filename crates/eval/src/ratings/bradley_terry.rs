@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::battles::unknown_model;
 use super::counts::PairCounts;
 use super::error::RatingsError;
-use super::graph::{Comparisons, Standing, comparisons};
+use super::graph::{Comparisons, Standing, comparisons, variance_from};
 use super::likelihood::Likelihood;
 use super::linear::{Cholesky, sandwich};
 use super::scale::{Interval, RatingScale};
@@ -44,7 +44,8 @@ pub struct BradleyTerry {
     /// Weight of the prior −ridge/2 · Σ(ln πᵢ)², above zero. The default moves a rating that the
     /// battles bound by less than 10⁻⁴ points, and keeps every other finite.
     pub ridge: f64,
-    /// Shifts all ratings so that this model has this one; else their mean is `scale.initial`.
+    /// Shifts all ratings so that this model has this one; else the mean of those that the battles
+    /// bound is `scale.initial`.
     pub anchor: Option<Anchor>,
 }
 
@@ -105,8 +106,8 @@ impl BradleyTerry {
     /// The ratings with intervals by the sandwich estimator, which holds where the model is only
     /// an approximation and where ties count as halves: `value ± z` robust standard errors.
     ///
-    /// Without an anchor the interval is that of the distance to the mean of the model's connected
-    /// part; with one, of the distance to the anchor.
+    /// Without an anchor the interval is that of the distance to the mean of the bounded models in the
+    /// model's connected part; with one, of the distance to the anchor.
     ///
     /// # Errors
     /// As [`BradleyTerry::fit`].
@@ -125,9 +126,10 @@ impl BradleyTerry {
         };
         let covariance = sandwich(&factor.inverse(), &likelihood.score_products(&found.at), n);
         let anchor = self.anchor_index(counts)?;
+        let frames = comparisons.frames();
         let variance = |i: usize| match anchor {
             Some(a) => covariance[i * n + i] + covariance[a * n + a] - 2.0 * covariance[i * n + a],
-            None => covariance[i * n + i],
+            None => variance_from(&covariance, n, i, frames[comparisons.part[i] as usize].as_ref()),
         };
         let points = self.scale.points_per_nat();
         let intervals = ratings
@@ -201,19 +203,24 @@ impl BradleyTerry {
         index.map(Some).ok_or_else(|| unknown_model(&anchor.model, counts.models()))
     }
 
-    /// Strengths as points: each connected part has the mean `initial`, but for the anchor's,
-    /// which is shifted as a whole.
+    /// Strengths as points: the bounded models of each connected part have the mean `initial`, but
+    /// for the anchor's part, which is shifted as a whole.
     fn ratings(&self, models: &[String], strengths: &[f64], comparisons: &Comparisons) -> Vec<f64> {
         let points = self.scale.points_per_nat();
         let shift = self.anchor.as_ref().and_then(|anchor| {
             let index = models.iter().position(|model| *model == anchor.model)?;
             Some((comparisons.part[index], anchor.rating - points * strengths[index]))
         });
-        let offset = |part: u32| match shift {
+        // The strengths of a whole part sum to zero by themselves.
+        let mean = |frame: &Vec<usize>| frame.iter().map(|&m| strengths[m]).sum::<f64>() / frame.len() as f64;
+        let offset = |part: u32, frame: &Option<Vec<usize>>| match shift {
             Some((anchored, offset)) if anchored == part => offset,
-            _ => self.scale.initial,
+            _ => self.scale.initial - frame.as_ref().map_or(0.0, |frame| points * mean(frame)),
         };
-        strengths.iter().zip(&comparisons.part).map(|(s, &part)| points * s + offset(part)).collect()
+        let offsets: Vec<f64> =
+            (0..).zip(&comparisons.frames()).map(|(part, frame)| offset(part, frame)).collect();
+        let rated = strengths.iter().zip(&comparisons.part);
+        rated.map(|(s, &part)| points * s + offsets[part as usize]).collect()
     }
 }
 
@@ -310,6 +317,22 @@ mod tests {
         assert!((fitted.ratings[0] + fitted.ratings[1] - 2000.0).abs() < 1e-9);
         assert!((fitted.ratings[2] + fitted.ratings[3] - 2000.0).abs() < 1e-9);
         assert!((fitted.ratings[3] - fitted.ratings[2] - 400.0 * 2f64.log10()).abs() < 1e-3);
+    }
+
+    #[test]
+    fn a_model_that_never_lost_moves_no_other() {
+        let pair = [("x", "y", ModelA, 30), ("x", "y", ModelB, 10)];
+        let plain = BradleyTerry::default().sandwich(&counts(&pair), 1.96).unwrap().1;
+        let with = [pair[0], pair[1], ("w", "x", ModelA, 2)];
+        let (fitted, intervals) = BradleyTerry::default().sandwich(&counts(&with), 1.96).unwrap();
+        assert_eq!(fitted.standing, [Standing::Bounded, Standing::Bounded, Standing::NeverLost]);
+        assert!(fitted.ratings[2] > 2000.0);
+        for (plain, with) in plain.iter().zip(&intervals) {
+            assert!(
+                (plain.value - with.value).abs() < 0.01 && (plain.low - with.low).abs() < 0.01,
+                "{with:?}"
+            );
+        }
     }
 
     #[test]

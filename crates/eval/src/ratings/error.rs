@@ -80,6 +80,16 @@ pub enum RatingsError {
         /// The models there are.
         present: String,
     },
+    /// A language, judge or turn that is asked for has no battle.
+    #[error("no battle has the {what} `{name}`; {present}")]
+    UnknownName {
+        /// What it is.
+        what: &'static str,
+        /// Its name.
+        name: String,
+        /// Which there are.
+        present: String,
+    },
     /// A setting lies outside its range.
     #[error("setting `{name}` is {found}; expected {expected}")]
     Setting {

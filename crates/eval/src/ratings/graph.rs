@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 /// It has exactly if every group into which the models can be split has scored against
 /// the rest of those it is compared with, by a win or a tie (Ford 1957). Elsewhere the
 /// prior alone keeps the rating finite.
+///
+/// Where most models of a connected part hold together in this way, the distances between them are
+/// finite: they count as bounded, and only the others lie at infinity, seen from them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Standing {
@@ -61,16 +64,52 @@ pub(crate) fn comparisons(models: usize, scored: &[(u32, u32)]) -> Comparisons {
             beaten[loser as usize] = true;
         }
     }
+    let mut in_group = vec![0; groups];
+    let mut in_part = vec![0; parts];
+    for (&g, &p) in group.iter().zip(&part) {
+        in_group[g as usize] += 1;
+        in_part[p as usize] += 1;
+    }
     let standing = group
         .iter()
-        .map(|&g| match (beats[g as usize], beaten[g as usize]) {
+        .zip(&part)
+        .map(|(&g, &p)| match (beats[g as usize], beaten[g as usize]) {
             (false, false) => Standing::Bounded,
+            _ if in_group[g as usize] > 1 && 2 * in_group[g as usize] > in_part[p as usize] => {
+                Standing::Bounded
+            }
             (true, false) => Standing::NeverLost,
             (false, true) => Standing::NeverWon,
             (true, true) => Standing::Separated,
         })
         .collect();
     Comparisons { part, parts, standing }
+}
+
+impl Comparisons {
+    /// The models of a part whose mean says where its ratings lie, where these are not all of it:
+    /// those that are bounded. One that lies at infinity would drag the mean along.
+    pub(crate) fn frame(&self, part: u32) -> Option<Vec<usize>> {
+        let own: Vec<usize> = (0..self.part.len()).filter(|&m| self.part[m] == part).collect();
+        let bounded = own.iter().copied().filter(|&m| self.standing[m] == Standing::Bounded);
+        let bounded: Vec<usize> = bounded.collect();
+        (!bounded.is_empty() && bounded.len() < own.len()).then_some(bounded)
+    }
+
+    /// [`Comparisons::frame`] of every part.
+    pub(crate) fn frames(&self) -> Vec<Option<Vec<usize>>> {
+        (0..self.parts as u32).map(|part| self.frame(part)).collect()
+    }
+}
+
+/// Variance of unknown i less the mean of the unknowns in `frame`, from their covariance (n × n).
+pub(crate) fn variance_from(covariance: &[f64], n: usize, i: usize, frame: Option<&Vec<usize>>) -> f64 {
+    let own = covariance[i * n + i];
+    let Some(frame) = frame else { return own };
+    let size = frame.len() as f64;
+    let with: f64 = frame.iter().map(|&j| covariance[i * n + j]).sum();
+    let among: f64 = frame.iter().flat_map(|&j| frame.iter().map(move |&k| covariance[j * n + k])).sum();
+    own - 2.0 * with / size + among / (size * size)
 }
 
 fn connected(models: usize, forward: &[Vec<usize>], backward: &[Vec<usize>]) -> (Vec<u32>, usize) {
@@ -158,6 +197,18 @@ mod tests {
         let top = comparisons(4, &[(0, 1), (1, 0), (1, 2), (2, 3), (3, 2)]);
         use Standing::{NeverLost, NeverWon};
         assert_eq!(top.standing, [NeverLost, NeverLost, NeverWon, NeverWon]);
+    }
+
+    #[test]
+    fn most_models_are_the_frame_of_those_beyond() {
+        use Standing::{Bounded, NeverLost, NeverWon};
+        let champion = comparisons(5, &[(0, 1), (1, 2), (2, 1), (2, 3), (3, 2), (3, 4)]);
+        assert_eq!(champion.standing, [NeverLost, Bounded, Bounded, Bounded, NeverWon]);
+        assert_eq!(champion.frames(), [Some(vec![1, 2, 3])]);
+        assert_eq!(comparisons(2, &[(0, 1), (1, 0)]).frames(), [None]);
+        // Unknowns with the variances 4 and 1 and no covariance: of 0 less the mean of both, 1 + 1/4.
+        assert_eq!(variance_from(&[4.0, 0.0, 0.0, 1.0], 2, 0, Some(&vec![0, 1])), 1.25);
+        assert_eq!(variance_from(&[4.0, 0.0, 0.0, 1.0], 2, 0, None), 4.0);
     }
 
     #[test]

@@ -8,7 +8,8 @@ use super::error::RatingsError;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RatingScale {
-    /// Where a sequential rating starts, and the mean of fitted ones without an anchor.
+    /// Where a sequential rating starts, and the mean of the fitted ones that the battles bound,
+    /// without an anchor.
     pub initial: f64,
     /// Points that make the odds `base` to one.
     pub scale: f64,

@@ -7,7 +7,7 @@ use super::battles::{Battle, Battles, Style};
 use super::bradley_terry::{BradleyTerry, Ratings, Ties};
 use super::counts::PairCounts;
 use super::error::RatingsError;
-use super::graph::comparisons;
+use super::graph::{Comparisons, Standing, comparisons, variance_from};
 use super::linear::{Cholesky, sandwich};
 use super::newton::{Local, log_sigmoid, maximise};
 use super::scale::Interval;
@@ -76,6 +76,15 @@ impl BradleyTerry {
     /// As [`BradleyTerry::fit`]; [`RatingsError::NoStyle`] when a battle carries no style;
     /// [`RatingsError::Setting`] for Rao and Kupper's ties.
     pub fn fit_with_style(&self, battles: &Battles, z: f64) -> Result<StyleControlled, RatingsError> {
+        Ok(self.style_fit(battles, z)?.0)
+    }
+
+    /// [`BradleyTerry::fit_with_style`] with what a bootstrap starts from.
+    pub(super) fn style_fit(
+        &self,
+        battles: &Battles,
+        z: f64,
+    ) -> Result<(StyleControlled, StyleFit), RatingsError> {
         let counts = PairCounts::new(battles)?;
         self.check(&counts)?;
         if self.ties == Ties::RaoKupper {
@@ -96,7 +105,7 @@ impl BradleyTerry {
         let covariance = Cholesky::factor(found.local.information.clone(), n)
             .map(|factor| sandwich(&factor.inverse(), &problem.score_products(&found.at), n));
         let ratings = Ratings {
-            ratings: self.points(&counts, &found.at[..models], &plain),
+            ratings: self.points(&counts, &found.at[..models], &comparisons),
             log_likelihood: found.local.value,
             steps: found.steps,
             converged: found.converged,
@@ -104,50 +113,72 @@ impl BradleyTerry {
         };
         let points = self.scale.points_per_nat();
         let anchor = self.anchor.as_ref().and_then(|a| ratings.models.iter().position(|m| *m == a.model));
+        let frames = comparisons.frames();
         let error = |i: usize, against: Option<usize>| match (&covariance, against) {
             (None, _) => f64::INFINITY,
-            (Some(c), None) => points * c[i * n + i].max(0.0).sqrt(),
+            (Some(c), None) => {
+                let frame = comparisons.part.get(i).and_then(|&part| frames[part as usize].as_ref());
+                points * variance_from(c, n, i, frame).max(0.0).sqrt()
+            }
             (Some(c), Some(a)) => points * (c[i * n + i] + c[a * n + a] - 2.0 * c[i * n + a]).max(0.0).sqrt(),
         };
         let rated = ratings.ratings.iter().enumerate();
-        Ok(StyleControlled {
+        let fitted = StyleControlled {
             intervals: rated.map(|(i, &r)| Interval::normal(r, error(i, anchor), z)).collect(),
             coefficients: std::array::from_fn(|k| {
                 Interval::normal(points * found.at[models + k], error(models + k, None), z)
             }),
             ratings,
             spread,
-        })
+        };
+        Ok((fitted, StyleFit { counts, rows, at: found.at }))
     }
 
-    /// Strengths as points, each part around `initial`, the anchor's part shifted.
-    fn points(&self, counts: &PairCounts, strengths: &[f64], plain: &Ratings) -> Vec<f64> {
+    /// Ratings and standings for rows drawn anew from those of `fit`, whose maximum is near.
+    pub(super) fn style_refit(&self, fit: &StyleFit, rows: &[StyleRow]) -> (Vec<f64>, Vec<Standing>) {
+        let models = fit.counts.models().len();
+        let scored = |row: &StyleRow| {
+            let (a, b) = (row.a as u32, row.b as u32);
+            [(row.score > 0.0).then_some((a, b)), (row.score < 1.0).then_some((b, a))]
+        };
+        let scored: Vec<(u32, u32)> = rows.iter().flat_map(scored).flatten().collect();
+        let comparisons = comparisons(models, &scored);
+        let problem = Problem { models, rows, ridge: self.ridge, part: &comparisons.part };
+        let found = maximise(fit.at.clone(), |x| problem.local(x));
+        (self.points(&fit.counts, &found.at[..models], &comparisons), comparisons.standing)
+    }
+
+    /// Strengths as points, the bounded models of each part around `initial`, the anchor's part shifted.
+    fn points(&self, counts: &PairCounts, strengths: &[f64], comparisons: &Comparisons) -> Vec<f64> {
         let points = self.scale.points_per_nat();
-        let mut offsets = vec![self.scale.initial; plain.parts];
-        for (part, offset) in offsets.iter_mut().enumerate() {
-            let own = strengths.iter().zip(&plain.part).filter(|(_, p)| **p as usize == part);
-            let (sum, count) = own.fold((0.0, 0.0), |(sum, count), (s, _)| (sum + s, count + 1.0));
-            *offset -= points * sum / count;
+        let mut offsets = vec![self.scale.initial; comparisons.parts];
+        for (part, (offset, frame)) in offsets.iter_mut().zip(comparisons.frames()).enumerate() {
+            let all = || (0..strengths.len()).filter(|&m| comparisons.part[m] as usize == part).collect();
+            let frame: Vec<usize> = frame.unwrap_or_else(all);
+            let sum: f64 = frame.iter().map(|&m| strengths[m]).sum();
+            *offset -= points * sum / frame.len() as f64;
         }
         if let Some(anchor) = &self.anchor
             && let Some(index) = counts.models().iter().position(|model| *model == anchor.model)
         {
-            offsets[plain.part[index] as usize] = anchor.rating - points * strengths[index];
+            offsets[comparisons.part[index] as usize] = anchor.rating - points * strengths[index];
         }
-        strengths.iter().zip(&plain.part).map(|(s, &part)| points * s + offsets[part as usize]).collect()
+        let rated = strengths.iter().zip(&comparisons.part);
+        rated.map(|(s, &part)| points * s + offsets[part as usize]).collect()
     }
 
-    fn rows(&self, battles: &Battles) -> Result<(Vec<Row>, [f64; FEATURES]), RatingsError> {
+    /// The battles that count, with the spread of each feature's difference.
+    fn rows(&self, battles: &Battles) -> Result<(Vec<StyleRow>, [f64; FEATURES]), RatingsError> {
         let without = battles.rows().iter().filter(|row| row.style.is_none()).count();
         if without > 0 {
             return Err(RatingsError::NoStyle { without, battles: battles.rows().len() });
         }
         let skips = |row: &Battle| self.ties == Ties::Skip && row.outcome.score() == 0.5;
-        let mut rows: Vec<Row> = battles
+        let mut rows: Vec<StyleRow> = battles
             .rows()
             .iter()
             .filter(|row| !skips(row))
-            .filter_map(|row| row.style.map(|style| Row::new(row, &style)))
+            .filter_map(|row| row.style.map(|style| StyleRow::new(row, &style)))
             .collect();
         let spread = std::array::from_fn(|k| {
             let squares: f64 = rows.iter().map(|row| row.x[k] * row.x[k]).sum();
@@ -163,35 +194,44 @@ impl BradleyTerry {
     }
 }
 
+/// Battles and the maximum of their joint fit.
+pub(super) struct StyleFit {
+    counts: PairCounts,
+    pub(super) rows: Vec<StyleRow>,
+    at: Vec<f64>,
+}
+
 /// A battle as the joint fit sees it.
-struct Row {
+#[derive(Debug, Clone, Copy)]
+pub(super) struct StyleRow {
     a: usize,
     b: usize,
+    pub(super) question: Option<u32>,
     score: f64,
     x: [f64; FEATURES],
 }
 
-impl Row {
+impl StyleRow {
     fn new(row: &Battle, style: &[Style; 2]) -> Self {
         let (a, b) = (style[0].features(), style[1].features());
         let x = std::array::from_fn(|k| {
             let sum = a[k] + b[k];
             if sum > 0.0 { (a[k] - b[k]) / sum } else { 0.0 }
         });
-        Self { a: row.a as usize, b: row.b as usize, score: row.outcome.score(), x }
+        Self { a: row.a as usize, b: row.b as usize, question: row.question, score: row.outcome.score(), x }
     }
 }
 
 struct Problem<'a> {
     models: usize,
-    rows: &'a [Row],
+    rows: &'a [StyleRow],
     ridge: f64,
     part: &'a [u32],
 }
 
 impl Problem<'_> {
     /// The difference of a row's two sides, and its few nonzero columns with their values.
-    fn columns(&self, row: &Row) -> [(usize, f64); 2 + FEATURES] {
+    fn columns(&self, row: &StyleRow) -> [(usize, f64); 2 + FEATURES] {
         let m = self.models;
         let [length, headers, lists, bold] = row.x;
         [(row.a, 1.0), (row.b, -1.0), (m, length), (m + 1, headers), (m + 2, lists), (m + 3, bold)]

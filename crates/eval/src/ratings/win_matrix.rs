@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::battles::{Battles, Outcome};
+use super::battles::{Battle, Battles, Outcome};
 use super::elo::TieRule;
 use super::error::RatingsError;
 use super::scale::{Interval, share};
@@ -25,19 +25,22 @@ impl WinMatrix {
     /// [`RatingsError::Empty`] without battles.
     pub fn new(battles: &Battles, ties: TieRule) -> Result<Self, RatingsError> {
         battles.check("win matrix")?;
-        let n = battles.models().len();
+        let counted = |row: &&Battle| ties == TieRule::Half || row.outcome != Outcome::Tie;
+        Ok(Self::count(battles.models(), battles.rows().iter().filter(counted)))
+    }
+
+    /// Counts battles among `models`.
+    pub(super) fn count<'a>(models: &[String], battles: impl Iterator<Item = &'a Battle>) -> Self {
+        let n = models.len();
         let (mut scored, mut played) = (vec![0.0; n * n], vec![0.0; n * n]);
-        for row in battles.rows() {
-            if ties == TieRule::Skip && row.outcome == Outcome::Tie {
-                continue;
-            }
+        for row in battles {
             let (a, b) = (row.a as usize, row.b as usize);
             scored[a * n + b] += row.outcome.score();
             scored[b * n + a] += 1.0 - row.outcome.score();
             played[a * n + b] += 1.0;
             played[b * n + a] += 1.0;
         }
-        Ok(Self { models: battles.models().to_vec(), scored, battles: played })
+        Self { models: models.to_vec(), scored, battles: played }
     }
 
     /// The share of battles that model `i` won against `j`; `None` where they never met.

@@ -4,16 +4,20 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use camelid_eval::claims::{ClaimsFile, Paper, short};
+use camelid_eval::claims::{ClaimsFile, Paper};
 use camelid_eval::compare::Z95;
 use camelid_eval::ratings::{FileOrder, Interval, Order, PositionEffect, ranks};
+use camelid_eval::report::{
+    PAGE_STYLE, RatingRow, environment, position_context, rating_intervals, win_matrix,
+};
+use camelid_eval::whole_file::write_whole;
 use serde::Serialize;
 
 use super::super::summary;
 use super::{
     Measured, PROFILE_ORDERINGS, PUBLISHED, QloraEloArguments, Reading, evidence, gaps, largest, plots,
 };
-use crate::report::{ClaimRow, PAGE_STYLE, write_whole};
+use crate::report::ClaimRow;
 
 /// The scale at which the claims of this recipe are tested.
 const SCALE: &str = "published judgments";
@@ -183,22 +187,17 @@ impl Report {
     }
 
     fn page(&self) -> anyhow::Result<String> {
-        let mut environment = minijinja::Environment::new();
-        environment.set_auto_escape_callback(|_| minijinja::AutoEscape::Html);
-        environment.add_filter("fig", |value: f64| short(value));
-        environment.add_filter("points", |value: f64| format!("{value:.1}"));
-        environment.add_filter("signed", |value: f64| format!("{value:+.1}"));
-        environment.add_filter("percent", |value: f64| format!("{:.1} %", value * 100.0));
+        let mut environment = environment()?;
         environment.add_template("report", include_str!("report.html.j2"))?;
         let names: Vec<&str> = PUBLISHED.iter().map(|(paper, ..)| *paper).collect();
-        let ratings: Vec<plots::RatingRow> = self
+        let ratings: Vec<RatingRow> = self
             .rows
             .iter()
-            .map(|row| plots::RatingRow {
+            .map(|row| RatingRow {
                 name: row.model,
-                published: row.published,
-                full: row.full.interval,
-                inferred: row.inferred.interval,
+                reference: Some(row.published),
+                series: vec![Some(row.inferred.interval), Some(row.full.interval)],
+                bounded: true,
             })
             .collect();
         let profile: Vec<(usize, f64)> =
@@ -206,14 +205,11 @@ impl Report {
         Ok(environment.get_template("report")?.render(minijinja::context! {
             report => minijinja::Value::from(minijinja::value::Serde(self)),
             style => PAGE_STYLE,
-            overall => minijinja::Value::from(minijinja::value::Serde(self.position.overall.rate())),
-            decided => minijinja::Value::from(minijinja::value::Serde(self.position.overall.decided_rate())),
-            consistent => minijinja::Value::from(minijinja::value::Serde(self.position.consistency.rate())),
             profile_orderings => PROFILE_ORDERINGS,
-            plot_ratings => plots::ratings(&ratings)?,
+            plot_ratings => rating_intervals(&ratings, &["inferred matches", "all matches"], Some("published"))?,
             plot_profile => plots::profile(&profile)?,
-            plot_matrix => plots::win_matrix(&names, &self.win_matrix)?,
-            plot_position => plots::position(&self.position.models)?,
+            plot_matrix => win_matrix(&names, &self.win_matrix)?,
+            position => position_context(&self.position)?,
         })?)
     }
 

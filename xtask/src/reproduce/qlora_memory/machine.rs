@@ -58,21 +58,6 @@ pub fn shortfall(needed: u64, available: Option<u64>, reserve: u64) -> Option<St
         .then(|| format!("the step needs {} and {} are available", size(needed + reserve), size(available)))
 }
 
-/// A file of the report: whole or not at all, and readable by others.
-pub fn write_whole(path: &Path, text: &str) -> anyhow::Result<()> {
-    use std::io::Write;
-    use std::os::unix::fs::PermissionsExt;
-    let failed = || format!("cannot write {}", path.display());
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut temporary = tempfile::NamedTempFile::new_in(folder).with_context(failed)?;
-    temporary.write_all(text.as_bytes()).with_context(failed)?;
-    let readable = std::fs::Permissions::from_mode(0o644);
-    temporary.as_file().set_permissions(readable).with_context(failed)?;
-    temporary.as_file().sync_all().with_context(failed)?;
-    temporary.persist(path).with_context(failed)?;
-    Ok(())
-}
-
 /// Where streamed weights lie until they are mapped. Whatever way the process ends, nothing of
 /// them stays: the folder goes when this is dropped and on Ctrl-C; what a killed process left,
 /// the next one removes; and once the file is mapped it has no name any more.

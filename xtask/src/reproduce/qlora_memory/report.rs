@@ -3,12 +3,12 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
+use camelid_eval::whole_file::write_whole;
 use camelid_model::LlamaConfig;
 use camelid_train::{MemoryPlan, StepPhase};
 use serde::Serialize;
 
 use super::super::guanaco::workspace;
-use super::machine;
 use super::{Optimizer, PROCESS_RESERVE, QloraMemoryArguments, Size};
 
 /// What was asked for.
@@ -248,8 +248,8 @@ impl Report {
 
     /// Writes `report.json` and `report.md`, each whole or not at all.
     pub fn write(&self, folder: &Path) -> anyhow::Result<()> {
-        machine::write_whole(&folder.join("report.json"), &serde_json::to_string_pretty(self)?)?;
-        machine::write_whole(&folder.join("report.md"), &self.markdown())
+        write_whole(&folder.join("report.json"), &serde_json::to_vec_pretty(self)?)?;
+        Ok(write_whole(&folder.join("report.md"), self.markdown().as_bytes())?)
     }
 
     /// The report as tables.

@@ -7,6 +7,7 @@ mod frame;
 mod json;
 mod mt_bench;
 mod reviews;
+mod sources;
 mod table;
 
 use std::path::Path;
@@ -19,6 +20,7 @@ use json::Records;
 
 pub use frame::{from_frame, to_frame};
 pub use reviews::{FileOrder, Order, Reviews, read_reviews};
+pub use sources::{SourceFile, Sources, read_all};
 
 /// What a file of battles looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +39,18 @@ pub enum Format {
     /// AlpacaEval annotations: `preference` between `generator_1` and `generator_2`. Its annotator
     /// shuffles the outputs, so these battles say nothing about the position effect.
     AlpacaEval,
+}
+
+impl Format {
+    /// The words of a report.
+    pub fn words(self) -> &'static str {
+        match self {
+            Format::Battles => "battles",
+            Format::MtBench => "MT-bench pair judgments",
+            Format::Reviews => "reviews",
+            Format::AlpacaEval => "AlpacaEval annotations",
+        }
+    }
 }
 
 /// Reads battles from a file whose format its content tells.

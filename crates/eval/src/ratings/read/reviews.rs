@@ -65,22 +65,32 @@ struct ReviewFile {
 /// [`RatingsError::FileName`] where a name does not say which models, otherwise as
 /// [`read`](super::read).
 pub fn read_reviews(paths: &[PathBuf]) -> Result<Reviews, RatingsError> {
-    let files = paths
-        .iter()
-        .map(|path| ReviewFile::named(path, Records::read(path)?))
-        .collect::<Result<Vec<_>, RatingsError>>()?;
-    let orders = settle(&files);
+    let records = paths.iter().map(|path| Ok((path.clone(), Records::read(path)?)));
+    let (files, orders) = review_battles(records.collect::<Result<_, RatingsError>>()?)?;
     let mut battles = Battles::new();
-    for (file, order) in files.iter().zip(&orders) {
-        battles.extend(&file.battles(*order));
+    for file in &files {
+        battles.extend(file);
     }
     battles.check("reviews")?;
+    Ok(Reviews { battles, orders })
+}
+
+/// The battles of each file and the order found for it.
+pub(super) fn review_battles(
+    files: Vec<(PathBuf, Records)>,
+) -> Result<(Vec<Battles>, Vec<FileOrder>), RatingsError> {
+    let files = files
+        .into_iter()
+        .map(|(path, records)| ReviewFile::named(&path, records))
+        .collect::<Result<Vec<_>, RatingsError>>()?;
+    let orders = settle(&files);
+    let battles = files.iter().zip(&orders).map(|(file, order)| file.battles(*order)).collect();
     let orders = files.iter().zip(orders).map(|(file, order)| FileOrder {
         file: file.records.origin.clone(),
         models: file.models.clone(),
         order,
     });
-    Ok(Reviews { battles, orders: orders.collect() })
+    Ok((battles, orders.collect()))
 }
 
 /// One file alone: its name is all there is to go by.

@@ -1,0 +1,85 @@
+//! The files that battles come from, and which of their battles count.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use camelid_eval::ratings::{Format, Selection, Sources, read_all};
+use clap::ValueEnum;
+use indicatif::{ProgressBar, ProgressStyle};
+
+#[derive(clap::Args)]
+pub struct BattleFiles {
+    /// Parquet, CSV or JSON with model_a, model_b and winner; MT-bench, QLoRA, Vicuna or AlpacaEval judgments
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// What the files hold; told from their content unless given
+    #[arg(long, value_enum)]
+    format: Option<FormatArg>,
+    /// Count only battles in this language; may be given several times
+    #[arg(long, value_name = "NAME")]
+    language: Vec<String>,
+    /// Count only the verdicts of this judge; may be given several times
+    #[arg(long, value_name = "NAME")]
+    judge: Vec<String>,
+    /// Count only this turn; may be given several times
+    #[arg(long, value_name = "N")]
+    turn: Vec<u32>,
+    /// Leave out models with fewer battles
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    min_battles: u64,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum FormatArg {
+    /// A table of battles; Chatbot Arena's files are of this kind
+    Battles,
+    /// MT-bench pair judgments
+    MtBench,
+    /// Reviews of QLoRA's evaluation or Vicuna's first tables
+    Reviews,
+    /// AlpacaEval annotations
+    AlpacaEval,
+}
+
+impl From<FormatArg> for Format {
+    fn from(format: FormatArg) -> Self {
+        match format {
+            FormatArg::Battles => Format::Battles,
+            FormatArg::MtBench => Format::MtBench,
+            FormatArg::Reviews => Format::Reviews,
+            FormatArg::AlpacaEval => Format::AlpacaEval,
+        }
+    }
+}
+
+impl BattleFiles {
+    /// Reads all files; a terminal sees how far that is.
+    pub fn read(&self) -> Result<Sources> {
+        let bar = ProgressBar::new(self.files.len() as u64);
+        let style = ProgressStyle::with_template("{bar:30} {pos}/{len} files  {msg}");
+        bar.set_style(style.context("the progress bar's template")?);
+        let sources = read_all(&self.files, self.format.map(Format::from), |number| {
+            bar.set_position(number as u64);
+            bar.set_message(self.files[number].display().to_string());
+        });
+        bar.finish_and_clear();
+        Ok(sources?)
+    }
+
+    pub fn selection(&self) -> Selection {
+        Selection {
+            languages: self.language.clone(),
+            judges: self.judge.clone(),
+            turns: self.turn.clone(),
+            min_battles: self.min_battles,
+        }
+    }
+}
+
+/// A sign of life on a terminal; the caller says what goes on.
+pub fn spinner() -> ProgressBar {
+    let spinner = ProgressBar::new_spinner();
+    spinner.enable_steady_tick(Duration::from_millis(120));
+    spinner
+}

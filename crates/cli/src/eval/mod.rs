@@ -1,0 +1,23 @@
+//! `camelid eval`: measuring models.
+
+mod agreement;
+mod battle_files;
+mod outputs;
+mod ratings;
+
+use anyhow::Result;
+
+#[derive(clap::Subcommand)]
+pub enum Command {
+    /// Rate models from pairwise verdicts, with intervals and position effect
+    Ratings(ratings::Args),
+    /// How often judges agree with each other and with humans
+    Agreement(agreement::Args),
+}
+
+pub fn run(command: &Command) -> Result<()> {
+    match command {
+        Command::Ratings(args) => ratings::run(args),
+        Command::Agreement(args) => agreement::run(args),
+    }
+}

@@ -1,0 +1,187 @@
+//! `camelid eval ratings`: models ranked by pairwise verdicts.
+
+use anyhow::{Result, bail};
+use camelid_eval::ratings::{
+    Anchor, Bootstrap, LeaderboardOptions, Method, Orderings, RatingScale, Ties, Unit,
+};
+use camelid_eval::report::RatingsReport;
+use clap::ValueEnum;
+
+use super::battle_files::{BattleFiles, spinner};
+use super::outputs::{Outputs, command_line};
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    battles: BattleFiles,
+    /// How battles become ratings
+    #[arg(long, value_enum, default_value = "bradley-terry")]
+    method: MethodArg,
+    /// The most points one battle can move (Elo) [default: 4; QLoRA took 32]
+    #[arg(long, value_name = "POINTS", allow_negative_numbers = true)]
+    k: Option<f64>,
+    /// Rating that Elo starts from; mean of Bradley–Terry ratings [default: 1000]
+    #[arg(long, value_name = "POINTS", allow_negative_numbers = true)]
+    initial: Option<f64>,
+    /// Points that make the odds BASE to one [default: 400]
+    #[arg(long, value_name = "POINTS", allow_negative_numbers = true)]
+    scale: Option<f64>,
+    /// Those odds [default: 10]
+    #[arg(long, allow_negative_numbers = true)]
+    base: Option<f64>,
+    /// Shift the ratings so that this model has this one (Bradley–Terry)
+    #[arg(long, value_name = "MODEL=RATING", value_parser = anchor)]
+    anchor: Option<Anchor>,
+    /// Weight of the prior that keeps every rating finite (Bradley–Terry) [default: 0.000001]
+    #[arg(long, allow_negative_numbers = true)]
+    ridge: Option<f64>,
+    /// What a tie says
+    #[arg(long, value_enum, default_value = "half")]
+    ties: TiesArg,
+    /// Random orderings to average over (elo-averaged) [default: 1000]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    orderings: Option<u32>,
+    /// Battles played in each ordering (elo-averaged) [default: all]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    matches: Option<u32>,
+    /// Replicates of the bootstrap
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(2..=100_000))]
+    bootstrap: u32,
+    /// What the bootstrap draws anew: battles, or questions with all their battles
+    #[arg(long, value_enum, default_value = "battles")]
+    unit: UnitArg,
+    /// Seed of orderings and bootstrap
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    #[command(flatten)]
+    outputs: Outputs,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum MethodArg {
+    /// Elo in one pass: by timestamp where every battle has one, else as read
+    Elo,
+    /// Elo averaged over random orderings
+    EloAveraged,
+    /// Bradley–Terry by maximum likelihood
+    BradleyTerry,
+    /// Bradley–Terry at equal length, headers, lists and bold text
+    Style,
+    /// Mean of the win rates against each opponent
+    WinRate,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum TiesArg {
+    /// Half a win for each
+    Half,
+    /// An outcome of its own (bradley-terry)
+    RaoKupper,
+    /// Nothing: ties are left out
+    Skip,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum UnitArg {
+    Battles,
+    Questions,
+}
+
+/// `MODEL=RATING`; the model's name may hold an equals sign.
+fn anchor(text: &str) -> Result<Anchor, String> {
+    let (model, rating) = text.rsplit_once('=').ok_or("expected MODEL=RATING")?;
+    let rating = rating.trim().parse().map_err(|_| format!("`{rating}` is not a rating"))?;
+    Ok(Anchor { model: model.to_owned(), rating })
+}
+
+pub fn run(args: &Args) -> Result<()> {
+    let options = args.options()?;
+    args.outputs.check(&args.battles.files)?;
+    let sources = args.battles.read()?;
+    let spinner = spinner();
+    let step = |what: &str| spinner.set_message(what.to_owned());
+    let report = RatingsReport::new(&sources, &args.battles.selection(), &options, command_line(), step);
+    spinner.finish_and_clear();
+    args.outputs.give(&report?)
+}
+
+impl Args {
+    /// The settings; one that the method would ignore is refused.
+    fn options(&self) -> Result<LeaderboardOptions> {
+        use MethodArg::{BradleyTerry, Elo, EloAveraged, Style};
+        for (option, given, methods) in [
+            ("--k", self.k.is_some(), &[Elo, EloAveraged][..]),
+            ("--initial", self.initial.is_some(), &[Elo, EloAveraged, BradleyTerry, Style][..]),
+            ("--scale", self.scale.is_some(), &[Elo, EloAveraged, BradleyTerry, Style][..]),
+            ("--base", self.base.is_some(), &[Elo, EloAveraged, BradleyTerry, Style][..]),
+            ("--anchor", self.anchor.is_some(), &[BradleyTerry, Style][..]),
+            ("--ridge", self.ridge.is_some(), &[BradleyTerry, Style][..]),
+            ("--orderings", self.orderings.is_some(), &[EloAveraged][..]),
+            ("--matches", self.matches.is_some(), &[EloAveraged][..]),
+        ] {
+            if given && !methods.contains(&self.method) {
+                let names: Vec<String> = methods.iter().map(|m| m.name()).collect();
+                bail!(
+                    "{option} means nothing to --method {}; it is for {}",
+                    self.method.name(),
+                    names.join(", ")
+                );
+            }
+        }
+        if self.initial.is_some() && self.anchor.is_some() {
+            bail!("--initial and --anchor both say where the ratings lie; give one of them");
+        }
+        let default = LeaderboardOptions::default();
+        let scale = RatingScale {
+            initial: self.initial.unwrap_or(default.scale.initial),
+            scale: self.scale.unwrap_or(default.scale.scale),
+            base: self.base.unwrap_or(default.scale.base),
+        };
+        let orderings = Orderings {
+            orderings: self.orderings.map_or(default.orderings.orderings, |n| n as usize),
+            matches: self.matches.map(|n| n as usize),
+            seed: self.seed,
+        };
+        let bootstrap = Bootstrap {
+            replicates: self.bootstrap as usize,
+            seed: self.seed,
+            unit: match self.unit {
+                UnitArg::Battles => Unit::Battles,
+                UnitArg::Questions => Unit::Questions,
+            },
+            ..default.bootstrap
+        };
+        Ok(LeaderboardOptions {
+            method: self.method.into(),
+            scale,
+            ties: match self.ties {
+                TiesArg::Half => Ties::Half,
+                TiesArg::RaoKupper => Ties::RaoKupper,
+                TiesArg::Skip => Ties::Skip,
+            },
+            k: self.k.unwrap_or(default.k),
+            orderings,
+            ridge: self.ridge.unwrap_or(default.ridge),
+            anchor: self.anchor.clone(),
+            bootstrap,
+        })
+    }
+}
+
+impl MethodArg {
+    fn name(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+}
+
+impl From<MethodArg> for Method {
+    fn from(method: MethodArg) -> Self {
+        match method {
+            MethodArg::Elo => Method::Elo,
+            MethodArg::EloAveraged => Method::EloAveraged,
+            MethodArg::BradleyTerry => Method::BradleyTerry,
+            MethodArg::Style => Method::Style,
+            MethodArg::WinRate => Method::WinRate,
+        }
+    }
+}

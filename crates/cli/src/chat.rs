@@ -12,7 +12,7 @@ use camelid_model::{GenerateOptions, Llama, LocalGenerator, TokenizerFile, Weigh
 use camelid_quant::QuantConfig;
 use clap::ValueEnum;
 
-use crate::model_files::{storage_as_stored, tokenizer_file};
+use crate::model_files::tokenizer_file;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -75,7 +75,7 @@ pub fn run(args: &Args) -> Result<()> {
         Some(Load::Nf4) => WeightStorage::Quantized(QuantConfig::default()),
         Some(Load::F32) => WeightStorage::F32,
         Some(Load::Bf16) => WeightStorage::Bf16,
-        None => storage_as_stored(source.as_ref(), &source.config()?)?,
+        None => WeightStorage::as_stored(source.as_ref(), &source.config()?)?,
     };
     let mut model = Llama::load(source.as_ref(), &storage, &device)?;
     if let Some(adapter) = &args.adapter {

@@ -33,7 +33,7 @@ enum Command {
     Merge(merge::Args),
     /// Talk with a model: one message a line; /reset, /quit
     Chat(chat::Args),
-    /// Measure models: ratings from pairwise verdicts, agreement between judges
+    /// Measure models: judged answers, ratings from pairwise verdicts, agreement between judges
     #[command(subcommand)]
     Eval(eval::Command),
     /// Data sets and models of the catalogue

@@ -8,7 +8,7 @@ use camelid_lora::{ForwardContext, LogitDifference, MergeInto, load_peft, merge}
 use camelid_model::{Llama, LlamaConfig, WeightStorage, open_weights};
 use clap::ValueEnum;
 
-use crate::model_files::{storage_as_stored, write_tokenizer};
+use crate::model_files::write_tokenizer;
 use crate::output_dir::OutputDir;
 
 /// Tokens on which logits are compared.
@@ -43,7 +43,7 @@ pub fn run(args: &Args) -> Result<()> {
     // What becomes f32 in the end is widened first, so that nothing is rounded.
     let (storage, into) = match args.into {
         IntoArg::Dense => (WeightStorage::F32, MergeInto::Dense),
-        IntoArg::Base => (storage_as_stored(source.as_ref(), &config)?, MergeInto::BaseFormat),
+        IntoArg::Base => (WeightStorage::as_stored(source.as_ref(), &config)?, MergeInto::BaseFormat),
     };
     let device = Device::flex();
     let model = Llama::load(source.as_ref(), &storage, &device)?;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use camelid_model::{LlamaConfig, LoadedTensor, StoredType, TokenizerFile, WeightSource, WeightStorage};
+use camelid_model::{LlamaConfig, TokenizerFile};
 use serde_json::{Map, Value};
 
 /// Files of a Hugging Face directory that do not change with the weights.
@@ -96,21 +96,4 @@ pub fn config_value(model: &Path, config: &LlamaConfig) -> Result<Value> {
 /// Writes JSON as people and transformers lay it out.
 pub fn write_json(path: &Path, value: &Value) -> Result<()> {
     fs::write(path, format!("{value:#}\n")).with_context(|| format!("cannot write {}", path.display()))
-}
-
-/// Holds linear layers as their file does: 4-bit weights stay packed whatever is
-/// asked for, half precision stays half, GGUF's blocks are widened to `f32`.
-pub fn storage_as_stored(source: &dyn WeightSource, config: &LlamaConfig) -> Result<WeightStorage> {
-    let first = config.linear_shapes().next().map(|l| format!("{}.weight", l.path));
-    // A 4-bit model's embedding tells its precision.
-    for name in first.as_deref().into_iter().chain(["model.embed_tokens.weight"]) {
-        if let LoadedTensor::Dense { stored, .. } = source.read(name)? {
-            return Ok(match stored {
-                StoredType::F32 | StoredType::Gguf(_) => WeightStorage::F32,
-                StoredType::F16 => WeightStorage::F16,
-                StoredType::Bf16 => WeightStorage::Bf16,
-            });
-        }
-    }
-    Ok(WeightStorage::F32)
 }

@@ -6,6 +6,7 @@
 
 mod chat;
 mod ids;
+mod open;
 mod sampling;
 mod stop;
 mod stream;

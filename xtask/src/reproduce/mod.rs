@@ -5,6 +5,7 @@ mod dry_run;
 mod evidence;
 mod formats;
 mod guanaco;
+mod mt_bench;
 mod nano;
 mod outcome;
 mod qlora_elo;
@@ -35,6 +36,8 @@ enum Recipe {
     QloraMemory(qlora_memory::QloraMemoryArguments),
     /// QLoRA's Table 1, Elo ratings, from GPT-4's published judgments
     QloraElo(qlora_elo::QloraEloArguments),
+    /// MT-bench: 80 questions of two turns, answered by models and graded or compared by a judge
+    MtBench(Box<mt_bench::MtBenchArguments>),
 }
 
 /// Options of the Guanaco recipe.
@@ -135,5 +138,6 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
         Recipe::Guanaco(arguments) => guanaco::reproduce(arguments),
         Recipe::QloraMemory(arguments) => qlora_memory::reproduce(arguments),
         Recipe::QloraElo(arguments) => qlora_elo::reproduce(arguments),
+        Recipe::MtBench(arguments) => mt_bench::reproduce(arguments),
     }
 }

@@ -2,6 +2,7 @@
 
 mod agreement;
 mod battle_files;
+mod judge;
 mod outputs;
 mod ratings;
 
@@ -11,6 +12,8 @@ use anyhow::Result;
 pub enum Command {
     /// Rate models from pairwise verdicts, with intervals and position effect
     Ratings(ratings::Args),
+    /// Put questions to models and have a judge grade or compare the answers
+    Judge(Box<judge::Args>),
     /// How often judges agree with each other and with humans
     Agreement(agreement::Args),
 }
@@ -18,6 +21,7 @@ pub enum Command {
 pub fn run(command: &Command) -> Result<()> {
     match command {
         Command::Ratings(args) => ratings::run(args),
+        Command::Judge(args) => judge::run(args),
         Command::Agreement(args) => agreement::run(args),
     }
 }

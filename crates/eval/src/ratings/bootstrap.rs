@@ -282,7 +282,7 @@ impl Bootstrap {
 }
 
 /// The value below which a share `q` of the sorted values lies, interpolated linearly.
-fn quantile(sorted: &[f64], q: f64) -> f64 {
+pub(crate) fn quantile(sorted: &[f64], q: f64) -> f64 {
     let at = q * (sorted.len() - 1) as f64;
     let (below, above) = (at.floor() as usize, at.ceil() as usize);
     sorted[below] + (sorted[above] - sorted[below]) * (at - below as f64)

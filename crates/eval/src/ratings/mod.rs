@@ -39,6 +39,8 @@ mod win_matrix;
 
 pub use agreement::{Agreement, GroupAgreement, agreement};
 pub use battles::{Battle, Battles, NamedBattle, Names, Outcome, Style};
+#[cfg(feature = "judge")]
+pub(crate) use bootstrap::quantile;
 pub use bootstrap::{Bootstrap, EloErrors, Replicates, Unit};
 pub use bradley_terry::{Anchor, BradleyTerry, Ratings, Ties};
 pub use counts::{Count, Pair, PairCounts};

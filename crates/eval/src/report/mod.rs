@@ -7,7 +7,10 @@
 
 mod agreement;
 mod canvas;
+#[cfg(feature = "judge")]
+mod judge_page;
 mod page;
+mod radar;
 mod rating_plots;
 mod ratings;
 mod ratings_text;
@@ -18,7 +21,10 @@ pub use canvas::{
     COLOURS, Canvas, DrawError, GREY, ToPixel, ToRow, bar, horizontal_bars, label, label_width, label_within,
     legend, room_for, svg,
 };
+#[cfg(feature = "judge")]
+pub use judge_page::{JudgeReport, JudgeSample, judge_samples};
 pub use page::{PAGE_STYLE, environment, position_context};
+pub use radar::{Bar, Outcomes, RadarSeries, interval_bars, outcome_bars, radar};
 pub use rating_plots::{RatingRow, position, rating_intervals, win_matrix};
 pub use ratings::RatingsReport;
 pub use text_table::text_table;

@@ -39,6 +39,11 @@ impl LocalGenerator {
         &self.tokenizer
     }
 
+    /// The template that conversations are laid out by.
+    pub fn template(&self) -> &Template {
+        &self.template
+    }
+
     /// As [`TextGenerator::generate`], with this crate's errors.
     ///
     /// Generation also ends where the template or the model's configuration

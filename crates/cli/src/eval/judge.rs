@@ -1,0 +1,239 @@
+//! `camelid eval judge`: answers graded or compared by a model.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result, bail};
+use burn::tensor::Device;
+use camelid_data::catalogue::{self, FetchOptions};
+use camelid_eval::judge::requests::{Prices, Progress, RequestStore, RunSettings};
+use camelid_eval::judge::{
+    EndpointSettings, JudgeError, LocalModel, Mode, ModelSpec, Opponents, PromptSet, Protocol, QuestionSet,
+    Resampling, Respondent, Setup, Stage,
+};
+use camelid_eval::report::JudgeReport;
+use camelid_model::LocalGenerator;
+use clap::ValueEnum;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::outputs::{Outputs, command_line};
+
+/// Raised by Ctrl-C.
+static STOP: AtomicBool = AtomicBool::new(false);
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Model to be asked, [NAME=]PATH of its files or [NAME=]URL#MODEL at an OpenAI-compatible
+    /// endpoint (URL up to and with /v1); may be given more than once
+    #[arg(long, value_name = "MODEL")]
+    model: Vec<ModelSpec>,
+    /// Answers that are there already, in FastChat's model_answer format; may be given more than once
+    #[arg(long, value_name = "FILE")]
+    answers: Vec<PathBuf>,
+    /// The judge, named as a model is
+    #[arg(long, value_name = "MODEL")]
+    judge: ModelSpec,
+    /// mt-bench, vicuna, or a file in the format of FastChat's question.jsonl
+    #[arg(long, default_value = "mt-bench", value_name = "NAME|FILE")]
+    question_set: String,
+    /// Right answers for mathematics, reasoning and coding, in FastChat's model_answer format
+    /// [default: GPT-4's for mt-bench and vicuna]
+    #[arg(long, value_name = "FILE", conflicts_with = "without_references")]
+    references: Option<PathBuf>,
+    /// Judge every category without reference answers
+    #[arg(long)]
+    without_references: bool,
+    /// Judge prompts: own (Camelid's), fastchat (MT-bench's), or a file of either's format
+    #[arg(long, default_value = "own", value_name = "NAME|FILE")]
+    prompts: String,
+    /// Temperatures and lengths as TOML [default: MT-bench's]
+    #[arg(long, value_name = "FILE")]
+    protocol: Option<PathBuf>,
+    /// What the judge is asked for
+    #[arg(long, value_enum, default_value = "single")]
+    mode: ModeArg,
+    /// Compare every model with this one [default: every two]; scores are also given over its own
+    #[arg(long, value_name = "NAME")]
+    baseline: Option<String>,
+    /// Ask the first questions only
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    first: Option<u32>,
+    /// Seed of the answers' sampling and of the bootstrap
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Draws of the questions for the intervals
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(2..=100_000))]
+    bootstrap: u32,
+    /// Requests under way at a time at an endpoint
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    concurrency: u32,
+    /// Most requests a minute to an endpoint
+    #[arg(long, value_name = "COUNT")]
+    requests_per_minute: Option<f64>,
+    /// Prices of a model's endpoint per million tokens: of prompts, of replies
+    #[arg(long, value_name = "IN,OUT")]
+    price: Option<Prices>,
+    /// The same for the judge's endpoint
+    #[arg(long, value_name = "IN,OUT")]
+    judge_price: Option<Prices>,
+    /// Most that the run may spend, in the currency of the prices
+    #[arg(long, value_name = "AMOUNT")]
+    spending_limit: Option<f64>,
+    /// Environment variable with the API key of the models' endpoint
+    #[arg(long, value_name = "VARIABLE")]
+    api_key_env: Option<String>,
+    /// Environment variable with the API key of the judge's endpoint
+    #[arg(long, value_name = "VARIABLE")]
+    judge_api_key_env: Option<String>,
+    /// Attempts after one that failed in passing [default: 5]
+    #[arg(long, value_name = "COUNT")]
+    retries: Option<u32>,
+    /// Folder that keeps every reply and the answers: a run that was broken off goes on from it
+    #[arg(long, default_value = "judged", value_name = "DIR")]
+    run: PathBuf,
+    /// Say what the run would take, and stop
+    #[arg(long)]
+    dry_run: bool,
+    /// Use question sets that are cached or mirrored; fetch nothing
+    #[arg(long)]
+    offline: bool,
+    #[command(flatten)]
+    outputs: Outputs,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ModeArg {
+    /// Grade each answer from 1 to 10
+    Single,
+    /// Name the better of two answers, in both orders
+    Pair,
+    /// Grade two answers at once, in both orders (first turns only)
+    Scores,
+}
+
+pub fn run(args: &Args) -> Result<()> {
+    let inputs: Vec<PathBuf> = args.answers.iter().chain(&args.references).cloned().collect();
+    args.outputs.check(&inputs)?;
+    let setup = args.setup()?;
+    std::fs::create_dir_all(&args.run).with_context(|| format!("cannot create {}", args.run.display()))?;
+    let store = RequestStore::open(&args.run.join("replies.jsonl"))?;
+    if !store.report().damaged.is_empty() {
+        eprintln!(
+            "{} lines of replies.jsonl hold no reply; theirs are asked again",
+            store.report().damaged.len()
+        );
+    }
+    let session = setup.open(&open_local)?;
+    for line in session.forecast(&store)?.lines() {
+        eprintln!("{line}");
+    }
+    if args.dry_run {
+        return Ok(());
+    }
+    ctrlc::set_handler(|| STOP.store(true, Ordering::SeqCst)).context("cannot catch Ctrl-C")?;
+    let bar = progress_bar()?;
+    let judged = session.run(&store, &STOP, &mut |stage, progress| show(&bar, stage, progress));
+    bar.finish_and_clear();
+    let judged = judged?;
+    for path in judged.write_answers(&args.run.join("answers"))? {
+        eprintln!("wrote {}", path.display());
+    }
+    let resampling =
+        Resampling { replicates: args.bootstrap as usize, seed: args.seed, ..Resampling::default() };
+    let title = format!("{} judged by {}", session.questions.name, session.judge.name);
+    args.outputs.give(&JudgeReport::new(&title, &session, judged, resampling, command_line()))
+}
+
+impl Args {
+    fn setup(&self) -> Result<Setup> {
+        if self.model.is_empty() && self.answers.is_empty() {
+            bail!("nothing to judge: name a --model to be asked, or a file of --answers");
+        }
+        let mut fetch = FetchOptions::from_env()?;
+        fetch.offline |= self.offline;
+        let known =
+            |questions: &str, references: &str, name: &str| -> Result<(QuestionSet, Option<PathBuf>)> {
+                let set = QuestionSet::read(&catalogue::fetch(questions, &fetch)?, name)?;
+                let wanted = self.references.is_none() && !self.without_references;
+                Ok((set, wanted.then(|| catalogue::fetch(references, &fetch)).transpose()?))
+            };
+        let (mut questions, references) = match self.question_set.as_str() {
+            "mt-bench" => known("mt-bench-questions", "mt-bench-references", "MT-bench")?,
+            "vicuna" => known("vicuna-questions", "vicuna-references", "Vicuna's questions")?,
+            file => (QuestionSet::read(Path::new(file), &file_name(file))?, None),
+        };
+        if let Some(count) = self.first {
+            questions = questions.first(count as usize);
+        }
+        let mode = match self.mode {
+            ModeArg::Single => Mode::Single,
+            ModeArg::Pair => Mode::Pair,
+            ModeArg::Scores => Mode::Scores,
+        };
+        if mode == Mode::Scores {
+            questions = questions.first_turns();
+        }
+        let endpoint = |prices: Option<Prices>, key: &Option<String>| EndpointSettings {
+            run: RunSettings {
+                concurrency: self.concurrency as usize,
+                requests_per_minute: self.requests_per_minute,
+                prices,
+                ..RunSettings::default()
+            },
+            api_key_env: key.clone(),
+            retries: self.retries,
+        };
+        Ok(Setup {
+            questions,
+            references: self.references.clone().or(references),
+            without_references: self.without_references,
+            models: self.model.clone(),
+            answers: self.answers.clone(),
+            judge: self.judge.clone(),
+            prompts: match self.prompts.as_str() {
+                "own" => PromptSet::own()?,
+                "fastchat" => PromptSet::read(&catalogue::fetch("fastchat-judge-prompts", &fetch)?)?,
+                file => PromptSet::read(Path::new(file))?,
+            },
+            protocol: match &self.protocol {
+                Some(path) => Protocol::read(path)?,
+                None => Protocol::mt_bench()?,
+            },
+            mode,
+            opponents: match &self.baseline {
+                Some(name) => Opponents::Baseline(name.clone()),
+                None => Opponents::All,
+            },
+            seed: self.seed,
+            model_endpoints: endpoint(self.price, &self.api_key_env),
+            judge_endpoint: endpoint(self.judge_price, &self.judge_api_key_env),
+            spending_limit: self.spending_limit,
+        })
+    }
+}
+
+/// Opens a model's files.
+fn open_local(name: &str, path: &Path) -> Result<Respondent, JudgeError> {
+    let wrong = |error: camelid_model::ModelError| JudgeError::Model {
+        path: path.to_owned(),
+        message: error.to_string(),
+    };
+    let generator = LocalGenerator::open(path, None, &Device::flex()).map_err(wrong)?;
+    Ok(Respondent::local(name, LocalModel::new(generator, path)?))
+}
+
+fn progress_bar() -> Result<ProgressBar> {
+    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}")?;
+    Ok(ProgressBar::new(0).with_style(style))
+}
+
+fn show(bar: &ProgressBar, stage: &Stage, progress: Progress) {
+    bar.set_length(progress.total as u64);
+    bar.set_position(progress.done() as u64);
+    bar.set_message(stage.progressed(&progress));
+}
+
+fn file_name(path: &str) -> String {
+    let name = Path::new(path).file_stem();
+    name.map_or_else(|| path.to_owned(), |name| name.to_string_lossy().into_owned())
+}

@@ -1,0 +1,244 @@
+//! A whole run: what it will take, the answers, the judgments.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use super::answering::answer_all;
+use super::answers::Answers;
+use super::ask::{Ask, InEarnest, Rehearsal, Stage};
+use super::error::JudgeError;
+use super::judging::{Exhibits, Judge, Mode, Opponents};
+use super::judgment::Judgment;
+use super::questions::QuestionSet;
+use super::requests::{Estimate, Progress, RequestStore, RunSettings, Runner};
+use super::respondent::Respondent;
+use crate::whole_file::WriteError;
+
+/// Everything a run needs but the store of replies. A run that was broken off and is started again
+/// with its store goes on where it was.
+pub struct Session {
+    /// The questions.
+    pub questions: QuestionSet,
+    /// Right answers, besides those that questions have of their own.
+    pub references: Option<Answers>,
+    /// Seed of the answers' sampling.
+    pub seed: u64,
+    /// Models to be asked.
+    pub respondents: Vec<Respondent>,
+    /// Answers that are there already.
+    pub given: Vec<Answers>,
+    /// The judge: its prompts, and how answers and judgments are sampled.
+    pub judge: Judge,
+    /// Whom the judge is asked through.
+    pub judge_respondent: Respondent,
+    /// What the judge is asked for.
+    pub mode: Mode,
+    /// Which models are compared.
+    pub opponents: Opponents,
+    /// Most that the run may spend on all models together, in the currency of their prices.
+    pub spending_limit: Option<f64>,
+}
+
+/// What a run will take.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Forecast {
+    /// For each model its answers.
+    pub answers: Vec<(String, Estimate)>,
+    /// For the judge.
+    pub judgments: Estimate,
+}
+
+/// What was asked. All counts are of distinct requests.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Tally {
+    /// Replies that were in the store.
+    pub stored: usize,
+    /// Replies that arrived.
+    pub answered: usize,
+    /// Requests that came to nothing.
+    pub failed: usize,
+    /// Spent, in the currency of the prices; 0 without prices.
+    pub spent: f64,
+}
+
+/// What came of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Judged {
+    /// Answers of all models: given ones first.
+    pub answers: Vec<Answers>,
+    /// How many of them were given.
+    pub given: usize,
+    /// The judgments.
+    pub judgments: Vec<Judgment>,
+    /// What was asked.
+    pub tally: Tally,
+}
+
+impl Session {
+    /// What the run will take, as far as it is not in the store. Nothing is asked.
+    ///
+    /// # Errors
+    /// What [`Judge::tasks`] finds missing; settings of a runner that are out of their range.
+    pub fn forecast(&self, store: &RequestStore) -> Result<Forecast, JudgeError> {
+        let mut answers = self.given.clone();
+        let mut estimates = Vec::new();
+        for respondent in &self.respondents {
+            let mut rehearsal = Rehearsal::new(store);
+            answers.push(self.answers(&mut rehearsal, respondent)?);
+            let runner = self.runner(respondent, store, 0.0)?;
+            estimates.push((respondent.contestant.name.clone(), rehearsal.estimate(&runner)));
+        }
+        let mut rehearsal = Rehearsal::new(store);
+        self.judgments(&mut rehearsal, &answers)?;
+        let runner = self.runner(&self.judge_respondent, store, 0.0)?;
+        Ok(Forecast { answers: estimates, judgments: rehearsal.estimate(&runner) })
+    }
+
+    /// Gathers the answers, then the judgments. `progress` is called at the start of each batch
+    /// and after each change; a raised `stop` ends the run early.
+    ///
+    /// # Errors
+    /// [`JudgeError::Run`] when a batch ended early: what had arrived is in the store, and the
+    /// next run goes on from there; what [`Judge::tasks`] finds missing.
+    pub fn run(
+        &self,
+        store: &RequestStore,
+        stop: &AtomicBool,
+        progress: &mut dyn FnMut(&Stage, Progress),
+    ) -> Result<Judged, JudgeError> {
+        let mut tally = Tally::default();
+        let mut answers = self.given.clone();
+        for respondent in &self.respondents {
+            let runner = self.runner(respondent, store, tally.spent)?.stop_on(stop);
+            let mut counted = Counted::new(progress);
+            let gathered =
+                self.answers(&mut InEarnest::new(&runner, &mut |s, p| counted.see(s, p)), respondent);
+            answers.push(gathered?);
+            counted.add_to(&mut tally);
+            tally.spent += runner.spent();
+        }
+        let runner = self.runner(&self.judge_respondent, store, tally.spent)?.stop_on(stop);
+        let mut counted = Counted::new(progress);
+        let judged = self.judgments(&mut InEarnest::new(&runner, &mut |s, p| counted.see(s, p)), &answers);
+        let judgments = judged?;
+        counted.add_to(&mut tally);
+        tally.spent += runner.spent();
+        Ok(Judged { answers, given: self.given.len(), judgments, tally })
+    }
+
+    /// A runner that may spend what is left of the limit. A model without prices costs nothing.
+    fn runner<'a>(
+        &self,
+        respondent: &'a Respondent,
+        store: &'a RequestStore,
+        spent: f64,
+    ) -> Result<Runner<'a>, JudgeError> {
+        let limit = self.spending_limit.filter(|_| respondent.settings.prices.is_some());
+        let settings = RunSettings {
+            spending_limit: limit.map(|limit| (limit - spent).max(0.0)),
+            ..respondent.settings.clone()
+        };
+        Ok(Runner::new(respondent.generator.as_ref(), store, settings)?)
+    }
+
+    fn answers(&self, ask: &mut dyn Ask, respondent: &Respondent) -> Result<Answers, JudgeError> {
+        Ok(answer_all(ask, &respondent.contestant, &self.questions, &self.judge.protocol, self.seed)?)
+    }
+
+    fn judgments(&self, ask: &mut dyn Ask, answers: &[Answers]) -> Result<Vec<Judgment>, JudgeError> {
+        let exhibits = Exhibits { questions: &self.questions, answers, references: self.references.as_ref() };
+        let tasks = self.judge.tasks(self.mode, &self.opponents, exhibits)?;
+        Ok(self.judge.judge(ask, &tasks)?)
+    }
+}
+
+/// Passes progress on and keeps the last of each batch.
+struct Counted<'a> {
+    progress: &'a mut dyn FnMut(&Stage, Progress),
+    batches: Vec<(Stage, Progress)>,
+}
+
+impl<'a> Counted<'a> {
+    fn new(progress: &'a mut dyn FnMut(&Stage, Progress)) -> Self {
+        Self { progress, batches: Vec::new() }
+    }
+
+    fn see(&mut self, stage: &Stage, progress: Progress) {
+        match self.batches.last_mut() {
+            Some((last, seen)) if last == stage => *seen = progress,
+            _ => self.batches.push((stage.clone(), progress)),
+        }
+        (self.progress)(stage, progress);
+    }
+
+    fn add_to(self, tally: &mut Tally) {
+        for (_, progress) in self.batches {
+            tally.stored += progress.stored;
+            tally.answered += progress.answered;
+            tally.failed += progress.failed;
+        }
+    }
+}
+
+impl Forecast {
+    /// The forecast, a line for each model, with costs where prices are known.
+    pub fn lines(&self) -> Vec<String> {
+        let line = |what: &str, estimate: &Estimate| {
+            let cost = estimate.cost.zip(estimate.cost_at_most).map_or_else(String::new, |(cost, most)| {
+                format!("; cost about {cost:.2}, at most {most:.2}, in the currency of the prices")
+            });
+            format!(
+                "{what}: {} requests to make ({} are stored), about {:.0} tokens in and {:.0} out{cost}",
+                estimate.new, estimate.stored, estimate.prompt_tokens, estimate.new_tokens
+            )
+        };
+        let answers =
+            self.answers.iter().map(|(model, estimate)| line(&format!("answers of {model}"), estimate));
+        answers.chain([line("judgments", &self.judgments)]).collect()
+    }
+}
+
+impl Judged {
+    /// Writes the answers of models that were asked into `folder`, a FastChat file each, whole or
+    /// not at all; their paths.
+    ///
+    /// # Errors
+    /// [`JudgeError::Write`]; [`JudgeError::Models`] for two names that make the same file.
+    pub fn write_answers(&self, folder: &Path) -> Result<Vec<PathBuf>, JudgeError> {
+        let mut paths: Vec<PathBuf> = Vec::new();
+        for answers in &self.answers[self.given..] {
+            let plain = |c: char| c.is_alphanumeric() || "._-+=".contains(c);
+            let name: String = answers.model.chars().map(|c| if plain(c) { c } else { '-' }).collect();
+            let path = folder.join(format!("{name}.jsonl"));
+            if paths.contains(&path) {
+                return Err(JudgeError::Models {
+                    message: format!("the answers of two models would be {}", path.display()),
+                    present: self.answers.iter().map(|a| a.model.as_str()).collect::<Vec<_>>().join(", "),
+                });
+            }
+            paths.push(path);
+        }
+        if !paths.is_empty() {
+            std::fs::create_dir_all(folder)
+                .map_err(|source| WriteError::Io { path: folder.to_owned(), source })?;
+        }
+        for (answers, path) in self.answers[self.given..].iter().zip(&paths) {
+            answers.write(path)?;
+        }
+        Ok(paths)
+    }
+}
+
+impl Tally {
+    /// The tally in words.
+    pub fn lines(&self, priced: bool) -> Vec<String> {
+        let mut lines = vec![format!(
+            "{} requests were made, {} replies were in the store, {} requests came to nothing",
+            self.answered, self.stored, self.failed
+        )];
+        if priced {
+            lines.push(format!("spent in this run: {:.4}, in the currency of the prices", self.spent));
+        }
+        lines
+    }
+}

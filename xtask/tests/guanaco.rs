@@ -1,11 +1,15 @@
 //! The recipe as a user runs it: the program itself, at the size made for tests.
 
+#[path = "../../crates/eval/tests/server/mod.rs"]
+mod server;
+
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use server::{Answer, Server};
 
 fn recipe(runs: &Path, options: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
@@ -66,6 +70,25 @@ fn the_recipe_runs_is_reused_and_survives_an_interruption() {
     let second = report(runs);
     assert_eq!(second["claims"], first["claims"]);
     assert_eq!(second["run"]["reused_arms"], arms);
+
+    // The tuned answers beside the base's: marked, then by a judge that prefers what it sees first.
+    let judged = &first["judged"];
+    assert_eq!(judged["judge"], "exact match");
+    let games: u64 = judged["wins_ties_losses"].as_array().unwrap().iter().map(|n| n.as_u64().unwrap()).sum();
+    assert_eq!(judged["questions"], games);
+    let server = Server::start(|_| Answer::Text("The first. [[A]]".to_owned()));
+    let judge = format!("{}#judge", server.base_url());
+    let mut asked = Vec::new();
+    for _ in 0..2 {
+        let output = recipe(runs, &["--scale", "check", "--judge", &judge]).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output));
+        let report = report(runs);
+        let judged = &report["judged"];
+        assert_eq!(judged["wins_ties_losses"], serde_json::json!([0, games, 0]));
+        assert_eq!((&judged["inconsistent"], &judged["first_position"]), (&games.into(), &1.0.into()));
+        asked.push(server.counts().answered_in_all());
+    }
+    assert!(asked[0] > 0 && asked[0] == asked[1], "no verdict may be asked for twice: {asked:?}");
 
     // From the base again, interrupted in the first arm, and on again: the same adapters to the byte.
     let wanted = adapters(runs);

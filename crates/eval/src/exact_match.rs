@@ -1,9 +1,13 @@
 //! Questions with one right answer, answered greedily.
 
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use camelid_chat::{GenerateOptions, Message, TextGenerator};
 use serde::{Deserialize, Serialize};
+
+use crate::judge::{Judgment, Verdict};
+use crate::ratings::Outcome;
 
 /// A question with its answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,6 +77,46 @@ pub fn answer_all(
     Ok(answers)
 }
 
+/// Who judges where one answer is right.
+const MARKS: &str = "exact match";
+
+/// Judgments of two models' marked answers to the same questions, in both orders: the right answer
+/// beats the wrong one, two of a kind are a tie. Questions that one of them did not answer are left
+/// out.
+pub fn compare_marked(one: (&str, &[Answer]), other: (&str, &[Answer])) -> Vec<Judgment> {
+    let others: HashMap<&str, &Answer> = other.1.iter().map(|answer| (answer.id.as_str(), answer)).collect();
+    let judgment = |answer: &Answer, shown: [(&str, bool); 2]| Judgment {
+        question: answer.id.clone(),
+        category: answer.family.clone(),
+        turn: 1,
+        model: shown[0].0.to_owned(),
+        opponent: Some(shown[1].0.to_owned()),
+        verdict: Some(Verdict::Winner(match (shown[0].1, shown[1].1) {
+            (true, false) => Outcome::ModelA,
+            (false, true) => Outcome::ModelB,
+            _ => Outcome::Tie,
+        })),
+        error: None,
+        contradictory: false,
+        text: String::new(),
+        judge: MARKS.to_owned(),
+        judge_version: None,
+        temperature: 0.0,
+        prompt: MARKS.to_owned(),
+        prompt_hash: String::new(),
+        request: None,
+        prompt_tokens: None,
+        new_tokens: None,
+        timestamp: 0.0,
+    };
+    let both = one.1.iter().filter_map(|answer| Some((answer, *others.get(answer.id.as_str())?)));
+    both.flat_map(|(answer, against)| {
+        let (mine, theirs) = ((one.0, answer.correct), (other.0, against.correct));
+        [judgment(answer, [mine, theirs]), judgment(answer, [theirs, mine])]
+    })
+    .collect()
+}
+
 /// Share of right answers with its standard error, √(p(1 − p)/n); `None` without answers.
 pub fn accuracy(answers: &[Answer]) -> Option<(f64, f64)> {
     let n = answers.len() as f64;
@@ -132,5 +176,22 @@ mod tests {
         let error = answer_all(&LastWord, &[question("lost", "", "")], 4, |_, _| true, |_| {}).unwrap_err();
         assert!(error.to_string().contains("`lost`"), "{error}");
         assert_eq!(accuracy(&[]), None);
+    }
+
+    #[test]
+    fn the_right_answer_beats_the_wrong_one_in_both_orders() {
+        let answer = |id: &str, correct: bool| Answer {
+            id: id.to_owned(),
+            family: "f".to_owned(),
+            text: String::new(),
+            correct,
+        };
+        let tuned = [answer("a", true), answer("b", true), answer("c", false), answer("only here", true)];
+        let base = [answer("c", true), answer("b", true), answer("a", false)];
+        let rows = compare_marked(("tuned", &tuned), ("base", &base));
+        assert_eq!(rows.len(), 6);
+        let score = crate::judge::pair_scores(&rows, &crate::judge::Resampling::default());
+        let tuned = score.iter().find(|score| score.model == "tuned").unwrap();
+        assert_eq!((tuned.wins, tuned.ties, tuned.losses, tuned.inconsistent), (1, 1, 1, 0));
     }
 }

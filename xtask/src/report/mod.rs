@@ -6,9 +6,11 @@ pub mod plots;
 use std::path::{Path, PathBuf};
 
 use camelid_eval::claims::{Claim, Decision, Erratum, Evidence, Paper, Verdict};
-use camelid_eval::report::{PAGE_STYLE, environment};
+use camelid_eval::report::{Outcomes, PAGE_STYLE, environment, outcome_bars};
 use camelid_eval::whole_file::write_whole;
 use serde::{Deserialize, Serialize};
+
+use crate::reproduce::Comparison;
 
 /// Everything a report says.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -37,6 +39,8 @@ pub struct Report {
     pub formats: Vec<FormatRow>,
     /// Training loss by step.
     pub curves: Vec<Curve>,
+    /// The tuned model's answers judged against the untuned base's.
+    pub judged: Option<Comparison>,
     /// Answers before and after.
     pub samples: Vec<Sample>,
     /// Memory by part, planned for each scale.
@@ -206,6 +210,10 @@ fn render(report: &Report) -> anyhow::Result<String> {
         plot_formats => plots::error_against_bits(&report.formats)?,
         plot_matches => plots::matches(&report.arms)?,
         plot_memory => plots::weight_bytes(&report.arms)?,
+        plot_judged => report.judged.as_ref().map_or(Ok(String::new()), |judged| {
+            outcome_bars(&[Outcomes { name: "tuned against base", counts: judged.wins_ties_losses }])
+        })?,
+        judged_words => report.judged.as_ref().map(Comparison::words),
         plot_plans => plots::plans(&report.plans)?,
     })?;
     Ok(page)
@@ -217,6 +225,9 @@ pub fn print(report: &Report) {
     for row in &report.claims {
         println!("{:<27} {}", format!("[{}]", row.words), row.claim.title);
         println!("{:<27} {}", "", row.decision.because);
+    }
+    if let Some(judged) = &report.judged {
+        println!("\n{} (judge: {})", judged.words(), judged.judge);
     }
     println!(
         "\n{:<18} {:>17} {:>15} {:>10} {:>10}",

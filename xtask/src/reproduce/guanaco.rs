@@ -12,10 +12,11 @@ use camelid_eval::claims::ClaimsFile;
 
 use super::arms::{self, Arm};
 use super::evidence::Measured;
+use super::judged::{self, Compared};
 use super::outcome::{self, ArmOutcome};
 use super::study::Study;
 use super::{Ending, GuanacoArguments, Scale, dry_run, formats, nano, study, summary, tune};
-use crate::report;
+use crate::report::{self, Report};
 
 /// Name of the step before all arms, which runs in a process like them.
 const PRETRAINING: &str = "pretraining";
@@ -84,7 +85,7 @@ pub fn reproduce(arguments: &GuanacoArguments) -> anyhow::Result<Ending> {
         }
     }
 
-    // 4. Claim by claim.
+    // 4. Claim by claim, and the tuned model's answers beside the base's.
     let claims = ClaimsFile::read(&workspace().join("papers/qlora/claims.toml"))?;
     let measured = Measured {
         formats: &formats,
@@ -92,7 +93,13 @@ pub fn reproduce(arguments: &GuanacoArguments) -> anyhow::Result<Ending> {
         paged_difference: study.paged_difference(&outcomes)?,
         requantised: study.supplies.requantised,
     };
+    let judged = match judged::compare(&study, &measured, arguments, &interrupted)? {
+        Compared::Interrupted => return Ok(say_how_to_go_on(arguments)),
+        Compared::Nothing => None,
+        Compared::Done(comparison) => Some(comparison),
+    };
     let report = summary::report(&study, &claims, &measured, &chosen, arguments, started, reused)?;
+    let report = Report { judged, ..report };
     let page = report::write(&report, &study.folder)?;
     report::print(&report);
     println!("\nreport: {}", page.display());

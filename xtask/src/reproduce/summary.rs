@@ -59,6 +59,7 @@ pub fn report(
         not_run: not_run(chosen),
         formats: measured.formats.iter().filter_map(|f| format_row(f, measured)).collect(),
         curves: measured.arms.iter().map(curve).collect(),
+        judged: None,
         samples: samples(study, measured),
         plans: dry_run::paper_plans()?,
         settings: toml::to_string(&study.experiment)?,
@@ -171,6 +172,9 @@ fn command(arguments: &GuanacoArguments) -> String {
     }
     if arguments.base.is_some() {
         command += " --base PATH";
+    }
+    if let Some(judge) = &arguments.judge {
+        command += &format!(" --judge {}=MODEL", judge.name);
     }
     command
 }

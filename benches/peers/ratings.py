@@ -10,9 +10,9 @@ Two pieces of work, each by all sides in turn, round after round, on the same co
   review files; without it, as many made-up battles). FastChat plays 20 of them, scaled by 500.
 
 Ours is the example `rating_times`, built before the clock runs; what counts of a round is the median
-of its seven repetitions. Prints medians over the rounds with the smallest and the largest, the ratios,
-and the share of the cores that other processes took. A peer that is not installed is left out and
-said to be.
+of its seven repetitions. Prints, round by round and as medians, the time that passed and the time that
+all cores together worked: the latter hardly depends on what else the machine does. A peer that is not
+installed is left out and said to be.
 """
 
 import argparse
@@ -69,7 +69,8 @@ def ours(path, judgments):
     def run():
         lines = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
         rows = [json.loads(line) for line in lines if line.startswith("{")]
-        return {what: next(row["median"] for row in rows if row["what"].startswith(what)) for what in (FITS, ELO)}
+        found = {what: next(row for row in rows if row["what"].startswith(what)) for what in (FITS, ELO)}
+        return {what: (row["median"], row["worked"]) for what, row in found.items()}
 
     return run
 
@@ -86,17 +87,16 @@ def fastchat(frame):
 
     judged = frame.iloc[:JUDGED]
 
-    def timed(frame, rate, rounds):
+    def bootstrap(frame, rate, rounds):
         np.random.seed(0)
-        start = time.perf_counter()
         with contextlib.redirect_stderr(io.StringIO()):
-            elo_analysis.get_bootstrap_result(frame, rate, rounds)
-        return time.perf_counter() - start
+            return timed(lambda: elo_analysis.get_bootstrap_result(frame, rate, rounds))
 
     def run():
+        played = bootstrap(judged, elo_analysis.compute_elo, PLAYED)
         return {
-            FITS: timed(frame, elo_analysis.compute_elo_mle_with_tie, BOOTSTRAPS),
-            ELO: timed(judged, elo_analysis.compute_elo, PLAYED) * ORDERINGS / PLAYED,
+            FITS: bootstrap(frame, elo_analysis.compute_elo_mle_with_tie, BOOTSTRAPS),
+            ELO: tuple(seconds * ORDERINGS / PLAYED for seconds in played),
         }
 
     return run
@@ -108,9 +108,8 @@ def arena_rank(frame):
     from arena_rank.models.bradley_terry import BradleyTerry, fit_single_bootstrap_sample
     from arena_rank.utils.data_utils import PairDataset
 
-    def run():
+    def fits():
         # The same 100 fits as the package's own pool of processes, which hangs beside JAX's threads.
-        start = time.perf_counter()
         pairs = PairDataset.from_pandas(frame)
         model = BradleyTerry(n_competitors=len(pairs.competitors))
         model.fit(pairs)
@@ -120,9 +119,15 @@ def arena_rank(frame):
             shape=(BOOTSTRAPS, pairs.counts.shape[0]), dtype=model.dtype,
         )
         np.array([fit_single_bootstrap_sample(draws[i], model, pairs)["ratings"] for i in range(BOOTSTRAPS)])
-        return {FITS: time.perf_counter() - start}
 
-    return run
+    return lambda: {FITS: timed(fits)}
+
+
+def timed(work):
+    """Seconds that passed, and seconds that all cores worked for this process."""
+    start, worked = time.perf_counter(), time.process_time()
+    work()
+    return time.perf_counter() - start, time.process_time() - worked
 
 
 def main():
@@ -142,18 +147,25 @@ def main():
             except ImportError as error:
                 print(f"{name} is left out: {error}")
         watch = Watch()
-        for _ in range(arguments.rounds):
+        for number in range(arguments.rounds):
             for name, run in runs.items():
                 for what, seconds in run().items():
                     times.setdefault(what, {}).setdefault(name, []).append(seconds)
+                    print(f"round {number + 1}: {what}, {name}: {seconds[0]:.3f} s, {seconds[1]:.3f} s of all cores", flush=True)
         others = watch.others()
-    print(f"{arguments.rounds} rounds; other processes took {others:.0%} of {os.cpu_count()} cores\n")
-    print("| work | by | seconds: median (range) | times Camelid's |\n|---|---|---|---|")
+    print(f"\n{arguments.rounds} rounds; other processes took {others:.0%} of {os.cpu_count()} cores\n")
+    print("| work | by | seconds (range) | ratio | seconds of all cores | ratio |\n|---|---|---|---|---|---|")
     for what, sides in times.items():
-        best = statistics.median(sides["Camelid"])
+        ours_passed, ours_worked = medians(sides["Camelid"])
         for name, seconds in sides.items():
-            median = statistics.median(seconds)
-            print(f"| {what} | {name} | {median:.3f} ({min(seconds):.3f}–{max(seconds):.3f}) | {median / best:.0f} |")
+            passed, worked = medians(seconds)
+            low, high = min(s[0] for s in seconds), max(s[0] for s in seconds)
+            ratios = f"{passed:.3f} ({low:.3f}–{high:.3f}) | {passed / ours_passed:.0f} | {worked:.3f} | {worked / ours_worked:.0f}"
+            print(f"| {what} | {name} | {ratios} |")
+
+
+def medians(seconds):
+    return tuple(statistics.median(column) for column in zip(*seconds))
 
 
 if __name__ == "__main__":

@@ -6,13 +6,11 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use burn::tensor::Device;
-use camelid_chat::{Conversation, Message, Role, SpecialTokens, Template};
+use camelid_chat::{Conversation, Message, Role, Template};
 use camelid_lora::load_peft;
-use camelid_model::{GenerateOptions, Llama, LocalGenerator, TokenizerFile, WeightStorage, open_weights};
-use camelid_quant::QuantConfig;
-use clap::ValueEnum;
+use camelid_model::{GenerateOptions, Llama, LocalGenerator, open_weights};
 
-use crate::model_files::tokenizer_file;
+use crate::model_files::{Load, storage, template, tokenizer_file};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -45,13 +43,6 @@ pub struct Args {
     prompt: Option<String>,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum Load {
-    Nf4,
-    F32,
-    Bf16,
-}
-
 pub fn run(args: &Args) -> Result<()> {
     let options = GenerateOptions {
         max_new_tokens: args.max_new_tokens,
@@ -71,12 +62,7 @@ pub fn run(args: &Args) -> Result<()> {
     template.check_tokenizer(&tokenizer.tokenizer)?;
 
     let device = Device::flex();
-    let storage = match args.load {
-        Some(Load::Nf4) => WeightStorage::Quantized(QuantConfig::default()),
-        Some(Load::F32) => WeightStorage::F32,
-        Some(Load::Bf16) => WeightStorage::Bf16,
-        None => WeightStorage::as_stored(source.as_ref(), &source.config()?)?,
-    };
+    let storage = storage(args.load, source.as_ref())?;
     let mut model = Llama::load(source.as_ref(), &storage, &device)?;
     if let Some(adapter) = &args.adapter {
         (model, _) = load_peft(model, adapter, &device).with_context(|| {
@@ -88,20 +74,6 @@ pub fn run(args: &Args) -> Result<()> {
     match &args.prompt {
         Some(prompt) => chat.answer(prompt, &mut io::stdout().lock()),
         None => converse(&mut chat),
-    }
-}
-
-/// The named template; for `auto` the model's own, or Guanaco's where it has none.
-fn template(name: &str, tokenizer: &TokenizerFile) -> Result<Template> {
-    if name != "auto" {
-        return Ok(Template::builtin(name)?);
-    }
-    match &tokenizer.chat_template {
-        Some(source) => {
-            let tokens = SpecialTokens { bos: tokenizer.bos_token.clone(), eos: tokenizer.eos_token.clone() };
-            Ok(Template::from_jinja("the model's chat template", source, tokens)?)
-        }
-        None => Ok(Template::builtin("guanaco")?),
     }
 }
 

@@ -33,7 +33,7 @@ enum Command {
     Merge(merge::Args),
     /// Talk with a model: one message a line; /reset, /quit
     Chat(chat::Args),
-    /// Measure models: judged answers, ratings from pairwise verdicts, agreement between judges
+    /// Measure models: benchmark tasks, judged answers, ratings, agreement between judges
     #[command(subcommand)]
     Eval(eval::Command),
     /// Data sets and models of the catalogue

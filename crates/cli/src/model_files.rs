@@ -4,7 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use camelid_model::{LlamaConfig, TokenizerFile};
+use camelid_chat::Template;
+use camelid_model::{LlamaConfig, TokenizerFile, WeightSource, WeightStorage};
+use camelid_quant::QuantConfig;
+use clap::ValueEnum;
 use serde_json::{Map, Value};
 
 /// Files of a Hugging Face directory that do not change with the weights.
@@ -96,4 +99,27 @@ pub fn config_value(model: &Path, config: &LlamaConfig) -> Result<Value> {
 /// Writes JSON as people and transformers lay it out.
 pub fn write_json(path: &Path, value: &Value) -> Result<()> {
     fs::write(path, format!("{value:#}\n")).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// The named template; for `auto` the model's own, or Guanaco's where it has none.
+pub fn template(name: &str, tokenizer: &TokenizerFile) -> Result<Template> {
+    Ok(if name == "auto" { tokenizer.template()? } else { Template::builtin(name)? })
+}
+
+/// How to hold dense linear layers.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Load {
+    Nf4,
+    F32,
+    Bf16,
+}
+
+/// The storage that was asked for, else that of the file.
+pub fn storage(load: Option<Load>, source: &dyn WeightSource) -> Result<WeightStorage> {
+    Ok(match load {
+        Some(Load::Nf4) => WeightStorage::Quantized(QuantConfig::default()),
+        Some(Load::F32) => WeightStorage::F32,
+        Some(Load::Bf16) => WeightStorage::Bf16,
+        None => WeightStorage::as_stored(source, &source.config()?)?,
+    })
 }

@@ -4,7 +4,8 @@
 //! Without a file, 100,000 made-up battles among 50 models, a fifth of them ties: the setting of
 //! `benches/peers/ratings.py`, which hands its own file in and reads the JSON lines printed here.
 //! Elo plays the battles of the review files, or 4,480 made-up ones among 8 models.
-//! Each line is the smallest and the median time of several runs, in seconds.
+//! Each line is the smallest and the median time of several runs, in seconds, and, where the system
+//! tells it, the time that all cores together worked for one.
 
 use std::error::Error;
 use std::hint::black_box;
@@ -55,14 +56,26 @@ fn time<T, E: Error + 'static>(
     mut run: impl FnMut() -> Result<T, E>,
 ) -> Result<(), Box<dyn Error>> {
     let mut seconds = Vec::with_capacity(RUNS);
+    let before = worked();
     for _ in 0..RUNS {
         let start = Instant::now();
         black_box(run()?);
         seconds.push(start.elapsed().as_secs_f64());
     }
+    let worked = worked().zip(before).map(|(after, before)| (after - before) / RUNS as f64);
     seconds.sort_by(f64::total_cmp);
-    println!("{{\"what\": \"{what}\", \"best\": {:.6}, \"median\": {:.6}}}", seconds[0], seconds[RUNS / 2]);
+    let (best, median) = (seconds[0], seconds[RUNS / 2]);
+    let line = serde_json::json!({ "what": what, "best": best, "median": median, "worked": worked });
+    println!("{line}");
     Ok(())
+}
+
+/// Seconds that all threads of this process worked so far, by Linux's count of hundredths.
+fn worked() -> Option<f64> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // The command's name, in brackets, may hold anything; after it the 12th and 13th field are ours.
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    Some((fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?) / 100.0)
 }
 
 /// Battles of models whose strengths lie a normal deviation of 0.7 nats apart, roughly.

@@ -7,6 +7,7 @@
 mod chat;
 mod ids;
 mod open;
+mod prompt_cache;
 mod sampling;
 mod stop;
 mod stream;
@@ -14,11 +15,12 @@ mod text;
 
 pub use camelid_chat::generate::{GenerateOptions, GeneratedText, StopReason, TextGenerator};
 pub use chat::LocalGenerator;
-pub use ids::{GeneratedIds, generate_ids};
+pub use ids::{GeneratedIds, generate_ids, generate_ids_cached};
+pub use prompt_cache::PromptCache;
 pub use sampling::{
     Candidate, Sampler, apply_min_p, apply_repetition_penalty, apply_temperature, apply_top_k, apply_top_p,
     argmax, candidates,
 };
 pub use stop::StopFilter;
 pub use stream::TextStream;
-pub use text::generate_text;
+pub use text::{generate_text, generate_text_cached};

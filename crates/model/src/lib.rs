@@ -17,7 +17,8 @@ pub use block_stack::{BlockStack, supervised_tokens};
 pub use config::{LinearShape, LlamaConfig, RopeScaling};
 pub use error::ModelError;
 pub use generate::{
-    GenerateOptions, GeneratedText, LocalGenerator, StopReason, TextGenerator, generate_text,
+    GenerateOptions, GeneratedText, LocalGenerator, PromptCache, StopReason, TextGenerator, generate_text,
+    generate_text_cached,
 };
 pub use llama::{
     Attention, Block, DenseStorage, KvCache, LayerCache, Llama, LoadOptions, Mlp, RmsNorm, StreamOptions,

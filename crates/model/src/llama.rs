@@ -120,6 +120,15 @@ impl Llama {
         rayon::scope(|_| self.forward_cached_here(ids, cache))
     }
 
+    /// As [`Llama::forward_cached`], with the logits of every position of `ids`:
+    /// `[batch, seq, vocab_size]`.
+    ///
+    /// # Panics
+    /// As [`Llama::forward_cached`].
+    pub fn forward_cached_all(&self, ids: Tensor<2, Int>, cache: &mut KvCache) -> Tensor<3> {
+        rayon::scope(|_| self.logits(self.blocks_cached(ids, cache)))
+    }
+
     /// Adds the keys and values of `ids` to `cache`, as [`Llama::forward_cached`] does, and
     /// asks for no logits: the head is the widest layer.
     ///

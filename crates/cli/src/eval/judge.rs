@@ -135,6 +135,9 @@ pub fn run(args: &Args) -> Result<()> {
     let judged = session.run(&store, &STOP, &mut |stage, progress| show(&bar, stage, progress));
     bar.finish_and_clear();
     let judged = judged?;
+    for line in judged.tally.lines(args.price.or(args.judge_price).is_some()) {
+        eprintln!("{line}");
+    }
     for path in judged.write_answers(&args.run.join("answers"))? {
         eprintln!("wrote {}", path.display());
     }

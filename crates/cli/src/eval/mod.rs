@@ -5,6 +5,7 @@ mod battle_files;
 mod judge;
 mod outputs;
 mod ratings;
+mod tasks;
 
 use anyhow::Result;
 
@@ -16,6 +17,8 @@ pub enum Command {
     Judge(Box<judge::Args>),
     /// How often judges agree with each other and with humans
     Agreement(agreement::Args),
+    /// Put benchmark tasks to a model and score its answers
+    Tasks(tasks::Args),
 }
 
 pub fn run(command: &Command) -> Result<()> {
@@ -23,5 +26,6 @@ pub fn run(command: &Command) -> Result<()> {
         Command::Ratings(args) => ratings::run(args),
         Command::Judge(args) => judge::run(args),
         Command::Agreement(args) => agreement::run(args),
+        Command::Tasks(args) => tasks::run(args),
     }
 }

@@ -87,3 +87,64 @@ pub fn score_ratios(rows: &[Judgment], baseline: &str, resampling: &Resampling) 
     ratios.sort_by(|a, b| b.ratio.value.total_cmp(&a.ratio.value));
     ratios
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(question: &str, model: &str, opponent: Option<&str>, verdict: Option<Verdict>) -> Judgment {
+        Judgment {
+            question: question.to_owned(),
+            category: "generic".to_owned(),
+            turn: 1,
+            model: model.to_owned(),
+            opponent: opponent.map(str::to_owned),
+            verdict,
+            error: None,
+            contradictory: false,
+            text: String::new(),
+            judge: format!("judge of {model}"),
+            judge_version: None,
+            temperature: 0.0,
+            prompt: "p".to_owned(),
+            prompt_hash: "h".to_owned(),
+            request: None,
+            prompt_tokens: None,
+            new_tokens: None,
+            timestamp: 0.0,
+        }
+    }
+
+    #[test]
+    fn grades_side_by_side_are_averaged_over_both_orders() {
+        let both = |first, second| Some(Verdict::Ratings(first, second));
+        let rows = [
+            row("1", "vicuna", Some("gpt"), both(8.0, 9.0)),
+            row("1", "gpt", Some("vicuna"), both(10.0, 6.0)),
+            row("2", "vicuna", Some("gpt"), both(9.0, 8.0)),
+            row("2", "gpt", Some("vicuna"), None),
+            // No baseline, no ratio.
+            row("2", "vicuna", Some("alpaca"), both(9.0, 2.0)),
+        ];
+        // Vicuna (8 + 6) / 2 + 9 over (9 + 10) / 2 + 8.
+        let ratios = score_ratios(&rows, "gpt", &Resampling::default());
+        assert_eq!(ratios.len(), 1);
+        assert_eq!((ratios[0].model.as_str(), ratios[0].ratio.questions), ("vicuna", 2));
+        assert_eq!(ratios[0].ratio.value, 16.0 / 17.5);
+        assert_eq!(ratios[0].judged_by.judge, "judge of vicuna, judge of gpt");
+    }
+
+    #[test]
+    fn grades_given_alone_count_for_questions_that_both_have() {
+        let alone = |grade| Some(Verdict::Rating(grade));
+        let rows = [
+            row("1", "vicuna", None, alone(6.0)),
+            row("1", "gpt", None, alone(8.0)),
+            row("2", "vicuna", None, alone(3.0)),
+            row("2", "gpt", None, None),
+        ];
+        let ratios = score_ratios(&rows, "gpt", &Resampling::default());
+        assert_eq!((ratios[0].ratio.value, ratios[0].ratio.questions), (0.75, 1));
+        assert!(score_ratios(&rows, "bard", &Resampling::default()).is_empty());
+    }
+}

@@ -236,6 +236,9 @@ impl Tally {
             "{} requests were made, {} replies were in the store, {} requests came to nothing",
             self.answered, self.stored, self.failed
         )];
+        if self.failed > 0 {
+            lines.push("the same command again asks for what came to nothing".to_owned());
+        }
         if priced {
             lines.push(format!("spent in this run: {:.4}, in the currency of the prices", self.spent));
         }

@@ -1,5 +1,16 @@
-//! Benchmarks: what is asked, how an answer is read, and what the scores mean.
+//! Benchmarks: a task is a file, a score comes with all that determined it.
+//!
+//! A `Task` says where its rows are (`DataPlaces` searches folders and wheels), what the model
+//! is shown and how its answer counts. `Task::run` puts it to any `LanguageModel` and gives
+//! `Score`s with standard errors and one `Record` an example. See the crate's README for the
+//! tasks that come with it and for how to write another. These need the feature `models`;
+//! [`sandbox`], [`programs`] and [`pass_at_k`] do not.
 
+#[cfg(feature = "models")]
+mod benchmark;
 pub mod pass_at_k;
 pub mod programs;
 pub mod sandbox;
+
+#[cfg(feature = "models")]
+pub use benchmark::*;

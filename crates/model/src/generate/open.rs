@@ -26,15 +26,7 @@ impl LocalGenerator {
     pub fn open(path: &Path, template: Option<Template>, device: &Device) -> Result<Self, ModelError> {
         let source = open_weights(path)?;
         let tokenizer = TokenizerFile::open(tokenizer_place(path))?;
-        let template = match (template, &tokenizer.chat_template) {
-            (Some(template), _) => template,
-            (None, Some(own)) => {
-                let tokens =
-                    SpecialTokens { bos: tokenizer.bos_token.clone(), eos: tokenizer.eos_token.clone() };
-                Template::from_jinja("the model's chat template", own, tokens)?
-            }
-            (None, None) => Template::builtin(FALLBACK_TEMPLATE)?,
-        };
+        let template = template.map_or_else(|| tokenizer.template(), Ok)?;
         // Whatever is cheap to find wrong is found before the weights are read.
         template.check_tokenizer(&tokenizer.tokenizer)?;
         let storage = WeightStorage::as_stored(source.as_ref(), &source.config()?)?;
@@ -51,6 +43,22 @@ fn tokenizer_place(path: &Path) -> &Path {
         Some(folder) if beside && folder.as_os_str().is_empty() => Path::new("."),
         Some(folder) if beside => folder,
         _ => path,
+    }
+}
+
+impl TokenizerFile {
+    /// The model's own chat template, or Guanaco's where it has none.
+    ///
+    /// # Errors
+    /// When its own is damaged.
+    pub fn template(&self) -> Result<Template, ModelError> {
+        Ok(match &self.chat_template {
+            Some(own) => {
+                let tokens = SpecialTokens { bos: self.bos_token.clone(), eos: self.eos_token.clone() };
+                Template::from_jinja("the model's chat template", own, tokens)?
+            }
+            None => Template::builtin(FALLBACK_TEMPLATE)?,
+        })
     }
 }
 

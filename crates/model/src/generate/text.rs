@@ -5,7 +5,8 @@ use std::ops::ControlFlow;
 use camelid_chat::{GenerateOptions, GeneratedText, StopReason};
 use tokenizers::Tokenizer;
 
-use super::ids::generate_ids;
+use super::ids::generate_ids_cached;
+use super::prompt_cache::{PREFILL_CHUNK, PromptCache};
 use super::stop::StopFilter;
 use super::stream::TextStream;
 use crate::error::ModelError;
@@ -18,9 +19,25 @@ use crate::llama::Llama;
 /// pieces joined are the result's text.
 ///
 /// # Errors
-/// As [`generate_ids`], and when the tokenizer cannot decode.
+/// As [`generate_ids`](super::generate_ids), and when the tokenizer cannot decode.
 pub fn generate_text(
     model: &Llama,
+    tokenizer: &Tokenizer,
+    prompt: &[u32],
+    options: &GenerateOptions,
+    on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
+) -> Result<GeneratedText, ModelError> {
+    let room = prompt.len() + options.max_new_tokens.min(PREFILL_CHUNK);
+    generate_text_cached(&mut PromptCache::with_room(model, room), tokenizer, prompt, options, on_text)
+}
+
+/// As [`generate_text`], with the cache's model; what `prompt` shares with the text seen
+/// last is not computed again.
+///
+/// # Errors
+/// As [`generate_text`].
+pub fn generate_text_cached(
+    cache: &mut PromptCache<'_>,
     tokenizer: &Tokenizer,
     prompt: &[u32],
     options: &GenerateOptions,
@@ -37,7 +54,7 @@ pub fn generate_text(
         text.push_str(piece);
         on_text(piece)
     };
-    let generated = generate_ids(model, prompt, options, |id| {
+    let generated = generate_ids_cached(cache, prompt, options, |id| {
         let (piece, met) = filter.push(&stream.push(id)?);
         met_stop = met;
         let flow = show(&piece, &mut text);

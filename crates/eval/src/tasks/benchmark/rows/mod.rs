@@ -1,0 +1,126 @@
+//! Rows of data sets, whatever file and folder or archive they lie in.
+
+mod arrow;
+mod flatbuffer;
+mod parquet;
+mod place;
+
+use std::io::Read;
+
+use flate2::read::MultiGzDecoder;
+use serde_json::{Map, Value};
+
+use super::error::TaskError;
+
+pub use place::{DataFile, DataPlaces};
+
+/// A row's line, or its number from 1, and its fields.
+type Numbered = (usize, Map<String, Value>);
+
+/// One row of a data set.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// File and row, for messages.
+    pub place: String,
+    /// Its number in its file, from 0.
+    pub number: usize,
+    /// Name of its file without folders and endings.
+    pub stem: String,
+    /// Its fields.
+    pub fields: Map<String, Value>,
+}
+
+/// Reads every row of a file: JSON lines or a JSON array (also compressed with gzip), Parquet,
+/// an Arrow stream, or a text, which is one row with the field `text`. The content tells.
+///
+/// With `inner` each row is the object under that key, as in files that wrap their rows.
+///
+/// # Errors
+/// [`TaskError::Row`] with file and line for whatever is damaged.
+pub fn read(file: &DataFile, inner: Option<&str>) -> Result<Vec<Row>, TaskError> {
+    let bytes = file.bytes()?;
+    let whole = |problem: String| TaskError::Row { place: file.name.clone(), problem };
+    let bytes = if bytes.starts_with(&[0x1f, 0x8b]) {
+        let mut plain = Vec::new();
+        MultiGzDecoder::new(bytes.as_slice())
+            .read_to_end(&mut plain)
+            .map_err(|error| whole(format!("the gzip file is damaged: {error}")))?;
+        plain
+    } else {
+        bytes
+    };
+    let stem = file.stem();
+    let numbered = |(number, (line, fields)): (usize, Numbered)| Row {
+        place: format!("{}, row {line}", file.name),
+        number,
+        stem: stem.clone(),
+        fields,
+    };
+    let counted =
+        |rows: Vec<Map<String, Value>>| rows.into_iter().zip(1..).map(|(row, n)| (n, row)).collect();
+    let rows: Vec<Numbered> = if bytes.starts_with(b"PAR1") {
+        counted(parquet::rows(&bytes).map_err(whole)?)
+    } else if file.has_ending("arrow") {
+        counted(arrow::rows(&bytes).map_err(whole)?)
+    } else {
+        let text = std::str::from_utf8(&bytes).map_err(|error| whole(format!("not UTF-8: {error}")))?;
+        if file.has_ending("txt") {
+            vec![(1, Map::from_iter([("text".to_owned(), Value::from(text))]))]
+        } else if text.trim_start().starts_with('[') {
+            let items: Vec<Value> =
+                serde_json::from_str(text).map_err(|error| whole(format!("not a JSON array: {error}")))?;
+            objects(file, items.into_iter().zip(1..).map(|(item, n)| (n, Ok(item))))?
+        } else {
+            let lines = text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty());
+            objects(file, lines.map(|(line, n)| (n, serde_json::from_str(line))))?
+        }
+    };
+    let rows = match inner {
+        None => rows,
+        Some(key) => rows.into_iter().map(|row| unwrapped(file, key, row)).collect::<Result<_, _>>()?,
+    };
+    Ok(rows.into_iter().enumerate().map(numbered).collect())
+}
+
+/// Each value as an object.
+fn objects(
+    file: &DataFile,
+    values: impl Iterator<Item = (usize, serde_json::Result<Value>)>,
+) -> Result<Vec<Numbered>, TaskError> {
+    values
+        .map(|(n, value)| {
+            let problem = match value {
+                Ok(Value::Object(fields)) => return Ok((n, fields)),
+                Ok(other) => format!("is {}, expected a JSON object", kind(&other)),
+                Err(error) => format!("not JSON: {error}"),
+            };
+            Err(TaskError::Row { place: format!("{}, row {n}", file.name), problem })
+        })
+        .collect()
+}
+
+/// The object under `key`.
+fn unwrapped(file: &DataFile, key: &str, (n, mut fields): Numbered) -> Result<Numbered, TaskError> {
+    let problem = match fields.remove(key) {
+        Some(Value::Object(inner)) => return Ok((n, inner)),
+        Some(other) => format!("field `{key}` is {}, expected an object", kind(&other)),
+        None => format!("no field `{key}`; there are: {}", names(&fields)),
+    };
+    Err(TaskError::Row { place: format!("{}, row {n}", file.name), problem })
+}
+
+/// Names of a row's fields, for messages.
+pub(super) fn names(fields: &Map<String, Value>) -> String {
+    fields.keys().map(String::as_str).collect::<Vec<_>>().join(", ")
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a truth value",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}

@@ -1,0 +1,364 @@
+//! Putting a task to a model.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use camelid_model::{GenerateOptions, StopReason};
+
+use super::definition::Task;
+use super::error::{ModelFailure, TaskError};
+use super::example::{Ask, Example, Examples, Item};
+use super::journal::Journal;
+use super::model::LanguageModel;
+use super::number::final_number;
+use super::record::{Record, to_frame};
+use super::report::{ModelFacts, TaskReport, scores};
+use super::rows::DataPlaces;
+use super::sample::sample;
+use crate::tasks::pass_at_k::{Drawn, pass_at_k};
+use crate::tasks::programs::python;
+use crate::tasks::sandbox::{Isolation, Limits, Outcome, Sandbox};
+use crate::whole_file::{write_parquet, write_whole};
+
+/// Settings of a run.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// Solved examples before each question; the task's own number unless given.
+    pub shots: Option<usize>,
+    /// Ask only this many examples, spread over the groups; all unless given.
+    pub limit: Option<usize>,
+    /// Seed of that choice, and of sampling.
+    pub seed: u64,
+    /// Where results go: finished examples as they come (a run that was broken off goes on from
+    /// them), then the table of all as Parquet and the report as JSON.
+    pub out: Option<PathBuf>,
+    /// How programs are drawn and run.
+    pub programs: ProgramOptions,
+    /// What the model is.
+    pub model: ModelFacts,
+}
+
+/// How generated programs are drawn and run.
+#[derive(Clone, Debug)]
+pub struct ProgramOptions {
+    /// Programs drawn for each problem.
+    pub samples: usize,
+    /// Temperature they are drawn at; 0 takes the likeliest token, and one sample is enough.
+    pub temperature: f32,
+    /// The k of each pass@k; none may exceed `samples`.
+    pub k: Vec<u64>,
+    /// What a program may use.
+    pub limits: Limits,
+    /// What to do where the kernel refuses isolation.
+    pub isolation: Isolation,
+}
+
+impl Default for ProgramOptions {
+    /// One program a problem, drawn greedily; pass@1; isolation required.
+    fn default() -> Self {
+        Self {
+            samples: 1,
+            temperature: 0.0,
+            k: vec![1],
+            limits: Limits::default(),
+            isolation: Isolation::default(),
+        }
+    }
+}
+
+/// A finished run.
+#[derive(Clone, Debug)]
+pub struct TaskRun {
+    /// Scores and settings.
+    pub report: TaskReport,
+    /// Every example, in order.
+    pub records: Vec<Record>,
+}
+
+impl Task {
+    /// Asks the model and scores what it says. `progress` is told how many of how many examples
+    /// are done.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the data, the settings or the model; see [`TaskError`].
+    pub fn run(
+        &self,
+        model: &mut dyn LanguageModel,
+        places: &DataPlaces,
+        options: &RunOptions,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<TaskRun, TaskError> {
+        let started = Instant::now();
+        if options.limit == Some(0) {
+            return Err(self.setting("a limit of 0 examples, expected at least 1"));
+        }
+        let sandbox = self.sandbox(options)?;
+        let items = self.items(places)?;
+        let examples = Examples::new(self, places, options.shots)?;
+        let groups: Vec<String> = items.iter().map(|item| item.group.clone()).collect();
+        let limit = options.limit.unwrap_or(items.len());
+        let mut chosen: Vec<&Item> =
+            sample(&groups, limit, options.seed).into_iter().map(|index| &items[index]).collect();
+        // Prompts of one group begin alike and are computed from where they differ.
+        chosen.sort_by(|a, b| a.group.cmp(&b.group));
+        let mut journal = match &options.out {
+            Some(dir) => {
+                std::fs::create_dir_all(dir).map_err(TaskError::io(dir))?;
+                let path = dir.join(format!("{}.rows.jsonl", self.definition.name));
+                Some(Journal::open(&path, self.determining(&examples, options))?)
+            }
+            None => None,
+        };
+        let mut records = Vec::with_capacity(chosen.len());
+        progress(0, chosen.len());
+        for item in &chosen {
+            let known = journal.as_ref().and_then(|journal| journal.finished(&item.id)).cloned();
+            let record = match known {
+                Some(record) => record,
+                None => {
+                    let example = examples.example(item)?;
+                    let record = self.ask(model, &examples, item, example, options, sandbox.as_ref())?;
+                    if let Some(journal) = &mut journal {
+                        journal.push(&record)?;
+                    }
+                    record
+                }
+            };
+            records.push(record);
+            progress(records.len(), chosen.len());
+        }
+        let (scores, groups) = scores(self, &records);
+        let report = TaskReport {
+            task: self.definition.name.clone(),
+            version: self.definition.version,
+            definition_sha256: self.sha256.clone(),
+            model: options.model.clone(),
+            shots: examples.shots(),
+            examples: records.len(),
+            of: items.len(),
+            seed: (records.len() < items.len()).then_some(options.seed),
+            settings: self.settings(options),
+            cut_prompts: records.iter().filter(|r| r.measure("cut_tokens").is_some_and(|n| n > 0.0)).count(),
+            scores,
+            groups,
+            seconds: started.elapsed().as_secs_f64(),
+            camelid: env!("CARGO_PKG_VERSION").into(),
+        };
+        if let Some(dir) = &options.out {
+            let path = dir.join(format!("{}.parquet", self.definition.name));
+            write_parquet(&path, &mut to_frame(&records, &path)?)?;
+            let path = dir.join(format!("{}.json", self.definition.name));
+            let text = serde_json::to_string_pretty(&report)
+                .map_err(|e| TaskError::Table { path: path.clone(), message: e.to_string() })?;
+            write_whole(&path, format!("{text}\n").as_bytes())?;
+        }
+        Ok(TaskRun { report, records })
+    }
+
+    fn ask(
+        &self,
+        model: &mut dyn LanguageModel,
+        examples: &Examples<'_>,
+        item: &Item,
+        example: Example,
+        options: &RunOptions,
+        sandbox: Option<&Sandbox>,
+    ) -> Result<Record, TaskError> {
+        let failed = |source: ModelFailure| TaskError::Model {
+            task: self.definition.name.clone(),
+            example: item.id.clone(),
+            source,
+        };
+        let mut record = Record {
+            id: item.id.clone(),
+            group: item.group.clone(),
+            prompt: example.prompt,
+            ..Record::default()
+        };
+        match example.ask {
+            Ask::Choice { continuations, characters, gold } => {
+                let found = model.log_likelihoods(&record.prompt, &continuations).map_err(failed)?;
+                let sums: Vec<f64> = found.continuations.iter().map(|l| l.sum).collect();
+                let chosen = likeliest(&sums);
+                record.measures = BTreeMap::from([
+                    ("accuracy".to_owned(), truth(chosen == gold)),
+                    ("gold_log_likelihood".to_owned(), sums[gold]),
+                    ("prompt_tokens".to_owned(), found.context_tokens as f64),
+                    ("cut_tokens".to_owned(), found.cut_tokens as f64),
+                ]);
+                if self.definition.multiple_choice.as_ref().is_some_and(|m| m.normalised) {
+                    let per_character: Vec<f64> =
+                        sums.iter().zip(&characters).map(|(sum, n)| sum / (*n).max(1) as f64).collect();
+                    let right = truth(likeliest(&per_character) == gold);
+                    record.measures.insert("accuracy_norm".into(), right);
+                }
+                record.gold = Some(gold.to_string());
+                record.prediction = Some(chosen.to_string());
+                record.tokens = found.continuations.iter().map(|l| l.tokens as u32).collect();
+                record.log_likelihoods = sums;
+                record.choices = continuations;
+            }
+            Ask::Number { gold } => {
+                let (marker, generate) = match &self.definition.number {
+                    Some(n) => (n.marker.as_str(), generate_options(n.max_new_tokens, &n.stop, options.seed)),
+                    None => return Err(self.setting("has no `number`")),
+                };
+                let output = self.complete(model, &mut record, &generate).map_err(failed)?;
+                let found = final_number(&output, marker);
+                let right = found.as_ref().is_some_and(|f| f.value == gold);
+                let marked = found.as_ref().is_some_and(|f| f.marked);
+                record.measures.insert("accuracy".into(), truth(right));
+                record.measures.insert("marked".into(), truth(marked));
+                record.gold = Some(gold);
+                record.prediction = found.map(|f| f.value);
+            }
+            Ask::Program => {
+                let (Some(p), Some(sandbox)) = (&self.definition.program, sandbox) else {
+                    return Err(self.setting("has no `program`"));
+                };
+                let drawn = &options.programs;
+                let mut passed = 0;
+                for sample in 0..drawn.samples {
+                    let generate = GenerateOptions {
+                        temperature: drawn.temperature,
+                        ..generate_options(p.max_new_tokens, &p.stop, options.seed + sample as u64)
+                    };
+                    let output = self.complete(model, &mut record, &generate).map_err(failed)?;
+                    let outcome = sandbox.run(&python(examples.program(item, &output)?))?;
+                    passed += u64::from(outcome.passed());
+                    record.outcomes.push(match &outcome {
+                        Outcome::Failed { stderr, .. } => format!("failed: {}", last_line(stderr)),
+                        other => other.name().to_owned(),
+                    });
+                }
+                let counts = Drawn { n: drawn.samples as u64, c: passed };
+                for &k in &drawn.k {
+                    let estimate = pass_at_k(counts, k).map_err(|error| self.setting(error.to_string()))?;
+                    record.measures.insert(format!("pass@{k}"), estimate);
+                }
+            }
+            Ask::Text(text) => {
+                let Some(p) = &self.definition.perplexity else {
+                    return Err(self.setting("has no `perplexity`"));
+                };
+                let windows = model.text_log_likelihoods(&text, p.window, p.stride).map_err(failed)?;
+                record.log_likelihoods = windows.iter().map(|w| w.sum).collect();
+                record.tokens = windows.iter().map(|w| w.tokens as u32).collect();
+                record.measures.insert("bytes".into(), text.len() as f64);
+                record.prompt = text;
+            }
+        }
+        Ok(record)
+    }
+
+    /// Lets the model continue the record's prompt and notes how that went.
+    fn complete(
+        &self,
+        model: &mut dyn LanguageModel,
+        record: &mut Record,
+        generate: &GenerateOptions,
+    ) -> Result<String, ModelFailure> {
+        let completion = model.complete(&record.prompt, generate)?;
+        let text = completion.text;
+        record.outputs.push(text.text.clone());
+        // A server need not count tokens; a model in this process always does.
+        record.tokens.push(text.new_tokens.unwrap_or(0) as u32);
+        let measures = [
+            ("cut_tokens", completion.cut_tokens as f64),
+            ("cut_off", truth(text.reason == StopReason::Length)),
+        ];
+        let prompt_tokens = text.prompt_tokens.map(|tokens| ("prompt_tokens", tokens as f64));
+        record
+            .measures
+            .extend(prompt_tokens.into_iter().chain(measures).map(|(name, value)| (name.to_owned(), value)));
+        Ok(text.text)
+    }
+
+    /// Everything that determines a record, for the journal's head. The choice of examples is no
+    /// part of it: a larger sample goes on from a smaller one.
+    fn determining(&self, examples: &Examples<'_>, options: &RunOptions) -> BTreeMap<String, String> {
+        let template = options.model.template.clone().unwrap_or_else(|| "none".into());
+        let mut settings = [
+            ("task", self.label()),
+            ("shots", examples.shots().to_string()),
+            ("model", options.model.sha256.clone()),
+            ("load", options.model.load.clone()),
+            ("template", template),
+        ]
+        .map(|(key, value)| (key.to_owned(), value))
+        .to_vec();
+        if self.definition.program.is_some() {
+            let p = &options.programs;
+            let sampling = match p.temperature {
+                0.0 => "greedy".to_owned(),
+                t => format!("{} at temperature {t}, seed {}", p.samples, options.seed),
+            };
+            settings.push(("programs".into(), sampling));
+            settings.push(("limits".into(), format!("{:?}", p.limits)));
+        }
+        settings.into_iter().collect()
+    }
+
+    /// Where programs run, when the task has any. What cannot be is said before the model is asked.
+    fn sandbox(&self, options: &RunOptions) -> Result<Option<Sandbox>, TaskError> {
+        if self.definition.program.is_none() {
+            return Ok(None);
+        }
+        let p = &options.programs;
+        if p.k.is_empty() {
+            return Err(self.setting("no k for pass@k"));
+        }
+        for &k in &p.k {
+            pass_at_k(Drawn { n: p.samples as u64, c: 0 }, k)
+                .map_err(|_| self.setting(format!("pass@{k} of {} programs a problem", p.samples)))?;
+        }
+        Ok(Some(Sandbox::new(p.limits.clone(), p.isolation)?))
+    }
+
+    fn settings(&self, options: &RunOptions) -> Vec<String> {
+        let definition = &self.definition;
+        let longest = definition.number.as_ref().map(|n| n.max_new_tokens);
+        let longest = longest.or(definition.program.as_ref().map(|p| p.max_new_tokens));
+        let mut settings = Vec::new();
+        if let Some(tokens) = longest {
+            let p = &options.programs;
+            settings.push(if definition.program.is_some() && p.temperature > 0.0 {
+                format!(
+                    "{} programs a problem at temperature {}, at most {tokens} new tokens",
+                    p.samples, p.temperature
+                )
+            } else {
+                format!("greedy, at most {tokens} new tokens")
+            });
+        }
+        if let Some(p) = &definition.perplexity {
+            settings.push(format!("window {} tokens, stride {}", p.window, p.stride));
+        }
+        settings
+    }
+}
+
+/// The index of the largest value, the first among equals.
+fn likeliest(values: &[f64]) -> usize {
+    let mut best = 0;
+    for (i, value) in values.iter().enumerate() {
+        if *value > values[best] {
+            best = i;
+        }
+    }
+    best
+}
+
+/// What a failed program said last: the error itself, in Python.
+fn last_line(stderr: &str) -> &str {
+    stderr.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("said nothing")
+}
+
+fn truth(is: bool) -> f64 {
+    f64::from(u8::from(is))
+}
+
+fn generate_options(max_new_tokens: usize, stop: &[String], seed: u64) -> GenerateOptions {
+    GenerateOptions { max_new_tokens, stop: stop.to_vec(), seed, ..GenerateOptions::default() }
+}

@@ -3,11 +3,12 @@ and prompts: difference in accuracy and in mean log-likelihood of the right answ
 
     pip install torch transformers accelerate gguf lm-eval pyarrow
     camelid eval tasks --model SmolLM2-135M-Instruct.Q4_1.gguf --task mmlu --limit 500 --out DIR
-    python -P benches/peers/lm_eval_likelihoods.py SmolLM2-135M-Instruct.Q4_1.gguf DIR/mmlu.parquet
+    python -P benches/peers/lm_eval_likelihoods.py SmolLM2-135M-Instruct.Q4_1.gguf DIR/mmlu.parquet 8
 
-`-P` keeps the scripts beside this one from being taken for packages. transformers reads the GGUF
-file and its tokenizer and widens the weights to f32, as Camelid does. The prompts are those of the
-Parquet file; tokenisation, batching and sums are the harness's.
+The last argument asks every eighth question only. `-P` keeps the scripts beside this one from being
+taken for packages. transformers reads the GGUF file and its tokenizer and widens the weights to f32,
+as Camelid does. The prompts are those of the Parquet file; tokenisation, batching and sums are the
+harness's.
 """
 
 import sys
@@ -21,8 +22,8 @@ from lm_eval.models.huggingface import HFLM
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 
-def main(gguf, parquet):
-    rows = pq.read_table(parquet).to_pylist()
+def main(gguf, parquet, every):
+    rows = pq.read_table(parquet).to_pylist()[::every]
     place = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
     model = AutoModelForCausalLM.from_pretrained(**place, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(**place)
@@ -60,4 +61,4 @@ def main(gguf, parquet):
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 1)

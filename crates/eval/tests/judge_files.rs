@@ -1,4 +1,5 @@
 //! The published files of MT-bench and Vicuna, read as they are.
+#![cfg(feature = "judge")]
 
 mod oracles;
 

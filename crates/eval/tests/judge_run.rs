@@ -1,4 +1,5 @@
 //! Whole runs against a real HTTP server: interrupted, resumed, scored and reported.
+#![cfg(feature = "judge")]
 
 mod oracles;
 mod server;

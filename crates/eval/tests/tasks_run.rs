@@ -258,7 +258,8 @@ fn programs_are_run_and_counted() {
         |_, _, _| 0.0,
         |_: &str| {
             turn += 1;
-            Ok(["    return 1\n", "    return 2\n", "    return 1\n", "    return (\n"][(turn - 1) % 4]
+            Ok(["\n    return 1\n", "\n    return 2\n", "\n    return 1\n", "\n    return (\n"]
+                [(turn - 1) % 4]
                 .into())
         },
     );

@@ -45,6 +45,10 @@ fn a_task_of_ones_own_is_scored_and_its_results_are_filed() {
     assert_eq!(reports[0]["scores"][0]["measure"], "accuracy");
     assert_eq!(reports[0]["model"]["load"], "f32");
     assert_eq!(fs::read(out.join("colours.parquet")).unwrap(), parquet);
+    let page = at("colours.html");
+    output_of(&[&args[..], &["--out", text(&out), "--html", text(&page)]].concat());
+    let page = fs::read_to_string(page).unwrap();
+    assert!(page.contains("<svg") && page.contains("colours, accuracy"), "{page}");
     // Rows of another way of holding the model may not mix with these.
     let said = error_of(&[&args[..], &["--out", text(&out), "--load", "nf4"]].concat());
     assert!(said.contains("other settings") && said.contains("load nf4"), "{said}");

@@ -30,6 +30,10 @@ pub(crate) struct BlockInputs {
     resident: u64,
 }
 
+#[allow(
+    clippy::large_enum_variant,
+    reason = "how large a tensor is depends on the devices that burn is built with"
+)]
 enum Input {
     Resident(Tensor<3>),
     Host { data: TensorData, device: Device },

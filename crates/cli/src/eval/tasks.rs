@@ -1,19 +1,21 @@
 //! `camelid eval tasks`: benchmarks with their standard errors.
 
 use std::fs::{self, File};
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use burn::module::Module;
 use burn::tensor::Device;
 use camelid_data::catalogue::{Catalogue, FetchOptions};
+use camelid_eval::report::TasksReport;
 use camelid_eval::tasks::sandbox::Isolation;
-use camelid_eval::tasks::{DataPlaces, LocalModel, ModelFacts, ProgramOptions, RunOptions, Task, TaskReport};
+use camelid_eval::tasks::{DataPlaces, LocalModel, ModelFacts, ProgramOptions, RunOptions, Task};
 use camelid_model::{Llama, WeightStorage, open_weights};
 use indicatif::{ProgressBar, ProgressStyle};
 use sha2::{Digest, Sha256};
 
+use super::outputs::{Outputs, command_line};
 use crate::model_files::{Load, companion_dir, storage, template, tokenizer_file};
 
 #[derive(clap::Args)]
@@ -60,13 +62,13 @@ pub struct Args {
     /// or container made for the purpose
     #[arg(long)]
     run_without_isolation: bool,
-    /// Print the reports as JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    outputs: Outputs,
 }
 
 pub fn run(args: &Args) -> Result<()> {
     // Whatever is cheap to find wrong is found before the weights are read.
+    args.outputs.check(&args.data)?;
     let tasks = args.tasks.iter().map(|name| Ok(Task::open(name)?)).collect::<Result<Vec<_>>>()?;
     for (i, task) in tasks.iter().enumerate() {
         let name = &task.definition.name;
@@ -112,13 +114,7 @@ pub fn run(args: &Args) -> Result<()> {
         progress.end();
         reports.push(run.report);
     }
-    let mut output = io::stdout().lock();
-    let printed = if args.json {
-        serde_json::to_string_pretty(&reports).context("cannot write the reports")? + "\n"
-    } else {
-        table(&reports)
-    };
-    output.write_all(printed.as_bytes()).context("cannot print the scores")
+    args.outputs.give(&TasksReport::new(reports, command_line()))
 }
 
 /// Where the tasks' rows are: the places given, and the catalogue for what they lack.
@@ -195,60 +191,6 @@ fn files_of(dir: &Path) -> Result<Vec<PathBuf>> {
         }
     }
     Ok(files)
-}
-
-/// One line a score.
-fn table(reports: &[TaskReport]) -> String {
-    let mut rows = vec![["task", "shots", "examples", "measure", "value", "± s.e."].map(String::from)];
-    for report in reports {
-        for score in &report.scores {
-            let error = score.standard_error.map_or_else(|| "-".into(), |e| format!("{e:.4}"));
-            rows.push([
-                format!("{} v{}", report.task, report.version),
-                report.shots.to_string(),
-                format!("{} of {}", report.examples, report.of),
-                score.measure.clone(),
-                format!("{:.4}", score.value),
-                error,
-            ]);
-        }
-    }
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let [t, s, e, m, v, r] = [0, 1, 2, 3, 4, 5].map(width);
-    let mut text = String::new();
-    for [task, shots, examples, measure, value, error] in &rows {
-        let line = format!("{task:t$}  {shots:>s$}  {examples:e$}  {measure:m$}  {value:>v$}  {error:>r$}");
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    for report in reports {
-        let seed = report.seed.map_or_else(String::new, |seed| format!(", sample of seed {seed}"));
-        let settings = report.settings.iter().map(|s| format!(", {s}")).collect::<String>();
-        text.push_str(&format!(
-            "{} v{}, definition {}{seed}{settings}, {:.0} s\n",
-            report.task,
-            report.version,
-            &report.definition_sha256[..12],
-            report.seconds
-        ));
-        if report.cut_prompts > 0 {
-            text.push_str(&format!(
-                "{}: {} prompts lost their beginning to the model's context\n",
-                report.task, report.cut_prompts
-            ));
-        }
-    }
-    if let Some(model) = reports.first().map(|report| &report.model) {
-        let template = model.template.as_ref().map_or_else(String::new, |t| format!(", template {t}"));
-        text.push_str(&format!(
-            "model {} ({}), held as {}{template}, sha256 {}\n",
-            model.name,
-            model.description,
-            model.load,
-            &model.sha256[..12]
-        ));
-    }
-    text
 }
 
 /// A bar on a terminal; where standard error is no terminal, a line now and then.

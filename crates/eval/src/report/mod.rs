@@ -3,7 +3,7 @@
 //! A page is a minijinja template rendered in [`environment()`], with [`PAGE_STYLE`] and its plots
 //! inside, so that one file is all there is to keep. A plot is a function from figures to SVG text;
 //! [`svg`], [`label`], [`bar`] and [`horizontal_bars`] are what such functions are made of.
-//! [`RatingsReport`] and [`AgreementReport`] are whole reports: text, page, frame and, by serde, JSON.
+//! [`RatingsReport`], [`AgreementReport`] and their like are whole reports: text, page, frame and, by serde, JSON.
 
 mod agreement;
 mod canvas;
@@ -14,6 +14,8 @@ mod radar;
 mod rating_plots;
 mod ratings;
 mod ratings_text;
+#[cfg(feature = "models")]
+mod tasks;
 mod text_table;
 
 pub use agreement::{AgreementReport, AgreementRow, GroupMembers, JudgeGroup};
@@ -27,6 +29,8 @@ pub use page::{PAGE_STYLE, environment, position_context};
 pub use radar::{Bar, Outcomes, RadarSeries, interval_bars, outcome_bars, radar};
 pub use rating_plots::{RatingRow, position, rating_intervals, win_matrix};
 pub use ratings::RatingsReport;
+#[cfg(feature = "models")]
+pub use tasks::TasksReport;
 pub use text_table::text_table;
 
 use polars::prelude::{DataFrame, PolarsResult};

@@ -10,7 +10,7 @@ use crate::whole_file::WriteError;
 /// What a model or an endpoint says when it fails.
 pub type ModelFailure = Box<dyn std::error::Error + Send + Sync>;
 
-/// An error of [`tasks`](super). Each names the file, field or example at fault.
+/// An error of [`tasks`](crate::tasks). Each names the file, field or example at fault.
 #[derive(Debug, thiserror::Error)]
 pub enum TaskError {
     /// A file or folder cannot be read or written.

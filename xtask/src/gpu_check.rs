@@ -8,6 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, ensure};
 use serde::Serialize;
 
+use crate::cargo::cargo;
 use crate::{setup_llvm, workspace};
 
 /// Exit code when the machine has no GPU.
@@ -127,9 +128,8 @@ fn devices(runtime: Runtime) -> Vec<String> {
 
 fn step(name: &'static str, command: &[String], runtime: Runtime, folder: &Path) -> anyhow::Result<Step> {
     let start = Instant::now();
-    let output = Command::new(env!("CARGO"))
+    let output = cargo()
         .args(command)
-        .current_dir(workspace())
         .env("CAMELID_DEVICE", runtime.name())
         .env("CAMELID_TEST_DEVICE", runtime.name())
         .output()

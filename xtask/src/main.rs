@@ -1,6 +1,7 @@
 //! Camelid's front door: `cargo xtask reproduce guanaco`, and the tasks around the GPU kernels.
 
 mod bench;
+mod cargo;
 mod gpu_check;
 mod ptx;
 mod report;

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail, ensure};
 
+use crate::cargo::cargo;
 use crate::{setup_llvm, workspace};
 use assembler::{Assembled, CUDA_PATH, Toolkit};
 use occupancy::Multiprocessor;
@@ -87,10 +88,9 @@ fn compile(folder: &Path, architectures: &[String], toolkit: &Toolkit) -> anyhow
 /// scripts ask for it, and all that depends on them would be built again.
 fn build() -> anyhow::Result<PathBuf> {
     // The features of the tests on the CPU runtime, so that both share one build.
-    let output = Command::new(env!("CARGO"))
+    let output = cargo()
         .args(["build", "--quiet", "--package", "camelid-gpu", "--features", "cube-cpu,cuda"])
         .args(["--bin", "ptx", "--message-format", "json-render-diagnostics"])
-        .current_dir(workspace())
         .stderr(Stdio::inherit())
         .output()
         .context("cannot run cargo")?;

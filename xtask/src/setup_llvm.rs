@@ -11,6 +11,8 @@ use anyhow::{Context, bail, ensure};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+use crate::cargo::cargo;
+
 /// The bundle that CubeCL asks for; Cargo.lock names it as the version of its bundler.
 const BUNDLE: &str = "23.1.0-4";
 /// What marks a finished installation, for CubeCL's bundler as for us.
@@ -101,7 +103,7 @@ fn bundle(folder: &Path) -> anyhow::Result<()> {
     std::fs::write(package.path().join("Cargo.toml"), manifest)?;
     std::fs::create_dir(package.path().join("src"))?;
     std::fs::write(package.path().join("src/lib.rs"), "")?;
-    let output = Command::new(env!("CARGO"))
+    let output = cargo()
         .args(["build", "--quiet"])
         .current_dir(package.path())
         .env("CARGO_TARGET_DIR", package.path().join("target"))

@@ -57,7 +57,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         .iter()
         .map(|kernel| {
             let source = folder.join(format!("{}.{}.ptx", kernel.stem, kernel.architecture));
-            toolkit.assemble(&source, &kernel.architecture)
+            toolkit.assemble(&source)
         })
         .collect::<anyhow::Result<Vec<Assembled>>>()?;
     let tables = format!("{}\n{}", resources(&kernels, &assembled)?, roofline::table(&kernels));

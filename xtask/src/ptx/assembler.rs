@@ -52,9 +52,13 @@ impl Toolkit {
         &self.0
     }
 
-    /// Assembles a file for an architecture; the result lies beside it.
-    pub fn assemble(&self, source: &Path, architecture: &str) -> anyhow::Result<Assembled> {
+    /// Assembles a file for the architecture that it names; the result lies beside it.
+    pub fn assemble(&self, source: &Path) -> anyhow::Result<Assembled> {
         let ptxas = self.0.join("bin/ptxas");
+        let text =
+            std::fs::read_to_string(source).with_context(|| format!("cannot read {}", source.display()))?;
+        // CubeCL's compiler writes `sm_90a` where `sm_90` is asked for, and ptxas wants the very word.
+        let architecture = target(&text).with_context(|| format!("{}: no .target line", source.display()))?;
         let output = Command::new(&ptxas)
             .args(["--verbose", "--gpu-name", architecture, "--output-file"])
             .arg(source.with_extension("cubin"))
@@ -89,6 +93,12 @@ fn install(folder: &Path) -> anyhow::Result<()> {
     std::fs::rename(&made, folder).with_context(|| format!("cannot move {packages} to {}", folder.display()))
 }
 
+/// The architecture of a PTX file.
+fn target(ptx: &str) -> Option<&str> {
+    let line = ptx.lines().find_map(|line| line.trim().strip_prefix(".target "))?;
+    line.split(',').next().map(str::trim)
+}
+
 /// Reads the lines of `ptxas --verbose`; `None` where they name no registers.
 fn read(said: &str) -> Option<Assembled> {
     let before = |what: &str| -> Option<u32> {
@@ -115,5 +125,12 @@ mod tests {
         assert_eq!(read(said), Some(Assembled { registers: 40, spilled: 36, static_shared: 512 }));
         assert_eq!(read("Used 8 registers, 360 bytes cmem[0]").unwrap().registers, 8);
         assert_eq!(read("nothing"), None);
+    }
+
+    #[test]
+    fn a_file_names_its_architecture() {
+        assert_eq!(target("//\n.version 8.7\n.target sm_90a\n.address_size 64\n"), Some("sm_90a"));
+        assert_eq!(target(".target sm_80, debug\n"), Some("sm_80"));
+        assert_eq!(target(".version 8.7\n"), None);
     }
 }

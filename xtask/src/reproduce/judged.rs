@@ -205,7 +205,7 @@ impl Comparison {
             None => String::new(),
         };
         format!(
-            "tuned against base over {} questions: {wins} won, {ties} tied ({} by contradiction), {losses} lost, {} \
+            "tuned model against its base over {} questions: {wins} won, {ties} tied ({} by contradiction), {losses} lost, {} \
              without a verdict{rate}",
             self.questions, self.inconsistent, self.errors
         )

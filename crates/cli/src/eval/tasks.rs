@@ -8,9 +8,9 @@ use anyhow::{Context, Result, bail};
 use burn::module::Module;
 use camelid_data::catalogue::{Catalogue, FetchOptions};
 use camelid_eval::report::TasksReport;
-use camelid_eval::tasks::sandbox::Isolation;
 use camelid_eval::tasks::{DataPlaces, LocalModel, ModelFacts, ProgramOptions, RunOptions, Task};
 use camelid_model::{Llama, WeightStorage, open_weights};
+use camelid_sandbox::Isolation;
 use indicatif::{ProgressBar, ProgressStyle};
 use sha2::{Digest, Sha256};
 

@@ -7,6 +7,7 @@
 
 mod chat;
 mod data;
+mod device;
 mod eval;
 mod merge;
 mod model_files;

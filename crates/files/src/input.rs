@@ -90,9 +90,9 @@ impl Input {
         let mut reader: Box<dyn Read + Send> = match packing {
             Packing::Plain => Box::new(raw),
             Packing::Gzip => Box::new(MultiGzDecoder::new(raw)),
-            Packing::Zstd => Box::new(
-                zstd::stream::read::Decoder::with_buffer(raw).map_err(FileError::io(path, "read"))?,
-            ),
+            Packing::Zstd => {
+                Box::new(zstd::stream::read::Decoder::with_buffer(raw).map_err(FileError::io(path, "read"))?)
+            }
         };
         let error = |cause| read_error(path, packing, cause);
         let mut start = read_start(&mut reader, START).map_err(error)?;

@@ -3,8 +3,12 @@
 pub mod digest;
 mod error;
 mod input;
+pub mod json;
+pub mod program;
+pub mod records;
 mod whole;
 
 pub use error::FileError;
 pub use input::{Input, Packing, name, stem};
+pub use records::{BadRecord, Place, Record, Records};
 pub use whole::{WholeFile, write_whole};

@@ -191,14 +191,14 @@ impl LoraConfig {
     fn layer_number(&self, path: &str) -> Result<Option<usize>, LoraError> {
         let any = [r"[^.]*".to_string()];
         // Without a name the list of blocks lies in some module; a name may be the first.
-        let (before, patterns) =
-            if self.layers_pattern.is_empty() { (r".*?\.", &any[..]) } else { ("(?:.*?\\.)?", &self.layers_pattern[..]) };
+        let (before, patterns) = if self.layers_pattern.is_empty() {
+            (r".*?\.", &any[..])
+        } else {
+            ("(?:.*?\\.)?", &self.layers_pattern[..])
+        };
         for pattern in patterns {
-            let fails = |problem| LoraError::Pattern {
-                setting: "layers_pattern",
-                pattern: pattern.clone(),
-                problem,
-            };
+            let fails =
+                |problem| LoraError::Pattern { setting: "layers_pattern", pattern: pattern.clone(), problem };
             let regex = PythonRegex::around(&format!(r"\A{before}(?:"), pattern, r")\.(?P<idx>\d+)\.")
                 .map_err(fails)?;
             if let Some(found) = regex.captures(path).map_err(fails)? {
@@ -332,7 +332,8 @@ mod tests {
 
     #[test]
     fn modules_saved_whole_are_found_by_their_end_and_get_no_factors() {
-        let config = LoraConfig { modules_to_save: vec!["norm".into(), "mlp".into()], ..LoraConfig::default() };
+        let config =
+            LoraConfig { modules_to_save: vec!["norm".into(), "mlp".into()], ..LoraConfig::default() };
         for path in ["model.norm", "model.layers.0.input_layernorm", "model.layers.0.mlp.up_proj"] {
             assert!(config.saves(path), "{path}");
         }
@@ -345,7 +346,8 @@ mod tests {
     #[test]
     fn settings_at_their_defaults_are_not_written() {
         let text = serde_json::to_string(&LoraConfig::default()).unwrap();
-        let expected = r#"{"r":8,"lora_alpha":8.0,"lora_dropout":0.0,"use_rslora":false,"target_modules":"all-linear"}"#;
+        let expected =
+            r#"{"r":8,"lora_alpha":8.0,"lora_dropout":0.0,"use_rslora":false,"target_modules":"all-linear"}"#;
         assert_eq!(text, expected);
     }
 

@@ -189,11 +189,7 @@ pub fn unmerge<M: AdapterHost>(
 }
 
 /// A module with its adapter folded in, and what that did to it.
-fn merge_module(
-    path: &str,
-    module: ModuleRef<'_>,
-    into: MergeInto,
-) -> Result<(Part, LayerMerge), LoraError> {
+fn merge_module(path: &str, module: ModuleRef<'_>, into: MergeInto) -> Result<(Part, LayerMerge), LoraError> {
     match module {
         ModuleRef::Linear(linear) => {
             let (linear, report) = merge_linear(path, linear, into)?;

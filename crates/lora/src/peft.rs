@@ -77,7 +77,8 @@ pub fn load_peft<M: Module + AdapterHost>(
         .map_err(|error| error.in_file(&config_file))?;
     let paths: Vec<String> = modules(&model).into_iter().map(|(path, _)| path).collect();
     if places.factors.is_empty() && places.saved.is_empty() {
-        let problem = format!("holds nothing for the layers that target_modules chooses, but {}", tensors.some_names());
+        let problem =
+            format!("holds nothing for the layers that target_modules chooses, but {}", tensors.some_names());
         return Err(LoraError::NoWeights { dir: dir.join(ADAPTER_WEIGHTS), problem });
     }
 
@@ -265,7 +266,9 @@ pub fn save_peft<M: AdapterHost>(
     let linears = model.linear_paths();
     let factored: Vec<String> = linears
         .into_iter()
-        .filter(|path| matches!(adapted.get(path), Some(ModuleRef::Linear(linear)) if linear.adapter.is_some()))
+        .filter(
+            |path| matches!(adapted.get(path), Some(ModuleRef::Linear(linear)) if linear.adapter.is_some()),
+        )
         .collect();
     let config_file = dir.join(ADAPTER_CONFIG);
     let settings = staged(&config_file, config::write(config, &factored, base_model).as_bytes())?;

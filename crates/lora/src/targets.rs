@@ -151,10 +151,9 @@ impl Choice {
     pub(crate) fn all_matched(self, available: &[String]) -> Result<Vec<String>, LoraError> {
         match self.unmatched.first() {
             None => Ok(self.paths),
-            Some(name) => Err(LoraError::NoMatch {
-                target: name.clone(),
-                available: last_names(available).join(", "),
-            }),
+            Some(name) => {
+                Err(LoraError::NoMatch { target: name.clone(), available: last_names(available).join(", ") })
+            }
         }
     }
 }

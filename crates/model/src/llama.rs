@@ -137,7 +137,8 @@ impl Llama {
     fn forward_cached_here(&self, ids: Tensor<2, Int>, cache: &mut KvCache) -> Tensor<2> {
         let [batch, seq] = ids.dims();
         let x = self.blocks_cached(ids, cache);
-        self.logits(x.narrow(1, seq - 1, 1), &ForwardContext::evaluation()).reshape([batch, self.config.vocab_size])
+        self.logits(x.narrow(1, seq - 1, 1), &ForwardContext::evaluation())
+            .reshape([batch, self.config.vocab_size])
     }
 
     /// What comes out of the last block.

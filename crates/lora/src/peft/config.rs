@@ -174,8 +174,7 @@ impl Fields<'_> {
 
     fn targets(&self) -> Result<Targets, LoraError> {
         let expected = "a string or a list of names";
-        self.optional("target_modules", expected)?
-            .map_or_else(|| self.wrong("target_modules", expected), Ok)
+        self.optional("target_modules", expected)?.map_or_else(|| self.wrong("target_modules", expected), Ok)
     }
 
     /// `None` when absent or `null`.
@@ -257,7 +256,9 @@ pub(super) fn write(config: &LoraConfig, paths: &[String], base_model: Option<&s
         "use_rslora": config.use_rslora,
     });
     // Older releases of PEFT do not know these.
-    for (setting, on) in [("lora_bias", config.lora_bias), ("ensure_weight_tying", config.ensure_weight_tying)] {
+    for (setting, on) in
+        [("lora_bias", config.lora_bias), ("ensure_weight_tying", config.ensure_weight_tying)]
+    {
         if on {
             value[setting] = json!(true);
         }
@@ -281,6 +282,7 @@ fn list_or_null<T: serde::Serialize>(list: &[T]) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::targets::ModuleSet;
 
     fn read_with(field: &str, value: Value) -> Result<LoraConfig, LoraError> {
         let text = write(&LoraConfig::default(), &["m.q_proj".into()], None);
@@ -326,7 +328,16 @@ mod tests {
             lora_alpha: 16.0,
             lora_dropout: 0.1,
             use_rslora: true,
+            use_dora: true,
             target_modules: Targets::Names(vec!["q_proj".into(), "v_proj".into()]),
+            exclude_modules: Some(ModuleSet::Regex(r".*\.7\..*".into())),
+            layers_to_transform: vec![3, 1],
+            layers_pattern: vec!["layers".into()],
+            // Not in alphabetical order: the first that matches counts.
+            rank_pattern: [("v_proj".to_string(), 4), ("1.*q_proj".to_string(), 2)].into_iter().collect(),
+            alpha_pattern: [("v_proj".to_string(), 0.1)].into_iter().collect(),
+            modules_to_save: vec!["lm_head".into()],
+            ..LoraConfig::default()
         };
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), write(&config, &[], Some("base"))).unwrap();

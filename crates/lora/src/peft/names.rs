@@ -125,7 +125,10 @@ pub(super) fn meaning(name: &str) -> Meaning {
 /// `_orig_mod.base_model.model.model.layers.0.mlp` are both `layers.0.mlp`.
 fn bare(parts: &[&str]) -> String {
     let wrapper = |part: &str| {
-        matches!(part, "_orig_mod" | "_fsdp_wrapped_module" | "_checkpoint_wrapped_module" | "_forward_module")
+        matches!(
+            part,
+            "_orig_mod" | "_fsdp_wrapped_module" | "_checkpoint_wrapped_module" | "_forward_module"
+        )
     };
     let before = |part: &&&str| matches!(**part, "base_model" | "model" | "module");
     let inner: Vec<&str> = parts.iter().copied().filter(|part| !wrapper(part)).collect();

@@ -39,7 +39,11 @@ impl fmt::Display for PeftNote {
                 listed(paths)
             ),
             Self::BringsWeights(paths) => {
-                write!(f, "the file brings its own weight of {}, which is used instead of the base's", listed(paths))
+                write!(
+                    f,
+                    "the file brings its own weight of {}, which is used instead of the base's",
+                    listed(paths)
+                )
             }
             Self::SettingWithoutEffect { setting, why } => write!(f, "`{setting}` is ignored: {why}"),
         }

@@ -145,7 +145,8 @@ impl Tensors {
         // A table of another height: tokens were added, or taken away, before training.
         let along = usize::from(role == Role::EmbeddingA);
         let by_token = matches!(role, Role::Weight | Role::BaseWeight | Role::EmbeddingA | Role::LoraB);
-        let resized = by_token && is_table(path) && shape.len() == 2 && shape[1 - along] == expected[1 - along];
+        let resized =
+            by_token && is_table(path) && shape.len() == 2 && shape[1 - along] == expected[1 - along];
         let problem = if resized {
             format!(
                 "has {} rows of tokens, the base has {} (shape {shape:?}, expected {expected:?}): the vocabulary \

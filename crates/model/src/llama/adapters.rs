@@ -28,9 +28,10 @@ impl AdapterHost for Llama {
     }
 
     fn others(&self) -> Vec<(String, ModuleRef<'_>)> {
-        let norms = self.layers.iter().enumerate().flat_map(|(i, block)| {
-            block.norms().map(|(name, norm)| (in_block(i, name), norm.as_module()))
-        });
+        let norms =
+            self.layers.iter().enumerate().flat_map(|(i, block)| {
+                block.norms().map(|(name, norm)| (in_block(i, name), norm.as_module()))
+            });
         [(EMBEDDING.to_string(), ModuleRef::Embedding(&self.embed_tokens))]
             .into_iter()
             .chain(norms)

@@ -85,7 +85,10 @@ impl Llama {
             ("model.norm.weight".to_string(), Stored::vector(self.norm.weight.val())),
         ];
         if let Some(head) = &self.lm_head {
-            tensors.push(("lm_head.weight".to_string(), Stored::matrix(head.weight(&ForwardContext::evaluation()))));
+            tensors.push((
+                "lm_head.weight".to_string(),
+                Stored::matrix(head.weight(&ForwardContext::evaluation())),
+            ));
         }
         for (i, block) in self.layers.iter().enumerate() {
             for (name, norm) in block.norms() {

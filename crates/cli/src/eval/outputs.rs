@@ -4,8 +4,9 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use camelid_eval::report::Report;
-use camelid_eval::whole_file::{write_parquet, write_whole};
+use camelid_files::write_whole;
+use camelid_report::Tabular;
+use camelid_report::write_parquet;
 
 #[derive(clap::Args)]
 pub struct Outputs {
@@ -45,7 +46,7 @@ impl Outputs {
     }
 
     /// Writes the files and prints the tables, or the JSON.
-    pub fn give(&self, report: &impl Report) -> Result<()> {
+    pub fn give(&self, report: &impl Tabular) -> Result<()> {
         if let Some(path) = &self.parquet {
             write_parquet(path, &mut report.frame().context("cannot make the table")?)?;
         }

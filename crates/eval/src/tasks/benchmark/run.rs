@@ -19,7 +19,8 @@ use super::sample::sample;
 use crate::tasks::pass_at_k::{Drawn, pass_at_k};
 use crate::tasks::programs::python;
 use crate::tasks::sandbox::{Isolation, Limits, Outcome, Sandbox};
-use crate::whole_file::{write_parquet, write_whole};
+use camelid_files::write_whole;
+use camelid_report::write_parquet;
 
 /// Settings of a run.
 #[derive(Clone, Debug)]

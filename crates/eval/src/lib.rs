@@ -8,4 +8,5 @@ pub mod exact_match;
 pub mod judge;
 #[cfg(feature = "report")]
 pub mod report;
+#[cfg(feature = "models")]
 pub mod tasks;

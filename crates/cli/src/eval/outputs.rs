@@ -1,12 +1,10 @@
 //! Where a report goes.
 
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use camelid_files::write_whole;
-use camelid_report::Tabular;
-use camelid_report::write_parquet;
+use camelid_files::{program, write_whole};
+use camelid_report::{Tabular, write_parquet};
 
 #[derive(clap::Args)]
 pub struct Outputs {
@@ -57,7 +55,7 @@ impl Outputs {
         if !text.ends_with('\n') {
             text.push('\n');
         }
-        io::stdout().lock().write_all(text.as_bytes()).context("cannot print the report")?;
+        program::print(text)?;
         for path in [&self.parquet, &self.html].into_iter().flatten() {
             eprintln!("wrote {}", path.display());
         }

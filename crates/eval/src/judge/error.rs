@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use camelid_chat::openai::OpenAiError;
 
-use super::requests::RunError;
+use camelid_chat::requests::RunError;
 use camelid_files::FileError;
 
 /// An error of this module.

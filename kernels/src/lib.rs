@@ -28,7 +28,7 @@ mod weight_rows;
 
 pub use blockwise4::{NestedSpec, Packed4Spec};
 pub use causal_attention::{RowLengths, causal_attention, causal_attention_rows};
-pub use device::{DEVICE_VARIABLE, UnknownDevice, device_from_environment};
+pub use device::{DEVICE_VARIABLE, DeviceName, UnknownDevice, device, device_from_environment, device_label};
 pub use embedding::embedding;
 pub use isa::{ISA_VARIABLE, Isa, IsaError};
 pub use linear::{linear, linear_with};

@@ -5,11 +5,11 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use burn::tensor::Device;
 use camelid_chat::{Conversation, Message, Role, Template};
 use camelid_lora::load_peft;
 use camelid_model::{GenerateOptions, Llama, LocalGenerator, open_weights};
 
+use crate::device::DeviceArg;
 use crate::model_files::{Load, storage, template, tokenizer_file};
 
 #[derive(clap::Args)]
@@ -26,6 +26,8 @@ pub struct Args {
     /// How to hold dense linear layers; as stored unless given
     #[arg(long, value_enum)]
     load: Option<Load>,
+    #[command(flatten)]
+    device: DeviceArg,
     /// Divides the logits; 0 always takes the likeliest token
     #[arg(long, default_value_t = 0.7)]
     temperature: f32,
@@ -55,13 +57,13 @@ pub fn run(args: &Args) -> Result<()> {
     if args.max_new_tokens == 0 {
         bail!("--max-new-tokens is 0, expected at least 1");
     }
+    let device = args.device.open()?;
     // Whatever is cheap to find wrong is found before the weights are read.
     let source = open_weights(&args.model)?;
     let tokenizer = tokenizer_file(&args.model)?;
     let template = template(&args.template, &tokenizer)?;
     template.check_tokenizer(&tokenizer.tokenizer)?;
 
-    let device = Device::flex();
     let storage = storage(args.load, source.as_ref())?;
     let mut model = Llama::load(source.as_ref(), &storage, &device)?;
     if let Some(adapter) = &args.adapter {

@@ -8,6 +8,7 @@ use camelid_lora::{ForwardContext, LogitDifference, MergeInto, load_peft, merge}
 use camelid_model::{Llama, LlamaConfig, WeightStorage, open_weights};
 use clap::ValueEnum;
 
+use crate::device::DeviceArg;
 use crate::model_files::write_tokenizer;
 use crate::output_dir::OutputDir;
 
@@ -28,6 +29,8 @@ pub struct Args {
     /// What merged layers are stored as: f32, or the base's own format
     #[arg(long, value_enum, default_value = "dense")]
     into: IntoArg,
+    #[command(flatten)]
+    device: DeviceArg,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -37,6 +40,7 @@ enum IntoArg {
 }
 
 pub fn run(args: &Args) -> Result<()> {
+    let device = args.device.open()?;
     let source = open_weights(&args.model)?;
     let out = OutputDir::create(&args.out)?;
     let config = source.config()?;
@@ -45,7 +49,6 @@ pub fn run(args: &Args) -> Result<()> {
         IntoArg::Dense => (WeightStorage::F32, MergeInto::Dense),
         IntoArg::Base => (WeightStorage::as_stored(source.as_ref(), &config)?, MergeInto::BaseFormat),
     };
-    let device = Device::flex();
     let model = Llama::load(source.as_ref(), &storage, &device)?;
     let (mut model, _) = load_peft(model, &args.adapter, &device).with_context(|| {
         format!("cannot put the adapter {} on {}", args.adapter.display(), source.describe())

@@ -9,5 +9,6 @@ pub mod judge;
 pub mod ratings;
 #[cfg(feature = "report")]
 pub mod report;
+#[cfg(feature = "models")]
 pub mod tasks;
 pub mod whole_file;

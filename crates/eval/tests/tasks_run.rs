@@ -5,8 +5,8 @@ mod scripted;
 use std::fs;
 use std::path::Path;
 
-use camelid_eval::tasks::sandbox::{Isolation, Limits, Sandbox};
 use camelid_eval::tasks::{DataPlaces, ProgramOptions, RunOptions, Task, TaskError, TaskRun, read};
+use camelid_sandbox::{Isolation, Limits, Sandbox};
 use scripted::{first_wins, run_options, scripted};
 
 const CHOICE: &str = r#"

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
 use burn::tensor::Device;
+use camelid_chat::requests::{Prices, Progress, RequestStore, RunSettings};
 use camelid_data::catalogue::{self, FetchOptions};
-use camelid_eval::judge::requests::{Prices, Progress, RequestStore, RunSettings};
 use camelid_eval::judge::{
     EndpointSettings, JudgeError, LocalModel, Mode, ModelSpec, Opponents, PromptSet, Protocol, QuestionSet,
     Resampling, Respondent, Setup, Stage,
@@ -17,6 +17,7 @@ use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::outputs::{Outputs, command_line};
+use crate::device::DeviceArg;
 
 /// Raised by Ctrl-C.
 static STOP: AtomicBool = AtomicBool::new(false);
@@ -98,6 +99,8 @@ pub struct Args {
     #[arg(long)]
     offline: bool,
     #[command(flatten)]
+    device: DeviceArg,
+    #[command(flatten)]
     outputs: Outputs,
 }
 
@@ -114,6 +117,7 @@ enum ModeArg {
 pub fn run(args: &Args) -> Result<()> {
     let inputs: Vec<PathBuf> = args.answers.iter().chain(&args.references).cloned().collect();
     args.outputs.check(&inputs)?;
+    let device = args.device.open()?;
     let setup = args.setup()?;
     std::fs::create_dir_all(&args.run).with_context(|| format!("cannot create {}", args.run.display()))?;
     let store = RequestStore::open(&args.run.join("replies.jsonl"))?;
@@ -123,7 +127,7 @@ pub fn run(args: &Args) -> Result<()> {
             store.report().damaged.len()
         );
     }
-    let session = setup.open(&open_local)?;
+    let session = setup.open(&|name, path| open_local(name, path, &device))?;
     for line in session.forecast(&store)?.lines() {
         eprintln!("{line}");
     }
@@ -216,12 +220,12 @@ impl Args {
 }
 
 /// Opens a model's files.
-fn open_local(name: &str, path: &Path) -> Result<Respondent, JudgeError> {
+fn open_local(name: &str, path: &Path, device: &Device) -> Result<Respondent, JudgeError> {
     let wrong = |error: camelid_model::ModelError| JudgeError::Model {
         path: path.to_owned(),
         message: error.to_string(),
     };
-    let generator = LocalGenerator::open(path, None, &Device::flex()).map_err(wrong)?;
+    let generator = LocalGenerator::open(path, None, device).map_err(wrong)?;
     Ok(Respondent::local(name, LocalModel::new(generator, path)?))
 }
 

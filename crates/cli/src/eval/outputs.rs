@@ -1,11 +1,11 @@
 //! Where a report goes.
 
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use camelid_eval::report::Report;
 use camelid_eval::whole_file::{write_parquet, write_whole};
+use camelid_files::program;
 
 #[derive(clap::Args)]
 pub struct Outputs {
@@ -56,7 +56,7 @@ impl Outputs {
         if !text.ends_with('\n') {
             text.push('\n');
         }
-        io::stdout().lock().write_all(text.as_bytes()).context("cannot print the report")?;
+        program::print(text)?;
         for path in [&self.parquet, &self.html].into_iter().flatten() {
             eprintln!("wrote {}", path.display());
         }

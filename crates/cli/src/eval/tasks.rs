@@ -6,16 +6,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use burn::module::Module;
-use burn::tensor::Device;
 use camelid_data::catalogue::{Catalogue, FetchOptions};
 use camelid_eval::report::TasksReport;
-use camelid_eval::tasks::sandbox::Isolation;
 use camelid_eval::tasks::{DataPlaces, LocalModel, ModelFacts, ProgramOptions, RunOptions, Task};
 use camelid_model::{Llama, WeightStorage, open_weights};
+use camelid_sandbox::Isolation;
 use indicatif::{ProgressBar, ProgressStyle};
 use sha2::{Digest, Sha256};
 
 use super::outputs::{Outputs, command_line};
+use crate::device::DeviceArg;
 use crate::model_files::{Load, companion_dir, storage, template, tokenizer_file};
 
 #[derive(clap::Args)]
@@ -26,6 +26,8 @@ pub struct Args {
     /// How to hold dense linear layers; as stored unless given
     #[arg(long, value_enum)]
     load: Option<Load>,
+    #[command(flatten)]
+    device: DeviceArg,
     /// Task by name (mmlu, gsm8k, humaneval, …) or a .toml file; may be repeated
     #[arg(long = "task", required = true)]
     tasks: Vec<String>,
@@ -69,6 +71,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<()> {
     // Whatever is cheap to find wrong is found before the weights are read.
     args.outputs.check(&args.data)?;
+    let device = args.device.open()?;
     let tasks = args.tasks.iter().map(|name| Ok(Task::open(name)?)).collect::<Result<Vec<_>>>()?;
     for (i, task) in tasks.iter().enumerate() {
         let name = &task.definition.name;
@@ -88,7 +91,7 @@ pub fn run(args: &Args) -> Result<()> {
         load: storage_name(&storage).into(),
         template: template.as_ref().map(|t| t.name().to_owned()),
     };
-    let model = Llama::load(source.as_ref(), &storage, &Device::flex())?.valid();
+    let model = Llama::load(source.as_ref(), &storage, &device)?.valid();
     let mut local = LocalModel::new(&model, &tokenizer, template).map_err(anyhow::Error::from_boxed)?;
     let options = RunOptions {
         shots: args.shots,

@@ -3,14 +3,8 @@
 //! A `Task` says where its rows are (`DataPlaces` searches folders and wheels), what the model
 //! is shown and how its answer counts. `Task::run` puts it to any `LanguageModel` and gives
 //! `Score`s with standard errors and one `Record` an example. See the crate's README for the
-//! tasks that come with it and for how to write another. These need the feature `models`;
-//! [`sandbox`], [`programs`] and [`pass_at_k`] do not.
+//! tasks that come with it and for how to write another.
 
-#[cfg(feature = "models")]
 mod benchmark;
-pub mod pass_at_k;
-pub mod programs;
-pub mod sandbox;
 
-#[cfg(feature = "models")]
 pub use benchmark::*;

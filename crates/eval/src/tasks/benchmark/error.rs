@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use camelid_model::ModelError;
 
-use crate::tasks::sandbox::SandboxError;
 use crate::whole_file::WriteError;
+use camelid_sandbox::SandboxError;
 
 /// What a model or an endpoint says when it fails.
 pub type ModelFailure = Box<dyn std::error::Error + Send + Sync>;

@@ -16,10 +16,10 @@ use super::record::{Record, to_frame};
 use super::report::{ModelFacts, TaskReport, scores};
 use super::rows::DataPlaces;
 use super::sample::sample;
-use crate::tasks::pass_at_k::{Drawn, pass_at_k};
-use crate::tasks::programs::python;
-use crate::tasks::sandbox::{Isolation, Limits, Outcome, Sandbox};
 use crate::whole_file::{write_parquet, write_whole};
+use camelid_sandbox::pass_at_k::{Drawn, pass_at_k};
+use camelid_sandbox::programs::python;
+use camelid_sandbox::{Isolation, Limits, Outcome, Sandbox};
 
 /// Settings of a run.
 #[derive(Clone, Debug)]

@@ -1,21 +1,4 @@
-//! Runs programs that nobody has read, in a process that can do no harm.
-//!
-//! A program gets namespaces of its own (users, network, processes, mounts, IPC, host name). Its
-//! network has no interface that is up. Its root directory is a read-only memory file system
-//! that holds the system's programs and libraries and nothing else of this machine: no home, no
-//! `/proc`, no sockets. It starts in an empty memory file system of bounded size, the only place
-//! it can write to, which vanishes with the namespaces. Its environment is emptied, its standard
-//! input is `/dev/null`, it has no capabilities and can not get any. When it ends, or a limit
-//! ends it, the kernel kills every process it left, whatever session or parent they have.
-//!
-//! The tools are util-linux's `unshare`, `setpriv`, `prlimit` and `mount`; nothing needs root.
-//! A caller who is root runs each program as a user who owns nothing (of systemd's range for
-//! transient users): the kernel does not count root's processes, and root's files are not a
-//! program's business. An interpreter must then be readable by everyone.
-//!
-//! Not bounded: what a process keeps in the kernel on its behalf beyond its own pages (pipe and
-//! socket buffers, memory files that it does not map). The kernel's out-of-memory killer is told
-//! to end these processes first.
+#![doc = include_str!("../README.md")]
 
 mod error;
 mod grants;
@@ -23,7 +6,9 @@ mod isolated;
 mod launch;
 mod open;
 mod output;
+pub mod pass_at_k;
 mod processes;
+pub mod programs;
 mod remove;
 mod supervise;
 

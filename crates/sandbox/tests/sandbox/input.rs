@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use camelid_eval::tasks::sandbox::{Isolation, Limits, Outcome, Program, Sandbox, SandboxError};
+use camelid_sandbox::{Isolation, Limits, Outcome, Program, Sandbox, SandboxError};
 
 use crate::{both, named, open, small};
 

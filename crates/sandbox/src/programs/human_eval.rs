@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::python;
-use crate::tasks::sandbox::Program;
+use crate::Program;
 
 /// Where generation ends: the function's body is over (Chen et al. 2021, section 2.1).
 pub const STOP_SEQUENCES: [&str; 5] = ["\nclass", "\ndef", "\n#", "\nif", "\nprint"];

@@ -15,7 +15,7 @@ mod walls;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use camelid_eval::tasks::sandbox::{Grants, Isolation, Limits, Outcome, Program, Refusal, Sandbox};
+use camelid_sandbox::{Grants, Isolation, Limits, Outcome, Program, Refusal, Sandbox};
 
 /// Limits under which a test that waits for them ends soon.
 fn small() -> Limits {

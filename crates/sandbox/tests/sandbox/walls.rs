@@ -4,7 +4,7 @@ use std::fs::File;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 
-use camelid_eval::tasks::sandbox::{Outcome, Program, SandboxError};
+use camelid_sandbox::{Outcome, Program, SandboxError};
 
 use crate::{both, isolated, named, open, python3, run, said, small};
 

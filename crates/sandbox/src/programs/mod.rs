@@ -3,7 +3,7 @@
 pub mod human_eval;
 pub mod mbpp;
 
-use super::sandbox::Program;
+use crate::Program;
 
 /// How a Python program that ran to its end says so. A program that leaves early with
 /// `sys.exit()` ends with status 0, before its tests: that is no pass.

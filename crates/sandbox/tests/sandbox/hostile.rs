@@ -1,7 +1,7 @@
 //! Programs that would take the machine down, get away or leave something behind. Each is
 //! survived, ends as the right outcome, and leaves no process.
 
-use camelid_eval::tasks::sandbox::{Limits, Outcome};
+use camelid_sandbox::{Limits, Outcome};
 
 use crate::{alive, both, isolated, named, open, python3, run, said, small};
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::python;
-use crate::tasks::sandbox::Program;
+use crate::Program;
 
 /// A row of `mbpp.jsonl`; fields that are not needed here are left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,9 +2,9 @@
 
 use std::io::Read;
 
-use camelid_eval::tasks::pass_at_k::{Drawn, mean_pass_at_k};
-use camelid_eval::tasks::programs::{human_eval, mbpp, python};
-use camelid_eval::tasks::sandbox::{Limits, Outcome, Program};
+use camelid_sandbox::pass_at_k::{Drawn, mean_pass_at_k};
+use camelid_sandbox::programs::{human_eval, mbpp, python};
+use camelid_sandbox::{Limits, Outcome, Program};
 
 use crate::{both, isolated, oracles, python3, said, small};
 

@@ -4,9 +4,7 @@
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use camelid_eval::tasks::sandbox::{
-    Grants, Isolation, Limits, Outcome, Program, Refusal, Sandbox, SandboxError,
-};
+use camelid_sandbox::{Grants, Isolation, Limits, Outcome, Program, Refusal, Sandbox, SandboxError};
 
 use crate::{alive, isolated, named, small};
 

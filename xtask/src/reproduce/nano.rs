@@ -10,7 +10,7 @@ use camelid_data::nano::{NanoConfig, NanoWorld, score};
 use camelid_data::oasst::{Filter, Selection, dialogues};
 use camelid_data::packing::pack;
 use camelid_data::tokens::{Example, TokenReport, TokenizeOptions, TokenizedSet, Truncation};
-use camelid_data::{HeldOut, hold_out};
+use camelid_data::{TestSplit, split};
 use camelid_eval::exact_match::Question;
 use camelid_kernels::device_from_environment;
 use camelid_model::{Llama, LlamaConfig, RopeScaling};
@@ -60,7 +60,7 @@ pub fn supplies(experiment: &Experiment, scale: Scale, runs: &Path) -> anyhow::R
     let template = Template::builtin(&experiment.data.template)?;
 
     let chosen = dialogues(&world.trees(), &Filter::default(), Selection::BestRanked)?;
-    let HeldOut { train, held_out, .. } = hold_out(chosen.conversations, experiment.data.held_out)?;
+    let TestSplit { train, test: held_out, .. } = split(chosen.conversations, experiment.data.held_out)?;
     let options = TokenizeOptions {
         loss_on: experiment.data.loss_on.into(),
         truncation: Truncation { total: Some(experiment.data.max_length), ..Truncation::default() },

@@ -84,9 +84,9 @@ pub enum LoraError {
     /// A file could not be read or written.
     #[error(transparent)]
     File(#[from] FileError),
-    /// There are no weights that can be read.
+    /// There is no adapter, or none that can be read.
     #[error("{}: {problem}", dir.display())]
-    NoWeights {
+    NoAdapterFiles {
         /// The folder.
         dir: PathBuf,
         /// What is there instead, and what to do.

@@ -89,9 +89,9 @@ impl ModuleRef<'_> {
         }
     }
 
-    pub(crate) fn to_part(&self) -> Part {
-        match *self {
-            Self::Linear(linear) => Part::Linear(linear.clone()),
+    pub(crate) fn to_part(self) -> Part {
+        match self {
+            Self::Linear(linear) => Part::Linear(Box::new(linear.clone())),
             Self::Embedding(embedding) => Part::Embedding(embedding.clone()),
             Self::Norm(weight, original) => Part::Norm(weight.clone(), original.clone()),
         }
@@ -101,7 +101,7 @@ impl ModuleRef<'_> {
 /// A module by itself; it shares storage with the one it was taken from.
 #[derive(Clone, Debug)]
 pub(crate) enum Part {
-    Linear(LoraLinear),
+    Linear(Box<LoraLinear>),
     Embedding(Embedding),
     Norm(Param<Tensor<1>>, Option<Param<Tensor<1>>>),
 }
@@ -110,7 +110,7 @@ impl Part {
     /// The part as it is without its adapter.
     pub(crate) fn stripped(&self) -> Self {
         match self {
-            Self::Linear(linear) => Self::Linear(linear.stripped()),
+            Self::Linear(linear) => Self::Linear(Box::new(linear.stripped())),
             Self::Embedding(embedding) => Self::Embedding(embedding.stripped()),
             Self::Norm(weight, original) => Self::Norm(original.as_ref().unwrap_or(weight).clone(), None),
         }
@@ -121,7 +121,7 @@ impl ModuleMut<'_> {
     /// Puts `part`, which is of the same kind, in the module's place.
     pub(crate) fn set(self, part: Part) {
         match (self, part) {
-            (Self::Linear(place), Part::Linear(linear)) => *place = linear,
+            (Self::Linear(place), Part::Linear(linear)) => *place = *linear,
             (Self::Embedding(place), Part::Embedding(embedding)) => *place = embedding,
             (Self::Norm(weight, original), Part::Norm(new, kept)) => {
                 *weight = new;

@@ -193,7 +193,7 @@ fn merge_module(path: &str, module: ModuleRef<'_>, into: MergeInto) -> Result<(P
     match module {
         ModuleRef::Linear(linear) => {
             let (linear, report) = merge_linear(path, linear, into)?;
-            Ok((Part::Linear(linear), report))
+            Ok((Part::Linear(Box::new(linear)), report))
         }
         ModuleRef::Embedding(embedding) => {
             let (embedding, report) = merge_embedding(path, embedding, into)?;

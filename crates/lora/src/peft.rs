@@ -44,6 +44,7 @@ pub struct LoadedAdapter {
 /// When the file cannot be read or parsed, or asks for a feature that changes numbers and that
 /// this crate does not have, which is then named.
 pub fn read_peft_config(dir: &Path) -> Result<LoraConfig, LoraError> {
+    expect_adapter(dir)?;
     Ok(config::read(&dir.join(ADAPTER_CONFIG))?.config)
 }
 
@@ -61,6 +62,7 @@ pub fn load_peft<M: Module + AdapterHost>(
     dir: &Path,
     device: &Device,
 ) -> Result<(M, LoadedAdapter), LoraError> {
+    expect_adapter(dir)?;
     let config_file = dir.join(ADAPTER_CONFIG);
     let LoadedAdapter { mut config, mut notes } = config::read(&config_file)?;
     let mut tensors = weights::read(&weights_in(dir)?)?;
@@ -79,7 +81,7 @@ pub fn load_peft<M: Module + AdapterHost>(
     if places.factors.is_empty() && places.saved.is_empty() {
         let problem =
             format!("holds nothing for the layers that target_modules chooses, but {}", tensors.some_names());
-        return Err(LoraError::NoWeights { dir: dir.join(ADAPTER_WEIGHTS), problem });
+        return Err(LoraError::NoAdapterFiles { dir: dir.join(ADAPTER_WEIGHTS), problem });
     }
 
     let mut brought = Vec::new();
@@ -138,6 +140,32 @@ pub fn load_peft<M: Module + AdapterHost>(
     Ok((model, LoadedAdapter { config, notes }))
 }
 
+/// Says what is there where an adapter is not.
+fn expect_adapter(dir: &Path) -> Result<(), LoraError> {
+    if dir.join(ADAPTER_CONFIG).exists() {
+        return Ok(());
+    }
+    let problem = if !dir.exists() {
+        format!("no such folder; one with {ADAPTER_CONFIG} and {ADAPTER_WEIGHTS} is expected")
+    } else if !dir.is_dir() {
+        format!("a file, but the folder that holds {ADAPTER_CONFIG} and {ADAPTER_WEIGHTS} is expected")
+    } else if dir.join("config.json").exists() {
+        format!("a model's folder, not an adapter's: there is a config.json and no {ADAPTER_CONFIG}")
+    } else {
+        let within = std::fs::read_dir(dir).map_err(FileError::io(dir, "read"))?.filter_map(|entry| {
+            let path = entry.ok()?.path();
+            path.join(ADAPTER_CONFIG).exists().then(|| format!("`{}`", path.display()))
+        });
+        let mut within: Vec<String> = within.collect();
+        within.sort();
+        match within.is_empty() {
+            true => format!("no {ADAPTER_CONFIG} is there"),
+            false => format!("no {ADAPTER_CONFIG} is there; there are adapters in {}", within.join(", ")),
+        }
+    };
+    Err(LoraError::NoAdapterFiles { dir: dir.to_path_buf(), problem })
+}
+
 /// The file of an adapter's tensors.
 fn weights_in(dir: &Path) -> Result<PathBuf, LoraError> {
     let path = dir.join(ADAPTER_WEIGHTS);
@@ -146,7 +174,8 @@ fn weights_in(dir: &Path) -> Result<PathBuf, LoraError> {
     }
     let pickled = std::fs::read_dir(dir).map_err(FileError::io(dir, "read"))?.filter_map(|entry| {
         let name = entry.ok()?.file_name().into_string().ok()?;
-        [".bin", ".pt", ".pth"].iter().any(|ending| name.ends_with(ending)).then_some(name)
+        let pickle = [".bin", ".pt", ".pth"].iter().any(|ending| name.ends_with(ending));
+        (pickle && name.starts_with("adapter")).then_some(name)
     });
     let problem = match pickled.min() {
         Some(name) => format!(
@@ -155,7 +184,7 @@ fn weights_in(dir: &Path) -> Result<PathBuf, LoraError> {
         ),
         None => format!("no {ADAPTER_WEIGHTS} beside {ADAPTER_CONFIG}"),
     };
-    Err(LoraError::NoWeights { dir: dir.to_path_buf(), problem })
+    Err(LoraError::NoAdapterFiles { dir: dir.to_path_buf(), problem })
 }
 
 /// Puts the adapter's copy in the place of a module that was trained whole.

@@ -10,6 +10,7 @@ mod setup_llvm;
 
 use std::process::ExitCode;
 
+use camelid_files::program;
 use camelid_kernels::Isa;
 use clap::{Parser, Subcommand};
 use reproduce::workspace;
@@ -37,11 +38,12 @@ enum Task {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    if let Err(error) = Isa::from_environment() {
-        eprintln!("error: {error}");
-        return ExitCode::FAILURE;
-    }
-    let outcome = match arguments.task {
+    program::run(|| run(arguments.task))
+}
+
+fn run(task: Task) -> anyhow::Result<ExitCode> {
+    Isa::from_environment()?;
+    match task {
         Task::Bench(arguments) => bench::run(&arguments).map(|()| ExitCode::SUCCESS),
         Task::Reproduce(arguments) => reproduce::run(&arguments).map(|ending| match ending {
             reproduce::Ending::Finished => ExitCode::SUCCESS,
@@ -50,9 +52,5 @@ fn main() -> ExitCode {
         Task::Ptx(arguments) => ptx::run(&arguments).map(|()| ExitCode::SUCCESS),
         Task::SetupLlvm(arguments) => setup_llvm::run(&arguments).map(|()| ExitCode::SUCCESS),
         Task::GpuCheck(arguments) => gpu_check::run(&arguments),
-    };
-    outcome.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
-        ExitCode::FAILURE
-    })
+    }
 }

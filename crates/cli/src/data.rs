@@ -2,8 +2,9 @@
 
 use std::io::{self, Write};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use camelid_data::catalogue::{Catalogue, FetchOptions, Source};
+use camelid_files::program;
 
 #[derive(clap::Subcommand)]
 pub enum Command {
@@ -22,7 +23,11 @@ pub enum Command {
 pub fn run(command: &Command) -> Result<()> {
     let catalogue = Catalogue::builtin()?;
     match command {
-        Command::List => list(&catalogue, &mut io::stdout().lock()).context("cannot print the catalogue")?,
+        Command::List => {
+            let mut text = Vec::new();
+            list(&catalogue, &mut text)?;
+            program::print(text)?;
+        }
         Command::Fetch { name, offline } => {
             let source = catalogue.get(name)?;
             let mut options = FetchOptions::from_env()?;

@@ -2,8 +2,8 @@
 //!
 //! No algorithms live here. Each command opens what it was given, calls the crate
 //! that does the work, and says what came of it. Results go to standard output,
-//! notices to standard error; any failure ends with exit code 1 and leaves nothing
-//! half-written.
+//! notices to standard error. A wrong command line ends with exit code 2, any other
+//! failure with 1, and nothing is left half-written.
 
 mod chat;
 mod data;
@@ -13,11 +13,14 @@ mod merge;
 mod model_files;
 mod output_dir;
 mod quantize;
+mod shell_files;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+use camelid_files::program;
 use camelid_kernels::Isa;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 #[derive(Parser)]
 #[command(name = "camelid", version, about = "Quantise, merge, chat with and measure LLaMA-family models")]
@@ -40,34 +43,63 @@ enum Command {
     /// Data sets and models of the catalogue
     #[command(subcommand)]
     Data(data::Command),
+    /// Print the completions of a shell; see `camelid completions --help`
+    #[command(after_help = COMPLETIONS)]
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write a page for every command
+    Man {
+        /// Write camelid.1, camelid-chat.1, … into this folder
+        #[arg(long, value_name = "FOLDER")]
+        out: Option<PathBuf>,
+    },
 }
 
+const COMPLETIONS: &str = "Examples:
+  camelid completions bash > ~/.local/share/bash-completion/completions/camelid
+  camelid completions zsh > ~/.zfunc/_camelid
+  camelid completions fish > ~/.config/fish/completions/camelid.fish";
+
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => {
-            // Help and version come this way too, and are no failure. Nothing is
-            // left to do when even the message cannot be printed.
-            let _ = error.print();
-            return if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
-        }
-    };
-    if let Err(error) = Isa::from_environment() {
-        eprintln!("error: {error}");
-        return ExitCode::FAILURE;
-    }
-    let result = match cli.command {
+    let mut command = conventions(Cli::command());
+    let cli =
+        match command.try_get_matches_from_mut(std::env::args_os()).and_then(|m| Cli::from_arg_matches(&m)) {
+            Ok(cli) => cli,
+            // Help and version come this way too, and are no failure.
+            Err(error) => {
+                let code = error.exit_code();
+                return match error.print() {
+                    Err(cause) if !error.use_stderr() && cause.kind() != std::io::ErrorKind::BrokenPipe => {
+                        eprintln!("error: cannot print: {cause}");
+                        ExitCode::FAILURE
+                    }
+                    _ => ExitCode::from(u8::try_from(code).unwrap_or(2)),
+                };
+            }
+        };
+    program::run(|| run(cli.command).map(|()| ExitCode::SUCCESS))
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    Isa::from_environment()?;
+    match command {
         Command::Quantize(args) => quantize::run(&args),
         Command::Merge(args) => merge::run(&args),
         Command::Chat(args) => chat::run(&args),
         Command::Eval(command) => eval::run(&command),
         Command::Data(command) => data::run(&command),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
+        Command::Completions { shell } => shell_files::completions(conventions(Cli::command()), shell),
+        Command::Man { out } => shell_files::man(conventions(Cli::command()), out.as_deref()),
     }
+}
+
+/// What holds for every command: a negative number is a value and no option.
+fn conventions(mut command: clap::Command) -> clap::Command {
+    let names: Vec<String> = command.get_subcommands().map(|command| command.get_name().to_owned()).collect();
+    for name in names {
+        command = command.mut_subcommand(name, conventions);
+    }
+    command.allow_negative_numbers(true)
 }

@@ -61,7 +61,7 @@ fn the_catalogue_is_listed_and_unknown_names_get_a_hint() {
     let said = error_of(&["data", "fetch", "oasst1-question"]);
     assert!(said.contains("did you mean \"oasst1-questions\"?"), "{said}");
     assert_eq!(camelid(&["--help"]).status.code(), Some(0));
-    assert_eq!(camelid(&["dance"]).status.code(), Some(1));
+    assert_eq!(camelid(&["dance"]).status.code(), Some(2));
 }
 
 /// Offline with empty caches there is nothing to find; with a mirror there is, and
@@ -87,4 +87,46 @@ fn fetching_offline_looks_in_mirror_and_cache_only() {
     let wrong = fetch("mirror");
     assert_eq!(wrong.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("oa_questions.jsonl"), "{wrong:?}");
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error_and_a_full_disk_is_one() {
+    for args in [&["data", "list"][..], &["completions", "zsh"], &["man"], &["eval", "ratings", "--help"]] {
+        let run = |command: &str| {
+            let camelid = env!("CARGO_BIN_EXE_camelid");
+            let line = command.replace("CAMELID", &format!("'{camelid}' {}", args.join(" ")));
+            std::process::Command::new("bash").args(["-c", &line]).output().unwrap()
+        };
+        let piped = run("CAMELID | true; exit ${PIPESTATUS[0]}");
+        assert_eq!((piped.status.code(), piped.stderr.as_slice()), (Some(0), &b""[..]), "{args:?}");
+        let full = run("CAMELID > /dev/full");
+        let said = String::from_utf8_lossy(&full.stderr);
+        assert_eq!(full.status.code(), Some(1), "{args:?}: {said}");
+        assert!(
+            said.starts_with("error: cannot print: No space left") && said.lines().count() == 1,
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn a_cause_is_printed_once() {
+    for args in
+        [&["eval", "ratings", "nothere.csv"][..], &["chat", "--model", "nothere"], &["data", "fetch", "x"]]
+    {
+        let said = error_of(args);
+        assert!(said.matches("os error 2").count() <= 1, "{args:?}: {said}");
+    }
+}
+
+#[test]
+fn completions_and_manual_pages_know_every_command() {
+    let script = output_of(&["completions", "bash"]);
+    let dir = tempfile::tempdir().unwrap();
+    output_of(&["man", "--out", text(dir.path())]);
+    for command in ["chat", "quantize", "merge", "eval", "data"] {
+        assert!(script.contains(&format!("camelid,{command})")), "{command}");
+        assert!(entries(dir.path()).contains(&format!("camelid-{command}.1")), "{command}");
+    }
+    assert!(output_of(&["man"]).contains(".TH"));
 }

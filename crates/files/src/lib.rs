@@ -4,6 +4,7 @@ pub mod digest;
 mod error;
 mod input;
 pub mod json;
+pub mod program;
 pub mod records;
 mod whole;
 

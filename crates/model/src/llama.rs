@@ -111,7 +111,7 @@ impl Llama {
     /// Logits of every position.
     ///
     /// # Shapes
-    /// - `ids`: `[batch, seq]`; right-padded when the rows differ in length
+    /// - `ids`: `[batch, seq]`; all rows of one length
     /// - result: `[batch, seq, vocab_size]`
     ///
     /// # Panics

@@ -33,7 +33,18 @@ pub enum TrainError {
         /// Names of the examples.
         examples: Vec<String>,
     },
-    /// A loss or gradient that is not a number. The parameters are those of the step before.
+    /// A loss or gradient of a step that is not a number. The parameters are those of the step
+    /// before.
+    #[error("the {what} of the step is {value}; nothing was updated")]
+    NonFiniteStep {
+        /// `loss` or `gradient norm`.
+        what: &'static str,
+        /// Its value.
+        value: f64,
+        /// Index of the micro-batch, where it is known.
+        micro_batch: Option<usize>,
+    },
+    /// A loss or gradient that is not a number, in a run. The parameters are those of the step before.
     #[error(
         "step {step}: the {what} is {value}; stopped before the update. The batch is in {batch}; \
          the last checkpoint is intact"

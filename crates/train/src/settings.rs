@@ -5,7 +5,7 @@ use std::path::Path;
 use camelid_paged_optim::{AdamWConfig, Spill, StateBits};
 use serde::{Deserialize, Serialize};
 
-use crate::{BlockInputPaging, LrSchedule, TrainError};
+use crate::{BlockInputPaging, LrSchedule, Sft, Step, TrainError};
 
 /// Settings of the trainer. The defaults are QLoRA's (Dettmers et al. 2023, Table 9) for 7B.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -164,8 +164,20 @@ impl TrainSettings {
         }
     }
 
+    /// A step of supervised fine-tuning at learning rate `learning_rate`; block inputs spill into
+    /// `run_dir` where they go to a file.
+    pub fn step(&self, learning_rate: f64, run_dir: &Path) -> Step<Sft> {
+        Step {
+            objective: Sft,
+            learning_rate,
+            max_grad_norm: self.max_grad_norm,
+            activation_checkpointing: self.activation_checkpointing,
+            block_inputs: self.block_inputs(run_dir),
+        }
+    }
+
     /// Where saved block inputs wait.
-    pub(crate) fn block_inputs(&self, run_dir: &Path) -> BlockInputPaging {
+    fn block_inputs(&self, run_dir: &Path) -> BlockInputPaging {
         BlockInputPaging { budget: self.block_inputs_budget_bytes, spill: self.spill(run_dir) }
     }
 

@@ -13,7 +13,7 @@ use camelid_model::{DenseStorage, GeneratedWeights, Llama, LlamaConfig, LoadOpti
 use camelid_paged_optim::{AdamWConfig, PagedAdamW};
 use camelid_quant::QuantConfig;
 use camelid_train::{
-    BlockInputPaging, MemoryPlan, OneStepOptions, OptimizerBits, PeakMemory, StepShape, one_step,
+    BlockInputPaging, MemoryPlan, MicroBatch, OptimizerBits, PeakMemory, Sft, Step, StepShape,
 };
 
 const CHILD: &str = "CAMELID_MEMORY_PLAN_CHILD";
@@ -58,17 +58,18 @@ fn steps(layers: usize, rows: usize, checkpointing: bool) {
     let ids: Vec<u32> = (0..SEQ as u32).map(|i| (i * i + 7) % 482).collect();
     let labels = ids.iter().map(|id| i64::from(*id)).collect();
     let example = Example { id: "tokens".into(), ids, labels };
-    let batch = Batch::right_padded(&vec![&example; rows], 0, 1).unwrap();
+    let batch = Batch::packed(&vec![&example; rows]).unwrap();
     let mut optim = PagedAdamW::new(AdamWConfig::default()).unwrap();
-    for step in 0..3 {
-        let options = OneStepOptions {
-            learning_rate: 1e-3,
-            max_grad_norm: 0.3,
-            dropout_seed: step,
-            activation_checkpointing: checkpointing,
-            block_inputs: BlockInputPaging::default(),
-        };
-        model = one_step(model, &mut optim, &batch, &options, &mut |_| {}).unwrap().model;
+    let step = Step {
+        objective: Sft,
+        learning_rate: 1e-3,
+        max_grad_norm: 0.3,
+        activation_checkpointing: checkpointing,
+        block_inputs: BlockInputPaging::default(),
+    };
+    for seed in 0..3 {
+        let micro = [MicroBatch { batch: batch.clone(), dropout_seed: Some(seed) }];
+        model = step.take(model, &mut optim, &micro, &mut |_| {}).unwrap().model;
     }
 }
 

@@ -10,15 +10,17 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
 use burn::tensor::Device;
+use camelid_chat::requests::{Prices, RequestStore, RunError, RunSettings};
 use camelid_data::catalogue::{self, FetchOptions};
-use camelid_eval::judge::requests::{Prices, RequestStore, RunError, RunSettings};
 use camelid_eval::judge::{
     EndpointSettings, JudgeError, LocalModel, Mode, ModelSpec, Opponents, PromptSet, Protocol, QuestionSet,
     Resampling, Respondent, Setup,
 };
-use camelid_eval::report::{JudgeReport, Report};
-use camelid_eval::whole_file::{write_parquet, write_whole};
+use camelid_eval::report::JudgeReport;
+use camelid_files::write_whole;
 use camelid_model::LocalGenerator;
+use camelid_report::write_parquet;
+use camelid_report::{Report, Tabular};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 

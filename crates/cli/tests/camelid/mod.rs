@@ -39,11 +39,13 @@ pub fn output_of(args: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Standard error of a run that ends with exit code 1.
+/// Standard error of a run that ends with exit code 1, or with 2 where the command line is wrong.
 pub fn error_of(args: &[&str]) -> String {
     let output = camelid(args);
-    assert_eq!(output.status.code(), Some(1), "{args:?}: {output:?}");
-    String::from_utf8(output.stderr).unwrap()
+    let said = String::from_utf8(output.stderr).unwrap();
+    let usage = said.contains("For more information, try '--help'.") || said.contains("Usage: ");
+    assert_eq!(output.status.code(), Some(if usage { 2 } else { 1 }), "{args:?}: {said}");
+    said
 }
 
 pub fn text(path: &Path) -> &str {

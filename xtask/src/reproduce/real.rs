@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use camelid_chat::{Conversation, Template};
 use camelid_data::catalogue::{self, FetchOptions};
 use camelid_data::tokens::{TokenizeOptions, TokenizedSet, Truncation};
-use camelid_data::{DataError, HeldOut, guanaco, hold_out, oasst};
+use camelid_data::{DataError, TestSplit, guanaco, oasst, split};
 use camelid_model::{load_tokenizer, open_weights};
 use camelid_train::Experiment;
 
@@ -29,7 +29,7 @@ pub fn supplies(
     let template = Template::builtin(&experiment.data.template)?;
 
     let (conversations, about) = conversations(experiment, &fetching)?;
-    let HeldOut { train, held_out, set_aside } = hold_out(conversations, experiment.data.held_out)?;
+    let TestSplit { train, test: held_out, set_aside } = split(conversations, experiment.data.held_out)?;
     let options = TokenizeOptions {
         loss_on: experiment.data.loss_on.into(),
         truncation: Truncation { total: Some(experiment.data.max_length), ..Truncation::default() },

@@ -98,7 +98,7 @@ impl Llama {
                 supported: "a positive number".into(),
             });
         }
-        self.config.rope_scaling = scaling;
+        Arc::make_mut(&mut self.config).rope_scaling = scaling;
         self.rope = Rope::new(&self.config);
         Ok(self)
     }

@@ -3,12 +3,13 @@
 
 use anyhow::bail;
 use camelid_data::catalogue::Catalogue;
-use camelid_model::{DenseStorage, LlamaConfig, WeightStorage};
+use camelid_model::{DenseStorage, LlamaConfig};
 use camelid_train::{Cost, MemoryPlan, OptimSpill, OptimizerBits, StepShape};
-use camelid_train::{Experiment, Optim, Storage};
+use camelid_recipe::{Experiment, Length, nano};
+use camelid_train::Optim;
 
 use super::arms::QLORA;
-use super::{Ending, GuanacoArguments, Scale, guanaco, nano, study};
+use super::{Ending, GuanacoArguments, Scale, guanaco, study};
 use crate::report::PlanRow;
 
 /// Prints the plan of a scale.
@@ -62,8 +63,7 @@ pub fn paper_plans() -> anyhow::Result<Vec<PlanRow>> {
 fn print_sources(arguments: &GuanacoArguments, experiment: &Experiment) -> anyhow::Result<()> {
     println!("would fetch");
     if arguments.scale.is_made_up() {
-        let exists = nano::base_exists(arguments.scale, &study::runs(arguments));
-        let made = if exists { "is made already" } else { "is made here first" };
+        let made = if study::base_exists(arguments)? { "is made already" } else { "is made here first" };
         println!("  nothing: the world is generated, and its base model {made}\n");
         return Ok(());
     }
@@ -128,12 +128,7 @@ fn available_memory() -> Option<u64> {
 }
 
 fn plan(scale: Scale, experiment: &Experiment) -> anyhow::Result<MemoryPlan> {
-    let storage = match experiment.model.storage {
-        Storage::F32 => WeightStorage::F32,
-        Storage::Bf16 => WeightStorage::Bf16,
-        Storage::F16 => WeightStorage::F16,
-        Storage::Quantized => WeightStorage::Quantized(experiment.quant.unwrap_or_default()),
-    };
+    let storage = experiment.weight_storage();
     Ok(MemoryPlan::of_step(&shape(scale), &storage, experiment.lora.as_ref(), &step(experiment))?)
 }
 
@@ -143,7 +138,10 @@ fn step(experiment: &Experiment) -> StepShape {
         micro_batch_size: train.micro_batch_size,
         grad_accum: train.grad_accum,
         max_length: experiment.data.max_length,
-        max_steps: train.max_steps,
+        max_steps: match experiment.length {
+            Length::Steps(steps) => steps,
+            Length::Epochs(_) => 0,
+        },
         optimizer_bits: match train.optim {
             Optim::AdamW32 => OptimizerBits::Bits32,
             Optim::AdamW8bit => OptimizerBits::Bits8,

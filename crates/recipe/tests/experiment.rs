@@ -5,7 +5,7 @@ use std::path::Path;
 use camelid_data::DataFormat;
 use camelid_model::RopeScaling;
 use camelid_recipe::{Experiment, Length, RecipeError, Storage, TestSet};
-use camelid_train::{LrSchedule, Optim};
+use camelid_train::{LrSchedule, StateBits};
 
 const EXAMPLE: &str = r#"name = "guanaco-test"
 seed = 3
@@ -56,7 +56,7 @@ fn a_file_is_read_with_defaults_and_saved_with_every_setting() {
     let experiment = parse(EXAMPLE).unwrap();
     assert_eq!(experiment.model.storage, Storage::Quantized);
     assert_eq!(experiment.train.lr_schedule, LrSchedule::Cosine);
-    assert_eq!(experiment.train.optim, Optim::AdamW8bit);
+    assert_eq!(experiment.train.optim, StateBits::Bits8);
     assert_eq!(experiment.train.grad_accum, 16);
     assert_eq!(experiment.data.format, DataFormat::Nano);
     assert_eq!(experiment.data.test, Some(TestSet::Count(4)));

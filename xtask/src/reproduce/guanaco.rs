@@ -38,7 +38,7 @@ pub fn reproduce(arguments: &GuanacoArguments) -> anyhow::Result<Ending> {
     }
     let started = Instant::now();
     let interrupted = watch_for_interrupt()?;
-    dry_run::refuse_what_cannot_fit(arguments)?;
+    dry_run::refuse_what_cannot_fit(arguments.scale, &chosen_arms(arguments))?;
 
     // 1. The base model and the conversations; nano pre-trains its base here, once.
     if !study::base_exists(arguments)? {

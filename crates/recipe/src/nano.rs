@@ -189,9 +189,8 @@ fn prose_rows(
 ) -> Result<(TokenizedSet, TokenizedSet), RecipeError> {
     let mut paragraphs = Vec::new();
     for (i, text) in world.pretraining_text(tokens + (HELD_OUT_ROWS + 2) * ROW).enumerate() {
-        let encoded = tokenizer
-            .encode(text, false)
-            .map_err(|error| DataError::Tokenizer(error.to_string()))?;
+        let encoded =
+            tokenizer.encode(text, false).map_err(|error| DataError::Tokenizer(error.to_string()))?;
         let mut ids = vec![0];
         ids.extend_from_slice(encoded.get_ids());
         ids.push(1);

@@ -108,7 +108,16 @@ impl Experiment {
                 ));
             }
         }
-        Ok(Opened { base, tokenizer, template, train, test: test_set, test_conversations: test, about, notices })
+        Ok(Opened {
+            base,
+            tokenizer,
+            template,
+            train,
+            test: test_set,
+            test_conversations: test,
+            about,
+            notices,
+        })
     }
 
     fn conversations(&self, fetch: &FetchOptions) -> Result<(Conversations, About), RecipeError> {
@@ -123,9 +132,7 @@ impl Experiment {
         let conversations = match &self.data.test {
             None => Conversations { train: all, test: Vec::new(), set_aside: 0 },
             Some(TestSet::Count(count)) => Conversations::split(all, *count)?,
-            Some(TestSet::Source(source)) => {
-                Conversations { train: all, test: read(source)?, set_aside: 0 }
-            }
+            Some(TestSet::Source(source)) => Conversations { train: all, test: read(source)?, set_aside: 0 },
         };
         Ok((conversations, about))
     }

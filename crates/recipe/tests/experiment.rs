@@ -123,13 +123,17 @@ fn the_experiments_of_this_workspace_are_read() {
 
 #[test]
 fn what_used_to_be_guessed_must_be_said() {
-    for line in ["format = \"nano\"\n", "template = \"guanaco\"\n", "max_length = 513\n", "length = { steps = 7 }\n"] {
+    for line in
+        ["format = \"nano\"\n", "template = \"guanaco\"\n", "max_length = 513\n", "length = { steps = 7 }\n"]
+    {
         let key = line.split(' ').next().unwrap();
         assert!(refused(line, "").contains(&format!("missing field `{key}`")), "{key}");
     }
     let unknown = refused("\"nano\"\ntemplate", "\"sharegtp\"\ntemplate");
     assert!(unknown.contains("sharegtp") && unknown.contains("sharegpt, alpaca"), "{unknown}");
-    assert!(refused("learning_rate =", "max_steps = 9\nlearning_rate =").contains("`length = { steps = N }`"));
+    assert!(
+        refused("learning_rate =", "max_steps = 9\nlearning_rate =").contains("`length = { steps = N }`")
+    );
     assert!(refused("test = {", "held_out = 9\ntest = {").contains("`test = { count = N }`"));
     assert!(refused("count = 4", "count = 4, source = \"x\"").starts_with("test.toml:"));
     assert!(refused("count = 4", "count = 0").contains("at least 1"));
@@ -139,10 +143,9 @@ fn what_used_to_be_guessed_must_be_said() {
 
 #[test]
 fn epochs_and_rope_scaling_are_settings() {
-    let text = EXAMPLE.replace("steps = 7", "epochs = 2").replace(
-        "[quant]",
-        "[model.rope_scaling]\ntype = \"linear\"\nfactor = 4.0\n\n[quant]",
-    );
+    let text = EXAMPLE
+        .replace("steps = 7", "epochs = 2")
+        .replace("[quant]", "[model.rope_scaling]\ntype = \"linear\"\nfactor = 4.0\n\n[quant]");
     let experiment = parse(&text).unwrap();
     assert_eq!(experiment.length, Length::Epochs(2.0));
     assert_eq!(experiment.model.rope_scaling, Some(RopeScaling::Linear { factor: 4.0 }));
@@ -160,7 +163,9 @@ fn settings_beside_the_file_are_as_strict_as_the_file() {
         let set: Vec<String> = set.iter().map(|s| (*s).to_owned()).collect();
         Experiment::parse_with(EXAMPLE, Path::new("test.toml"), &set)
     };
-    let changed = with(&["train.learning_rate=1e-4", "data.template=vicuna", "length.epochs=1.5", "lora.r = 4"]).unwrap();
+    let changed =
+        with(&["train.learning_rate=1e-4", "data.template=vicuna", "length.epochs=1.5", "lora.r = 4"])
+            .unwrap();
     assert_eq!(changed.train.learning_rate, 1e-4);
     assert_eq!(changed.data.template, "vicuna");
     assert_eq!(changed.length, Length::Epochs(1.5));

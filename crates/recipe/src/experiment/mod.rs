@@ -159,7 +159,9 @@ impl Experiment {
             return wrong("the base `nano` and the data format `nano` belong together");
         }
         if self.model.pretraining_tokens.is_some() && !is_nano {
-            return wrong("`model.pretraining_tokens` is given, but the base is not `nano`, which is made here");
+            return wrong(
+                "`model.pretraining_tokens` is given, but the base is not `nano`, which is made here",
+            );
         }
         if let Err(reason) = self.length.check() {
             return wrong(&reason);

@@ -12,15 +12,15 @@
 //! A folder is filled under another name and renamed when every byte is on the disk, so a
 //! checkpoint that can be seen is complete.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use burn::module::Module;
 use camelid_data::Position;
+use camelid_files::write_whole;
 use camelid_paged_optim::{AdamWConfig, PagedAdamW};
 use serde::{Deserialize, Serialize};
 
-use crate::atomic::{sync_dir, write_whole};
 use crate::{EvalPoint, TrainError, TrainSettings, params_file};
 
 const TRAINABLE: &str = "trainable.safetensors";
@@ -170,7 +170,8 @@ impl Checkpoints {
             .map_err(|error| TrainError::Checkpoint { path: path.to_owned(), reason: error.to_string() })?;
         write_whole(&unfinished.join(STATE), &json)?;
         fs::rename(unfinished, path).map_err(TrainError::file(path, "rename"))?;
-        sync_dir(&self.dir)
+        // So that the new name, too, outlives a loss of power.
+        File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(TrainError::file(&self.dir, "sync"))
     }
 
     fn remove_old(&self) -> Result<(), TrainError> {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use camelid_data::DataError;
+use camelid_files::FileError;
 use camelid_model::ModelError;
 use camelid_paged_optim::OptimError;
 
@@ -70,15 +71,8 @@ pub enum TrainError {
         batch: PathBuf,
     },
     /// A file that cannot be read or written.
-    #[error("{path}: cannot {what}: {source}")]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What was tried.
-        what: &'static str,
-        /// The system's error.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A checkpoint that could not be written. Earlier checkpoints are untouched.
     #[error("checkpoint of step {step} not written: {source}. Earlier checkpoints are intact")]
     Save {
@@ -120,7 +114,7 @@ pub enum TrainError {
 impl TrainError {
     /// Turns a system error on `path` into [`TrainError::File`].
     pub(crate) fn file<'a>(path: &'a Path, what: &'static str) -> impl Fn(std::io::Error) -> TrainError + 'a {
-        move |source| TrainError::File { path: path.to_owned(), what, source }
+        move |cause| FileError::Io { path: path.to_owned(), action: what, cause }.into()
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
+use camelid_files::write_whole;
 use camelid_lora::LoraConfig;
 use camelid_quant::QuantConfig;
 use serde::{Deserialize, Serialize};
 
-use crate::atomic::write_whole;
 use crate::{TrainError, TrainSettings};
 
 /// A run, as written in a TOML file. A key that is not known is an error naming the nearest one
@@ -185,7 +185,7 @@ impl Experiment {
             line: None,
             reason: error.to_string(),
         })?;
-        write_whole(path, text.as_bytes())
+        Ok(write_whole(path, text.as_bytes())?)
     }
 }
 

@@ -1,6 +1,5 @@
 #![doc = include_str!("../README.md")]
 
-mod atomic;
 mod block_inputs;
 mod checkpoint;
 mod device_batch;
@@ -20,10 +19,12 @@ mod progress;
 mod schedule;
 mod settings;
 mod step;
+mod tensorboard;
 mod trainer;
 mod walk;
 
 pub use block_inputs::BlockInputPaging;
+pub use camelid_paged_optim::StateBits;
 pub use device_batch::DeviceBatch;
 pub use error::TrainError;
 pub use evaluate::{EvalLoss, ExampleLoss, evaluate, example_losses};
@@ -33,10 +34,10 @@ pub use interrupt::Interrupt;
 pub use memory::{Memory, PeakMemory};
 pub use metrics::{EvalPoint, StepRecord, Summary};
 pub use objective::{Objective, Sft};
-pub use plan::{Cost, MemoryPlan, OptimizerBits, StepShape};
+pub use plan::{Cost, MemoryPlan, StepShape};
 pub use progress::{Observer, Progress, Silent};
 pub use schedule::LrSchedule;
-pub use settings::{Optim, OptimSpill, TrainSettings};
+pub use settings::{OptimSpill, TrainSettings};
 pub use step::{LossAndGradients, MicroBatch, Step, Stepped};
 pub use trainer::{Outcome, Trainer};
 pub use walk::StepPhase;

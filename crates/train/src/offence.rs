@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use camelid_data::Batch;
+use camelid_files::write_whole;
 use serde_json::json;
 
 use crate::TrainError;
-use crate::atomic::write_whole;
 use crate::step::MicroBatch;
 
 /// A loss or gradient that is not a number, and the step in which it appeared.
@@ -43,7 +43,7 @@ impl Offence {
         let path = run_dir.join(format!("non-finite-step-{step:06}.json"));
         match write_whole(&path, report.to_string().as_bytes()) {
             Ok(()) => TrainError::NonFinite { step, what, value, batch: path },
-            Err(error) => error,
+            Err(error) => error.into(),
         }
     }
 }

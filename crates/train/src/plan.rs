@@ -7,6 +7,7 @@
 use camelid_kernels::{LOGIT_CHUNK_VALUES, LOGIT_TILE_VALUES};
 use camelid_lora::{LoraConfig, LoraError};
 use camelid_model::{DenseStorage, LinearShape, LlamaConfig, WeightStorage};
+use camelid_paged_optim::StateBits;
 
 /// Bytes of one step, by part. All counts are of this trainer on one device.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
@@ -89,7 +90,7 @@ pub struct StepShape {
     pub max_steps: usize,
     /// Bytes of optimizer state per trainable parameter: 8 for two f32 moments,
     /// 2 for two 8-bit ones (their block constants, 8 bytes in 256, are added).
-    pub optimizer_bits: OptimizerBits,
+    pub optimizer_bits: StateBits,
     /// Most bytes of optimizer state that stay on the device; `None` for all.
     pub optimizer_budget: Option<u64>,
     /// Whether blocks are recomputed on the way back.
@@ -101,15 +102,6 @@ pub struct StepShape {
     /// Most bytes of packed weights in memory when they stream from a file; `None` when they do
     /// not.
     pub stream_budget: Option<u64>,
-}
-
-/// Width of the optimizer's two moments.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OptimizerBits {
-    /// Two f32 moments.
-    Bits32,
-    /// Two 8-bit moments with an f32 constant per 256.
-    Bits8,
 }
 
 impl MemoryPlan {
@@ -152,8 +144,8 @@ impl MemoryPlan {
             }
         };
         let optimizer = match step.optimizer_bits {
-            OptimizerBits::Bits32 => 8 * trainable,
-            OptimizerBits::Bits8 => 2 * trainable + 8 * trainable.div_ceil(256),
+            StateBits::Bits32 => 8 * trainable,
+            StateBits::Bits8 => 2 * trainable + 8 * trainable.div_ceil(256),
         };
         let resident = step.optimizer_budget.map_or(optimizer, |budget| budget.min(optimizer));
 
@@ -333,7 +325,7 @@ mod tests {
     use camelid_quant::QuantConfig;
 
     use super::*;
-    use crate::{Experiment, Optim, Storage};
+    use crate::{Experiment, Storage};
 
     fn paper(micro_batch_size: usize) -> StepShape {
         StepShape {
@@ -341,7 +333,7 @@ mod tests {
             grad_accum: 16 / micro_batch_size,
             max_length: 513,
             max_steps: 1875,
-            optimizer_bits: OptimizerBits::Bits32,
+            optimizer_bits: StateBits::Bits32,
             optimizer_budget: None,
             activation_checkpointing: true,
             block_inputs_budget: None,
@@ -372,7 +364,7 @@ mod tests {
         let train = &experiment.train;
         assert_eq!(
             (train.optim, experiment.model.storage),
-            (Optim::AdamW32, Storage::Quantized),
+            (StateBits::Bits32, Storage::Quantized),
             "what the plan below is of"
         );
         let step = StepShape {
@@ -380,7 +372,7 @@ mod tests {
             grad_accum: train.grad_accum,
             max_length: experiment.data.max_length,
             max_steps: train.max_steps,
-            optimizer_bits: OptimizerBits::Bits32,
+            optimizer_bits: StateBits::Bits32,
             optimizer_budget: train.optim_budget_bytes,
             activation_checkpointing: train.activation_checkpointing,
             block_inputs_budget: None,

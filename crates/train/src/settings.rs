@@ -36,8 +36,8 @@ pub struct TrainSettings {
     pub adam_beta2: f64,
     /// Added to the square root of the second moment. Default 1e-8.
     pub adam_eps: f64,
-    /// Width of the optimizer's state. Default 32 bits.
-    pub optim: Optim,
+    /// The optimizer, by the width of its state: `adamw32` (the default) or `adamw8bit`.
+    pub optim: StateBits,
     /// Bytes of optimizer state that stay resident; all of it when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub optim_budget_bytes: Option<u64>,
@@ -59,16 +59,6 @@ pub struct TrainSettings {
     pub save_every: usize,
     /// Checkpoints kept, the newest ones. Default 2.
     pub keep_last: usize,
-}
-
-/// Optimizer, by the width of its state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Optim {
-    /// AdamW with two 32-bit moments.
-    AdamW32,
-    /// AdamW with two 8-bit moments in blocks of 256.
-    AdamW8bit,
 }
 
 /// Where optimizer state goes that has no room.
@@ -96,7 +86,7 @@ impl Default for TrainSettings {
             adam_beta1: 0.9,
             adam_beta2: 0.999,
             adam_eps: 1e-8,
-            optim: Optim::AdamW32,
+            optim: StateBits::Bits32,
             optim_budget_bytes: None,
             optim_spill: OptimSpill::Host,
             block_inputs_budget_bytes: None,
@@ -152,10 +142,7 @@ impl TrainSettings {
             beta2: self.adam_beta2,
             eps: self.adam_eps,
             weight_decay: self.weight_decay,
-            state: match self.optim {
-                Optim::AdamW32 => StateBits::Bits32,
-                Optim::AdamW8bit => StateBits::Bits8,
-            },
+            state: self.optim,
             budget: self.optim_budget_bytes,
             spill: self.spill(run_dir),
             ..AdamWConfig::default()

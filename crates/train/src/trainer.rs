@@ -12,6 +12,7 @@ use crate::fingerprint::{data_fingerprint, model_fingerprint};
 use crate::metrics::MetricsFile;
 use crate::offence::Offence;
 use crate::step::{MicroBatch, Stepped};
+use crate::tensorboard::EventFile;
 use crate::{
     EvalPoint, Interrupt, Memory, Observer, StepRecord, Summary, TrainError, TrainSettings, evaluate,
 };
@@ -24,7 +25,8 @@ use crate::{
 /// micro-batches' means instead, which weighs tokens of short answers more; with one micro-batch
 /// per step the two agree.
 ///
-/// A run keeps everything in its folder: `checkpoints/`, `metrics.jsonl` and, after a loss that
+/// A run keeps everything in its folder: `checkpoints/`, `metrics.jsonl`, an event file for
+/// TensorBoard and, after a loss that
 /// is not a number, the batch that gave it. [`Trainer::run`] goes on from the newest checkpoint it
 /// finds there, and ends with the same bits as a run that was never interrupted.
 pub struct Trainer<M: BlockStack> {
@@ -133,6 +135,7 @@ struct Run<M: BlockStack> {
     sampler: Sampler,
     state: RunState,
     metrics: MetricsFile,
+    events: EventFile,
     records: Vec<StepRecord>,
     last_checkpoint: PathBuf,
 }
@@ -156,7 +159,8 @@ impl<M: BlockStack> Run<M> {
             }
         };
         let (metrics, records) = MetricsFile::open(&trainer.run_dir.join("metrics.jsonl"), state.step)?;
-        Ok(Self { trainer, optim, sampler, state, metrics, records, last_checkpoint })
+        let events = EventFile::open(&trainer.run_dir, state.step)?;
+        Ok(Self { trainer, optim, sampler, state, metrics, events, records, last_checkpoint })
     }
 
     /// One optimizer step over the next global batch.
@@ -204,6 +208,7 @@ impl<M: BlockStack> Run<M> {
             stall_seconds: traffic.stall_seconds,
         };
         self.metrics.append(&record)?;
+        self.events.step(&record)?;
         self.trainer.observer.step(&record);
         self.records.push(record);
         Ok(self)
@@ -246,6 +251,7 @@ impl<M: BlockStack> Run<M> {
         let rows = self.trainer.settings.micro_batch_size;
         let point = EvalPoint { step, loss: evaluate(&self.trainer.model, set, rows)? };
         self.state.evals.push(point);
+        self.events.eval(&point)?;
         self.trainer.observer.eval(&point);
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use camelid_train::{Experiment, LrSchedule, Optim, Storage, TrainError};
+use camelid_train::{Experiment, LrSchedule, StateBits, Storage, TrainError};
 
 const EXAMPLE: &str = r#"name = "guanaco-test"
 seed = 3
@@ -48,7 +48,7 @@ fn a_file_is_read_with_defaults_and_saved_with_every_setting() {
     let experiment = parse(EXAMPLE).unwrap();
     assert_eq!(experiment.model.storage, Storage::Quantized);
     assert_eq!(experiment.train.lr_schedule, LrSchedule::Cosine);
-    assert_eq!(experiment.train.optim, Optim::AdamW8bit);
+    assert_eq!(experiment.train.optim, StateBits::Bits8);
     assert_eq!(experiment.train.grad_accum, 16);
     assert_eq!(experiment.data.template, "guanaco");
     assert_eq!(experiment.train_settings().seed, 3);

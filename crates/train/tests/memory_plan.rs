@@ -12,9 +12,7 @@ use camelid_lora::{LoraConfig, attach};
 use camelid_model::{DenseStorage, GeneratedWeights, Llama, LlamaConfig, LoadOptions, WeightStorage};
 use camelid_paged_optim::{AdamWConfig, PagedAdamW};
 use camelid_quant::QuantConfig;
-use camelid_train::{
-    BlockInputPaging, MemoryPlan, MicroBatch, OptimizerBits, PeakMemory, Sft, Step, StepShape,
-};
+use camelid_train::{BlockInputPaging, MemoryPlan, MicroBatch, PeakMemory, Sft, StateBits, Step, StepShape};
 
 const CHILD: &str = "CAMELID_MEMORY_PLAN_CHILD";
 const ROWS: usize = 16;
@@ -39,7 +37,7 @@ fn planned(checkpointing: bool) -> MemoryPlan {
         grad_accum: 1,
         max_length: SEQ,
         max_steps: 1,
-        optimizer_bits: OptimizerBits::Bits32,
+        optimizer_bits: StateBits::Bits32,
         optimizer_budget: None,
         activation_checkpointing: checkpointing,
         block_inputs_budget: None,

@@ -4,8 +4,8 @@
 use anyhow::bail;
 use camelid_data::catalogue::Catalogue;
 use camelid_model::{DenseStorage, LlamaConfig, WeightStorage};
-use camelid_train::{Cost, MemoryPlan, OptimSpill, OptimizerBits, StepShape};
-use camelid_train::{Experiment, Optim, Storage};
+use camelid_train::{Cost, MemoryPlan, OptimSpill, StepShape};
+use camelid_train::{Experiment, Storage};
 
 use super::arms::QLORA;
 use super::{Ending, GuanacoArguments, Scale, guanaco, nano, study};
@@ -144,10 +144,7 @@ fn step(experiment: &Experiment) -> StepShape {
         grad_accum: train.grad_accum,
         max_length: experiment.data.max_length,
         max_steps: train.max_steps,
-        optimizer_bits: match train.optim {
-            Optim::AdamW32 => OptimizerBits::Bits32,
-            Optim::AdamW8bit => OptimizerBits::Bits8,
-        },
+        optimizer_bits: train.optim,
         optimizer_budget: train.optim_budget_bytes,
         activation_checkpointing: train.activation_checkpointing,
         block_inputs_budget: train.block_inputs_budget_bytes,

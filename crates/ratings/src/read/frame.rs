@@ -325,7 +325,10 @@ fn json(value: AnyValue) -> Value {
 }
 
 fn bytes_as_text(bytes: &[u8]) -> String {
-    std::str::from_utf8(bytes).map_or_else(|_| camelid_files::digest::hex(bytes), str::to_owned)
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.chars().any(char::is_control) => text.to_owned(),
+        _ => camelid_files::digest::hex(bytes),
+    }
 }
 
 /// The battles as a frame; optional columns stand only where a battle has a value for them.

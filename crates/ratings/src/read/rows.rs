@@ -11,6 +11,9 @@ use super::{Format, REQUIRED, fields, has_verdict};
 use crate::battles::Battles;
 use crate::error::{RatingsError, RejectedRow};
 
+/// The field of a note on a row as a whole.
+pub(super) const ROW: &str = "row";
+
 /// A row as its fields, or why it is none.
 pub(super) type Row = Result<Map<String, Value>, RejectedRow>;
 
@@ -108,7 +111,7 @@ impl Rows {
                 Err(row) => Some(row),
             };
             for note in notes {
-                let what = RejectedRow::new("row", note, "JSON, which has neither");
+                let what = RejectedRow::new(ROW, note, "JSON proper");
                 battles.note_unread(what.at(&origin, number));
             }
             if let Some(rejected) = rejected {

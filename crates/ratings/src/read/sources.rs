@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::reviews::{FileOrder, review_battles};
+use super::rows::ROW;
 use super::{Format, Needs, Opened, origin};
 use crate::battles::Battles;
 use crate::error::{RatingsError, RejectedRow};
@@ -125,7 +126,14 @@ pub fn read_all(
         ));
     }
     for (field, unread) in battles.unread() {
-        notices.push(format!("`{field}` was not understood in {} rows: {}", unread.rows, unread.first));
+        let RejectedRow { origin, row, found, .. } = &unread.first;
+        notices.push(match field.as_str() {
+            ROW => format!("{found} in {} rows, the first: {origin}, row {row}", unread.rows),
+            _ => format!(
+                "`{field}` was not understood in {} rows, and not needed: {}",
+                unread.rows, unread.first
+            ),
+        });
     }
     Ok(Sources { battles, files, orders, notices, dropped })
 }

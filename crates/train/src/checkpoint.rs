@@ -26,7 +26,7 @@ use crate::{EvalPoint, TrainError, TrainSettings, params_file};
 const TRAINABLE: &str = "trainable.safetensors";
 const OPTIMIZER: &str = "optimizer.safetensors";
 const STATE: &str = "state.json";
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 /// Names that are not checkpoints: being written, being removed.
 const UNFINISHED: [&str; 2] = [".writing-", ".removing-"];
 
@@ -38,6 +38,8 @@ pub(crate) struct RunState {
     /// Steps done.
     pub(crate) step: usize,
     pub(crate) seed: u64,
+    /// Steps of the whole run.
+    pub(crate) max_steps: usize,
     pub(crate) sampler: Position,
     pub(crate) model_fingerprint: String,
     pub(crate) data_fingerprint: String,
@@ -84,6 +86,7 @@ impl RunState {
             format: FORMAT,
             step: 0,
             seed: settings.seed,
+            max_steps: settings.max_steps,
             sampler: Position::default(),
             model_fingerprint: model,
             data_fingerprint: data,
@@ -200,6 +203,7 @@ pub(crate) fn read_state(path: &Path, fresh: &RunState) -> Result<RunState, Trai
     }
     let mut state: RunState = serde_json::from_slice(&bytes).map_err(unreadable)?;
     state.settings.seed = state.seed;
+    state.settings.max_steps = state.max_steps;
     if state.model_fingerprint != fresh.model_fingerprint {
         return Err(bad(format!(
             "it belongs to another base model (fingerprint {}…, this model has {}…); give the run \

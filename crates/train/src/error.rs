@@ -10,16 +10,6 @@ use camelid_paged_optim::OptimError;
 /// Error of the trainer.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
-    /// An experiment file that does not say what it should.
-    #[error("{}: {reason}", place(path, *line))]
-    Experiment {
-        /// The file.
-        path: PathBuf,
-        /// Line, from 1, where it is known.
-        line: Option<usize>,
-        /// What is wrong and what was expected.
-        reason: String,
-    },
     /// A setting outside its range.
     #[error("setting `{name}` = {value}: expected {expected}")]
     Setting {
@@ -115,12 +105,5 @@ impl TrainError {
     /// Turns a system error on `path` into [`TrainError::File`].
     pub(crate) fn file<'a>(path: &'a Path, what: &'static str) -> impl Fn(std::io::Error) -> TrainError + 'a {
         move |cause| FileError::Io { path: path.to_owned(), action: what, cause }.into()
-    }
-}
-
-fn place(path: &Path, line: Option<usize>) -> String {
-    match line {
-        Some(line) => format!("{}:{line}", path.display()),
-        None => path.display().to_string(),
     }
 }

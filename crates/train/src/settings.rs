@@ -20,7 +20,9 @@ pub struct TrainSettings {
     pub lr_schedule: LrSchedule,
     /// Share of the steps over which the rate rises from 0. Default 0.03.
     pub warmup_ratio: f64,
-    /// Optimizer steps of the run. Default 1,875.
+    /// Optimizer steps of the run. In an experiment its `length` at the top level decides. Default
+    /// 1,875.
+    #[serde(skip)]
     pub max_steps: usize,
     /// Examples computed at once. Default 1.
     pub micro_batch_size: usize,
@@ -198,6 +200,9 @@ impl TrainSettings {
                 format!("{name} = {value} (was {other})")
             })
             .collect();
+        if self.max_steps != other.max_steps {
+            names.push(format!("max_steps = {} (was {})", self.max_steps, other.max_steps));
+        }
         if self.seed != other.seed {
             names.push(format!("seed = {} (was {})", self.seed, other.seed));
         }

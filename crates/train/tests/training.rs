@@ -258,7 +258,7 @@ fn a_checkpoint_of_something_else_is_refused_with_the_reason() {
     let json = std::fs::read_to_string(&state).unwrap();
     std::fs::write(&state, r#"{"format": 1, "step": 2}"#).unwrap();
     let old = resume_error(lora_model(1), short.clone(), data(11, 0), dir.path());
-    assert!(old.contains("format 1 is not known, expected 2"), "{old}");
+    assert!(old.contains("format 1 is not known, expected 3"), "{old}");
     std::fs::write(&state, json).unwrap();
 
     let file = dir.path().join("checkpoints/step-000002/trainable.safetensors");

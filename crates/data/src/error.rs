@@ -134,7 +134,7 @@ pub enum DataError {
     /// A conversation could not be rendered, tokenised or masked.
     #[error(transparent)]
     Chat(#[from] camelid_chat::ChatError),
-    /// The tokenizer could not be written as JSON for the cache key.
+    /// The tokenizer refuses a text, or could not be written as JSON for the cache key.
     #[error("tokenizer: {0}")]
     Tokenizer(String),
 }

@@ -19,9 +19,11 @@ mod rows;
 mod sampler;
 pub mod sharegpt;
 mod split;
+mod stats;
 mod table;
 pub mod tokens;
 mod turns;
+mod write;
 
 pub use batch::Batch;
 pub use dialogue::FirstTurn;
@@ -31,4 +33,6 @@ pub use read::{ReadOptions, read_conversations, read_detected};
 pub use report::{LoadReport, Loaded, Named, Tally};
 pub use sampler::{Position, Sampler, SamplerKind};
 pub use split::{TestSplit, split};
+pub use stats::{Spread, Stats};
 pub use tokens::{Example, TokenizeOptions, TokenizedSet, Truncation};
+pub use write::{WRITABLE, write_conversations, write_json_lines};

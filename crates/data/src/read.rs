@@ -78,7 +78,7 @@ pub fn read_detected<P: AsRef<Path>>(
     for path in paths.iter().map(AsRef::as_ref) {
         let mut rows = Rows::open(path)?;
         let format = detect(&mut rows)?;
-        let shape = rows.shape();
+        let (shape, path) = (rows.shape(), rows.path().to_path_buf());
         match common.replace(format) {
             Some(before) if before != format => {
                 let message = "name the format, or read them one by one";
@@ -89,12 +89,12 @@ pub fn read_detected<P: AsRef<Path>>(
             }
             _ => {}
         }
-        let mut loaded = not_empty(read_rows(format, rows, options)?, path)?;
+        let mut loaded = not_empty(read_rows(format, rows, options)?, &path)?;
         loaded.report.notes.insert(0, format!("taken for `{format}` in {shape}"));
         if paths.len() == 1 {
             return Ok((format, loaded));
         }
-        joined.add(loaded, path);
+        joined.add(loaded, &path);
     }
     match common {
         Some(format) => Ok((format, joined.loaded)),
@@ -140,13 +140,14 @@ fn read_file(format: DataFormat, path: &Path, options: &ReadOptions) -> Result<L
     }
     let mut rows = Rows::open(path)?;
     let looks_like = detect(&mut rows);
+    let path = rows.path().to_path_buf();
     let loaded = read_rows(format, rows, options)?;
     match looks_like {
         Ok(looks_like) if loaded.conversations.is_empty() && looks_like != format => {
             let what = path.display().to_string();
             Err(DataError::OtherFormat { what, format, looks_like, report: Box::new(loaded.report) })
         }
-        _ => not_empty(loaded, path),
+        _ => not_empty(loaded, &path),
     }
 }
 

@@ -5,6 +5,7 @@ mod error;
 mod experiment;
 pub mod nano;
 mod open;
+mod preflight;
 
 pub use error::RecipeError;
 pub use experiment::{DataSection, Experiment, Length, ModelSection, Storage, TestSet};

@@ -64,7 +64,10 @@ impl TrainReport {
             ("trained parameters", self.trainable_parameters.to_string()),
             ("tokens trained on", self.tokens.to_string()),
             ("loss of the first step", self.losses.first().map_or("–".into(), |loss| format!("{loss:.3}"))),
-            ("mean loss of the last ten", self.last_ten().map_or("–".into(), |loss| format!("{loss:.3}"))),
+            (
+                "mean loss of the last steps (ten at most)",
+                self.last_ten().map_or("–".into(), |loss| format!("{loss:.3}")),
+            ),
         ];
         if let Some(eval) = self.evals.last() {
             let (loss, perplexity) = (eval.loss.loss, eval.loss.perplexity);

@@ -5,6 +5,7 @@
 //! notices to standard error. A wrong command line ends with exit code 2, any other
 //! failure with 1, and nothing is left half-written.
 
+mod adapter;
 mod chat;
 mod data;
 mod device;

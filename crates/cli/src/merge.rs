@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
-use camelid_lora::{ForwardContext, LogitDifference, MergeInto, load_peft, merge};
+use camelid_lora::{ForwardContext, LogitDifference, MergeInto, merge};
 use camelid_model::{Llama, LlamaConfig, WeightStorage, open_weights};
 use clap::ValueEnum;
 
+use crate::adapter::with_adapter;
 use crate::device::DeviceArg;
 use crate::model_files::write_tokenizer;
 use crate::output_dir::OutputDir;
@@ -50,9 +51,7 @@ pub fn run(args: &Args) -> Result<()> {
         IntoArg::Base => (WeightStorage::as_stored(source.as_ref(), &config)?, MergeInto::BaseFormat),
     };
     let model = Llama::load(source.as_ref(), &storage, &device)?;
-    let (mut model, _) = load_peft(model, &args.adapter, &device).with_context(|| {
-        format!("cannot put the adapter {} on {}", args.adapter.display(), source.describe())
-    })?;
+    let mut model = with_adapter(model, &args.adapter, &source.describe(), &device)?;
 
     let probe = probe(&config, &device);
     let (report, undo) = merge(&mut model, into, |model| {

@@ -12,6 +12,7 @@ pub mod tokenizer;
 pub mod weights;
 
 pub use camelid_kernels::RowLengths;
+pub use camelid_lora::{Embedding, ForwardContext};
 
 pub use block_stack::{BlockStack, supervised_tokens};
 pub use config::{LinearShape, LlamaConfig, RopeScaling};
@@ -22,7 +23,7 @@ pub use generate::{
 };
 pub use llama::{
     Attention, Block, DenseStorage, KvCache, LayerCache, Llama, LoadOptions, Mlp, RmsNorm, StreamOptions,
-    Table, WeightStorage,
+    WeightStorage,
 };
 pub use stream::{BlockStream, StreamTraffic};
 pub use tokenizer::{TokenizerFile, load_tokenizer};

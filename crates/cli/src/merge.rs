@@ -8,7 +8,7 @@ use camelid_lora::{ForwardContext, LogitDifference, MergeInto, merge};
 use camelid_model::{Llama, LlamaConfig, WeightStorage, open_weights};
 use clap::ValueEnum;
 
-use crate::adapter::{with_adapter, write_adapter_tokenizer};
+use crate::adapter::with_adapter;
 use crate::device::DeviceArg;
 use crate::model_files::write_tokenizer;
 use crate::output_dir::OutputDir;
@@ -60,14 +60,8 @@ pub fn run(args: &Args) -> Result<()> {
     })?;
     drop(undo);
     model.save_safetensors(out.path())?;
-    let of_base = write_tokenizer(&args.model, out.path())?;
-    let of_adapter = write_adapter_tokenizer(&args.adapter, out.path())?;
-    if !of_base && of_adapter.is_empty() {
+    if !write_tokenizer(&args.model, out.path())? {
         eprintln!("note: {} has no tokenizer files to copy", args.model.display());
-    }
-    if !of_adapter.is_empty() {
-        let files = of_adapter.join(", ");
-        eprintln!("note: taken from the adapter {}: {files}", args.adapter.display());
     }
     out.finish()?;
 

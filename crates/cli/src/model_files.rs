@@ -11,13 +11,12 @@ use clap::ValueEnum;
 use serde_json::{Map, Value};
 
 /// Files of a Hugging Face directory that do not change with the weights.
-const COMPANIONS: [&str; 10] = [
+const COMPANIONS: [&str; 9] = [
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
     "chat_template.jinja",
-    "chat_template.json",
     "tokenizer.model",
     "vocab.json",
     "merges.txt",
@@ -60,37 +59,12 @@ pub fn write_tokenizer(model: &Path, out: &Path) -> Result<bool> {
         return write_embedded(&tokenizer_file(model)?, out).map(|()| true);
     };
     for name in COMPANIONS {
-        copy_if_there(&dir, name, out)?;
+        let from = dir.join(name);
+        if from.is_file() {
+            fs::copy(&from, out.join(name)).with_context(|| format!("cannot copy {}", from.display()))?;
+        }
     }
-    copy_templates(&dir, out)?;
     Ok(out.join("tokenizer.json").exists() || out.join("tokenizer.model").exists())
-}
-
-/// Folder of named chat templates beside `chat_template.jinja`.
-pub const NAMED_TEMPLATES: &str = "additional_chat_templates";
-
-/// Copies the folder of named templates, if there is one; returns whether.
-pub fn copy_templates(dir: &Path, out: &Path) -> Result<bool> {
-    let (from, to) = (dir.join(NAMED_TEMPLATES), out.join(NAMED_TEMPLATES));
-    if !from.is_dir() {
-        return Ok(false);
-    }
-    fs::create_dir_all(&to).with_context(|| format!("cannot make {}", to.display()))?;
-    for entry in fs::read_dir(&from).with_context(|| format!("cannot read {}", from.display()))? {
-        let name = entry.with_context(|| format!("cannot read {}", from.display()))?.file_name();
-        copy_if_there(&from, name, &to)?;
-    }
-    Ok(true)
-}
-
-/// Copies a file by its name, if it is there; returns whether.
-pub fn copy_if_there(dir: &Path, name: impl AsRef<Path>, out: &Path) -> Result<bool> {
-    let from = dir.join(&name);
-    if !from.is_file() {
-        return Ok(false);
-    }
-    fs::copy(&from, out.join(&name)).with_context(|| format!("cannot copy {}", from.display()))?;
-    Ok(true)
 }
 
 fn write_embedded(file: &TokenizerFile, out: &Path) -> Result<()> {

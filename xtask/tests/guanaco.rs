@@ -1,6 +1,6 @@
 //! The recipe as a user runs it: the program itself, at the size made for tests.
 
-#[path = "../../crates/eval/tests/server/mod.rs"]
+#[path = "../../crates/chat/tests/server/mod.rs"]
 mod server;
 
 use std::os::unix::process::CommandExt;

@@ -1,6 +1,6 @@
 //! The MT-bench recipe as a user runs it, against a real HTTP server.
 
-#[path = "../../crates/eval/tests/server/mod.rs"]
+#[path = "../../crates/chat/tests/server/mod.rs"]
 mod server;
 
 use std::path::{Path, PathBuf};

@@ -10,6 +10,8 @@ mod layout;
 mod model_files;
 #[cfg(feature = "openai")]
 pub mod openai;
+#[cfg(feature = "requests")]
+pub mod requests;
 mod special_tokens;
 mod template;
 

@@ -1,6 +1,5 @@
 //! The client against a real HTTP server that misbehaves.
 
-#[path = "../../eval/tests/server/mod.rs"]
 mod server;
 
 use std::ops::ControlFlow;

@@ -1,6 +1,6 @@
 //! `camelid eval judge` as a user runs it, against a real HTTP server.
 
-#[path = "../../eval/tests/server/mod.rs"]
+#[path = "../../chat/tests/server/mod.rs"]
 mod server;
 
 mod camelid;

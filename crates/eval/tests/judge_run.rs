@@ -2,13 +2,14 @@
 #![cfg(feature = "judge")]
 
 mod oracles;
+#[path = "../../chat/tests/server/mod.rs"]
 mod server;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use camelid_chat::openai::OpenAiConfig;
-use camelid_eval::judge::requests::{RequestStore, RunError, RunSettings};
+use camelid_chat::requests::{RequestStore, RunError, RunSettings};
 use camelid_eval::judge::{
     Answers, Judge, JudgeError, Judged, Mode, Opponents, PromptSet, Protocol, Question, QuestionSet,
     Resampling, Respondent, Scoreboard, Session, Verdict, battles,

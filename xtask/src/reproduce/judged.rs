@@ -7,8 +7,8 @@
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Context;
+use camelid_chat::requests::{RequestStore, RunError, RunSettings};
 use camelid_eval::exact_match::compare_marked;
-use camelid_eval::judge::requests::{RequestStore, RunError, RunSettings};
 use camelid_eval::judge::{
     Answer, Answers, EndpointSettings, JudgeError, Judgment, Mode, ModelSpec, Opponents, PromptSet, Protocol,
     Question, QuestionSet, Resampling, Scoreboard, Setup,

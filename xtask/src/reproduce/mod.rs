@@ -18,8 +18,8 @@ mod tune;
 
 use std::path::PathBuf;
 
+use camelid_chat::requests::Prices;
 use camelid_eval::judge::ModelSpec;
-use camelid_eval::judge::requests::Prices;
 use clap::{Args, Subcommand, ValueEnum};
 
 pub use guanaco::workspace;

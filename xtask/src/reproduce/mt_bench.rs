@@ -10,8 +10,8 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
 use burn::tensor::Device;
+use camelid_chat::requests::{Prices, RequestStore, RunError, RunSettings};
 use camelid_data::catalogue::{self, FetchOptions};
-use camelid_eval::judge::requests::{Prices, RequestStore, RunError, RunSettings};
 use camelid_eval::judge::{
     EndpointSettings, JudgeError, LocalModel, Mode, ModelSpec, Opponents, PromptSet, Protocol, QuestionSet,
     Resampling, Respondent, Setup,

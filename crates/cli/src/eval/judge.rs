@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
 use burn::tensor::Device;
+use camelid_chat::requests::{Prices, Progress, RequestStore, RunSettings};
 use camelid_data::catalogue::{self, FetchOptions};
-use camelid_eval::judge::requests::{Prices, Progress, RequestStore, RunSettings};
 use camelid_eval::judge::{
     EndpointSettings, JudgeError, LocalModel, Mode, ModelSpec, Opponents, PromptSet, Protocol, QuestionSet,
     Resampling, Respondent, Setup, Stage,

@@ -6,7 +6,7 @@ use super::answers::{Answer, Answers, Sampled};
 use super::ask::{Ask, NoReply, Stage};
 use super::protocol::Protocol;
 use super::questions::QuestionSet;
-use super::requests::{ChatRequest, Reply, RunError};
+use camelid_chat::requests::{ChatRequest, Reply, RunError};
 
 /// A model that answers questions.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::fmt;
 
 use camelid_chat::StopReason;
 
-use super::requests::{ChatRequest, Estimate, Progress, Reply, RequestStore, RunError, Runner};
+use camelid_chat::requests::{ChatRequest, Estimate, Progress, Reply, RequestStore, RunError, Runner};
 
 /// What a batch of requests is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,13 +40,6 @@ impl Stage {
             words += &format!(", {:.2} spent", progress.spent);
         }
         words
-    }
-}
-
-impl Progress {
-    /// Requests that need no more waiting for.
-    pub fn done(&self) -> usize {
-        self.stored + self.answered + self.failed
     }
 }
 
@@ -92,7 +85,7 @@ impl Ask for InEarnest<'_> {
         requests: &[ChatRequest],
     ) -> Result<Vec<Result<Reply, NoReply>>, RunError> {
         let replies = self.runner.run(requests, &mut |progress| (self.progress)(stage, progress))?;
-        let no_reply = |error: super::requests::RequestError| NoReply {
+        let no_reply = |error: camelid_chat::requests::RequestError| NoReply {
             reason: error.source.to_string(),
             text: error.text().unwrap_or_default().to_owned(),
         };

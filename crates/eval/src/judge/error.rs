@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use camelid_chat::openai::OpenAiError;
 
-use super::requests::RunError;
 use crate::whole_file::WriteError;
+use camelid_chat::requests::RunError;
 
 /// An error of this module.
 #[derive(Debug, thiserror::Error)]

@@ -10,8 +10,8 @@ use super::judgment::Judgment;
 use super::prompts::{Case, JudgePrompt, PromptSet};
 use super::protocol::Protocol;
 use super::questions::{Question, QuestionSet};
-use super::requests::{ChatRequest, Reply, RunError};
 use super::verdict::{self, OutputFormat};
+use camelid_chat::requests::{ChatRequest, Reply, RunError};
 
 /// What a judge is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

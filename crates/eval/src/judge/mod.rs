@@ -3,7 +3,7 @@
 //! A [`QuestionSet`] is put to models ([`answer_all`]), a [`Judge`] with its [`PromptSet`] grades
 //! the [`Answers`] or compares them in both orders, and a [`Scoreboard`] says what came of it. All
 //! requests go through [`Ask`]: in earnest, where every reply is stored and no request is paid twice
-//! ([`requests`]), or as a [`Rehearsal`] that tells what a run will cost.
+//! ([`camelid_chat::requests`]), or as a [`Rehearsal`] that tells what a run will cost.
 
 mod answering;
 mod answers;
@@ -19,7 +19,6 @@ mod prompts;
 mod protocol;
 mod questions;
 mod ratio;
-pub mod requests;
 mod resample;
 mod respondent;
 mod scoreboard;

@@ -8,7 +8,7 @@ use camelid_chat::TextGenerator;
 use camelid_chat::openai::{OpenAiClient, OpenAiConfig, OpenAiError};
 
 use super::answering::Contestant;
-use super::requests::RunSettings;
+use camelid_chat::requests::RunSettings;
 
 /// Where a model is.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,9 +10,9 @@ use super::error::JudgeError;
 use super::judging::{Exhibits, Judge, Mode, Opponents};
 use super::judgment::Judgment;
 use super::questions::QuestionSet;
-use super::requests::{Estimate, Progress, RequestStore, RunSettings, Runner};
 use super::respondent::Respondent;
 use crate::whole_file::WriteError;
+use camelid_chat::requests::{Estimate, Progress, RequestStore, RunSettings, Runner};
 
 /// Everything a run needs but the store of replies. A run that was broken off and is started again
 /// with its store goes on where it was.

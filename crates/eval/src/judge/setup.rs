@@ -1,7 +1,6 @@
 //! From what a user names to a session.
 
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use camelid_chat::openai::OpenAiConfig;
 
@@ -11,9 +10,9 @@ use super::judging::{Judge, Mode, Opponents};
 use super::prompts::PromptSet;
 use super::protocol::Protocol;
 use super::questions::QuestionSet;
-use super::requests::{Prices, RunSettings};
 use super::respondent::{ModelPlace, ModelSpec, Respondent};
 use super::session::Session;
+use camelid_chat::requests::RunSettings;
 
 /// What a user names.
 #[derive(Debug, Clone)]
@@ -57,19 +56,6 @@ pub struct EndpointSettings {
     pub api_key_env: Option<String>,
     /// Further attempts after one that failed in passing, where not the client's default.
     pub retries: Option<u32>,
-}
-
-/// Prices per million tokens, `IN,OUT`.
-impl FromStr for Prices {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let price = |text: &str| text.trim().parse::<f64>().ok().filter(|p| *p >= 0.0 && p.is_finite());
-        let both = text.split_once(',').and_then(|(prompt, new)| Some((price(prompt)?, price(new)?)));
-        let (prompt, new) = both
-            .ok_or_else(|| format!("`{text}` is no pair of prices; expected IN,OUT for a million tokens"))?;
-        Ok(Self { prompt, new })
-    }
 }
 
 impl Setup {

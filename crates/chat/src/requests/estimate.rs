@@ -1,6 +1,7 @@
 //! What a batch will cost, before it is sent.
 
 use std::collections::HashMap;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +26,19 @@ impl Prices {
     /// Price of so many tokens.
     pub fn cost(&self, prompt_tokens: f64, new_tokens: f64) -> f64 {
         (self.prompt * prompt_tokens + self.new * new_tokens) / 1e6
+    }
+}
+
+/// Prices per million tokens, `IN,OUT`.
+impl FromStr for Prices {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let price = |text: &str| text.trim().parse::<f64>().ok().filter(|p| *p >= 0.0 && p.is_finite());
+        let both = text.split_once(',').and_then(|(prompt, new)| Some((price(prompt)?, price(new)?)));
+        let (prompt, new) = both
+            .ok_or_else(|| format!("`{text}` is no pair of prices; expected IN,OUT for a million tokens"))?;
+        Ok(Self { prompt, new })
     }
 }
 

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use camelid_chat::openai::OpenAiError;
+use crate::openai::OpenAiError;
 
 /// One request came to nothing; the others of its batch go on.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -1,8 +1,7 @@
 //! A question to a model, its key, and the reply.
 
-use camelid_chat::{GenerateOptions, Message, StopReason};
+use crate::{GenerateOptions, Message, StopReason};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 /// A question to a model, with everything that determines the reply.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,7 +23,7 @@ impl ChatRequest {
         let written = serde_json::to_string(self).expect("a request is plain data");
         let mut value: serde_json::Value = serde_json::from_str(&written).expect("written as JSON");
         value.sort_all_objects();
-        Sha256::digest(value.to_string()).iter().map(|byte| format!("{byte:02x}")).collect()
+        camelid_files::digest::of_bytes(value.to_string())
     }
 
     /// Bytes of all messages' texts.

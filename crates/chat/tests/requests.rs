@@ -1,5 +1,5 @@
 //! Batches of requests against a real HTTP server: nothing is lost, nothing is paid twice.
-#![cfg(feature = "judge")]
+#![cfg(feature = "requests")]
 
 mod server;
 
@@ -11,10 +11,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use camelid_chat::openai::{OpenAiClient, OpenAiConfig};
-use camelid_chat::{GenerateOptions, GeneratedText, Message, Role, StopReason, TextGenerator};
-use camelid_eval::judge::requests::{
+use camelid_chat::requests::{
     ChatRequest, Prices, Progress, Reply, RequestStore, RunError, RunSettings, Runner,
 };
+use camelid_chat::{GenerateOptions, GeneratedText, Message, Role, StopReason, TextGenerator};
 use server::{Answer, Asked, Server};
 
 /// A request for a reply of at most ten tokens.

@@ -226,7 +226,7 @@ fn read_row(line: &[u8]) -> Result<OwnedRow, String> {
 
 #[cfg(test)]
 mod tests {
-    use camelid_chat::{GenerateOptions, Message, Role, StopReason};
+    use crate::{GenerateOptions, Message, Role, StopReason};
 
     use super::*;
 

@@ -8,8 +8,8 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, Scope};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use camelid_chat::openai::OpenAiError;
-use camelid_chat::{GeneratedText, StopReason};
+use crate::openai::OpenAiError;
+use crate::{GeneratedText, StopReason};
 
 use super::error::{RequestError, RunError, StoreError};
 use super::request::{ChatRequest, Reply};

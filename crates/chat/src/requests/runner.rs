@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use camelid_chat::{GeneratedText, TextGenerator};
+use crate::{GeneratedText, TextGenerator};
 use serde::{Deserialize, Serialize};
 
 use super::batch::Batch;
@@ -88,6 +88,13 @@ pub struct Progress {
     pub under_way: usize,
     /// Spent by this runner, in the currency of the prices; 0 without prices.
     pub spent: f64,
+}
+
+impl Progress {
+    /// Requests that need no more waiting for.
+    pub fn done(&self) -> usize {
+        self.stored + self.answered + self.failed
+    }
 }
 
 /// Asks a model, in process or over HTTP, for what its store lacks.

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use camelid_lora::{ForwardContext, LogitDifference, MergeInto, load_peft, merge};
-use camelid_model::{Llama, LlamaConfig, WeightStorage, open_weights};
+use camelid_model::{Llama, LlamaConfig, TokenizerFile, WeightStorage};
 use clap::ValueEnum;
 
 use crate::device::DeviceArg;
-use crate::model_files::write_tokenizer;
+use crate::model_files::{open, tell, tokenizer_file, write_tokenizer, write_tokenizer_of_adapter};
 use crate::output_dir::OutputDir;
 
 /// Tokens on which logits are compared.
@@ -41,7 +41,7 @@ enum IntoArg {
 
 pub fn run(args: &Args) -> Result<()> {
     let device = args.device.open()?;
-    let source = open_weights(&args.model)?;
+    let source = open(&args.model)?;
     let out = OutputDir::create(&args.out)?;
     let config = source.config()?;
     // What becomes f32 in the end is widened first, so that nothing is rounded.
@@ -63,6 +63,15 @@ pub fn run(args: &Args) -> Result<()> {
     model.save_safetensors(out.path())?;
     if !write_tokenizer(&args.model, out.path())? {
         eprintln!("note: {} has no tokenizer files to copy", args.model.display());
+    }
+    // The model was tuned in the format that was saved with the adapter.
+    let own = match tokenizer_file(&args.model) {
+        Ok(base) => base.of_adapter(&args.adapter)?,
+        Err(_) => TokenizerFile::open(&args.adapter).ok(),
+    };
+    if let Some(own) = own {
+        tell(&own.notes);
+        write_tokenizer_of_adapter(&args.adapter, &own, out.path())?;
     }
     out.finish()?;
 

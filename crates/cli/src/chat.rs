@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use camelid_chat::{Conversation, Message, Role, Template};
-use camelid_lora::load_peft;
 use camelid_model::{GenerateOptions, Llama, LocalGenerator};
 
+use crate::adapter::with_adapter;
 use crate::device::DeviceArg;
 use crate::model_files::{Load, open, storage, suggested_sampling, tell, template, tokenizer_file};
 
@@ -95,9 +95,7 @@ pub fn run(args: &Args) -> Result<()> {
     let storage = storage(args.load, source.as_ref())?;
     let mut model = Llama::load(source.as_ref(), &storage, &device)?;
     if let Some(adapter) = &args.adapter {
-        (model, _) = load_peft(model, adapter, &device).with_context(|| {
-            format!("cannot put the adapter {} on {}", adapter.display(), source.describe())
-        })?;
+        model = with_adapter(model, adapter, &source.describe(), &device)?;
     }
     let generator = LocalGenerator::new(&model, tokenizer.tokenizer, template.clone())?;
     let mut chat = Chat { generator, template, options, history: Vec::new() };

@@ -5,6 +5,7 @@
 //! notices to standard error. A wrong command line ends with exit code 2, any other
 //! failure with 1, and nothing is left half-written.
 
+mod adapter;
 mod chat;
 mod data;
 mod device;
@@ -40,7 +41,7 @@ enum Command {
     /// Measure models: benchmark tasks, judged answers, ratings, agreement between judges
     #[command(subcommand)]
     Eval(eval::Command),
-    /// Data sets and models of the catalogue
+    /// Data sets: the catalogue, and the user's own conversations shown, converted and counted
     #[command(subcommand)]
     Data(data::Command),
     /// Print the completions of a shell; see `camelid completions --help`

@@ -2,14 +2,15 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
-use camelid_lora::{ForwardContext, LogitDifference, MergeInto, load_peft, merge};
-use camelid_model::{Llama, LlamaConfig, TokenizerFile, WeightStorage};
+use camelid_lora::{ForwardContext, LogitDifference, MergeInto, merge};
+use camelid_model::{Llama, LlamaConfig, WeightStorage};
 use clap::ValueEnum;
 
+use crate::adapter::{with_adapter, write_adapter_tokenizer};
 use crate::device::DeviceArg;
-use crate::model_files::{open, tell, tokenizer_file, write_tokenizer, write_tokenizer_of_adapter};
+use crate::model_files::{open, write_tokenizer};
 use crate::output_dir::OutputDir;
 
 /// Tokens on which logits are compared.
@@ -50,9 +51,7 @@ pub fn run(args: &Args) -> Result<()> {
         IntoArg::Base => (WeightStorage::as_stored(source.as_ref(), &config)?, MergeInto::BaseFormat),
     };
     let model = Llama::load(source.as_ref(), &storage, &device)?;
-    let (mut model, _) = load_peft(model, &args.adapter, &device).with_context(|| {
-        format!("cannot put the adapter {} on {}", args.adapter.display(), source.describe())
-    })?;
+    let mut model = with_adapter(model, &args.adapter, &source.describe(), &device)?;
 
     let probe = probe(&config, &device);
     let (report, undo) = merge(&mut model, into, |model| {
@@ -61,17 +60,14 @@ pub fn run(args: &Args) -> Result<()> {
     })?;
     drop(undo);
     model.save_safetensors(out.path())?;
-    if !write_tokenizer(&args.model, out.path())? {
+    let of_base = write_tokenizer(&args.model, out.path())?;
+    let of_adapter = write_adapter_tokenizer(&args.adapter, out.path())?;
+    if !of_base && of_adapter.is_empty() {
         eprintln!("note: {} has no tokenizer files to copy", args.model.display());
     }
-    // The model was tuned in the format that was saved with the adapter.
-    let own = match tokenizer_file(&args.model) {
-        Ok(base) => base.of_adapter(&args.adapter)?,
-        Err(_) => TokenizerFile::open(&args.adapter).ok(),
-    };
-    if let Some(own) = own {
-        tell(&own.notes);
-        write_tokenizer_of_adapter(&args.adapter, &own, out.path())?;
+    if !of_adapter.is_empty() {
+        let files = of_adapter.join(", ");
+        eprintln!("note: taken from the adapter {}: {files}", args.adapter.display());
     }
     out.finish()?;
 

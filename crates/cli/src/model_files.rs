@@ -29,9 +29,6 @@ const COMPANIONS: [&str; 12] = [
     "generation_config.json",
 ];
 
-/// A folder of further chat templates, one a file.
-const TEMPLATES_FOLDER: &str = "additional_chat_templates";
-
 /// Opens the weights at `model`, and says on standard error what of them is not taken as it stands.
 pub fn open(model: &Path) -> Result<Box<dyn WeightSource>> {
     let source = open_weights(model)?;
@@ -81,88 +78,44 @@ pub fn write_tokenizer(model: &Path, out: &Path) -> Result<bool> {
     let Some(dir) = companion_dir(model)? else {
         return write_embedded(&tokenizer_file(model)?, out).map(|()| true);
     };
-    copy_companions(&dir, out)?;
+    for name in COMPANIONS {
+        copy_if_there(&dir, name, out)?;
+    }
+    copy_templates(&dir, out)?;
     Ok(out.join("tokenizer.json").exists() || out.join("tokenizer.model").exists())
 }
 
-fn copy_companions(dir: &Path, out: &Path) -> Result<()> {
-    let copy = |from: &Path, to: &Path| {
-        fs::copy(from, to).map(drop).with_context(|| format!("cannot copy {}", from.display()))
-    };
-    for name in COMPANIONS {
-        let from = dir.join(name);
-        if from.is_file() {
-            copy(&from, &out.join(name))?;
-        }
+/// Folder of named chat templates beside `chat_template.jinja`.
+pub const NAMED_TEMPLATES: &str = "additional_chat_templates";
+
+/// Copies the folder of named templates, if there is one; returns whether.
+pub fn copy_templates(dir: &Path, out: &Path) -> Result<bool> {
+    let (from, to) = (dir.join(NAMED_TEMPLATES), out.join(NAMED_TEMPLATES));
+    if !from.is_dir() {
+        return Ok(false);
     }
-    let templates = dir.join(TEMPLATES_FOLDER);
-    if templates.is_dir() {
-        let to = out.join(TEMPLATES_FOLDER);
-        fs::create_dir_all(&to).with_context(|| format!("cannot make {}", to.display()))?;
-        let unreadable = || format!("cannot read {}", templates.display());
-        for entry in fs::read_dir(&templates).with_context(unreadable)? {
-            let entry = entry.with_context(unreadable)?;
-            if entry.path().is_file() {
-                copy(&entry.path(), &to.join(entry.file_name()))?;
-            }
-        }
+    fs::create_dir_all(&to).with_context(|| format!("cannot make {}", to.display()))?;
+    for entry in fs::read_dir(&from).with_context(|| format!("cannot read {}", from.display()))? {
+        let name = entry.with_context(|| format!("cannot read {}", from.display()))?.file_name();
+        copy_if_there(&from, name, &to)?;
     }
-    Ok(())
+    Ok(true)
 }
 
-/// Replaces the base model's tokenizer files in `out` by what was saved with an adapter in
-/// `adapter`; `file` is both together ([`TokenizerFile::of_adapter`]).
-pub fn write_tokenizer_of_adapter(adapter: &Path, file: &TokenizerFile, out: &Path) -> Result<()> {
-    let gone = |name: &str| {
-        let path = out.join(name);
-        let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-        match removed {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(error).with_context(|| format!("cannot remove {}", path.display()))
-            }
-            _ => Ok(()),
-        }
-    };
-    if adapter.join("tokenizer.json").exists() {
-        // Files of two tokenizers do not mix.
-        for name in COMPANIONS.into_iter().filter(|name| *name != "generation_config.json") {
-            gone(name)?;
-        }
+/// Copies a file by its name, if it is there; returns whether.
+pub fn copy_if_there(dir: &Path, name: impl AsRef<Path>, out: &Path) -> Result<bool> {
+    let from = dir.join(&name);
+    if !from.is_file() {
+        return Ok(false);
     }
-    copy_companions(adapter, out)?;
-    // One place for the templates, so that none of the base's goes before them.
-    for name in ["chat_template.jinja", "chat_template.json", TEMPLATES_FOLDER] {
-        gone(name)?;
-    }
-    let path = out.join("tokenizer_config.json");
-    let mut config = match path.exists() {
-        true => read_json(&path)?,
-        false => json!({}),
-    };
-    let only_default = file.templates.len() == 1 && file.chat_template.is_some();
-    config["chat_template"] = match &file.chat_template {
-        Some(template) if only_default => template.clone().into(),
-        _ if file.templates.is_empty() => Value::Null,
-        _ => file
-            .templates
-            .iter()
-            .map(|(name, template)| json!({"name": name, "template": template}))
-            .collect(),
-    };
-    for (key, token) in [("bos_token", &file.bos_token), ("eos_token", &file.eos_token)] {
-        if let Some(token) = token
-            && config.get(key).is_none_or(Value::is_null)
-        {
-            config[key] = token.clone().into();
-        }
-    }
-    write_json(&path, &config)
+    fs::copy(&from, out.join(&name)).with_context(|| format!("cannot copy {}", from.display()))?;
+    Ok(true)
 }
 
 fn read_json(path: &Path) -> Result<Value> {
     let bytes = Input::open(path)?.bytes()?;
-    let (value, _) =
-        camelid_files::json::parse(&bytes).with_context(|| format!("{} is not JSON", path.display()))?;
+    let (value, _) = camelid_files::json::parse(&bytes)
+        .map_err(|error| anyhow::anyhow!("{}: {}", path.display(), camelid_files::json::words(&error)))?;
     Ok(value)
 }
 

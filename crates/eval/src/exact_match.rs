@@ -7,7 +7,7 @@ use camelid_chat::{GenerateOptions, Message, TextGenerator};
 use serde::{Deserialize, Serialize};
 
 use crate::judge::{Judgment, Verdict};
-use crate::ratings::Outcome;
+use camelid_ratings::Outcome;
 
 /// A question with its answer.
 #[derive(Debug, Clone, PartialEq)]

@@ -14,9 +14,10 @@ use camelid_eval::judge::{
     Answers, Judge, JudgeError, Judged, Mode, Opponents, PromptSet, Protocol, Question, QuestionSet,
     Resampling, Respondent, Scoreboard, Session, Verdict, battles,
 };
-use camelid_eval::ratings::{BradleyTerry, PairCounts, PositionEffect};
 #[cfg(feature = "report")]
-use camelid_eval::report::{JudgeReport, Report};
+use camelid_eval::report::JudgeReport;
+use camelid_ratings::{BradleyTerry, PairCounts, PositionEffect};
+use camelid_report::{Report, Tabular};
 use server::{Answer, Asked, Server};
 
 /// MT-bench's questions and references, or as many made up in its categories.

@@ -14,6 +14,7 @@ pub mod tokenizer;
 pub mod weights;
 
 pub use camelid_kernels::RowLengths;
+pub use camelid_lora::{Embedding, ForwardContext};
 
 pub use block_stack::{BlockStack, supervised_tokens};
 pub use config::{LinearShape, LlamaConfig, RopeScaling};
@@ -24,7 +25,7 @@ pub use generate::{
 };
 pub use llama::{
     Attention, Block, DenseStorage, KvCache, LayerCache, Llama, LoadOptions, Mlp, RmsNorm, StreamOptions,
-    Table, WeightStorage, expected_tensors,
+    WeightStorage, expected_tensors,
 };
 pub use notes::{LoadNote, load_notes};
 pub use stream::{BlockStream, StreamTraffic};

@@ -16,9 +16,11 @@ use camelid_eval::judge::{
     EndpointSettings, JudgeError, LocalModel, Mode, ModelSpec, Opponents, PromptSet, Protocol, QuestionSet,
     Resampling, Respondent, Setup,
 };
-use camelid_eval::report::{JudgeReport, Report};
-use camelid_eval::whole_file::{write_parquet, write_whole};
+use camelid_eval::report::JudgeReport;
+use camelid_files::write_whole;
 use camelid_model::LocalGenerator;
+use camelid_report::write_parquet;
+use camelid_report::{Report, Tabular};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use camelid_chat::openai::OpenAiError;
 
-use crate::whole_file::WriteError;
 use camelid_chat::requests::RunError;
+use camelid_files::FileError;
 
 /// An error of this module.
 #[derive(Debug, thiserror::Error)]
@@ -101,7 +101,7 @@ pub enum JudgeError {
     Run(#[from] RunError),
     /// A result cannot be written.
     #[error(transparent)]
-    Write(#[from] WriteError),
+    Write(#[from] FileError),
 }
 
 impl JudgeError {

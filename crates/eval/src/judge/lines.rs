@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::error::JudgeError;
-use crate::whole_file::write_whole;
+use camelid_files::write_whole;
 
 /// The records of a file with the numbers of their lines, from 1; `what` names them in errors.
 ///

@@ -11,7 +11,7 @@ use super::questions::QuestionSet;
 use super::ratio::{ScoreRatio, score_ratios};
 use super::resample::{Estimated, Resampling};
 use super::scores::{ModelScore, scores};
-use crate::ratings::PositionEffect;
+use camelid_ratings::PositionEffect;
 
 /// The scores of a judged run.
 #[derive(Debug, Clone, Serialize)]

@@ -11,8 +11,8 @@ use super::judging::{Exhibits, Judge, Mode, Opponents};
 use super::judgment::Judgment;
 use super::questions::QuestionSet;
 use super::respondent::Respondent;
-use crate::whole_file::WriteError;
 use camelid_chat::requests::{Estimate, Progress, RequestStore, RunSettings, Runner};
+use camelid_files::FileError;
 
 /// Everything a run needs but the store of replies. A run that was broken off and is started again
 /// with its store goes on where it was.
@@ -219,8 +219,7 @@ impl Judged {
             paths.push(path);
         }
         if !paths.is_empty() {
-            std::fs::create_dir_all(folder)
-                .map_err(|source| WriteError::Io { path: folder.to_owned(), source })?;
+            std::fs::create_dir_all(folder).map_err(FileError::io(folder, "make the folder"))?;
         }
         for (answers, path) in self.answers[self.given..].iter().zip(&paths) {
             answers.write(path)?;

@@ -6,12 +6,12 @@ use std::collections::BTreeSet;
 use burn::module::Param;
 use burn::tensor::{Device, Tensor, TensorData};
 use camelid_kernels::ComputeType;
-use camelid_lora::LoraLinear;
+use camelid_lora::{Embedding, LoraLinear};
 use camelid_quant::{BaseLinear, DenseLinear, PIECE_VALUES, QuantConfig, QuantLinear, QuantizedTensor};
 use half::{bf16, f16};
 
 use super::streamed::Mapping;
-use super::{Attention, Block, Llama, Mlp, RmsNorm, Table};
+use super::{Attention, Block, Llama, Mlp, RmsNorm};
 use crate::config::{LinearShape, LlamaConfig};
 use crate::error::ModelError;
 use crate::rope::Rope;
@@ -160,7 +160,7 @@ pub(super) struct Loader<'a> {
 
 impl Loader<'_> {
     pub(super) fn model(&self) -> Result<Llama, ModelError> {
-        let embed_tokens = self.table("model.embed_tokens.weight")?;
+        let embed_tokens = Embedding::new(self.table("model.embed_tokens.weight")?);
         let mut layers = Vec::with_capacity(self.config.num_hidden_layers);
         for i in 0..self.config.num_hidden_layers {
             if let Some(mapping) = self.mapping {
@@ -170,7 +170,7 @@ impl Loader<'_> {
         }
         let norm = self.norm("model.norm.weight")?;
         let lm_head =
-            if self.config.tie_word_embeddings { None } else { Some(self.table("lm_head.weight")?) };
+            if self.config.tie_word_embeddings { None } else { Some(head(self.table("lm_head.weight")?)) };
         Ok(Llama::from_parts(self.config.clone(), embed_tokens, layers, norm, lm_head))
     }
 
@@ -197,7 +197,7 @@ impl Loader<'_> {
             Some(linear) => BaseLinear::Quant(linear),
             None => self.in_memory(&name, expected, bias)?,
         };
-        Ok(LoraLinear::new(base, &shape.path))
+        Ok(LoraLinear::new(base))
     }
 
     /// A layer over the file itself, for a model that streams.
@@ -265,9 +265,9 @@ impl Loader<'_> {
         })
     }
 
-    fn table(&self, name: &str) -> Result<Table, ModelError> {
+    fn table(&self, name: &str) -> Result<Param<Tensor<2>>, ModelError> {
         let shape = [self.config.vocab_size, self.config.hidden_size];
-        let weight = match self.options.embeddings {
+        Ok(match self.options.embeddings {
             DenseStorage::F32 => matrix(self.dense(name, &shape)?, shape, DenseStorage::F32, self.device),
             DenseStorage::Bf16 => {
                 half_matrix(TensorData::new(self.halves(name, &shape, bf16::from_f32)?, shape), self.device)
@@ -275,8 +275,7 @@ impl Loader<'_> {
             DenseStorage::F16 => {
                 half_matrix(TensorData::new(self.halves(name, &shape, f16::from_f32)?, shape), self.device)
             }
-        };
-        Ok(Table { weight })
+        })
     }
 
     /// The values of a dense tensor, rounded as they come where they come in pieces.
@@ -349,6 +348,11 @@ impl Loader<'_> {
     }
 }
 
+/// The head over its weight, `[vocab_size, hidden_size]`.
+pub(super) fn head(weight: Param<Tensor<2>>) -> LoraLinear {
+    LoraLinear::new(BaseLinear::Dense(DenseLinear::from_params(weight, None)))
+}
+
 /// A parameter of the given storage; halves are frozen, since an optimizer
 /// updates `f32` only.
 pub(super) fn matrix(
@@ -378,10 +382,10 @@ fn half_matrix(data: TensorData, device: &Device) -> Param<Tensor<2>> {
 impl Llama {
     pub(super) fn from_parts(
         config: LlamaConfig,
-        embed_tokens: Table,
+        embed_tokens: Embedding,
         layers: Vec<Block>,
         norm: RmsNorm,
-        lm_head: Option<Table>,
+        lm_head: Option<LoraLinear>,
     ) -> Self {
         let rope = Rope::new(&config);
         let compute_type = ComputeType::F32;

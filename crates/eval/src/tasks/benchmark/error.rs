@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use camelid_model::ModelError;
 
-use crate::whole_file::WriteError;
+use camelid_files::FileError;
 use camelid_sandbox::SandboxError;
 
 /// What a model or an endpoint says when it fails.
@@ -86,7 +86,7 @@ pub enum TaskError {
     Weights(#[from] ModelError),
     /// A result cannot be written.
     #[error(transparent)]
-    Write(#[from] WriteError),
+    Write(#[from] FileError),
     /// Rows cannot be laid out as a table.
     #[error("{}: cannot lay the examples out as a table: {message}", path.display())]
     Table {

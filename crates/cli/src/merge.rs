@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use anyhow::Result;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use camelid_lora::{ForwardContext, LogitDifference, MergeInto, merge};
-use camelid_model::{Llama, LlamaConfig, WeightStorage, open_weights};
+use camelid_model::{Llama, LlamaConfig, WeightStorage};
 use clap::ValueEnum;
 
 use crate::adapter::with_adapter;
 use crate::device::DeviceArg;
-use crate::model_files::write_tokenizer;
+use crate::model_files::{open, write_tokenizer};
 use crate::output_dir::OutputDir;
 
 /// Tokens on which logits are compared.
@@ -42,7 +42,7 @@ enum IntoArg {
 
 pub fn run(args: &Args) -> Result<()> {
     let device = args.device.open()?;
-    let source = open_weights(&args.model)?;
+    let source = open(&args.model)?;
     let out = OutputDir::create(&args.out)?;
     let config = source.config()?;
     // What becomes f32 in the end is widened first, so that nothing is rounded.

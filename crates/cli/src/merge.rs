@@ -8,7 +8,7 @@ use camelid_lora::{ForwardContext, LogitDifference, MergeInto, merge};
 use camelid_model::{Llama, LlamaConfig, WeightStorage};
 use clap::ValueEnum;
 
-use crate::adapter::with_adapter;
+use crate::adapter::{with_adapter, write_adapter_tokenizer};
 use crate::device::DeviceArg;
 use crate::model_files::{open, write_tokenizer};
 use crate::output_dir::OutputDir;
@@ -60,8 +60,14 @@ pub fn run(args: &Args) -> Result<()> {
     })?;
     drop(undo);
     model.save_safetensors(out.path())?;
-    if !write_tokenizer(&args.model, out.path())? {
+    let of_base = write_tokenizer(&args.model, out.path())?;
+    let of_adapter = write_adapter_tokenizer(&args.adapter, out.path())?;
+    if !of_base && of_adapter.is_empty() {
         eprintln!("note: {} has no tokenizer files to copy", args.model.display());
+    }
+    if !of_adapter.is_empty() {
+        let files = of_adapter.join(", ");
+        eprintln!("note: taken from the adapter {}: {files}", args.adapter.display());
     }
     out.finish()?;
 

@@ -2,7 +2,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
-use camelid_kernels::{ComputeType, Dropout, lora_linear_with};
+use camelid_kernels::{ComputeType, Dropout, lora_update_with};
 use camelid_quant::BaseLinear;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -56,7 +56,7 @@ impl LoraLinear {
             }
             _ => None,
         };
-        lora_linear_with(
+        lora_update_with(
             self.base.forward(x.clone()),
             x,
             adapter.lora_a.val(),

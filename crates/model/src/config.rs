@@ -3,6 +3,7 @@
 mod hf;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::error::ModelError;
 
@@ -51,7 +52,7 @@ pub struct LlamaConfig {
 }
 
 /// How rotary frequencies are stretched (`rope_scaling` or `rope_parameters`).
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum RopeScaling {
     /// Frequencies as they are.
     None,
@@ -71,6 +72,8 @@ pub enum RopeScaling {
         /// Context length before stretching.
         original_max_position_embeddings: usize,
     },
+    /// Every frequency divided by a number of its own, as GGUF's `rope_freqs` says.
+    Divisors(Arc<[f32]>),
 }
 
 /// One linear layer of the model: its path and the shape of its weight.
@@ -165,6 +168,12 @@ impl LlamaConfig {
         }
         if !(self.rope_theta.is_finite() && self.rope_theta > 0.0) {
             return wrong("rope_theta", self.rope_theta.to_string(), "positive numbers".into());
+        }
+        if let RopeScaling::Divisors(divisors) = &self.rope_scaling
+            && (divisors.len() != self.head_dim / 2 || !divisors.iter().all(|d| d.is_finite() && *d > 0.0))
+        {
+            let found = format!("{} divisors of the rotary frequencies", divisors.len());
+            return wrong("rope_scaling", found, format!("{} positive numbers", self.head_dim / 2));
         }
         if !(self.rms_norm_eps.is_finite() && self.rms_norm_eps >= 0.0) {
             return wrong("rms_norm_eps", self.rms_norm_eps.to_string(), "non-negative numbers".into());

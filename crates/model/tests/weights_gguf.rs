@@ -8,6 +8,7 @@ use std::path::Path;
 use burn::tensor::{Device, Int, Tensor};
 use camelid_lora::ForwardContext;
 use camelid_model::gguf::TensorType;
+use camelid_model::rope::inverse_frequencies;
 use camelid_model::weights::{GgufWeights, WeightSource};
 use camelid_model::{Llama, LlamaConfig, LoadedTensor, RopeScaling, StoredType, WeightStorage, open_weights};
 use camelid_quant::QuantConfig;
@@ -232,7 +233,7 @@ fn llama3_divisors(head_dim: usize, theta: f64, factor: f64) -> Vec<f32> {
 }
 
 #[test]
-fn llama3_scaling_is_recognised_by_its_divisors_and_never_guessed() {
+fn llama3_scaling_is_recognised_and_any_other_divisors_are_used_as_stored() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("sample.gguf");
     let with = |divisors: &[f32]| {
@@ -253,7 +254,20 @@ fn llama3_scaling_is_recognised_by_its_divisors_and_never_guessed() {
     assert_eq!(source.config().unwrap().rope_scaling, expected);
     assert!(!source.names().iter().any(|n| n.contains("rope")));
 
+    assert_eq!(with(&[1.0; 64]).unwrap().config().unwrap().rope_scaling, RopeScaling::None);
     divisors[40] *= 1.1;
-    let message = with(&divisors).unwrap_err().to_string();
-    assert!(message.contains("rope_freqs.weight") && message.contains("sample.gguf"), "{message}");
+    let config = with(&divisors).unwrap().config().unwrap();
+    assert_eq!(config.rope_scaling, RopeScaling::Divisors(divisors.as_slice().into()));
+    let plain = inverse_frequencies(128, 500_000.0, &RopeScaling::None);
+    let divided = inverse_frequencies(128, 500_000.0, &config.rope_scaling);
+    assert!(plain.iter().zip(&divisors).zip(&divided).all(|((p, d), s)| p / d == *s));
+
+    divisors[40] = 0.0;
+    for (divisors, expected) in
+        [(&divisors[..], "holds 0 at index 40"), (&[1.0; 3], "3 divisors, expected 64")]
+    {
+        let message = with(divisors).unwrap_err().to_string();
+        assert!(message.contains("rope_freqs.weight") && message.contains("sample.gguf"), "{message}");
+        assert!(message.contains(expected), "{message}");
+    }
 }

@@ -127,8 +127,8 @@ impl QuantLinear {
         let (packed, absmax) = q.into_parts();
         let (absmax, codes, nested) = match absmax {
             Absmax::Plain(absmax) => (absmax, None, None),
-            Absmax::Nested { codes, absmax, offset, block_size } => {
-                (absmax, Some(codes), Some(NestedSpec { block_size, offset }))
+            Absmax::Nested { codes, absmax, offset, block_size, table } => {
+                (absmax, Some(codes), Some(NestedSpec { block_size, offset, table }))
             }
         };
         let spec = Packed4Spec {
@@ -190,7 +190,7 @@ impl QuantLinear {
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         let codes = self.absmax_codes.as_ref().map(Param::val);
         let (packed, absmax) = (self.packed.val(), self.absmax.val());
-        let y = camelid_kernels::nf4_linear_with(x, packed, absmax, codes, self.spec, self.compute_type);
+        let y = camelid_kernels::linear4bit_with(x, packed, absmax, codes, self.spec, self.compute_type);
         match &self.bias {
             Some(bias) => y + bias.val().unsqueeze(),
             None => y,
@@ -201,8 +201,8 @@ impl QuantLinear {
     pub fn to_quantized(&self) -> QuantizedTensor {
         let absmax = floats(self.absmax.val());
         let (absmax, double_quant) = match (&self.absmax_codes, self.spec.nested) {
-            (Some(codes), Some(NestedSpec { block_size, offset })) => {
-                (Absmax::Nested { codes: bytes(codes.val()), absmax, offset, block_size }, true)
+            (Some(codes), Some(NestedSpec { block_size, offset, table })) => {
+                (Absmax::Nested { codes: bytes(codes.val()), absmax, offset, block_size, table }, true)
             }
             _ => (Absmax::Plain(absmax), false),
         };

@@ -8,6 +8,7 @@ mod bpe;
 mod gguf;
 mod json;
 mod spm;
+mod vocabulary;
 
 use std::path::Path;
 

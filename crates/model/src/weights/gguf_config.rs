@@ -1,10 +1,12 @@
 //! The configuration of a `llama` model from GGUF metadata.
 
-use super::gguf::ROPE_FACTORS;
 use crate::config::{LlamaConfig, RopeScaling};
 use crate::error::ModelError;
 use crate::gguf::GgufFile;
 use crate::rope::inverse_frequencies;
+
+/// GGUF's name of the divisors of the rotary frequencies; configuration, not a weight.
+pub(super) const ROPE_FACTORS: &str = "rope_freqs.weight";
 
 /// No dimension of a model comes near this; larger numbers are damage, and refusing
 /// them keeps products of two from overflowing.
@@ -15,9 +17,6 @@ pub(super) fn read_config(file: &GgufFile) -> Result<LlamaConfig, ModelError> {
     let architecture = file.string("general.architecture")?;
     if architecture != "llama" {
         return Err(unsupported(file, "general.architecture", format!("`{architecture}`"), "`llama`"));
-    }
-    if let Some(files @ 2..) = file.optional_size("split.count")? {
-        return Err(unsupported(file, "split.count", files.to_string(), "1 (merge the parts into one file)"));
     }
     if let Some(experts @ 1..) = file.optional_size("llama.expert_count")? {
         return Err(unsupported(

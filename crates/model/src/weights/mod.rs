@@ -21,7 +21,7 @@ use camelid_quant::QuantizedTensor;
 
 use crate::config::LlamaConfig;
 use crate::error::ModelError;
-use crate::gguf::TensorType;
+use crate::gguf::{TensorType, is_later_part};
 
 pub use generated::GeneratedWeights;
 pub use gguf::GgufWeights;
@@ -200,12 +200,12 @@ fn weights_in_directory(dir: &Path) -> Result<PathBuf, ModelError> {
     })
 }
 
-/// The files of `dir` ending in `.wanted`, sorted by name.
+/// The files of `dir` ending in `.wanted`, sorted by name; of a GGUF file in several parts the first.
 pub(crate) fn files_with_extension(dir: &Path, wanted: &str) -> Result<Vec<PathBuf>, ModelError> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(ModelError::io(dir))? {
         let path = entry.map_err(ModelError::io(dir))?.path();
-        if path.is_file() && extension(&path) == wanted {
+        if path.is_file() && extension(&path) == wanted && !is_later_part(&path) {
             found.push(path);
         }
     }

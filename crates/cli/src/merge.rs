@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use anyhow::Result;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use camelid_lora::{ForwardContext, LogitDifference, MergeInto, merge};
-use camelid_model::{Llama, LlamaConfig, WeightStorage, open_weights};
+use camelid_model::{Llama, LlamaConfig, WeightStorage};
 use clap::ValueEnum;
 
-use crate::adapter::with_adapter;
+use crate::adapter::{with_adapter, write_adapter_tokenizer};
 use crate::device::DeviceArg;
-use crate::model_files::write_tokenizer;
+use crate::model_files::{open, write_tokenizer};
 use crate::output_dir::OutputDir;
 
 /// Tokens on which logits are compared.
@@ -42,7 +42,7 @@ enum IntoArg {
 
 pub fn run(args: &Args) -> Result<()> {
     let device = args.device.open()?;
-    let source = open_weights(&args.model)?;
+    let source = open(&args.model)?;
     let out = OutputDir::create(&args.out)?;
     let config = source.config()?;
     // What becomes f32 in the end is widened first, so that nothing is rounded.
@@ -60,8 +60,14 @@ pub fn run(args: &Args) -> Result<()> {
     })?;
     drop(undo);
     model.save_safetensors(out.path())?;
-    if !write_tokenizer(&args.model, out.path())? {
+    let of_base = write_tokenizer(&args.model, out.path())?;
+    let of_adapter = write_adapter_tokenizer(&args.adapter, out.path())?;
+    if !of_base && of_adapter.is_empty() {
         eprintln!("note: {} has no tokenizer files to copy", args.model.display());
+    }
+    if !of_adapter.is_empty() {
+        let files = of_adapter.join(", ");
+        eprintln!("note: taken from the adapter {}: {files}", args.adapter.display());
     }
     out.finish()?;
 

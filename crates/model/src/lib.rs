@@ -5,7 +5,9 @@ pub mod config;
 mod error;
 pub mod generate;
 pub mod gguf;
+mod json_file;
 mod llama;
+mod notes;
 pub mod rope;
 mod stream;
 pub mod tokenizer;
@@ -23,8 +25,9 @@ pub use generate::{
 };
 pub use llama::{
     Attention, Block, DenseStorage, KvCache, LayerCache, Llama, LoadOptions, Mlp, RmsNorm, StreamOptions,
-    WeightStorage,
+    WeightStorage, expected_tensors,
 };
+pub use notes::{LoadNote, load_notes};
 pub use stream::{BlockStream, StreamTraffic};
 pub use tokenizer::{TokenizerFile, load_tokenizer};
 pub use weights::{

@@ -72,8 +72,9 @@ impl Llama {
     /// tracked (`Device::flex().autodiff()`).
     ///
     /// # Errors
-    /// When a tensor is missing, unexpected, of the wrong shape, or holds a
-    /// value that is not finite; the message names it.
+    /// When a tensor is missing, of the wrong shape, or holds a value that is not finite; the
+    /// message names it. Tensors that the configuration has no place for are left out:
+    /// [`load_notes`](crate::load_notes) names them.
     pub fn load(
         source: &dyn WeightSource,
         storage: &WeightStorage,
@@ -93,13 +94,13 @@ impl Llama {
     ) -> Result<Self, ModelError> {
         let config = source.config()?;
         config.check(&source.describe())?;
-        check_names(&config, source)?;
+        needed_tensors(&config, source)?;
         Loader { source, options, device, config: &config, mapping: None }.model()
     }
 }
 
 /// Every tensor the configuration calls for, with its shape.
-pub(crate) fn expected_tensors(config: &LlamaConfig) -> Vec<(String, Vec<usize>)> {
+pub fn expected_tensors(config: &LlamaConfig) -> Vec<(String, Vec<usize>)> {
     let hidden = config.hidden_size;
     let table = vec![config.vocab_size, hidden];
     let mut tensors = vec![
@@ -123,11 +124,19 @@ pub(crate) fn expected_tensors(config: &LlamaConfig) -> Vec<(String, Vec<usize>)
     tensors
 }
 
-/// Compares names before anything is read, so that a wrong file fails at once.
-pub(super) fn check_names(config: &LlamaConfig, source: &dyn WeightSource) -> Result<(), ModelError> {
+/// Compares names before anything is read, so that a wrong file fails at once. Returns the tensors
+/// that the configuration calls for, with their shapes, and the names of those that it has no place
+/// for.
+#[expect(clippy::type_complexity, reason = "two lists, each plain")]
+pub(crate) fn needed_tensors(
+    config: &LlamaConfig,
+    source: &dyn WeightSource,
+) -> Result<(Vec<(String, Vec<usize>)>, Vec<String>), ModelError> {
     let mut found: BTreeSet<String> = source.names().into_iter().collect();
-    for (name, expected) in expected_tensors(config) {
-        if !found.remove(&name) {
+    let needed = expected_tensors(config);
+    for (name, expected) in &needed {
+        if !found.remove(name) {
+            let (name, expected) = (name.clone(), expected.clone());
             return Err(ModelError::MissingTensor { origin: source.describe(), name, expected });
         }
     }
@@ -137,14 +146,7 @@ pub(super) fn check_names(config: &LlamaConfig, source: &dyn WeightSource) -> Re
         let second_head = config.tie_word_embeddings && name == "lm_head.weight";
         !second_head && !name.ends_with("rotary_emb.inv_freq")
     });
-    match found.first() {
-        None => Ok(()),
-        Some(name) => Err(ModelError::UnexpectedTensor {
-            origin: source.describe(),
-            name: name.clone(),
-            count: found.len(),
-        }),
-    }
+    Ok((needed, found.into_iter().collect()))
 }
 
 pub(super) struct Loader<'a> {
@@ -231,7 +233,7 @@ impl Loader<'_> {
                 self.source.read_piece(name, first, piece)
             })
             .map_err(|error| match error {
-                ModelError::Quant(source) => ModelError::Packing { origin: self.source.describe(), source },
+                ModelError::Quant(cause) => ModelError::Packing { origin: self.source.describe(), cause },
                 other => other,
             })?;
             return Ok(BaseLinear::Quant(QuantLinear::from_quantized(packed, bias, self.device)?));
@@ -244,7 +246,7 @@ impl Loader<'_> {
             (LoadedTensor::Dense { shape, values, .. }, WeightStorage::Quantized(config)) => {
                 self.check_shape(name, &shape, &expected)?;
                 let packed = QuantizedTensor::quantize(name, &values, &expected, config)
-                    .map_err(|source| ModelError::Packing { origin: self.source.describe(), source })?;
+                    .map_err(|cause| ModelError::Packing { origin: self.source.describe(), cause })?;
                 // The dense values go before the packed ones are copied to the device.
                 drop(values);
                 BaseLinear::Quant(QuantLinear::from_quantized(packed, bias, self.device)?)

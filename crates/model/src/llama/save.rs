@@ -38,8 +38,7 @@ impl Llama {
         }
         let index = dir.join(SHARD_INDEX);
         if index.exists() {
-            let problem = "belongs to a sharded model, which would be read instead of this one; \
-                           save into another directory";
+            let problem = "belongs to a sharded model; a folder holds one model: save into another directory";
             return Err(ModelError::File { path: index, problem: problem.into() });
         }
         std::fs::create_dir_all(dir).map_err(ModelError::io(dir))?;

@@ -1,10 +1,12 @@
 //! The configuration of a `llama` model from GGUF metadata.
 
-use super::gguf::ROPE_FACTORS;
 use crate::config::{LlamaConfig, RopeScaling};
 use crate::error::ModelError;
 use crate::gguf::GgufFile;
 use crate::rope::inverse_frequencies;
+
+/// GGUF's name of the rotary factors of Llama 3.1; configuration, not a weight.
+pub(super) const ROPE_FACTORS: &str = "rope_freqs.weight";
 
 /// No dimension of a model comes near this; larger numbers are damage, and refusing
 /// them keeps products of two from overflowing.

@@ -394,6 +394,15 @@ fn a_named_format_is_taken_at_its_word() {
     );
     assert_eq!(detected(&path).0, DataFormat::Sharegpt, "whatever its name");
 
+    // A file that is cut off is no shorter file, whoever names its format.
+    let whole = std::fs::read_to_string(&path).unwrap();
+    let cut = file(&dir, "cut.json", &whole[..whole.len() - 3]);
+    let two = file(&dir, "two.json", format!("{},{}", &whole[..whole.len() - 1], &whole[1..20]));
+    for cut in [cut, two] {
+        let error = read_conversations(DataFormat::Sharegpt, &[&cut], &ReadOptions::default()).unwrap_err();
+        assert!(error.to_string().contains("cut off"), "{error}");
+    }
+
     let other = file(&dir, "other.jsonl", "{\"weight\": 7}\n");
     let error = read_detected(&[&other], &ReadOptions::default()).unwrap_err().to_string();
     assert!(error.contains("`weight`") && error.contains("oasst-flat"), "{error}");

@@ -4,8 +4,6 @@ use std::path::{Path, PathBuf};
 
 use camelid_files::FileError;
 
-use crate::targets::shortened;
-
 /// An error of this crate. Each names the file, setting or layer at fault.
 #[derive(Debug, thiserror::Error)]
 pub enum LoraError {
@@ -204,4 +202,13 @@ impl LoraError {
     pub(crate) fn in_file(self, path: &Path) -> Self {
         Self::InFile { path: path.to_path_buf(), problem: Box::new(self) }
     }
+}
+
+/// A pattern as a message can bear it: some are pages long.
+pub(crate) fn shortened(pattern: &str) -> String {
+    const LONGEST: usize = 80;
+    if pattern.chars().count() <= LONGEST {
+        return pattern.to_string();
+    }
+    pattern.chars().take(LONGEST).chain(['…']).collect()
 }

@@ -92,7 +92,7 @@ impl ModuleRef<'_> {
     pub(crate) fn to_part(self) -> Part {
         match self {
             Self::Linear(linear) => Part::Linear(Box::new(linear.clone())),
-            Self::Embedding(embedding) => Part::Embedding(embedding.clone()),
+            Self::Embedding(embedding) => Part::Embedding(Box::new(embedding.clone())),
             Self::Norm(weight, original) => Part::Norm(weight.clone(), original.clone()),
         }
     }
@@ -102,7 +102,7 @@ impl ModuleRef<'_> {
 #[derive(Clone, Debug)]
 pub(crate) enum Part {
     Linear(Box<LoraLinear>),
-    Embedding(Embedding),
+    Embedding(Box<Embedding>),
     Norm(Param<Tensor<1>>, Option<Param<Tensor<1>>>),
 }
 
@@ -111,7 +111,7 @@ impl Part {
     pub(crate) fn stripped(&self) -> Self {
         match self {
             Self::Linear(linear) => Self::Linear(Box::new(linear.stripped())),
-            Self::Embedding(embedding) => Self::Embedding(embedding.stripped()),
+            Self::Embedding(embedding) => Self::Embedding(Box::new(embedding.stripped())),
             Self::Norm(weight, original) => Self::Norm(original.as_ref().unwrap_or(weight).clone(), None),
         }
     }
@@ -122,7 +122,7 @@ impl ModuleMut<'_> {
     pub(crate) fn set(self, part: Part) {
         match (self, part) {
             (Self::Linear(place), Part::Linear(linear)) => *place = *linear,
-            (Self::Embedding(place), Part::Embedding(embedding)) => *place = embedding,
+            (Self::Embedding(place), Part::Embedding(embedding)) => *place = *embedding,
             (Self::Norm(weight, original), Part::Norm(new, kept)) => {
                 *weight = new;
                 *original = kept;

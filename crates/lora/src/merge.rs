@@ -197,7 +197,7 @@ fn merge_module(path: &str, module: ModuleRef<'_>, into: MergeInto) -> Result<(P
         }
         ModuleRef::Embedding(embedding) => {
             let (embedding, report) = merge_embedding(path, embedding, into)?;
-            Ok((Part::Embedding(embedding), report))
+            Ok((Part::Embedding(Box::new(embedding)), report))
         }
         ModuleRef::Norm(weight, original) => {
             let new = values(weight.val());

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::LoraError;
+use crate::error::{LoraError, shortened};
 use crate::python_regex::PythonRegex;
 
 /// The layers an adapter goes on, chosen as PEFT does.
@@ -168,15 +168,6 @@ pub(crate) fn last_names(paths: &[String]) -> Vec<String> {
     let names: std::collections::BTreeSet<_> =
         paths.iter().map(|p| p.rsplit('.').next().unwrap_or(p).to_string()).collect();
     names.into_iter().collect()
-}
-
-/// A pattern as a message can bear it: some are pages long.
-pub(crate) fn shortened(pattern: &str) -> String {
-    const LONGEST: usize = 80;
-    if pattern.chars().count() <= LONGEST {
-        return pattern.to_string();
-    }
-    pattern.chars().take(LONGEST).chain(['…']).collect()
 }
 
 #[cfg(test)]

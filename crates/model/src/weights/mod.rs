@@ -229,8 +229,7 @@ fn weights_in_directory(dir: &Path) -> Result<PathBuf, ModelError> {
         }
     }
     let expected = "expected model.safetensors.index.json, model.safetensors or one .gguf file";
-    let pickles: Vec<String> =
-        files_where(dir, |path| is_pickle(path))?.iter().map(|path| file_name(path)).collect();
+    let pickles: Vec<String> = files_where(dir, is_pickle)?.iter().map(|path| file_name(path)).collect();
     Err(ModelError::File {
         path: dir.to_path_buf(),
         problem: match pickles.first() {

@@ -4,8 +4,11 @@ mod camelid;
 mod oracles;
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
-use camelid_model::{LoadedTensor, open_weights};
+use burn::tensor::Device;
+use camelid_lora::{LoraConfig, attach, save_peft};
+use camelid_model::{Llama, LoadedTensor, WeightStorage, open_weights};
 use camelid_quant::bnb;
 
 use camelid::{camelid, entries, error_of, output_of, save_nano_model, text};
@@ -99,4 +102,51 @@ fn adapters_that_do_not_belong_are_refused_and_leave_nothing() {
     assert!(model_folder.contains("a model's folder, not an adapter's"), "{model_folder}");
     assert_eq!(entries(dir.path()), ["model"]);
     assert_eq!(camelid(&["merge", "--help"]).status.code(), Some(0));
+}
+
+/// What was saved beside the adapter is what the tuned model was asked with.
+#[test]
+fn the_adapters_tokenizer_and_template_go_before_the_bases() {
+    let dir = tempfile::tempdir().unwrap();
+    let [base, adapter] = ["base", "adapter"].map(|name| dir.path().join(name));
+    save_nano_model(&base, 64);
+    save_nano_adapter(&base, &adapter);
+    fs::write(base.join("chat_template.jinja"), "base's").unwrap();
+    fs::create_dir(base.join("additional_chat_templates")).unwrap();
+    fs::write(base.join("additional_chat_templates/tool_use.jinja"), "base's tools").unwrap();
+    let merge = |name: &str| {
+        let out = dir.path().join(name);
+        output_of(&["merge", "--model", text(&base), "--adapter", text(&adapter), "--out", text(&out)]);
+        out
+    };
+    let read = |path: PathBuf| fs::read_to_string(path).unwrap();
+
+    let plain = merge("plain");
+    assert_eq!(read(plain.join("chat_template.jinja")), "base's");
+    assert_eq!(read(plain.join("additional_chat_templates/tool_use.jinja")), "base's tools");
+
+    // Settings without a template change nothing of it.
+    fs::write(adapter.join("tokenizer_config.json"), r#"{"eos_token": "<s>"}"#).unwrap();
+    let settings = merge("settings");
+    assert!(read(settings.join("tokenizer_config.json")).contains("<s>"));
+    assert_eq!(read(settings.join("chat_template.jinja")), "base's");
+
+    fs::write(adapter.join("tokenizer_config.json"), r#"{"chat_template": "adapter's"}"#).unwrap();
+    let template = merge("template");
+    assert!(read(template.join("tokenizer_config.json")).contains("adapter's"));
+    assert!(!template.join("chat_template.jinja").exists());
+    assert!(!template.join("additional_chat_templates").exists());
+
+    fs::write(adapter.join("chat_template.jinja"), "adapter's file").unwrap();
+    let file = merge("file");
+    assert_eq!(read(file.join("chat_template.jinja")), "adapter's file");
+}
+
+/// A small trained adapter for the model in `base`.
+fn save_nano_adapter(base: &Path, adapter: &Path) {
+    let device = Device::flex();
+    let model = Llama::load(open_weights(base).unwrap().as_ref(), &WeightStorage::F32, &device).unwrap();
+    let config = LoraConfig { r: 4, ..LoraConfig::default() };
+    let model = attach(model, &config, 3, &device).unwrap();
+    save_peft(&model, &config, None, adapter).unwrap();
 }

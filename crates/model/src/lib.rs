@@ -3,6 +3,7 @@
 mod block_stack;
 pub mod config;
 mod error;
+mod expected;
 pub mod generate;
 pub mod gguf;
 mod json_file;
@@ -19,18 +20,19 @@ pub use camelid_lora::{Embedding, ForwardContext};
 pub use block_stack::{BlockStack, supervised_tokens};
 pub use config::{LinearShape, LlamaConfig, RopeScaling};
 pub use error::ModelError;
+pub use expected::expected_tensors;
 pub use generate::{
     GenerateOptions, GeneratedText, LocalGenerator, PromptCache, StopReason, TextGenerator, generate_text,
     generate_text_cached,
 };
 pub use llama::{
     Attention, Block, DenseStorage, KvCache, LayerCache, Llama, LoadOptions, Mlp, RmsNorm, StreamOptions,
-    WeightStorage, expected_tensors,
+    WeightStorage,
 };
-pub use notes::{LoadNote, load_notes};
+pub use notes::LoadNote;
 pub use stream::{BlockStream, StreamTraffic};
 pub use tokenizer::{TokenizerFile, load_tokenizer};
 pub use weights::{
-    FilePart, GeneratedWeights, LoadedTensor, PackedPlace, StoredType, WeightSource, Written, open_weights,
-    packed_file_bytes, write_packed,
+    FilePart, GeneratedWeights, LoadedTensor, PackedPlace, StoredType, WeightSource, Written, load_notes,
+    open_weights, packed_file_bytes, write_packed,
 };

@@ -2,10 +2,6 @@
 
 use std::fmt;
 
-use crate::error::ModelError;
-use crate::llama::needed_tensors;
-use crate::weights::WeightSource;
-
 /// Something in a model's files that was not taken as it stands there. Its text is one line, without
 /// a full stop.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,17 +114,3 @@ impl fmt::Display for LoadNote {
 
 /// Names that a note lists before it counts the rest.
 const SHOWN: usize = 6;
-
-/// What loading `source` leaves out, replaces or decides: what the files' readers noted and the
-/// tensors that the configuration has no place for. Nothing is loaded for it.
-///
-/// # Errors
-/// When the configuration cannot be read or a tensor is missing.
-pub fn load_notes(source: &dyn WeightSource) -> Result<Vec<LoadNote>, ModelError> {
-    let (_, ignored) = needed_tensors(&source.config()?, source)?;
-    let mut notes = source.notes();
-    if !ignored.is_empty() {
-        notes.push(LoadNote::TensorsIgnored { origin: source.describe(), names: ignored });
-    }
-    Ok(notes)
-}

@@ -154,7 +154,7 @@ fn the_gradient_predicts_the_loss() {
     let (loss, collected) = in_one_pass(&model, &device);
     for (path, step) in [
         ("embed_tokens.weight", 0.005),
-        ("lm_head.weight", 0.05),
+        ("lm_head.base.Dense.weight", 0.05),
         ("layers.1.self_attn.q_proj.base.Dense.weight", 0.2),
         ("layers.2.mlp.down_proj.base.Dense.weight", 0.02),
         ("layers.0.mlp.up_proj.base.Dense.weight", 0.2),

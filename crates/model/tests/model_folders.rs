@@ -12,6 +12,8 @@ use camelid_model::{
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
 
+/// From a tensor's name to the one that it is stored under.
+type Rename<'a> = &'a dyn Fn(&str) -> String;
 /// A tensor for a file.
 type Part = (String, Vec<usize>, Vec<f32>);
 
@@ -123,7 +125,7 @@ fn names_with_another_prefix_are_understood() {
     let parts = parts(&config(), 3);
     let (right, _) = opened(folder(&config(), &parts).path());
     let bare = |name: &str| name.trim_start_matches("model.").to_owned();
-    let rules: [(&str, &dyn Fn(&str) -> String); 4] = [
+    let rules: [(&str, Rename); 4] = [
         ("none", &bare),
         ("compiled", &|name| format!("_orig_mod.{name}")),
         ("parallel and compiled", &|name| format!("module._orig_mod.{name}")),

@@ -9,9 +9,9 @@ use super::chat::LocalGenerator;
 use crate::config::LlamaConfig;
 use crate::error::ModelError;
 use crate::llama::{Llama, WeightStorage};
-use crate::notes::load_notes;
+
 use crate::tokenizer::TokenizerFile;
-use crate::weights::{LoadedTensor, StoredType, WeightSource, open_weights};
+use crate::weights::{LoadedTensor, StoredType, WeightSource, load_notes, open_weights};
 
 /// What errors call a model's template.
 const OWN_TEMPLATE: &str = "the model's chat template";

@@ -1,7 +1,6 @@
 //! Weights into a model, one tensor at a time.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 
 use burn::module::Param;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -10,12 +9,12 @@ use camelid_lora::{Embedding, LoraLinear};
 use camelid_quant::{BaseLinear, DenseLinear, PIECE_VALUES, QuantConfig, QuantLinear, QuantizedTensor};
 use half::{bf16, f16};
 
-use super::streamed::Mapping;
+use super::mapping::Mapping;
 use super::{Attention, Block, Llama, Mlp, RmsNorm};
 use crate::config::{LinearShape, LlamaConfig};
 use crate::error::ModelError;
 use crate::rope::Rope;
-use crate::weights::{LoadedTensor, WeightSource};
+use crate::weights::{LoadedTensor, WeightSource, needed_tensors};
 
 /// How the linear layers of the blocks are held.
 #[derive(Clone, Debug, PartialEq)]
@@ -97,56 +96,6 @@ impl Llama {
         needed_tensors(&config, source)?;
         Loader { source, options, device, config: &config, mapping: None }.model()
     }
-}
-
-/// Every tensor the configuration calls for, with its shape.
-pub fn expected_tensors(config: &LlamaConfig) -> Vec<(String, Vec<usize>)> {
-    let hidden = config.hidden_size;
-    let table = vec![config.vocab_size, hidden];
-    let mut tensors = vec![
-        ("model.embed_tokens.weight".to_string(), table.clone()),
-        ("model.norm.weight".to_string(), vec![hidden]),
-    ];
-    if !config.tie_word_embeddings {
-        tensors.push(("lm_head.weight".to_string(), table));
-    }
-    for i in 0..config.num_hidden_layers {
-        for norm in ["input_layernorm", "post_attention_layernorm"] {
-            tensors.push((format!("model.layers.{i}.{norm}.weight"), vec![hidden]));
-        }
-    }
-    for l in config.linear_shapes() {
-        tensors.push((format!("{}.weight", l.path), vec![l.out_features, l.in_features]));
-        if l.bias {
-            tensors.push((format!("{}.bias", l.path), vec![l.out_features]));
-        }
-    }
-    tensors
-}
-
-/// Compares names before anything is read, so that a wrong file fails at once. Returns the tensors
-/// that the configuration calls for, with their shapes, and the names of those that it has no place
-/// for.
-#[expect(clippy::type_complexity, reason = "two lists, each plain")]
-pub(crate) fn needed_tensors(
-    config: &LlamaConfig,
-    source: &dyn WeightSource,
-) -> Result<(Vec<(String, Vec<usize>)>, Vec<String>), ModelError> {
-    let mut found: BTreeSet<String> = source.names().into_iter().collect();
-    let needed = expected_tensors(config);
-    for (name, expected) in &needed {
-        if !found.remove(name) {
-            let (name, expected) = (name.clone(), expected.clone());
-            return Err(ModelError::MissingTensor { origin: source.describe(), name, expected });
-        }
-    }
-    // Old conversions store the rotary frequencies, which the configuration
-    // gives; some tied models store the head a second time.
-    found.retain(|name| {
-        let second_head = config.tie_word_embeddings && name == "lm_head.weight";
-        !second_head && !name.ends_with("rotary_emb.inv_freq")
-    });
-    Ok((needed, found.into_iter().collect()))
 }
 
 pub(super) struct Loader<'a> {

@@ -10,10 +10,11 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use sha2::{Digest, Sha256};
 
-use super::load::{DenseStorage, LoadOptions, expected_tensors, head, matrix};
+use super::load::{DenseStorage, LoadOptions, head, matrix};
 use super::{Attention, Block, Llama, Mlp, RmsNorm};
 use crate::config::{LinearShape, LlamaConfig};
 use crate::error::ModelError;
+use crate::expected::expected_tensors;
 use crate::weights::{LoadedTensor, StoredType, WeightSource};
 
 /// Standard deviation of fresh weights: transformers' `initializer_range`.

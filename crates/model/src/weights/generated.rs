@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use super::{LoadedTensor, StoredType, WeightSource};
 use crate::config::LlamaConfig;
 use crate::error::ModelError;
-use crate::llama::expected_tensors;
+use crate::expected::expected_tensors;
 
 /// Standard deviation of the values: transformers' `initializer_range`.
 const STD: f32 = 0.02;

@@ -9,6 +9,7 @@ mod generated;
 mod gguf;
 mod gguf_config;
 mod names;
+mod needed;
 mod packed_place;
 mod safetensors_file;
 mod safetensors_model;
@@ -29,6 +30,8 @@ use crate::notes::LoadNote;
 
 pub use generated::GeneratedWeights;
 pub use gguf::GgufWeights;
+pub use needed::load_notes;
+pub(crate) use needed::needed_tensors;
 pub use packed_place::{FilePart, PackedPlace};
 pub use safetensors_model::SafetensorsWeights;
 pub use write_packed::{Written, packed_file_bytes, write_packed};
@@ -226,8 +229,7 @@ fn weights_in_directory(dir: &Path) -> Result<PathBuf, ModelError> {
         }
     }
     let expected = "expected model.safetensors.index.json, model.safetensors or one .gguf file";
-    let pickles: Vec<String> =
-        files_where(dir, |path| is_pickle(path))?.iter().map(|path| file_name(path)).collect();
+    let pickles: Vec<String> = files_where(dir, is_pickle)?.iter().map(|path| file_name(path)).collect();
     Err(ModelError::File {
         path: dir.to_path_buf(),
         problem: match pickles.first() {

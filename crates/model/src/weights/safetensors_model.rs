@@ -10,12 +10,12 @@ use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 
 use super::names::mended;
+use super::needed::needed_tensors;
 use super::packed_place::{FilePart, PackedPlace};
 use super::safetensors_file::SafetensorsFile;
 use super::{LoadedTensor, StoredType, WeightSource};
 use crate::config::LlamaConfig;
 use crate::error::ModelError;
-use crate::llama::needed_tensors;
 use crate::notes::LoadNote;
 
 const EMBEDDING: &str = "model.embed_tokens.weight";

@@ -12,7 +12,7 @@ use safetensors::Dtype;
 use super::WeightSource;
 use crate::config::LlamaConfig;
 use crate::error::ModelError;
-use crate::llama::expected_tensors;
+use crate::expected::expected_tensors;
 
 /// What [`write_packed`] did.
 #[derive(Clone, Copy, Debug, PartialEq)]

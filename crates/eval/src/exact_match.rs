@@ -148,6 +148,7 @@ mod tests {
                 new_tokens: Some(1),
                 reason: StopReason::Length,
                 model_version: None,
+            own_temperature: false,
             })
         }
     }

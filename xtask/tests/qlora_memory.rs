@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use camelid_tests::SmallDisk;
 use serde_json::Value;
 
 fn recipe(runs: &Path, options: &[&str]) -> Command {
@@ -93,46 +94,18 @@ fn what_cannot_be_done_is_refused_with_a_reason() {
     refused(runs, &["--size", "7b", "--stream", "--budget", "1GiB", "--layers", "2"], "more than the budget");
 }
 
-/// A small tmpfs, unmounted when dropped.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    /// `None` (with a line saying so) where mounting is not allowed; with `CAMELID_REQUIRE_TMPFS=1`
-    /// that is a failure.
-    fn mount(size: &str) -> Option<Self> {
-        let dir = tempfile::tempdir().unwrap();
-        let mount = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
-            .arg(dir.path())
-            .output();
-        if mount.is_ok_and(|output| output.status.success()) {
-            return Some(Self(dir));
-        }
-        let required = std::env::var("CAMELID_REQUIRE_TMPFS").is_ok_and(|v| v == "1");
-        assert!(!required, "CAMELID_REQUIRE_TMPFS=1, but mounting a small tmpfs is not allowed here");
-        println!("skipped: mounting a small tmpfs is not allowed here");
-        None
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(self.0.path()).status();
-    }
-}
-
 #[test]
 fn a_disk_without_room_is_refused_before_anything_is_made() {
     let Some(disk) = SmallDisk::mount("4m") else { return };
-    refused(disk.0.path(), &["--size", "nano", "--stream"], "not enough for one block");
-    assert_eq!(names(disk.0.path()), Vec::<String>::new());
+    refused(disk.path(), &["--size", "nano", "--stream"], "not enough for one block");
+    assert_eq!(names(disk.path()), Vec::<String>::new());
 }
 
 #[test]
 fn a_disk_with_room_for_some_blocks_gets_those_and_the_report_says_so() {
     // A gigabyte is kept free; a block of LLaMA 7B takes a tenth of one, the tables half of one.
     let Some(disk) = SmallDisk::mount("1750m") else { return };
-    let text = finished(disk.0.path(), &["--size", "7b", "--stream", "--dry-run"]);
+    let text = finished(disk.path(), &["--size", "7b", "--stream", "--dry-run"]);
     assert!(text.contains("of 32 blocks"), "{text}");
 }
 

@@ -1,43 +1,11 @@
 //! A spill directory and a save directory without room, on a file system of 64 KiB.
 
-use std::path::Path;
-use std::process::Command;
-
 use camelid_paged_optim::{AdamWConfig, OptimError, PagedAdamW, Spill};
-
-/// A small tmpfs, unmounted when dropped.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    /// `None` (with a line saying so) where mounting is not allowed; with `CAMELID_REQUIRE_TMPFS=1`
-    /// that is a failure.
-    fn mount() -> Option<Self> {
-        let dir = tempfile::tempdir().unwrap();
-        let mount =
-            Command::new("mount").args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"]).arg(dir.path()).output();
-        if mount.is_ok_and(|output| output.status.success()) {
-            return Some(Self(dir));
-        }
-        let required = std::env::var("CAMELID_REQUIRE_TMPFS").is_ok_and(|v| v == "1");
-        assert!(!required, "CAMELID_REQUIRE_TMPFS=1, but mounting a small tmpfs is not allowed here");
-        println!("skipped: mounting a small tmpfs is not allowed here");
-        None
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(self.0.path()).status();
-    }
-}
+use camelid_tests::SmallDisk;
 
 #[test]
 fn a_full_spill_disk_is_an_error_before_anything_is_lost() {
-    let Some(disk) = SmallDisk::mount() else { return };
+    let Some(disk) = SmallDisk::mount("64k") else { return };
     let config = AdamWConfig {
         budget: Some(0),
         spill: Spill::File(disk.path().to_owned()),
@@ -64,7 +32,7 @@ fn a_full_spill_disk_is_an_error_before_anything_is_lost() {
 
 #[test]
 fn a_full_disk_while_saving_leaves_the_previous_file() {
-    let Some(disk) = SmallDisk::mount() else { return };
+    let Some(disk) = SmallDisk::mount("64k") else { return };
     let path = disk.path().join("optimizer.safetensors");
     let mut optim = PagedAdamW::new(AdamWConfig::default()).unwrap();
     optim.step("a", 1e-2, &mut [0.5; 3000], &[0.1; 3000]).unwrap();

@@ -5,40 +5,9 @@ mod tiny;
 use std::path::Path;
 use std::process::Command;
 
+use camelid_tests::SmallDisk;
 use camelid_train::{Silent, TrainError, TrainSettings, Trainer};
 use tiny::{checkpoints, data, lora_model, settings, trained_bytes};
-
-/// A small tmpfs, unmounted when dropped.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    /// `None` (with a line saying so) where mounting is not allowed; with `CAMELID_REQUIRE_TMPFS=1`
-    /// that is a failure.
-    fn mount(size: &str) -> Option<Self> {
-        let dir = tempfile::tempdir().unwrap();
-        let mount = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
-            .arg(dir.path())
-            .output();
-        if mount.is_ok_and(|output| output.status.success()) {
-            return Some(Self(dir));
-        }
-        let required = std::env::var("CAMELID_REQUIRE_TMPFS").is_ok_and(|v| v == "1");
-        assert!(!required, "CAMELID_REQUIRE_TMPFS=1, but mounting a small tmpfs is not allowed here");
-        println!("skipped: mounting a small tmpfs is not allowed here");
-        None
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(self.0.path()).status();
-    }
-}
 
 #[test]
 fn a_full_disk_is_an_error_and_the_previous_checkpoint_goes_on_elsewhere() {

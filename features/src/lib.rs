@@ -1,1 +1,0 @@
-//! Nothing but dependencies: see this crate's `Cargo.toml` for why.

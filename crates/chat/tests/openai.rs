@@ -212,9 +212,13 @@ fn a_server_is_taken_at_its_word_about_parameters() {
             Answer::Status(400, Vec::new(), format!(r#"{{"error": {{"message": "{words}"}}}}"#))
         };
         if asked.body.get("max_tokens").is_some() {
-            refuse("Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.")
+            refuse(
+                "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
+            )
         } else if asked.body.get("temperature").is_some() {
-            refuse("Unsupported value: 'temperature' does not support 0 with this model. Only the default (1) value is supported.")
+            refuse(
+                "Unsupported value: 'temperature' does not support 0 with this model. Only the default (1) value is supported.",
+            )
         } else {
             Answer::Text(asked.body["max_completion_tokens"].to_string())
         }
@@ -244,7 +248,8 @@ fn no_money_is_not_waited_for_and_the_servers_words_are_shown() {
 #[test]
 fn nobody_at_an_address_is_not_waited_for_long() {
     let mut server = Server::start(|_| Answer::Stall);
-    let config = OpenAiConfig { first_wait_ms: 2_500, retries: 5, ..OpenAiConfig::new(server.base_url(), "m") };
+    let config =
+        OpenAiConfig { first_wait_ms: 2_500, retries: 5, ..OpenAiConfig::new(server.base_url(), "m") };
     server.stop();
     let begun = std::time::Instant::now();
     let failed = ask(&OpenAiClient::new(config).unwrap()).unwrap_err();

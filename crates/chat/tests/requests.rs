@@ -315,7 +315,14 @@ impl TextGenerator for Local {
                 break;
             }
         }
-        Ok(GeneratedText { text, prompt_tokens: None, new_tokens: None, reason, model_version: None, own_temperature: false })
+        Ok(GeneratedText {
+            text,
+            prompt_tokens: None,
+            new_tokens: None,
+            reason,
+            model_version: None,
+            own_temperature: false,
+        })
     }
 }
 
@@ -418,7 +425,7 @@ fn a_server_that_fails_every_request_is_given_up_and_what_came_is_kept() {
     let runner = Runner::new(&client, &store, at_a_time(1)).unwrap();
     let mut last = Progress::default();
     let replies = runner.run(&requests(16), &mut |progress| last = progress).unwrap();
-    assert_eq!((store.len(), last.answered, last.failed), (3, 3, 13));
+    assert_eq!((store.len(), last.answered, last.failed, last.not_asked), (3, 3, 13, 10));
     assert_eq!(server.counts().asked_in_all(), 6);
     let words = |index: usize| replies[index].as_ref().unwrap_err().source.to_string();
     assert!(words(3).contains("insufficient_quota"), "{}", words(3));
@@ -449,6 +456,9 @@ fn what_a_content_filter_stopped_is_asked_again_by_the_next_run() {
     let (store, client) = (store(&folder), client(&server, 0));
     let runner = Runner::new(&client, &store, at_a_time(1)).unwrap();
     let failed = runner.run(&requests(1), &mut |_| ()).unwrap().remove(0).unwrap_err();
-    assert_eq!((failed.source.to_string().as_str(), failed.text()), ("stopped by the content filter", Some("Half")));
+    assert_eq!(
+        (failed.source.to_string().as_str(), failed.text()),
+        ("stopped by the content filter", Some("Half"))
+    );
     assert_eq!(texts(&run(&runner, &requests(1))), expected(&requests(1)));
 }

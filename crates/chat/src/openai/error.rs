@@ -75,7 +75,11 @@ pub enum OpenAiError {
         text: String,
     },
     /// A whole reply that is not a chat completion.
-    #[error("{url}: the reply is not a chat completion: {problem}: {}{}", excerpt(text), hint(url, 200, text))]
+    #[error(
+        "{url}: the reply is not a chat completion: {problem}: {}{}",
+        excerpt(text),
+        hint(url, 200, text)
+    )]
     Nonsense {
         /// Where the request went.
         url: String,
@@ -169,9 +173,12 @@ fn said(text: &str) -> String {
 /// What the user can do, where that can be told.
 fn hint(url: &str, status: u16, text: &str) -> &'static str {
     let page = text.trim_start().starts_with('<');
-    let versioned = url.contains("/v1/") || url.contains("/v2/") || url.contains("/v3/") || url.contains("/v4/");
+    let versioned =
+        url.contains("/v1/") || url.contains("/v2/") || url.contains("/v3/") || url.contains("/v4/");
     match status {
-        404 | 405 if !versioned && !text.contains("model") => "; is `/v1` missing at the end of the base URL?",
+        404 | 405 if !versioned && !text.contains("model") => {
+            "; is `/v1` missing at the end of the base URL?"
+        }
         401 | 403 if !page => "; is the API key right, and is the environment variable named that holds it?",
         _ if page => "; this is a web page and no API: is the base URL right? It usually ends with /v1",
         404 | 405 if !text.contains("model") => "; is the base URL right? It usually ends with /v1",

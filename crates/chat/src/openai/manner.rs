@@ -88,14 +88,8 @@ mod tests {
                  'max_completion_tokens' instead.",
                 (other, true, true),
             ),
-            (
-                "Unsupported value: 'temperature' does not support 0 with this model.",
-                (plain, false, true),
-            ),
-            (
-                "`temperature` may only be set to 1 when thinking is enabled",
-                (plain, false, true),
-            ),
+            ("Unsupported value: 'temperature' does not support 0 with this model.", (plain, false, true)),
+            ("`temperature` may only be set to 1 when thinking is enabled", (plain, false, true)),
             (
                 r#"{"detail": [{"type": "extra_forbidden", "loc": ["body", "seed"], "msg": "Extra inputs are not permitted"}]}"#,
                 (plain, true, false),
@@ -103,7 +97,8 @@ mod tests {
         ] {
             assert_eq!(after(words), Some(expected), "{words}");
         }
-        let back = Manner::new(other).after(422, "Unrecognized request argument supplied: max_completion_tokens");
+        let back =
+            Manner::new(other).after(422, "Unrecognized request argument supplied: max_completion_tokens");
         assert_eq!(back, Some(Manner::new(plain)));
     }
 

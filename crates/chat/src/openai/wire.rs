@@ -113,7 +113,8 @@ pub(super) fn reply(body: &str) -> Result<GeneratedText, Useless> {
 
 /// The answer's text, in one piece or in parts; where there is none, why.
 fn text_of(message: &Value, reason: StopReason) -> Result<String, Useless> {
-    let words = |field: &str| message.get(field).and_then(Value::as_str).filter(|text| !text.trim().is_empty());
+    let words =
+        |field: &str| message.get(field).and_then(Value::as_str).filter(|text| !text.trim().is_empty());
     let refused = |words: &str| Useless::NoAnswer(format!("the model refused: {words:?}"));
     if let Some(refusal) = words("refusal") {
         return Err(refused(refusal));
@@ -123,7 +124,8 @@ fn text_of(message: &Value, reason: StopReason) -> Result<String, Useless> {
         Value::String(text) => text.clone(),
         Value::Null => String::new(),
         Value::Array(parts) => {
-            let field = |part: &Value, field: &str| part.get(field).and_then(Value::as_str).map(str::to_owned);
+            let field =
+                |part: &Value, field: &str| part.get(field).and_then(Value::as_str).map(str::to_owned);
             if let Some(refusal) = parts.iter().find_map(|part| field(part, "refusal")) {
                 return Err(refused(&refusal));
             }
@@ -187,7 +189,11 @@ mod tests {
         for (words, reason, expected) in [
             (r#"{"content": null, "refusal": "I cannot."}"#, "stop", "the model refused: \"I cannot.\""),
             (r#"{"content": [{"type": "refusal", "refusal": "No."}]}"#, "stop", "the model refused: \"No.\""),
-            (r#"{"content": null, "reasoning_content": "Hm, let me see"}"#, "length", "only thoughts, cut off"),
+            (
+                r#"{"content": null, "reasoning_content": "Hm, let me see"}"#,
+                "length",
+                "only thoughts, cut off",
+            ),
             (r#"{"content": "", "reasoning": "Hm"}"#, "stop", "only thoughts: \"Hm\""),
             (r#"{"content": ""}"#, "length", "an empty reply, cut off"),
             (r#"{"content": null, "tool_calls": [{}]}"#, "tool_calls", "a call of a tool"),
@@ -195,7 +201,8 @@ mod tests {
             let found = message(words, reason).unwrap_err();
             assert!(found.starts_with(expected), "{found}");
         }
-        let parts = r#"{"content": [{"type": "text", "text": "Grade: "}, {"type": "text", "text": "[[6]]"}]}"#;
+        let parts =
+            r#"{"content": [{"type": "text", "text": "Grade: "}, {"type": "text", "text": "[[6]]"}]}"#;
         assert_eq!(message(parts, "stop").unwrap().text, "Grade: [[6]]");
         let stopped = message(r#"{"content": null}"#, "content_filter").unwrap();
         assert_eq!((stopped.text.as_str(), stopped.reason), ("", StopReason::ContentFilter));

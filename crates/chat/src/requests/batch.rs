@@ -15,7 +15,6 @@ use super::context::{Context, Progress};
 use super::error::{Filtered, NotAsked, RequestError, RunError, StoreError};
 use super::request::{ChatRequest, Reply};
 
-
 /// How often the flag of [`Runner::stop_on`](super::Runner::stop_on) is looked at while nothing arrives.
 const GLANCE: Duration = Duration::from_millis(50);
 
@@ -61,9 +60,19 @@ impl<'a> Batch<'a> {
         progress: &'a mut dyn FnMut(Progress),
     ) -> Self {
         let total = stored + lacking.len();
-        let state = Progress { total, stored, spent: context.spent(), ..Default::default() };
+        let state = Progress { total, stored, spent: context.ledger().spent, ..Default::default() };
         let waiting = lacking.into_iter().rev().collect();
-        Self { context, requests, keys, waiting, state, progress, outcomes: Vec::new(), in_a_row: (0, 0), end: None }
+        Self {
+            context,
+            requests,
+            keys,
+            waiting,
+            state,
+            progress,
+            outcomes: Vec::new(),
+            in_a_row: (0, 0),
+            end: None,
+        }
     }
 
     pub fn run(mut self) -> Result<Vec<Outcome>, RunError> {
@@ -95,6 +104,7 @@ impl<'a> Batch<'a> {
     /// Every request that waits comes to nothing.
     fn with_the_rest_not_asked(mut self, failures: usize) -> Vec<Outcome> {
         for index in std::mem::take(&mut self.waiting).into_iter().rev() {
+            self.state.not_asked += 1;
             self.fail(index, NotAsked { failures }.into());
         }
         (self.progress)(self.state);
@@ -152,7 +162,7 @@ impl<'a> Batch<'a> {
             Err(error) => most * f64::from(charged_attempts(error.as_ref())),
         };
         self.context.ledger().settle(most, cost);
-        self.state.spent = self.context.spent();
+        self.state.spent = self.context.ledger().spent;
         self.state.under_way -= 1;
         match generated {
             // Half a reply, or an attempt given up, because of the flag: neither is kept.

@@ -21,6 +21,8 @@ pub struct Progress {
     pub answered: usize,
     /// Requests that came to nothing.
     pub failed: usize,
+    /// Requests among them that were never sent, because those before them had failed.
+    pub not_asked: usize,
     /// Requests under way.
     pub under_way: usize,
     /// Spent by this runner, in the currency of the prices; 0 without prices.

@@ -62,7 +62,7 @@ def battles():
 
 
 def ours(path, judgments):
-    example = ["-q", "-p", "camelid-eval", "--example", "rating_times"]
+    example = ["-q", "-p", "camelid-ratings", "--example", "rating_times"]
     subprocess.run(["cargo", "build", *example], cwd=ROOT, check=True)
     command = ["cargo", "run", *example, "--", str(path), *judgments]
 

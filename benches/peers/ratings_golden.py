@@ -1,6 +1,6 @@
 """Ratings of a small made-up set of battles, by numpy and scipy alone.
 
-Writes crates/eval/tests/golden/ratings.json: the battles (from a seed) and what sequential Elo,
+Writes crates/ratings/tests/golden/ratings.json: the battles (from a seed) and what sequential Elo,
 Bradley-Terry by scipy.optimize, Rao and Kupper's ties, style control and the sandwich estimator
 make of them, each written from its formula over single battles. Needs numpy and scipy:
 
@@ -16,7 +16,7 @@ from scipy.special import expit, log_expit
 
 SEED, MODELS, BATTLES = 20230523, 7, 350
 POINTS = 400 / np.log(10)
-TARGET = pathlib.Path(__file__).parents[2] / "crates/eval/tests/golden/ratings.json"
+TARGET = pathlib.Path(__file__).parents[2] / "crates/ratings/tests/golden/ratings.json"
 
 
 def make():

@@ -24,17 +24,46 @@ impl Role {
         }
     }
 
-    /// Reads the names data sets use for the three roles, e.g. `human`,
-    /// `prompter`, `gpt`. `None` for a name that is none of them.
+    /// Reads the names that data sets use for the three roles, in upper or lower case: `human`,
+    /// `prompter`, `gpt`, `Assistant`, and names of assistants, alone or with a version behind them
+    /// (`bing`, `claude`, `GPT-4`, `llama2`). `None` for a name that is none of them.
     pub fn from_name(name: &str) -> Option<Role> {
-        match name {
-            "system" => Some(Role::System),
-            "user" | "human" | "prompter" => Some(Role::User),
-            "assistant" | "gpt" | "chatgpt" | "bot" => Some(Role::Assistant),
-            _ => None,
+        let name = name.trim().to_lowercase();
+        match name.as_str() {
+            "system" | "developer" => Some(Role::System),
+            "user" | "human" | "prompter" | "customer" | "questioner" => Some(Role::User),
+            "assistant" | "model" | "bot" | "chatbot" | "ai" | "llm" => Some(Role::Assistant),
+            name => ASSISTANTS
+                .iter()
+                .filter_map(|assistant| name.strip_prefix(assistant))
+                .any(|version| !version.starts_with(char::is_alphabetic))
+                .then_some(Role::Assistant),
         }
     }
 }
+
+/// Assistants whose names stand for the role in data that were collected from them.
+const ASSISTANTS: [&str; 19] = [
+    "gpt",
+    "chatgpt",
+    "chat-gpt",
+    "bing",
+    "bard",
+    "claude",
+    "gemini",
+    "copilot",
+    "grok",
+    "llama",
+    "vicuna",
+    "alpaca",
+    "guanaco",
+    "mistral",
+    "mixtral",
+    "qwen",
+    "deepseek",
+    "palm",
+    "openassistant",
+];
 
 impl std::fmt::Display for Role {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -8,10 +8,11 @@ use crate::{ChatError, Encoded, Role};
 pub const IGNORE_INDEX: i64 = -100;
 
 /// Which tokens a model learns to predict.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LossOn {
     /// Every token of the dialogue, as QLoRA trains Guanaco.
+    #[default]
     All,
     /// The assistant's turns and their end tokens, as FastChat trains Vicuna.
     Assistant,

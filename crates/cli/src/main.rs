@@ -40,7 +40,7 @@ enum Command {
     /// Measure models: benchmark tasks, judged answers, ratings, agreement between judges
     #[command(subcommand)]
     Eval(eval::Command),
-    /// Data sets and models of the catalogue
+    /// Data sets: the catalogue, and the user's own conversations shown, converted and counted
     #[command(subcommand)]
     Data(data::Command),
     /// Print the completions of a shell; see `camelid completions --help`

@@ -6,8 +6,8 @@ mod oracles;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use camelid_eval::ratings::{read, to_frame};
-use camelid_eval::whole_file::write_parquet;
+use camelid_ratings::{read, to_frame};
+use camelid_report::write_parquet;
 use serde_json::Value;
 
 use camelid::{entries, error_of, output_of, text};

@@ -1,45 +1,38 @@
-//! Right-padded batches with labels shifted to the positions that predict them.
+//! Batches: examples end to end with their lengths.
 
 use camelid_chat::IGNORE_INDEX;
 
 use crate::DataError;
 use crate::tokens::Example;
 
-/// Token ids and targets of several examples, row by row.
+/// Token ids and labels of several examples, one after the other. Nothing is padded.
 ///
-/// `labels[row * seq + t]` is the target of position `t`, i.e. the label of the
-/// example's token `t + 1`: the shift by one happens here and nowhere else. The
-/// last position of an example and all padding carry `IGNORE_INDEX` (−100).
-/// Padding is on the right, so causal attention needs no mask.
+/// `labels` are aligned with `ids`, as in the examples: a label is the id at its own place, where
+/// that is learnt. Only the loss of a model's head shifts by one. Since nothing predicts a
+/// sequence's first token, the first label of each is `IGNORE_INDEX` (−100).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
-    /// Token ids, `[batch, seq]` row by row, padded with the padding token.
+    /// Token ids of all sequences.
     pub ids: Vec<u32>,
-    /// Targets, `[batch, seq]` row by row, already shifted.
+    /// A label for each id.
     pub labels: Vec<i64>,
-    /// Number of rows.
-    pub batch: usize,
-    /// Positions per row: the longest example's, rounded up.
-    pub seq: usize,
-    /// Tokens of each row; the rest of it is padding.
-    pub lengths: Vec<usize>,
-    /// Tokens that are not padding.
-    pub tokens: usize,
-    /// Positions with a target.
-    pub supervised_tokens: usize,
+    /// Cumulative sequence lengths, from 0: sequence `i` is at `cu_seqlens[i]..cu_seqlens[i + 1]`.
+    pub cu_seqlens: Vec<usize>,
 }
 
 impl Batch {
-    /// Lays examples out as rows, padded to the longest of them and up to a
-    /// multiple of `multiple_of` (1 for none).
+    /// Lays examples end to end.
     ///
     /// # Errors
-    /// [`DataError::Option`] for no examples, an example without tokens or with
-    /// another number of labels than ids, and `multiple_of` 0.
-    pub fn right_padded(examples: &[&Example], pad_id: u32, multiple_of: usize) -> Result<Self, DataError> {
-        if multiple_of == 0 {
-            return Err(DataError::Option("a batch cannot be padded to a multiple of 0".to_string()));
+    /// [`DataError::Option`] for no examples, and an example without tokens or with another number
+    /// of labels than ids.
+    pub fn packed(examples: &[&Example]) -> Result<Self, DataError> {
+        if examples.is_empty() {
+            return Err(DataError::Option("a batch of no examples".to_string()));
         }
+        let tokens = examples.iter().map(|example| example.ids.len()).sum();
+        let mut batch =
+            Self { ids: Vec::with_capacity(tokens), labels: Vec::with_capacity(tokens), cu_seqlens: vec![0] };
         for example in examples {
             if example.ids.is_empty() || example.ids.len() != example.labels.len() {
                 return Err(DataError::Option(format!(
@@ -49,28 +42,31 @@ impl Batch {
                     example.labels.len()
                 )));
             }
+            batch.ids.extend_from_slice(&example.ids);
+            batch.labels.push(IGNORE_INDEX);
+            batch.labels.extend_from_slice(&example.labels[1..]);
+            batch.cu_seqlens.push(batch.ids.len());
         }
-        let Some(longest) = examples.iter().map(|e| e.ids.len()).max() else {
-            return Err(DataError::Option("a batch of no examples".to_string()));
-        };
-        let seq = longest.next_multiple_of(multiple_of);
-        let mut batch = Self {
-            ids: vec![pad_id; examples.len() * seq],
-            labels: vec![IGNORE_INDEX; examples.len() * seq],
-            batch: examples.len(),
-            seq,
-            lengths: examples.iter().map(|e| e.ids.len()).collect(),
-            tokens: 0,
-            supervised_tokens: 0,
-        };
-        for (row, example) in examples.iter().enumerate() {
-            let start = row * seq;
-            let len = example.ids.len();
-            batch.ids[start..start + len].copy_from_slice(&example.ids);
-            batch.labels[start..start + len - 1].copy_from_slice(&example.labels[1..]);
-            batch.tokens += len;
-        }
-        batch.supervised_tokens = batch.labels.iter().filter(|l| **l != IGNORE_INDEX).count();
         Ok(batch)
+    }
+
+    /// Number of sequences.
+    pub fn sequences(&self) -> usize {
+        self.cu_seqlens.len() - 1
+    }
+
+    /// Tokens of each sequence.
+    pub fn lengths(&self) -> impl Iterator<Item = usize> {
+        self.cu_seqlens.windows(2).map(|ends| ends[1] - ends[0])
+    }
+
+    /// Tokens of all sequences.
+    pub fn tokens(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Tokens that carry loss.
+    pub fn supervised_tokens(&self) -> usize {
+        self.labels.iter().filter(|label| **label != IGNORE_INDEX).count()
     }
 }

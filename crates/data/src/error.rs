@@ -2,49 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::LoadReport;
+use camelid_files::FileError;
+
+use crate::format::{DataFormat, UnknownFormat};
+use crate::nano::NanoError;
+use crate::report::LoadReport;
 
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
-    /// A file could not be opened, read, written or moved.
-    #[error("{}: cannot {action}: {source}", path.display())]
-    Io {
-        /// The file or folder.
-        path: PathBuf,
-        /// What was tried, e.g. `"open"`.
-        action: &'static str,
-        /// The system's answer.
-        source: std::io::Error,
-    },
-    /// A line of a JSON-lines file is not JSON or lacks a field.
-    #[error("{}, line {line}: {message}", path.display())]
-    Line {
-        /// The file.
-        path: PathBuf,
-        /// Line number, the first is 1.
-        line: usize,
-        /// What is wrong with it.
-        message: String,
-    },
-    /// A whole-file JSON document is damaged, cut off or of another shape.
-    #[error("{}: {message}", path.display())]
-    Json {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong and where.
-        message: String,
-    },
-    /// The compressed stream of a `.gz` file is damaged or cut off.
-    #[error("{}: damaged or cut-off gzip data after line {line}: {source}", path.display())]
-    Gzip {
-        /// The file.
-        path: PathBuf,
-        /// Number of lines that were read whole.
-        line: usize,
-        /// The decompressor's answer.
-        source: std::io::Error,
-    },
+    /// A file could not be opened, read, decompressed, written or moved.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A Parquet file is damaged or holds a type that cannot be used.
     #[error("{}: {message}", path.display())]
     Parquet {
@@ -53,7 +22,7 @@ pub enum DataError {
         /// What is wrong with it.
         message: String,
     },
-    /// A Parquet file lacks a column.
+    /// A table (Parquet, CSV, TSV) lacks a column.
     #[error("{}: no column \"{column}\"; the file has: {present}", path.display())]
     MissingColumn {
         /// The file.
@@ -69,8 +38,34 @@ pub enum DataError {
         /// File or step that gave nothing.
         what: String,
         /// What was read and why it was dropped.
-        report: LoadReport,
+        report: Box<LoadReport>,
     },
+    /// No row is of the format that was named, and the file looks like another.
+    #[error("{what}: no row is `{format}`; the file looks like `{looks_like}`: {report}")]
+    OtherFormat {
+        /// The file.
+        what: String,
+        /// The format that was named.
+        format: DataFormat,
+        /// The format that its rows look like.
+        looks_like: DataFormat,
+        /// What was read and why it was dropped.
+        report: Box<LoadReport>,
+    },
+    /// The rows of a file are of no known format.
+    #[error("{}: the rows are of no known format: {found}; a format is one of {}", path.display(), DataFormat::names())]
+    UnknownShape {
+        /// The file.
+        path: PathBuf,
+        /// The fields of its first rows, or why there are none.
+        found: String,
+    },
+    /// A name that is no format.
+    #[error(transparent)]
+    UnknownFormat(#[from] UnknownFormat),
+    /// A dial of the nano world is out of range.
+    #[error(transparent)]
+    Nano(#[from] NanoError),
     /// An option has a value that makes no sense.
     #[error("{0}")]
     Option(String),
@@ -139,15 +134,15 @@ pub enum DataError {
     /// A conversation could not be rendered, tokenised or masked.
     #[error(transparent)]
     Chat(#[from] camelid_chat::ChatError),
-    /// The tokenizer could not be written as JSON for the cache key.
+    /// The tokenizer refuses a text, or could not be written as JSON for the cache key.
     #[error("tokenizer: {0}")]
     Tokenizer(String),
 }
 
 impl DataError {
-    /// Wraps an I/O error with its file and the attempted action.
+    /// For `map_err`: the file and the attempted action of an I/O error.
     pub(crate) fn io(path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> Self {
-        let path = path.to_path_buf();
-        move |source| DataError::Io { path, action, source }
+        let wrap = FileError::io(path, action);
+        move |cause| Self::File(wrap(cause))
     }
 }

@@ -1,66 +1,40 @@
 //! Dialogues flattened into one text: `### Human: …### Assistant: …`.
 
+use std::collections::HashSet;
 use std::path::Path;
 
-use camelid_chat::{Conversation, Role};
-use serde::Deserialize;
+use camelid_chat::{Message, Role};
+use camelid_files::Record;
 
-use crate::parquet_file::Columns;
-use crate::text_file::{self, stem};
-use crate::{DataError, LoadReport, Loaded};
+use crate::dialogue::{self, FirstTurn};
+use crate::fields::{self, Fields, Problem};
+use crate::load::{Converted, load, not_empty};
+use crate::rows::Rows;
+use crate::{DataError, Loaded};
 
 const HUMAN: &str = "### Human:";
 const ASSISTANT: &str = "### Assistant:";
 
-#[derive(Deserialize)]
-struct TextRow {
-    text: String,
-}
-
-#[derive(Deserialize)]
-struct QuestionRow {
-    input: String,
-    output: String,
-    #[serde(default)]
-    message_id: Option<String>,
-}
-
-/// Reads `timdettmers/openassistant-guanaco`: a `text` column, JSON lines (or
-/// `.gz`) or Parquet. Ids are `<file stem>:<line or row, from 1>`.
+/// Reads `timdettmers/openassistant-guanaco`: a `text` field or column. Ids are
+/// `<file stem>:<line or row, from 1>`.
 ///
 /// A dialogue may end with a human turn, as some of that data set's do; it
 /// must have an answer somewhere.
 ///
 /// # Errors
-/// A line that is not JSON or lacks `text`, a damaged archive, a missing column,
-/// a file without usable dialogues.
+/// A damaged file, a table without the column, a file without usable dialogues.
 pub fn load_text(path: &Path) -> Result<Loaded, DataError> {
-    let mut texts: Vec<(usize, String)> = Vec::new();
-    if text_file::is_parquet(path)? {
-        let cells = Columns::read(path, &["text"], &[])?.text("text")?;
-        let filled = cells.into_iter().map(Option::unwrap_or_default);
-        texts.extend(filled.enumerate().map(|(row, text)| (row + 1, text)));
-    } else {
-        text_file::for_each_json_line(path, |line, row: TextRow| texts.push((line, row.text)))?;
-    }
+    not_empty(read_text(Rows::open(path)?, FirstTurn::default())?, path)
+}
 
-    let name = stem(path);
-    let mut report = LoadReport::new("rows");
-    let mut conversations = Vec::new();
-    for (line, text) in texts {
-        let id = format!("{name}:{line}");
-        match split(&text) {
-            Ok(messages) if messages.iter().all(|(role, _)| *role != Role::Assistant) => {
-                report.drop_item("no assistant turn", &id);
-            }
-            Ok(messages) => {
-                report.keep();
-                conversations.push(conversation(id, messages));
-            }
-            Err(reason) => report.drop_item(reason, &id),
-        }
-    }
-    Loaded { conversations, report }.not_empty(path)
+fn read_text(mut rows: Rows, first_turn: FirstTurn) -> Result<Loaded, DataError> {
+    rows.require(&["text"])?;
+    rows.only(&["text"]);
+    let no_id = |_: &Record| None;
+    load(rows, "rows", no_id, |id, record, _| {
+        let text = fields::optional_text(&record.fields, "text")?.unwrap_or_default();
+        dialogue::conversation(id, split(&text)?, first_turn)
+    })
 }
 
 /// Reads QLoRA's `oa_questions.jsonl`: `input` is the dialogue so far and ends
@@ -68,42 +42,56 @@ pub fn load_text(path: &Path) -> Result<Loaded, DataError> {
 /// where there is one, else `<file stem>:<line>`.
 ///
 /// # Errors
-/// A line that is not JSON or lacks a field, a file without usable dialogues.
+/// A damaged file, a file without usable dialogues.
 pub fn load_questions(path: &Path) -> Result<Loaded, DataError> {
-    let name = stem(path);
-    let mut report = LoadReport::new("rows");
-    let mut conversations = Vec::new();
-    let mut seen = std::collections::HashSet::new();
-    text_file::for_each_json_line(path, |line, row: QuestionRow| {
-        let id = row.message_id.unwrap_or_else(|| format!("{name}:{line}"));
-        if !seen.insert(id.clone()) {
-            report.drop_item("duplicate message id", &id);
-            return;
+    not_empty(read_questions(Rows::open(path)?, FirstTurn::default())?, path)
+}
+
+fn read_questions(mut rows: Rows, first_turn: FirstTurn) -> Result<Loaded, DataError> {
+    rows.require(&["input", "output"])?;
+    rows.only(&["input", "output", "message_id"]);
+    let mut seen = HashSet::new();
+    let own_id = |record: &Record| fields::id(&record.fields, "message_id");
+    load(rows, "rows", own_id, |id, record, _| {
+        if fields::id(&record.fields, "message_id").is_some_and(|own| !seen.insert(own)) {
+            return Err(Problem::new("duplicate message id"));
         }
-        let Some(asked) = row.input.trim_end().strip_suffix(ASSISTANT) else {
-            report.drop_item("input does not end with \"### Assistant:\"", &id);
-            return;
-        };
-        let reply = row.output.trim();
-        match split(asked) {
-            Err(reason) => report.drop_item(reason, &id),
-            Ok(_) if reply.is_empty() => report.drop_item("blank turn", &id),
-            Ok(messages) if messages.last().is_none_or(|(role, _)| *role != Role::User) => {
-                report.drop_item("roles do not alternate", &id);
-            }
-            Ok(mut messages) => {
-                messages.push((Role::Assistant, reply));
-                report.keep();
-                conversations.push(conversation(id, messages));
-            }
-        }
-    })?;
-    Loaded { conversations, report }.not_empty(path)
+        question(id, &record.fields, first_turn)
+    })
+}
+
+fn question(id: &str, row: &Fields, first_turn: FirstTurn) -> Converted {
+    let (input, output) = (fields::text(row, "input")?, fields::text(row, "output")?);
+    let Some(asked) = input.trim_end().strip_suffix(ASSISTANT) else {
+        return Err(Problem::new("input does not end with \"### Assistant:\""));
+    };
+    let mut messages = split(asked)?;
+    messages.push(Message::new(Role::Assistant, output.trim()));
+    dialogue::conversation(id, messages, first_turn)
+}
+
+/// Whether a row is a flattened dialogue, of either kind.
+pub(crate) fn fits(row: &Fields) -> bool {
+    let has = |name: &str, marker: &str| {
+        row.get(name).and_then(|value| value.as_str()).is_some_and(|text| text.contains(marker))
+    };
+    has("text", HUMAN) || is_question(row)
+}
+
+fn is_question(row: &Fields) -> bool {
+    let ends = |text: &str| text.contains(HUMAN) && text.trim_end().ends_with(ASSISTANT);
+    row.contains_key("output") && row.get("input").and_then(|value| value.as_str()).is_some_and(ends)
+}
+
+/// Reads either kind, told by the first rows.
+pub(crate) fn read(mut rows: Rows, first_turn: FirstTurn) -> Result<Loaded, DataError> {
+    let questions = rows.look(8)?.iter().any(|record| is_question(&record.fields));
+    if questions { read_questions(rows, first_turn) } else { read_text(rows, first_turn) }
 }
 
 /// Splits a flattened dialogue into trimmed turns. Text before the first marker
 /// becomes a system message.
-fn split(text: &str) -> Result<Vec<(Role, &str)>, &'static str> {
+fn split(text: &str) -> Result<Vec<Message>, Problem> {
     let mut turns = Vec::new();
     let mut role = Role::System;
     let mut rest = text;
@@ -115,7 +103,7 @@ fn split(text: &str) -> Result<Vec<(Role, &str)>, &'static str> {
         let end = next.map_or(rest.len(), |(at, _, _)| at);
         let turn = rest[..end].trim();
         if role != Role::System || !turn.is_empty() {
-            turns.push((role, turn));
+            turns.push(Message::new(role, turn));
         }
         let Some((at, marker, next_role)) = next else {
             break;
@@ -123,26 +111,8 @@ fn split(text: &str) -> Result<Vec<(Role, &str)>, &'static str> {
         rest = &rest[at + marker.len()..];
         role = next_role;
     }
-
-    let spoken = turns.iter().filter(|(role, _)| *role != Role::System);
-    let alternates = spoken
-        .enumerate()
-        .all(|(i, (role, _))| *role == if i % 2 == 0 { Role::User } else { Role::Assistant });
-    if turns.iter().all(|(role, _)| *role == Role::System) {
-        Err("no \"### Human:\" turn")
-    } else if !alternates {
-        Err("roles do not alternate")
-    } else if turns.iter().any(|(_, turn)| turn.is_empty()) {
-        Err("blank turn")
-    } else {
-        Ok(turns)
+    if turns.iter().all(|turn| turn.role == Role::System) {
+        return Err(Problem::new("no \"### Human:\" turn"));
     }
-}
-
-fn conversation(id: String, messages: Vec<(Role, &str)>) -> Conversation {
-    let mut conversation = Conversation::new(id);
-    for (role, content) in messages {
-        conversation.push(role, content);
-    }
-    conversation
+    Ok(turns)
 }

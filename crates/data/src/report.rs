@@ -1,20 +1,62 @@
-//! Counts of what a loader read, kept and dropped.
+//! Counts of what a loader read, kept, changed and dropped.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
+use camelid_files::Place;
 use serde::{Deserialize, Serialize};
 
-/// How many of the dropped items' names a report keeps per reason.
+/// How many of the items' names a report keeps per reason.
 const EXAMPLES: usize = 8;
 
-/// Items dropped for one reason.
+/// How many of them its one-line form shows.
+const SHOWN: usize = 3;
+
+/// Items that share a reason.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Dropped {
+pub struct Tally {
     /// How many.
     pub count: usize,
-    /// Names (ids, lines) of the first eight.
-    pub examples: Vec<String>,
+    /// The first eight.
+    pub examples: Vec<Named>,
+}
+
+/// One item by name. It equals a text that is its id.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Named {
+    /// Its id.
+    pub id: String,
+    /// Where it stands, e.g. `item 2`, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
+    /// What exactly is the matter, where the reason does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+impl PartialEq<&str> for Named {
+    fn eq(&self, id: &&str) -> bool {
+        self.id == *id
+    }
+}
+
+impl fmt::Display for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.place {
+            // An id that was made of the file's name and the number says the same again.
+            Some(place)
+                if self.id.rsplit_once(':').is_some_and(|(_, n)| place.ends_with(&format!(" {n}"))) =>
+            {
+                f.write_str(place)?;
+            }
+            Some(place) => write!(f, "{place} (id {})", self.id)?,
+            None => f.write_str(&self.id)?,
+        }
+        match &self.detail {
+            Some(detail) => write!(f, ": {detail}"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// What a loader did: `read = kept + dropped`, always.
@@ -27,7 +69,13 @@ pub struct LoadReport {
     /// Items kept.
     pub kept: usize,
     /// Items dropped, by reason.
-    pub dropped: BTreeMap<String, Dropped>,
+    pub dropped: BTreeMap<String, Tally>,
+    /// What was done to items that were kept all the same, or read out of the ordinary.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub changed: BTreeMap<String, Tally>,
+    /// What was decided for the whole file: other names of fields, what a step before this one left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 impl LoadReport {
@@ -44,17 +92,36 @@ impl LoadReport {
 
     /// Counts the item `name` as read and dropped for `reason`.
     pub fn drop_item(&mut self, reason: &str, name: &str) {
+        self.drop_named(reason, Named { id: name.to_string(), ..Named::default() });
+    }
+
+    /// Counts one item as read and dropped for `reason`.
+    pub fn drop_named(&mut self, reason: &str, item: Named) {
         self.read += 1;
-        let dropped = self.dropped.entry(reason.to_string()).or_default();
-        dropped.count += 1;
-        if dropped.examples.len() < EXAMPLES {
-            dropped.examples.push(name.to_string());
+        count(&mut self.dropped, reason, item);
+    }
+
+    /// Counts one thing that was done to an item, kept or not.
+    pub fn change(&mut self, what: &str, item: Named) {
+        count(&mut self.changed, what, item);
+    }
+
+    /// Adds a sentence on the whole file, once.
+    pub fn note(&mut self, note: impl Into<String>) {
+        let note = note.into();
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
         }
     }
 
     /// Number of items dropped for `reason`.
     pub fn dropped_for(&self, reason: &str) -> usize {
         self.dropped.get(reason).map_or(0, |d| d.count)
+    }
+
+    /// Number of items that were changed in this way.
+    pub fn changed_by(&self, what: &str) -> usize {
+        self.changed.get(what).map_or(0, |c| c.count)
     }
 
     /// Number of items dropped for any reason.
@@ -65,24 +132,79 @@ impl LoadReport {
     /// The report of two steps in a row, where `next` read what `self` kept.
     pub fn then(mut self, next: LoadReport) -> LoadReport {
         self.kept = next.kept;
-        for (reason, dropped) in next.dropped {
-            let entry = self.dropped.entry(reason).or_default();
-            entry.count += dropped.count;
-            let room = EXAMPLES - entry.examples.len();
-            entry.examples.extend(dropped.examples.into_iter().take(room));
-        }
+        self.join(next, None);
         self
+    }
+
+    /// Adds the report of another file; `file` is put before the places of its items.
+    pub fn add_file(&mut self, next: LoadReport, file: &str) {
+        self.read += next.read;
+        self.kept += next.kept;
+        self.join(next, Some(file));
+    }
+
+    fn join(&mut self, next: LoadReport, file: Option<&str>) {
+        for (into, from) in [(&mut self.dropped, next.dropped), (&mut self.changed, next.changed)] {
+            for (reason, tally) in from {
+                let entry = into.entry(reason).or_default();
+                entry.count += tally.count;
+                let room = EXAMPLES - entry.examples.len();
+                entry.examples.extend(tally.examples.into_iter().take(room).map(|mut item| {
+                    if let (Some(file), Some(place)) = (file, &mut item.place) {
+                        *place = format!("{file}, {place}");
+                    }
+                    item
+                }));
+            }
+        }
+        for note in next.notes {
+            self.note(match file {
+                Some(file) => format!("{file}: {note}"),
+                None => note,
+            });
+        }
+    }
+}
+
+fn count(tallies: &mut BTreeMap<String, Tally>, reason: &str, item: Named) {
+    let tally = tallies.entry(reason.to_string()).or_default();
+    tally.count += 1;
+    if tally.examples.len() < EXAMPLES {
+        tally.examples.push(item);
     }
 }
 
 impl fmt::Display for LoadReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} read, {} kept", self.read, self.unit, self.kept)?;
-        for (reason, dropped) in &self.dropped {
-            write!(f, ", {} dropped ({reason})", dropped.count)?;
+        for (reason, tally) in &self.dropped {
+            write!(f, "; {} dropped ({reason}): {tally}", tally.count)?;
+        }
+        for (what, tally) in &self.changed {
+            write!(f, "; {} with {what}: {tally}", tally.count)?;
+        }
+        for note in &self.notes {
+            write!(f, "; {note}")?;
         }
         Ok(())
     }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, item) in self.examples.iter().take(SHOWN).enumerate() {
+            write!(f, "{}{item}", if index == 0 { "" } else { ", " })?;
+        }
+        match self.count - self.examples.len().min(SHOWN) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
+}
+
+/// An item of a file, for a [`LoadReport`].
+pub(crate) fn named(id: &str, place: Place, detail: Option<String>) -> Named {
+    Named { id: id.to_string(), place: Some(place.to_string()), detail }
 }
 
 /// Conversations with the account of how they came about.
@@ -90,16 +212,6 @@ impl fmt::Display for LoadReport {
 pub struct Loaded {
     /// The conversations, in file order, ids unique and stable.
     pub conversations: Vec<camelid_chat::Conversation>,
-    /// What was read, kept and dropped.
+    /// What was read, kept, changed and dropped.
     pub report: LoadReport,
-}
-
-impl Loaded {
-    /// `self`, or [`DataError::Empty`](crate::DataError::Empty) when there is no conversation.
-    pub(crate) fn not_empty(self, path: &std::path::Path) -> Result<Self, crate::DataError> {
-        if self.conversations.is_empty() {
-            return Err(crate::DataError::Empty { what: path.display().to_string(), report: self.report });
-        }
-        Ok(self)
-    }
 }

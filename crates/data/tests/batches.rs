@@ -1,4 +1,4 @@
-//! Samplers, packing, padding.
+//! Samplers, packing, batches.
 
 use std::collections::HashSet;
 
@@ -22,17 +22,23 @@ fn lengths(count: usize) -> Vec<usize> {
 }
 
 #[test]
-fn a_batch_is_padded_right_and_shifts_labels_by_one() {
+fn a_batch_is_its_examples_end_to_end_with_labels_where_the_ids_are() {
     let (short, long) = (example(10, 3), example(20, 5));
-    let batch = Batch::right_padded(&[&short, &long], 9, 4).unwrap();
-    assert_eq!((batch.batch, batch.seq), (2, 8));
+    let batch = Batch::packed(&[&short, &long]).unwrap();
     let x = IGNORE_INDEX;
-    assert_eq!(batch.ids[..8], [10, 11, 12, 9, 9, 9, 9, 9]);
-    assert_eq!(batch.labels[..8], [x, 12, x, x, x, x, x, x]);
-    assert_eq!(batch.ids[8..], [20, 21, 22, 23, 24, 9, 9, 9]);
-    assert_eq!(batch.labels[8..], [x, 22, 23, 24, x, x, x, x]);
-    assert_eq!((batch.tokens, batch.supervised_tokens), (8, 4));
-    assert_eq!(Batch::right_padded(&[&long], 0, 1).unwrap().seq, 5);
+    assert_eq!(batch.ids, [10, 11, 12, 20, 21, 22, 23, 24]);
+    assert_eq!(batch.labels, [x, x, 12, x, x, 22, 23, 24]);
+    assert_eq!(batch.cu_seqlens, [0, 3, 8]);
+    assert_eq!((batch.sequences(), batch.lengths().collect::<Vec<_>>()), (2, vec![3, 5]));
+    assert_eq!((batch.tokens(), batch.supervised_tokens()), (8, 4));
+}
+
+#[test]
+fn nothing_predicts_the_first_token_of_a_sequence() {
+    let all =
+        |first: u32| Example { labels: (first..).map(i64::from).take(3).collect(), ..example(first, 3) };
+    let batch = Batch::packed(&[&all(10), &all(20)]).unwrap();
+    assert_eq!(batch.labels, [IGNORE_INDEX, 11, 12, IGNORE_INDEX, 21, 22]);
 }
 
 #[test]
@@ -40,9 +46,8 @@ fn a_batch_of_nonsense_is_an_error() {
     let good = example(0, 4);
     let empty = Example { ids: vec![], labels: vec![], ..good.clone() };
     let uneven = Example { labels: vec![1], ..good.clone() };
-    for (examples, multiple) in [(vec![], 1), (vec![&good], 0), (vec![&good, &empty], 1), (vec![&uneven], 1)]
-    {
-        let result = Batch::right_padded(&examples, 0, multiple);
+    for examples in [vec![], vec![&good, &empty], vec![&uneven]] {
+        let result = Batch::packed(&examples);
         assert!(matches!(result, Err(DataError::Option(_))), "{result:?}");
     }
 }

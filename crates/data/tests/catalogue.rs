@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use camelid_data::DataError;
 use camelid_data::catalogue::{Catalogue, FetchOptions};
+use camelid_files::FileError;
 use server::{Answer, Server};
-use sha2::{Digest, Sha256};
 
 fn body() -> Vec<u8> {
     (0..50_000u32).flat_map(|i| (i.wrapping_mul(2_654_435_761)).to_le_bytes()).collect()
 }
 
 fn sum(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+    camelid_files::digest::of_bytes(bytes)
 }
 
 /// A catalogue of one source with one file at `url`.
@@ -243,10 +243,10 @@ fn a_full_disk_is_an_error_and_leaves_no_file() {
     std::os::unix::fs::symlink("/dev/full", at(&dir, "thing.bin.partial")).unwrap();
     let server = Server::start(body(), None, vec![]);
     let error = fetch(&pinned(&server, &body()), &options(&dir)).unwrap_err();
-    let DataError::Io { source, .. } = &error else {
+    let DataError::File(FileError::Io { cause, .. }) = &error else {
         panic!("{error}");
     };
-    assert_eq!(source.kind(), std::io::ErrorKind::StorageFull);
+    assert_eq!(cause.kind(), std::io::ErrorKind::StorageFull);
     assert!(error.to_string().contains("thing.bin.partial: cannot write"), "{error}");
     assert!(!at(&dir, "thing.bin").exists());
 }

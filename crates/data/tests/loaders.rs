@@ -8,6 +8,7 @@ use camelid_chat::Role::{Assistant, System, User};
 use camelid_chat::{Conversation, Role};
 use camelid_data::alpaca::{self, InputAs};
 use camelid_data::{DataError, guanaco, sharegpt};
+use camelid_files::FileError;
 use serde_json::json;
 
 fn file(dir: &tempfile::TempDir, name: &str, text: &str) -> PathBuf {
@@ -162,12 +163,12 @@ fn cut_off_and_misshapen_json_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let cut = file(&dir, "cut.json", "[{\"instruction\": \"a\", \"output\": \"b");
     let error = alpaca::load(&cut, InputAs::NextLine).unwrap_err();
-    assert!(matches!(error, DataError::Json { .. }), "{error}");
-    assert!(error.to_string().contains("cut.json: the JSON is cut off"), "{error}");
+    assert!(matches!(error, DataError::File(FileError::Content { .. })), "{error}");
+    assert!(error.to_string().contains("cut.json: the JSON array is cut off at item 1"), "{error}");
     assert!(sharegpt::load(&cut).is_err());
     let shape = file(&dir, "shape.json", "[{\"instruction\": \"a\"}]");
     let text = alpaca::load(&shape, InputAs::NextLine).unwrap_err().to_string();
-    assert!(text.contains("missing field `output`"), "{text}");
+    assert!(text.contains("no `output`") && text.contains("item 1"), "{text}");
     let empty = file(&dir, "empty.json", "[]");
     for error in [
         alpaca::load(&empty, InputAs::NextLine).unwrap_err(),

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use camelid_chat::Role;
 use camelid_data::DataError;
 use camelid_data::oasst::{
-    self, Filter, MessageNode, MessageTree, Review, Selection, Speaker, dialogues, trees_from_messages,
+    self, Filter, MessageNode, MessageTree, Review, Selection, Speaker, Trees, dialogues, trees_from_messages,
 };
+use camelid_files::FileError;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::json;
@@ -272,22 +273,19 @@ fn damaged_parquet_is_an_error() {
 }
 
 #[test]
-fn a_line_that_is_not_json_is_named_by_file_and_number() {
+fn a_row_that_is_no_tree_is_dropped_and_named_by_its_line() {
     let dir = tempfile::tempdir().unwrap();
     let good = serde_json::to_string(&sample()).unwrap();
-    for bad in ["{oops", "not json", &good[..good.len() - 20]] {
+    for bad in ["{oops", "not json", &good[..good.len() - 20], "{\"a\": 1}", "7"] {
         let path = file(&dir, "bad.jsonl", format!("{good}\n{bad}\n").as_bytes());
-        let error = oasst::read(&path).unwrap_err();
-        assert!(matches!(error, DataError::Line { line: 2, .. }), "{error}");
-        let text = error.to_string();
-        assert!(text.contains("bad.jsonl, line 2: not JSON"), "{text}");
+        let Trees { trees, report } = oasst::read(&path).unwrap();
+        assert_eq!((trees.len(), report.kept, report.dropped_in_all()), (1, 8, 1), "{bad}: {report}");
+        assert!(report.to_string().contains("line 2"), "{report}");
+        assert_eq!(report.dropped.values().next().unwrap().examples, ["bad:2"]);
     }
-    let path = file(&dir, "shape.jsonl", format!("{good}\n{{\"a\": 1}}\n").as_bytes());
-    let text = oasst::read(&path).unwrap_err().to_string();
-    assert!(text.contains("line 2") && text.contains("message_tree_id"), "{text}");
     let path = file(&dir, "latin1.jsonl", b"{\"text\": \"vicu\xf1a\"}\n");
     let text = oasst::read(&path).unwrap_err().to_string();
-    assert!(text.contains("line 1: not UTF-8"), "{text}");
+    assert!(text.contains("empty data set") && text.contains("line 1"), "{text}");
 }
 
 #[test]
@@ -297,7 +295,7 @@ fn a_damaged_archive_is_an_error() {
     let whole = gzip(line.repeat(400).as_bytes());
     let cut = file(&dir, "cut.jsonl.gz", &whole[..whole.len() - 40]);
     let error = oasst::read(&cut).unwrap_err();
-    assert!(matches!(error, DataError::Gzip { .. }), "{error}");
+    assert!(matches!(error, DataError::File(FileError::Packed { .. })), "{error}");
     let mut broken = whole.clone();
     let middle = broken.len() / 2;
     for byte in &mut broken[middle..middle + 8] {
@@ -305,7 +303,7 @@ fn a_damaged_archive_is_an_error() {
     }
     assert!(oasst::read(&file(&dir, "broken.jsonl.gz", &broken)).is_err());
     let fake = file(&dir, "fake.jsonl.gz", line.as_bytes());
-    assert!(matches!(oasst::read(&fake).unwrap_err(), DataError::Gzip { line: 0, .. }));
+    assert!(matches!(oasst::read(&fake).unwrap_err(), DataError::File(FileError::Packed { .. })));
 }
 
 #[test]

@@ -9,6 +9,7 @@ use byte_tokenizer::byte_tokenizer;
 use camelid_chat::{Conversation, IGNORE_INDEX, LossOn, Role, Template};
 use camelid_data::tokens::{CacheOutcome, TRUNCATED_AWAY};
 use camelid_data::{DataError, TokenizeOptions, TokenizedSet, Truncation, guanaco};
+use camelid_files::FileError;
 use tokenizers::Tokenizer;
 
 fn talk(id: &str, question: &str, answer: &str) -> Conversation {
@@ -194,7 +195,7 @@ fn a_cache_folder_that_is_a_file_is_an_error() {
     let plain = options(LossOn::All, Truncation::default());
     let error =
         TokenizedSet::cached(file.path(), &talks(), &byte_tokenizer(true), &template, &plain).unwrap_err();
-    assert!(matches!(error, DataError::Io { .. }), "{error}");
+    assert!(matches!(error, DataError::File(FileError::Io { .. })), "{error}");
 }
 
 /// All 953 real dialogues with LLaMA's tokenizer and QLoRA's limits.

@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::compare::Difference;
 
+pub use camelid_report::short;
+
 /// What can go wrong with a claims file.
 #[derive(Debug, thiserror::Error)]
 pub enum ClaimsError {
@@ -359,18 +361,6 @@ fn sentence(named: &NamedDifference) -> String {
         short(high),
         named.difference.examples
     )
-}
-
-/// A figure with four significant digits, as a report shows it.
-pub fn short(value: f64) -> String {
-    if value == 0.0 {
-        return "0".to_owned();
-    }
-    if !value.is_finite() {
-        return format!("{value}");
-    }
-    let digits = (3 - value.abs().log10().floor() as i32).clamp(0, 9) as usize;
-    format!("{value:.digits$}")
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! Paired differences between two models scored on the same examples.
 
-/// Two-sided 95 % point of the standard normal distribution.
-pub const Z95: f64 = 1.96;
+pub use camelid_ratings::Z95;
 
 /// Two-sided 95 % points of Student's t for 1, 2, … degrees of freedom.
 const T95: [f64; 9] = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262];

@@ -7,7 +7,7 @@ use camelid_chat::{GenerateOptions, Message, TextGenerator};
 use serde::{Deserialize, Serialize};
 
 use crate::judge::{Judgment, Verdict};
-use crate::ratings::Outcome;
+use camelid_ratings::Outcome;
 
 /// A question with its answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -149,7 +149,7 @@ mod tests {
                 new_tokens: Some(1),
                 reason: StopReason::Length,
                 model_version: None,
-            own_temperature: false,
+                own_temperature: false,
             })
         }
     }

@@ -6,9 +6,9 @@ pub mod compare;
 pub mod exact_match;
 #[cfg(feature = "judge")]
 pub mod judge;
-pub mod ratings;
 #[cfg(feature = "report")]
 pub mod report;
 #[cfg(feature = "models")]
+pub mod score;
+#[cfg(feature = "models")]
 pub mod tasks;
-pub mod whole_file;

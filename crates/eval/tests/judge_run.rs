@@ -11,12 +11,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use camelid_chat::openai::OpenAiConfig;
 use camelid_chat::requests::{RequestStore, RunError, RunSettings};
 use camelid_eval::judge::{
-    Answers, Judge, JudgeError, Judged, Mode, Opponents, PromptSet, Protocol, Question, QuestionSet,
-    Model, Resampling, Scoreboard, Session, Verdict, battles,
+    Answers, Judge, JudgeError, Judged, Mode, Model, Opponents, PromptSet, Protocol, Question, QuestionSet,
+    Resampling, Scoreboard, Session, Verdict, battles,
 };
-use camelid_eval::ratings::{BradleyTerry, PairCounts, PositionEffect};
 #[cfg(feature = "report")]
-use camelid_eval::report::{JudgeReport, Report};
+use camelid_eval::report::JudgeReport;
+use camelid_ratings::{BradleyTerry, PairCounts, PositionEffect};
+use camelid_report::{Report, Tabular};
 use server::{Answer, Asked, Server};
 
 /// MT-bench's questions and references, or as many made up in its categories.

@@ -119,7 +119,7 @@ fn damaged_rows_are_named() {
 #[test]
 fn lists_in_parquet_files_are_read() {
     use camelid_eval::tasks::{Record, to_frame};
-    use camelid_eval::whole_file::write_parquet;
+    use camelid_report::write_parquet;
 
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("rows.parquet");

@@ -1,24 +1,38 @@
 //! What a forward pass must know beyond its input.
 
-/// Whether dropout is active, and with which seed.
+/// Whether dropout is active, with which seed, and whether adapters take part.
 ///
 /// The same seed gives the same masks, so a recomputed forward pass repeats the
 /// first one exactly; a trainer passes a new seed for every micro-batch.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ForwardContext {
     /// Seed of every dropout mask of this pass; `None` turns dropout off.
     pub dropout_seed: Option<u64>,
+    /// Whether adapters take part. Without them a model is its base, to the bit: a reference
+    /// model that costs no memory.
+    pub adapters: bool,
 }
 
 impl ForwardContext {
     /// No dropout.
     pub const fn evaluation() -> Self {
-        Self { dropout_seed: None }
+        Self { dropout_seed: None, adapters: true }
     }
 
     /// Dropout with masks drawn from `seed`.
     pub const fn training(seed: u64) -> Self {
-        Self { dropout_seed: Some(seed) }
+        Self { dropout_seed: Some(seed), adapters: true }
+    }
+
+    /// The same pass through the base model alone.
+    pub const fn without_adapters(self) -> Self {
+        Self { adapters: false, ..self }
+    }
+}
+
+impl Default for ForwardContext {
+    fn default() -> Self {
+        Self::evaluation()
     }
 }
 

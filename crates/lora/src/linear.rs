@@ -47,7 +47,7 @@ impl LoraLinear {
     /// - `x`: `[.., in_features]`
     /// - result: `[.., out_features]`
     pub fn forward<const D: usize>(&self, x: Tensor<D>, ctx: &ForwardContext) -> Tensor<D> {
-        let Some(adapter) = &self.adapter else {
+        let Some(adapter) = self.adapter.as_ref().filter(|_| ctx.adapters) else {
             return self.base.forward(x);
         };
         let dropout = match ctx.dropout_seed {

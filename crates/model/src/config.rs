@@ -51,9 +51,13 @@ pub struct LlamaConfig {
 }
 
 /// How rotary frequencies are stretched (`rope_scaling` or `rope_parameters`).
-#[derive(Clone, Copy, Debug, PartialEq)]
+///
+/// In an experiment it is a table with its `type`, such as `type = "linear"`, `factor = 4.0`.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
 pub enum RopeScaling {
     /// Frequencies as they are.
+    #[serde(rename = "default")]
     None,
     /// Position interpolation: every frequency divided by `factor`.
     Linear {

@@ -17,7 +17,7 @@ use burn::tensor::{Int, Tensor};
 use camelid_kernels::{ComputeType, RowLengths, embedding, linear_with};
 use camelid_lora::{AdapterHost, ForwardContext, LoraLinear};
 
-use crate::config::LlamaConfig;
+use crate::config::{LlamaConfig, RopeScaling};
 use crate::error::ModelError;
 use crate::rope::Rope;
 use crate::stream::BlockStream;
@@ -82,6 +82,27 @@ impl Llama {
         self
     }
 
+    /// The same model with its rotary frequencies stretched in another way, for contexts longer
+    /// than it was made for.
+    ///
+    /// # Errors
+    /// [`ModelError`] for a factor that no model can have.
+    pub fn with_rope_scaling(mut self, scaling: RopeScaling) -> Result<Self, ModelError> {
+        if let RopeScaling::Linear { factor } | RopeScaling::Llama3 { factor, .. } = scaling
+            && !(factor.is_finite() && factor > 0.0)
+        {
+            return Err(ModelError::Unsupported {
+                origin: "rope_scaling".into(),
+                setting: "factor".into(),
+                found: factor.to_string(),
+                supported: "a positive number".into(),
+            });
+        }
+        Arc::make_mut(&mut self.config).rope_scaling = scaling;
+        self.rope = Rope::new(&self.config);
+        Ok(self)
+    }
+
     /// How the operands of its products are rounded.
     pub fn compute_type(&self) -> ComputeType {
         self.compute_type
@@ -90,7 +111,7 @@ impl Llama {
     /// Logits of every position.
     ///
     /// # Shapes
-    /// - `ids`: `[batch, seq]`; right-padded when the rows differ in length
+    /// - `ids`: `[batch, seq]`; all rows of one length
     /// - result: `[batch, seq, vocab_size]`
     ///
     /// # Panics

@@ -3,17 +3,22 @@
 use std::path::PathBuf;
 
 use camelid_kernels::blockwise4::Rounding;
+use serde::{Deserialize, Serialize};
 
 use crate::OptimError;
 
-/// Width of the two moments AdamW keeps for each parameter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// Width of the two moments AdamW keeps for each parameter. In files it is the optimizer's name:
+/// `adamw32` or `adamw8bit`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum StateBits {
     /// Two `f32` a parameter: 8 bytes.
+    #[default]
+    #[serde(rename = "adamw32")]
     Bits32,
     /// Two 8-bit codes a parameter and one `f32` absmax per moment and block of 256: 2.03 bytes.
     /// Tensors with fewer than [`AdamWConfig::MIN_8BIT_ELEMENTS`] elements keep 32-bit state, as
     /// in bitsandbytes.
+    #[serde(rename = "adamw8bit")]
     Bits8,
 }
 

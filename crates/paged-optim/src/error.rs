@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use camelid_files::FileError;
+
 /// Error of the optimizer. Unless a variant says otherwise, neither parameters nor state changed.
 #[derive(Debug, thiserror::Error)]
 pub enum OptimError {
@@ -87,15 +89,8 @@ pub enum OptimError {
         source: std::io::Error,
     },
     /// A state file could not be read or written.
-    #[error("{path}: cannot {what}: {source}")]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What was tried.
-        what: &'static str,
-        /// The system's error.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A state file that is damaged or belongs to other settings.
     #[error("{path}: {reason}")]
     BadFile {

@@ -8,11 +8,12 @@
 //! Both directions go page by page: no tensor's state has to be in memory as a whole.
 
 use std::collections::BTreeMap;
-use std::fs::{File, Permissions};
-use std::io::{BufWriter, Write};
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use camelid_files::{FileError, WholeFile};
 use serde::{Deserialize, Serialize};
 
 use crate::optimizer::TensorState;
@@ -76,14 +77,9 @@ impl PagedAdamW {
     /// [`OptimError::File`] when the disk is full or not writable; the optimizer and an existing
     /// file at `path` are untouched. [`OptimError::SpillIo`] when a page cannot be read back.
     pub fn save(&mut self, path: &Path) -> Result<(), OptimError> {
-        let failed = |source| OptimError::File { path: path.to_owned(), what: "write", source };
-        let dir = match path.parent() {
-            Some(dir) if !dir.as_os_str().is_empty() => dir,
-            _ => Path::new("."),
-        };
-        let temporary = tempfile::NamedTempFile::new_in(dir).map_err(failed)?;
-        let mut out = BufWriter::new(temporary.as_file());
+        let failed = |cause| FileError::Io { path: path.to_owned(), action: "write", cause };
         let (header, order) = self.layout_file(path)?;
+        let mut out = WholeFile::create(path)?;
         out.write_all(&(header.len() as u64).to_le_bytes()).map_err(failed)?;
         out.write_all(&header).map_err(failed)?;
         for (key, part) in order {
@@ -92,12 +88,7 @@ impl PagedAdamW {
                 out.write_all(data.sections()[part.section]).map_err(failed)?;
             }
         }
-        out.flush().map_err(failed)?;
-        drop(out);
-        make_readable(temporary.as_file()).map_err(failed)?;
-        temporary.as_file().sync_all().map_err(failed)?;
-        temporary.persist(path).map_err(|error| failed(error.error))?;
-        File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed)
+        Ok(out.finish()?)
     }
 
     /// An optimizer with the state of a file that [`Self::save`] wrote. `config` may have another
@@ -184,11 +175,6 @@ impl PagedAdamW {
     }
 }
 
-/// Temporary files are private by default; a saved state is an ordinary file.
-fn make_readable(file: &File) -> std::io::Result<()> {
-    file.set_permissions(Permissions::from_mode(0o644))
-}
-
 impl Part {
     fn width(&self) -> usize {
         if self.dtype == "F32" { 4 } else { 1 }
@@ -219,7 +205,7 @@ struct StateFile {
 
 impl StateFile {
     fn open(path: &Path) -> Result<Self, OptimError> {
-        let failed = |source| OptimError::File { path: path.to_owned(), what: "read", source };
+        let failed = |cause| FileError::Io { path: path.to_owned(), action: "read", cause };
         let bad = |reason: String| OptimError::BadFile { path: path.to_owned(), reason };
         let file = File::open(path).map_err(failed)?;
         let file_len = file.metadata().map_err(failed)?.len();
@@ -282,8 +268,6 @@ impl StateFile {
     }
 
     fn read(&self, bytes: &mut [u8], at: u64) -> Result<(), OptimError> {
-        let path = self.path.clone();
-        let failed = |source| OptimError::File { path, what: "read", source };
-        self.file.read_exact_at(bytes, at).map_err(failed)
+        Ok(self.file.read_exact_at(bytes, at).map_err(FileError::io(&self.path, "read"))?)
     }
 }

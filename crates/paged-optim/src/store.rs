@@ -166,7 +166,7 @@ impl PageStore {
             let batch = first..pages.end.min(first + together);
             let missing = batch.clone().try_for_each(|page| {
                 data.push(self.bring_in(page)?);
-                Ok(())
+                Ok::<_, OptimError>(())
             });
             if missing.is_ok() {
                 change(&mut data);

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use camelid_files::FileError;
 use camelid_paged_optim::{AdamWConfig, OptimError, PagedAdamW, Spill, StateBits};
 
 fn values(seed: u32, n: usize) -> Vec<f32> {
@@ -116,7 +117,7 @@ fn an_unwritable_place_is_an_error_and_the_optimizer_goes_on() {
     let mut p = params();
     step(&mut optim, &mut p, 0);
     let error = optim.save(Path::new("/nonexistent/dir/optimizer.safetensors")).unwrap_err();
-    assert!(matches!(error, OptimError::File { what: "write", .. }), "{error}");
+    assert!(matches!(error, OptimError::File(FileError::Io { action: "write", .. })), "{error}");
     step(&mut optim, &mut p, 1);
     assert_eq!(optim.steps("small"), 2);
 }

@@ -10,17 +10,14 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use burn::module::Module;
-use burn::optim::GradientsParams;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use camelid_data::{Batch, Example};
-use camelid_lora::{ForwardContext, LoraConfig, attach};
+use camelid_lora::{LoraConfig, attach};
 use camelid_model::generate::generate_ids;
-use camelid_model::{
-    BlockStack, GenerateOptions, KvCache, Llama, LlamaConfig, LoadOptions, RopeScaling, WeightStorage,
-};
+use camelid_model::{GenerateOptions, KvCache, Llama, LlamaConfig, LoadOptions, RopeScaling, WeightStorage};
 use camelid_paged_optim::{AdamWConfig, PagedAdamW};
 use camelid_quant::{Format, QuantConfig};
-use camelid_train::{DeviceBatch, Memory, loss_and_gradients};
+use camelid_train::{BlockInputPaging, Memory, MicroBatch, Sft, Step};
 
 const ROWS: usize = 4;
 const SEQ: usize = 256;
@@ -68,7 +65,6 @@ fn ids(n: usize, seed: u32) -> Vec<u32> {
 }
 
 fn steps(mut model: Llama, checkpointing: bool, runs: usize) -> Result<()> {
-    let device = Device::flex().autodiff();
     let examples: Vec<Example> = (0..ROWS as u32)
         .map(|row| {
             let ids = ids(SEQ, 1000 * row);
@@ -76,49 +72,44 @@ fn steps(mut model: Llama, checkpointing: bool, runs: usize) -> Result<()> {
             Example { id: row.to_string(), ids, labels }
         })
         .collect();
-    let batch = Batch::right_padded(&examples.iter().collect::<Vec<_>>(), 0, 1)?;
-    let scale = 1.0 / batch.supervised_tokens as f64;
-    let ctx = ForwardContext::training(0);
+    let batch = Batch::packed(&examples.iter().collect::<Vec<_>>())?;
+    let tokens = batch.tokens() as f64;
+    let micro_batches = [MicroBatch { batch, dropout_seed: Some(0) }];
+    let step = Step {
+        objective: Sft,
+        learning_rate: 1e-4,
+        max_grad_norm: 0.0,
+        activation_checkpointing: checkpointing,
+        block_inputs: BlockInputPaging::default(),
+    };
     let mut optim = PagedAdamW::new(AdamWConfig::default())?;
     println!("weights {:.0} MB, resident {}", model.weights_nbytes() as f64 / 1e6, resident());
-    println!("{:>9} {:>9} {:>9} {:>9} {:>9}", "forward", "backward", "optimizer", "step", "tok/s");
+    println!(
+        "{:>9} {:>9} {:>9} {:>9} {:>9} {:>9}",
+        "forward", "head", "backward", "optimizer", "step", "tok/s"
+    );
     let mut best = f64::INFINITY;
     for run in 0..=runs {
         Memory::reset_peak();
         let before = Usage::now();
-        let on_device = DeviceBatch::new(&batch, &device);
-        let start = Instant::now();
-        let (loss, forward, mut grads) = if checkpointing {
-            let (nll, grads) = loss_and_gradients(&model, &on_device, &ctx, scale, true)?;
-            (nll * scale, f64::NAN, grads)
-        } else {
-            let (ids, labels, rows) = on_device.into_parts();
-            let mut x = model.embed(ids);
-            for i in 0..model.num_blocks() {
-                x = model.block_rows(i, x, &rows, &ctx);
-            }
-            let nll = model.head_loss(x, labels);
-            let loss = nll.clone().into_scalar::<f32>();
-            let forward = start.elapsed().as_secs_f64();
-            let grads = GradientsParams::from_grads(nll.mul_scalar(scale).backward(), &model);
-            (f64::from(loss) * scale, forward, grads)
-        };
-        let gradients = start.elapsed().as_secs_f64();
-        model = optim.step_module(model, &mut grads, &|_| 1e-4)?;
-        let step = start.elapsed().as_secs_f64();
+        let done = step.take(model, &mut optim, &micro_batches, &mut |_| {})?;
+        model = done.model;
+        let whole: f64 = done.seconds.iter().map(|(_, seconds)| seconds).sum();
+        for (_, seconds) in &done.seconds {
+            print!("{seconds:>9.3} ");
+        }
         println!(
-            "{forward:>9.3} {:>9.3} {:>9.3} {step:>9.3} {:>9.0}   loss {loss:.4}, peak {:.0} MB, {}",
-            gradients - if checkpointing { 0.0 } else { forward },
-            step - gradients,
-            batch.tokens as f64 / step,
+            "{whole:>9.3} {:>9.0}   loss {:.4}, peak {:.0} MB, {}",
+            tokens / whole,
+            done.loss,
             Memory::now().peak_mib * 1.048_576,
             Usage::now().since(&before),
         );
         if run > 0 {
-            best = best.min(step);
+            best = best.min(whole);
         }
     }
-    println!("best: {best:.3} s, {:.0} tok/s", batch.tokens as f64 / best);
+    println!("best: {best:.3} s, {:.0} tok/s", tokens / best);
     Ok(())
 }
 

@@ -12,21 +12,21 @@
 //! A folder is filled under another name and renamed when every byte is on the disk, so a
 //! checkpoint that can be seen is complete.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use burn::module::Module;
 use camelid_data::Position;
+use camelid_files::write_whole;
 use camelid_paged_optim::{AdamWConfig, PagedAdamW};
 use serde::{Deserialize, Serialize};
 
-use crate::atomic::{sync_dir, write_whole};
 use crate::{EvalPoint, TrainError, TrainSettings, params_file};
 
 const TRAINABLE: &str = "trainable.safetensors";
 const OPTIMIZER: &str = "optimizer.safetensors";
 const STATE: &str = "state.json";
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 /// Names that are not checkpoints: being written, being removed.
 const UNFINISHED: [&str; 2] = [".writing-", ".removing-"];
 
@@ -38,6 +38,8 @@ pub(crate) struct RunState {
     /// Steps done.
     pub(crate) step: usize,
     pub(crate) seed: u64,
+    /// Steps of the whole run.
+    pub(crate) max_steps: usize,
     pub(crate) sampler: Position,
     pub(crate) model_fingerprint: String,
     pub(crate) data_fingerprint: String,
@@ -84,6 +86,7 @@ impl RunState {
             format: FORMAT,
             step: 0,
             seed: settings.seed,
+            max_steps: settings.max_steps,
             sampler: Position::default(),
             model_fingerprint: model,
             data_fingerprint: data,
@@ -170,7 +173,8 @@ impl Checkpoints {
             .map_err(|error| TrainError::Checkpoint { path: path.to_owned(), reason: error.to_string() })?;
         write_whole(&unfinished.join(STATE), &json)?;
         fs::rename(unfinished, path).map_err(TrainError::file(path, "rename"))?;
-        sync_dir(&self.dir)
+        // So that the new name, too, outlives a loss of power.
+        File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(TrainError::file(&self.dir, "sync"))
     }
 
     fn remove_old(&self) -> Result<(), TrainError> {
@@ -199,6 +203,7 @@ pub(crate) fn read_state(path: &Path, fresh: &RunState) -> Result<RunState, Trai
     }
     let mut state: RunState = serde_json::from_slice(&bytes).map_err(unreadable)?;
     state.settings.seed = state.seed;
+    state.settings.max_steps = state.max_steps;
     if state.model_fingerprint != fresh.model_fingerprint {
         return Err(bad(format!(
             "it belongs to another base model (fingerprint {}…, this model has {}…); give the run \

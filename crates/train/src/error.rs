@@ -3,22 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use camelid_data::DataError;
+use camelid_files::FileError;
 use camelid_model::ModelError;
 use camelid_paged_optim::OptimError;
 
 /// Error of the trainer.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
-    /// An experiment file that does not say what it should.
-    #[error("{}: {reason}", place(path, *line))]
-    Experiment {
-        /// The file.
-        path: PathBuf,
-        /// Line, from 1, where it is known.
-        line: Option<usize>,
-        /// What is wrong and what was expected.
-        reason: String,
-    },
     /// A setting outside its range.
     #[error("setting `{name}` = {value}: expected {expected}")]
     Setting {
@@ -43,7 +34,18 @@ pub enum TrainError {
         /// Names of the examples.
         examples: Vec<String>,
     },
-    /// A loss or gradient that is not a number. The parameters are those of the step before.
+    /// A loss or gradient of a step that is not a number. The parameters are those of the step
+    /// before.
+    #[error("the {what} of the step is {value}; nothing was updated")]
+    NonFiniteStep {
+        /// `loss` or `gradient norm`.
+        what: &'static str,
+        /// Its value.
+        value: f64,
+        /// Index of the micro-batch, where it is known.
+        micro_batch: Option<usize>,
+    },
+    /// A loss or gradient that is not a number, in a run. The parameters are those of the step before.
     #[error(
         "step {step}: the {what} is {value}; stopped before the update. The batch is in {batch}; \
          the last checkpoint is intact"
@@ -59,15 +61,8 @@ pub enum TrainError {
         batch: PathBuf,
     },
     /// A file that cannot be read or written.
-    #[error("{path}: cannot {what}: {source}")]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What was tried.
-        what: &'static str,
-        /// The system's error.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A checkpoint that could not be written. Earlier checkpoints are untouched.
     #[error("checkpoint of step {step} not written: {source}. Earlier checkpoints are intact")]
     Save {
@@ -109,13 +104,6 @@ pub enum TrainError {
 impl TrainError {
     /// Turns a system error on `path` into [`TrainError::File`].
     pub(crate) fn file<'a>(path: &'a Path, what: &'static str) -> impl Fn(std::io::Error) -> TrainError + 'a {
-        move |source| TrainError::File { path: path.to_owned(), what, source }
-    }
-}
-
-fn place(path: &Path, line: Option<usize>) -> String {
-    match line {
-        Some(line) => format!("{}:{line}", path.display()),
-        None => path.display().to_string(),
+        move |cause| FileError::Io { path: path.to_owned(), action: what, cause }.into()
     }
 }

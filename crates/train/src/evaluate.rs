@@ -1,11 +1,12 @@
 //! Held-out loss.
 
 use camelid_data::{Batch, TokenizedSet};
+use camelid_lora::ForwardContext;
 use camelid_model::BlockStack;
 use serde::{Deserialize, Serialize};
 
-use crate::TrainError;
-use crate::walk::DeviceBatch;
+use crate::device_batch::scalar;
+use crate::{DeviceBatch, TrainError};
 
 /// Loss of a model on a set, per supervised token.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,18 +43,19 @@ pub fn example_losses<M: BlockStack>(model: &M, set: &TokenizedSet) -> Result<Ve
     let device = model.devices().into_iter().next().unwrap_or_default();
     let mut losses = Vec::with_capacity(set.examples.len());
     for example in set.examples.iter().filter(|e| !e.ids.is_empty()) {
-        let batch = Batch::right_padded(&[example], 0, 1)?;
-        if batch.supervised_tokens > 0 {
-            let nll = DeviceBatch::new(&batch, &device).nll(&model)?;
-            losses.push(ExampleLoss { id: example.id.clone(), nll, tokens: batch.supervised_tokens });
+        let batch = Batch::packed(&[example])?;
+        let tokens = batch.supervised_tokens();
+        if tokens > 0 {
+            let nll = nll(&model, &DeviceBatch::new(&batch, &device))?;
+            losses.push(ExampleLoss { id: example.id.clone(), nll, tokens });
         }
     }
     if losses.is_empty() { Err(TrainError::EmptyData) } else { Ok(losses) }
 }
 
 /// Loss of `model` on every example of `set`, `batch` of them at once, without dropout and
-/// without gradients. Examples are taken by length, so that batches carry little padding; the sum
-/// runs in a fixed order.
+/// without gradients. Examples are taken by length, the longest first, so that what does not fit into
+/// memory shows at once; the sum runs in a fixed order.
 ///
 /// # Errors
 /// [`TrainError::EmptyData`] when no token of the set carries loss; errors of the device.
@@ -64,10 +66,10 @@ pub fn evaluate<M: BlockStack>(model: &M, set: &TokenizedSet, batch: usize) -> R
     examples.sort_by_key(|example| std::cmp::Reverse(example.ids.len()));
     let (mut nll_sum, mut tokens) = (0.0, 0);
     for group in examples.chunks(batch.max(1)) {
-        let batch = Batch::right_padded(group, 0, 1)?;
-        if batch.supervised_tokens > 0 {
-            nll_sum += DeviceBatch::new(&batch, &device).nll(&model)?;
-            tokens += batch.supervised_tokens;
+        let batch = Batch::packed(group)?;
+        if batch.supervised_tokens() > 0 {
+            nll_sum += nll(&model, &DeviceBatch::new(&batch, &device))?;
+            tokens += batch.supervised_tokens();
         }
     }
     if tokens == 0 {
@@ -75,4 +77,10 @@ pub fn evaluate<M: BlockStack>(model: &M, set: &TokenizedSet, batch: usize) -> R
     }
     let loss = nll_sum / tokens as f64;
     Ok(EvalLoss { nll_sum, tokens, loss, perplexity: loss.exp() })
+}
+
+/// Sum of the negative log-likelihoods of a batch's labels.
+fn nll<M: BlockStack>(model: &M, batch: &DeviceBatch) -> Result<f64, TrainError> {
+    let hidden = batch.hidden(model, &ForwardContext::evaluation())?;
+    scalar(model.head_loss(hidden, batch.labels.clone()))
 }

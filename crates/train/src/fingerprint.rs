@@ -3,8 +3,8 @@
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Int, Tensor};
 use camelid_data::Example;
+use camelid_files::digest::Sum;
 use camelid_paged_optim::ParamPath;
-use sha2::{Digest, Sha256};
 
 /// SHA-256 over the model a run starts from: path, type and shape of every parameter, and the
 /// values of those that training does not change. A model all of whose parameters train
@@ -12,24 +12,20 @@ use sha2::{Digest, Sha256};
 pub fn model_fingerprint<M: Module>(model: &M) -> String {
     let mut census = Census { frozen: false };
     model.visit(&mut census);
-    let mut hash = HashParams { path: ParamPath::default(), sha: Sha256::new(), all_values: !census.frozen };
+    let mut hash = HashParams { path: ParamPath::default(), sha: Sum::default(), all_values: !census.frozen };
     model.visit(&mut hash);
-    hex(hash.sha)
+    hash.sha.finish()
 }
 
 /// SHA-256 over the examples: ids and labels, in order.
 pub(crate) fn data_fingerprint(examples: &[Example]) -> String {
-    let mut sha = Sha256::new();
+    let mut sha = Sum::default();
     for example in examples {
-        sha.update((example.ids.len() as u64).to_le_bytes());
-        sha.update(bytemuck::cast_slice(&example.ids));
-        sha.update(bytemuck::cast_slice(&example.labels));
+        sha.add((example.ids.len() as u64).to_le_bytes());
+        sha.add(bytemuck::cast_slice::<_, u8>(&example.ids));
+        sha.add(bytemuck::cast_slice::<_, u8>(&example.labels));
     }
-    hex(sha)
-}
-
-fn hex(sha: Sha256) -> String {
-    sha.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    sha.finish()
 }
 
 /// Whether any float parameter is frozen.
@@ -45,13 +41,13 @@ impl ModuleVisitor for Census {
 
 struct HashParams {
     path: ParamPath,
-    sha: Sha256,
+    sha: Sum,
     all_values: bool,
 }
 
 impl HashParams {
     fn describe(&mut self, dtype: String, shape: &[usize]) {
-        self.sha.update(format!("{} {dtype} {shape:?}\n", self.path.dotted()));
+        self.sha.add(format!("{} {dtype} {shape:?}\n", self.path.dotted()));
     }
 }
 
@@ -68,13 +64,13 @@ impl ModuleVisitor for HashParams {
         let value = param.val();
         self.describe(format!("{:?}", value.dtype()), value.shape().as_slice());
         if self.all_values || !param.is_require_grad() {
-            self.sha.update(value.into_data().as_bytes());
+            self.sha.add(value.into_data().as_bytes());
         }
     }
 
     fn visit_int<const D: usize>(&mut self, param: &Param<Tensor<D, Int>>) {
         let value = param.val();
         self.describe(format!("{:?}", value.dtype()), value.shape().as_slice());
-        self.sha.update(value.into_data().as_bytes());
+        self.sha.add(value.into_data().as_bytes());
     }
 }

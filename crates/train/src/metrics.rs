@@ -4,9 +4,9 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::Path;
 
+use camelid_files::write_whole;
 use serde::{Deserialize, Serialize};
 
-use crate::atomic::write_whole;
 use crate::{EvalLoss, TrainError};
 
 /// One optimizer step: a line of `metrics.jsonl`.

@@ -10,11 +10,11 @@ use camelid_paged_optim::ParamPath;
 use safetensors::tensor::{Dtype, SafeTensors, View};
 
 use crate::TrainError;
-use crate::atomic::{make_readable, parent, sync_dir};
 
 /// Writes every parameter that requires a gradient as `F32`, named by its path (an adapter's
 /// factors; the whole model in full fine-tuning). Same parameters, same bytes; one tensor at a
-/// time is copied.
+/// time is copied. The file is durable afterwards; that it appears whole is for its folder to see
+/// to, which gets its name when it is complete.
 pub(crate) fn save<M: Module>(module: &M, path: &Path) -> Result<(), TrainError> {
     let mut collect = Collect { path: ParamPath::default(), tensors: BTreeMap::new() };
     module.visit(&mut collect);
@@ -23,13 +23,9 @@ pub(crate) fn save<M: Module>(module: &M, path: &Path) -> Result<(), TrainError>
         return Err(TrainError::Tensor { name: name.clone(), reason });
     }
     let failed = TrainError::file(path, "write");
-    let temporary = tempfile::NamedTempFile::new_in(parent(path)).map_err(&failed)?;
-    safetensors::serialize_to_file(collect.tensors, None, temporary.path())
+    safetensors::serialize_to_file(collect.tensors, None, path)
         .map_err(|error| failed(std::io::Error::other(error)))?;
-    make_readable(temporary.as_file()).map_err(&failed)?;
-    temporary.as_file().sync_all().map_err(&failed)?;
-    temporary.persist(path).map_err(|error| failed(error.error))?;
-    sync_dir(parent(path))
+    std::fs::File::open(path).and_then(|file| file.sync_all()).map_err(failed)
 }
 
 /// `module` with its trainable parameters taken from a file that [`save`] wrote. Names and shapes

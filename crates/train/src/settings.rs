@@ -5,7 +5,7 @@ use std::path::Path;
 use camelid_paged_optim::{AdamWConfig, Spill, StateBits};
 use serde::{Deserialize, Serialize};
 
-use crate::{BlockInputPaging, LrSchedule, TrainError};
+use crate::{BlockInputPaging, LrSchedule, Sft, Step, TrainError};
 
 /// Settings of the trainer. The defaults are QLoRA's (Dettmers et al. 2023, Table 9) for 7B.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,7 +20,9 @@ pub struct TrainSettings {
     pub lr_schedule: LrSchedule,
     /// Share of the steps over which the rate rises from 0. Default 0.03.
     pub warmup_ratio: f64,
-    /// Optimizer steps of the run. Default 1,875.
+    /// Optimizer steps of the run. In an experiment its `length` at the top level decides. Default
+    /// 1,875.
+    #[serde(skip)]
     pub max_steps: usize,
     /// Examples computed at once. Default 1.
     pub micro_batch_size: usize,
@@ -36,8 +38,8 @@ pub struct TrainSettings {
     pub adam_beta2: f64,
     /// Added to the square root of the second moment. Default 1e-8.
     pub adam_eps: f64,
-    /// Width of the optimizer's state. Default 32 bits.
-    pub optim: Optim,
+    /// The optimizer, by the width of its state: `adamw32` (the default) or `adamw8bit`.
+    pub optim: StateBits,
     /// Bytes of optimizer state that stay resident; all of it when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub optim_budget_bytes: Option<u64>,
@@ -59,16 +61,6 @@ pub struct TrainSettings {
     pub save_every: usize,
     /// Checkpoints kept, the newest ones. Default 2.
     pub keep_last: usize,
-}
-
-/// Optimizer, by the width of its state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Optim {
-    /// AdamW with two 32-bit moments.
-    AdamW32,
-    /// AdamW with two 8-bit moments in blocks of 256.
-    AdamW8bit,
 }
 
 /// Where optimizer state goes that has no room.
@@ -96,7 +88,7 @@ impl Default for TrainSettings {
             adam_beta1: 0.9,
             adam_beta2: 0.999,
             adam_eps: 1e-8,
-            optim: Optim::AdamW32,
+            optim: StateBits::Bits32,
             optim_budget_bytes: None,
             optim_spill: OptimSpill::Host,
             block_inputs_budget_bytes: None,
@@ -152,18 +144,27 @@ impl TrainSettings {
             beta2: self.adam_beta2,
             eps: self.adam_eps,
             weight_decay: self.weight_decay,
-            state: match self.optim {
-                Optim::AdamW32 => StateBits::Bits32,
-                Optim::AdamW8bit => StateBits::Bits8,
-            },
+            state: self.optim,
             budget: self.optim_budget_bytes,
             spill: self.spill(run_dir),
             ..AdamWConfig::default()
         }
     }
 
+    /// A step of supervised fine-tuning at learning rate `learning_rate`; block inputs spill into
+    /// `run_dir` where they go to a file.
+    pub fn step(&self, learning_rate: f64, run_dir: &Path) -> Step<Sft> {
+        Step {
+            objective: Sft,
+            learning_rate,
+            max_grad_norm: self.max_grad_norm,
+            activation_checkpointing: self.activation_checkpointing,
+            block_inputs: self.block_inputs(run_dir),
+        }
+    }
+
     /// Where saved block inputs wait.
-    pub(crate) fn block_inputs(&self, run_dir: &Path) -> BlockInputPaging {
+    fn block_inputs(&self, run_dir: &Path) -> BlockInputPaging {
         BlockInputPaging { budget: self.block_inputs_budget_bytes, spill: self.spill(run_dir) }
     }
 
@@ -199,6 +200,9 @@ impl TrainSettings {
                 format!("{name} = {value} (was {other})")
             })
             .collect();
+        if self.max_steps != other.max_steps {
+            names.push(format!("max_steps = {} (was {})", self.max_steps, other.max_steps));
+        }
         if self.seed != other.seed {
             names.push(format!("seed = {} (was {})", self.seed, other.seed));
         }

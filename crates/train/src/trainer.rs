@@ -3,18 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use burn::optim::GradientsParams;
-use burn::tensor::Device;
 use camelid_data::{Batch, Sampler, SamplerKind, TokenizedSet};
-use camelid_lora::ForwardContext;
 use camelid_model::BlockStack;
-use camelid_paged_optim::{PagedAdamW, clip_scale, global_norm, named_trainable_params};
+use camelid_paged_optim::{PagedAdamW, named_trainable_params};
 
 use crate::checkpoint::{Checkpoints, RunState, read_state, read_tensors};
 use crate::fingerprint::{data_fingerprint, model_fingerprint};
 use crate::metrics::MetricsFile;
-use crate::offence::{MicroBatch, offence};
-use crate::walk::{DeviceBatch, Walk, add, walked};
+use crate::offence::Offence;
+use crate::step::{MicroBatch, Stepped};
+use crate::tensorboard::EventFile;
 use crate::{
     EvalPoint, Interrupt, Memory, Observer, StepRecord, Summary, TrainError, TrainSettings, evaluate,
 };
@@ -27,7 +25,8 @@ use crate::{
 /// micro-batches' means instead, which weighs tokens of short answers more; with one micro-batch
 /// per step the two agree.
 ///
-/// A run keeps everything in its folder: `checkpoints/`, `metrics.jsonl` and, after a loss that
+/// A run keeps everything in its folder: `checkpoints/`, `metrics.jsonl`, an event file for
+/// TensorBoard and, after a loss that
 /// is not a number, the batch that gave it. [`Trainer::run`] goes on from the newest checkpoint it
 /// finds there, and ends with the same bits as a run that was never interrupted.
 pub struct Trainer<M: BlockStack> {
@@ -126,14 +125,17 @@ impl<M: BlockStack> Trainer<M> {
     }
 }
 
+/// The micro-batches of a step, and the names of the examples of each.
+type MicroBatches = (Vec<MicroBatch<Batch>>, Vec<Vec<String>>);
+
 /// A run under way.
 struct Run<M: BlockStack> {
     trainer: Trainer<M>,
-    device: Device,
     optim: PagedAdamW,
     sampler: Sampler,
     state: RunState,
     metrics: MetricsFile,
+    events: EventFile,
     records: Vec<StepRecord>,
     last_checkpoint: PathBuf,
 }
@@ -157,46 +159,43 @@ impl<M: BlockStack> Run<M> {
             }
         };
         let (metrics, records) = MetricsFile::open(&trainer.run_dir.join("metrics.jsonl"), state.step)?;
-        let device = trainer.model.devices().into_iter().next().unwrap_or_default();
-        Ok(Self { trainer, device, optim, sampler, state, metrics, records, last_checkpoint })
+        let events = EventFile::open(&trainer.run_dir, state.step)?;
+        Ok(Self { trainer, optim, sampler, state, metrics, events, records, last_checkpoint })
     }
 
-    /// One optimizer step: gradients of the global batch, clipping, update.
+    /// One optimizer step over the next global batch.
     fn step(mut self) -> Result<Self, TrainError> {
         let started = Instant::now();
         let traffic = self.optim.traffic();
-        let settings = &self.trainer.settings;
-        let lr = settings.lr_at(self.state.step);
         let step = self.state.step + 1;
+        let (micro_batches, names) = self.next_micro_batches(step)?;
 
-        let batches = self.next_micro_batches(step)?;
-        let supervised: usize = batches.iter().map(|b| b.batch.supervised_tokens).sum();
-        let (nll, mut grads) = self.gradients(step, &batches, 1.0 / supervised as f64)?;
-        let model = &self.trainer.model;
-        let grad_norm = global_norm(model, &mut grads)?;
-        if !grad_norm.is_finite() {
-            let all: Vec<&MicroBatch> = batches.iter().collect();
-            return Err(offence(&self.trainer.run_dir, step, "gradient norm", grad_norm, &all));
-        }
-        let grad_scale = match self.trainer.settings.max_grad_norm {
-            0.0 => 1.0,
-            max_norm => clip_scale(grad_norm, max_norm),
-        };
-        self.trainer.model =
-            self.optim.step_module_scaled(self.trainer.model, &mut grads, &|_| lr, grad_scale)?;
+        let Trainer { settings, run_dir, .. } = &self.trainer;
+        let lr = settings.lr_at(self.state.step);
+        let taken =
+            settings.step(lr, run_dir).take(self.trainer.model, &mut self.optim, &micro_batches, &mut |_| {});
+        let Stepped { model, loss, terms, grad_norm, .. } = taken.map_err(|error| match error {
+            TrainError::NonFiniteStep { what, value, micro_batch } => {
+                let all: Vec<_> = micro_batches.iter().zip(names.iter().map(Vec::as_slice)).collect();
+                let guilty = micro_batch.map_or(&all[..], |i| &all[i..=i]);
+                Offence { step, what, value }.written(&self.trainer.run_dir, guilty)
+            }
+            other => other,
+        })?;
+        self.trainer.model = model;
 
         self.state.step = step;
         self.state.sampler = self.sampler.position();
-        let tokens: usize = batches.iter().map(|b| b.batch.tokens).sum();
+        let tokens: usize = micro_batches.iter().map(|micro| micro.batch.tokens()).sum();
         let (seconds, memory) = (started.elapsed().as_secs_f64(), Memory::now());
         let traffic = self.optim.traffic().since(&traffic);
         let record = StepRecord {
             step,
-            loss: nll / supervised as f64,
+            loss,
             lr,
             grad_norm,
             tokens,
-            supervised_tokens: supervised,
+            supervised_tokens: terms,
             seconds,
             tokens_per_second: tokens as f64 / seconds,
             resident_mib: memory.resident_mib,
@@ -209,58 +208,32 @@ impl<M: BlockStack> Run<M> {
             stall_seconds: traffic.stall_seconds,
         };
         self.metrics.append(&record)?;
+        self.events.step(&record)?;
         self.trainer.observer.step(&record);
         self.records.push(record);
         Ok(self)
     }
 
-    /// The next global batch, cut into micro-batches. Those without any supervised token are
-    /// left out: they would add nothing.
-    fn next_micro_batches(&mut self, step: usize) -> Result<Vec<MicroBatch>, TrainError> {
+    /// The next global batch, cut into micro-batches, and the names of their examples. Those
+    /// without any supervised token are left out: they would add nothing.
+    fn next_micro_batches(&mut self, step: usize) -> Result<MicroBatches, TrainError> {
         let indices = self.sampler.next_batch();
         let examples = &self.trainer.train.examples;
-        let names = |indices: &[usize]| indices.iter().map(|i| examples[*i].id.clone()).collect();
-        let mut batches = vec![];
-        for (i, rows) in indices.chunks(self.trainer.settings.micro_batch_size).enumerate() {
-            let rows_examples: Vec<_> = rows.iter().map(|i| &examples[*i]).collect();
-            let batch = Batch::right_padded(&rows_examples, 0, 1)?;
-            if batch.supervised_tokens > 0 {
-                let dropout_seed = dropout_seed(self.trainer.settings.seed, step, i);
-                batches.push(MicroBatch { batch, examples: names(rows), dropout_seed });
+        let names_of = |indices: &[usize]| indices.iter().map(|i| examples[*i].id.clone()).collect();
+        let (mut micro_batches, mut names) = (vec![], vec![]);
+        for (i, indices) in indices.chunks(self.trainer.settings.micro_batch_size).enumerate() {
+            let sequences: Vec<_> = indices.iter().map(|i| &examples[*i]).collect();
+            let batch = Batch::packed(&sequences)?;
+            if batch.supervised_tokens() > 0 {
+                let dropout_seed = Some(dropout_seed(self.trainer.settings.seed, step, i));
+                micro_batches.push(MicroBatch { batch, dropout_seed });
+                names.push(names_of(indices));
             }
         }
-        match batches.is_empty() {
-            true => Err(TrainError::NothingSupervised { step, examples: names(&indices) }),
-            false => Ok(batches),
+        match micro_batches.is_empty() {
+            true => Err(TrainError::NothingSupervised { step, examples: names_of(&indices) }),
+            false => Ok((micro_batches, names)),
         }
-    }
-
-    /// Sum of the negative log-likelihoods of all micro-batches, and the gradients of `scale`
-    /// times it, added up in order.
-    fn gradients(
-        &self,
-        step: usize,
-        batches: &[MicroBatch],
-        scale: f64,
-    ) -> Result<(f64, GradientsParams), TrainError> {
-        let Trainer { model, settings, run_dir, .. } = &self.trainer;
-        let (mut nll, mut total) = (0.0, GradientsParams::new());
-        for micro in batches {
-            let batch = DeviceBatch::new(&micro.batch, &self.device);
-            let ctx = ForwardContext::training(micro.dropout_seed);
-            let walk = Walk {
-                checkpointing: settings.activation_checkpointing,
-                inputs: settings.block_inputs(run_dir),
-                ended: &mut |_| {},
-            };
-            let (value, grads) = walked(model, &batch, &ctx, scale, walk)?;
-            if !value.is_finite() {
-                return Err(offence(run_dir, step, "loss", value, &[micro]));
-            }
-            nll += value;
-            add(model, grads, &mut total);
-        }
-        Ok((nll, total))
     }
 
     fn due(&self, every: usize) -> bool {
@@ -278,6 +251,7 @@ impl<M: BlockStack> Run<M> {
         let rows = self.trainer.settings.micro_batch_size;
         let point = EvalPoint { step, loss: evaluate(&self.trainer.model, set, rows)? };
         self.state.evals.push(point);
+        self.events.eval(&point)?;
         self.trainer.observer.eval(&point);
         Ok(())
     }

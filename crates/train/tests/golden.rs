@@ -8,7 +8,7 @@ use burn::tensor::Device;
 use camelid_data::{Example, TokenizedSet};
 use camelid_lora::load_peft;
 use camelid_model::{Llama, WeightStorage, open_weights};
-use camelid_train::{LrSchedule, Optim, Silent, TrainSettings, Trainer};
+use camelid_train::{LrSchedule, Silent, StateBits, TrainSettings, Trainer};
 use safetensors::SafeTensors;
 
 /// The padded batch of the golden files, without its padding.
@@ -86,7 +86,7 @@ fn three_lora_steps_equal_peft_with_torch_and_bitsandbytes_optimizers() {
     let Some(dir) = oracles::oracles() else { return };
     let plain = TrainSettings { max_grad_norm: 0.0, ..TrainSettings::default() };
     run_case(&dir, "lora_after_AdamW.safetensors", plain.clone(), 1e-3);
-    let paged8 = TrainSettings { optim: Optim::AdamW8bit, optim_budget_bytes: Some(0), ..plain };
+    let paged8 = TrainSettings { optim: StateBits::Bits8, optim_budget_bytes: Some(0), ..plain };
     run_case(&dir, "lora_after_PagedAdamW8bit.safetensors", paged8, 1e-3);
     let clipped =
         TrainSettings { adam_beta2: 0.95, weight_decay: 0.1, max_grad_norm: 0.3, ..TrainSettings::default() };

@@ -12,9 +12,7 @@ use camelid_lora::{LoraConfig, attach};
 use camelid_model::{DenseStorage, GeneratedWeights, Llama, LlamaConfig, LoadOptions, WeightStorage};
 use camelid_paged_optim::{AdamWConfig, PagedAdamW};
 use camelid_quant::QuantConfig;
-use camelid_train::{
-    BlockInputPaging, MemoryPlan, OneStepOptions, OptimizerBits, PeakMemory, StepShape, one_step,
-};
+use camelid_train::{BlockInputPaging, MemoryPlan, MicroBatch, PeakMemory, Sft, StateBits, Step, StepShape};
 
 const CHILD: &str = "CAMELID_MEMORY_PLAN_CHILD";
 const ROWS: usize = 16;
@@ -39,7 +37,7 @@ fn planned(checkpointing: bool) -> MemoryPlan {
         grad_accum: 1,
         max_length: SEQ,
         max_steps: 1,
-        optimizer_bits: OptimizerBits::Bits32,
+        optimizer_bits: StateBits::Bits32,
         optimizer_budget: None,
         activation_checkpointing: checkpointing,
         block_inputs_budget: None,
@@ -58,17 +56,18 @@ fn steps(layers: usize, rows: usize, checkpointing: bool) {
     let ids: Vec<u32> = (0..SEQ as u32).map(|i| (i * i + 7) % 482).collect();
     let labels = ids.iter().map(|id| i64::from(*id)).collect();
     let example = Example { id: "tokens".into(), ids, labels };
-    let batch = Batch::right_padded(&vec![&example; rows], 0, 1).unwrap();
+    let batch = Batch::packed(&vec![&example; rows]).unwrap();
     let mut optim = PagedAdamW::new(AdamWConfig::default()).unwrap();
-    for step in 0..3 {
-        let options = OneStepOptions {
-            learning_rate: 1e-3,
-            max_grad_norm: 0.3,
-            dropout_seed: step,
-            activation_checkpointing: checkpointing,
-            block_inputs: BlockInputPaging::default(),
-        };
-        model = one_step(model, &mut optim, &batch, &options, &mut |_| {}).unwrap().model;
+    let step = Step {
+        objective: Sft,
+        learning_rate: 1e-3,
+        max_grad_norm: 0.3,
+        activation_checkpointing: checkpointing,
+        block_inputs: BlockInputPaging::default(),
+    };
+    for seed in 0..3 {
+        let micro = [MicroBatch { batch: batch.clone(), dropout_seed: Some(seed) }];
+        model = step.take(model, &mut optim, &micro, &mut |_| {}).unwrap().model;
     }
 }
 

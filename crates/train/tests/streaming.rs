@@ -12,7 +12,7 @@ use camelid_model::{
 };
 use camelid_paged_optim::{AdamWConfig, PagedAdamW, Spill, named_trainable_params};
 use camelid_quant::QuantConfig;
-use camelid_train::{BlockInputPaging, OneStepOptions, TrainError, one_step};
+use camelid_train::{BlockInputPaging, MicroBatch, Sft, Step, TrainError};
 
 fn config() -> LlamaConfig {
     let value = serde_json::json!({
@@ -63,7 +63,11 @@ fn batch() -> Batch {
         let labels = ids.iter().map(|id| i64::from(*id)).collect();
         Example { id: format!("{n}"), ids, labels }
     };
-    Batch::right_padded(&[&example(0), &example(3)], 0, 1).unwrap()
+    Batch::packed(&[&example(0), &example(3)]).unwrap()
+}
+
+fn step(activation_checkpointing: bool, block_inputs: BlockInputPaging) -> Step<Sft> {
+    Step { objective: Sft, learning_rate: 1e-2, max_grad_norm: 0.3, activation_checkpointing, block_inputs }
 }
 
 /// Losses, gradient norms and all adapters after three steps.
@@ -71,15 +75,9 @@ fn three_steps(model: Llama, checkpointing: bool, inputs: BlockInputPaging) -> (
     let mut model = adapted(model);
     let mut optim = PagedAdamW::new(AdamWConfig::default()).unwrap();
     let mut figures = Vec::new();
-    for step in 0..3 {
-        let options = OneStepOptions {
-            learning_rate: 1e-2,
-            max_grad_norm: 0.3,
-            dropout_seed: step,
-            activation_checkpointing: checkpointing,
-            block_inputs: inputs.clone(),
-        };
-        let done = one_step(model, &mut optim, &batch(), &options, &mut |_| {}).unwrap();
+    for seed in 0..3 {
+        let micro = [MicroBatch { batch: batch(), dropout_seed: Some(seed) }];
+        let done = step(checkpointing, inputs.clone()).take(model, &mut optim, &micro, &mut |_| {}).unwrap();
         figures.push([done.loss.to_bits(), done.grad_norm.to_bits()]);
         model = done.model;
     }
@@ -131,15 +129,10 @@ fn a_walk_reads_what_the_budget_has_no_room_for_and_no_more() {
 fn activations_of_all_blocks_cannot_be_kept_while_weights_stream() {
     let folder = written(true);
     let model = adapted(streamed(folder.path(), u64::MAX).unwrap());
-    let options = OneStepOptions {
-        learning_rate: 1e-2,
-        max_grad_norm: 0.3,
-        dropout_seed: 0,
-        activation_checkpointing: false,
-        block_inputs: BlockInputPaging::default(),
-    };
     let mut optim = PagedAdamW::new(AdamWConfig::default()).unwrap();
-    let error = one_step(model, &mut optim, &batch(), &options, &mut |_| {}).unwrap_err();
+    let micro = [MicroBatch { batch: batch(), dropout_seed: Some(0) }];
+    let step = step(false, BlockInputPaging::default());
+    let error = step.take(model, &mut optim, &micro, &mut |_| {}).unwrap_err();
     assert!(error.to_string().contains("activation_checkpointing"), "{error}");
 }
 
@@ -150,15 +143,10 @@ fn a_file_cut_short_under_a_run_is_an_error_that_names_file_and_tensor() {
     let path = folder.path().join("model.safetensors");
     let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
     file.set_len(file.metadata().unwrap().len() * 3 / 4).unwrap();
-    let options = OneStepOptions {
-        learning_rate: 1e-2,
-        max_grad_norm: 0.3,
-        dropout_seed: 0,
-        activation_checkpointing: true,
-        block_inputs: BlockInputPaging::default(),
-    };
     let mut optim = PagedAdamW::new(AdamWConfig::default()).unwrap();
-    let error = one_step(model, &mut optim, &batch(), &options, &mut |_| {}).unwrap_err();
+    let micro = [MicroBatch { batch: batch(), dropout_seed: Some(0) }];
+    let step = step(true, BlockInputPaging::default());
+    let error = step.take(model, &mut optim, &micro, &mut |_| {}).unwrap_err();
     let TrainError::Model(ModelError::StreamRead { path: named, tensor, .. }) = &error else {
         panic!("{error}")
     };

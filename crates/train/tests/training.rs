@@ -9,8 +9,8 @@ use std::rc::Rc;
 use burn::tensor::{Tensor, TensorData};
 use camelid_data::{Example, TokenizedSet};
 use camelid_train::{
-    EvalPoint, Interrupt, Memory, Observer, Optim, OptimSpill, Silent, StepRecord, TrainError, TrainSettings,
-    Trainer, evaluate, example_losses,
+    EvalPoint, Interrupt, Memory, Observer, OptimSpill, Silent, StateBits, StepRecord, TrainError,
+    TrainSettings, Trainer, evaluate, example_losses,
 };
 use tiny::{checkpoints, data, full_model, lora_model, settings, trained_bytes, trainer};
 
@@ -44,7 +44,7 @@ fn where_optimizer_state_is_kept_changes_nothing() {
     let run = |optim_budget_bytes, optim_spill| {
         let dir = folder();
         let settings = TrainSettings {
-            optim: Optim::AdamW8bit,
+            optim: StateBits::Bits8,
             optim_budget_bytes,
             optim_spill,
             max_steps: 4,
@@ -138,6 +138,8 @@ fn a_run_learns_measures_evaluates_and_keeps_the_last_checkpoints() {
         assert!(record.peak_mib >= record.resident_mib);
     }
     assert_eq!(records[0].lr, 0.0, "a warm-up rises from 0");
+    let mut files = std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name());
+    assert!(files.any(|name| name.to_string_lossy().starts_with("events.out.tfevents.")));
     let log = log.0.borrow();
     assert_eq!(log[..4], ["start 0 12", "step 1", "step 2", "saved step-000002"]);
     assert!(log.windows(2).any(|w| w[0] == "eval 6" && w[1] == "saved step-000006"), "{log:?}");
@@ -256,7 +258,7 @@ fn a_checkpoint_of_something_else_is_refused_with_the_reason() {
     let json = std::fs::read_to_string(&state).unwrap();
     std::fs::write(&state, r#"{"format": 1, "step": 2}"#).unwrap();
     let old = resume_error(lora_model(1), short.clone(), data(11, 0), dir.path());
-    assert!(old.contains("format 1 is not known, expected 2"), "{old}");
+    assert!(old.contains("format 1 is not known, expected 3"), "{old}");
     std::fs::write(&state, json).unwrap();
 
     let file = dir.path().join("checkpoints/step-000002/trainable.safetensors");

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use camelid_benches::{Machine, Row, Unit};
-use camelid_eval::whole_file::write_whole;
+use camelid_files::write_whole;
 use serde::{Deserialize, Serialize};
 
 use super::compare::{Outcome, Side, Tried};

@@ -6,8 +6,8 @@ pub mod plots;
 use std::path::{Path, PathBuf};
 
 use camelid_eval::claims::{Claim, Decision, Erratum, Evidence, Paper, Verdict};
-use camelid_eval::report::{Outcomes, PAGE_STYLE, environment, outcome_bars};
-use camelid_eval::whole_file::write_whole;
+use camelid_files::write_whole;
+use camelid_report::{Outcomes, PAGE_STYLE, environment, outcome_bars};
 use serde::{Deserialize, Serialize};
 
 use crate::reproduce::Comparison;
@@ -200,7 +200,7 @@ pub fn write(report: &Report, directory: &Path) -> anyhow::Result<PathBuf> {
 }
 
 fn render(report: &Report) -> anyhow::Result<String> {
-    let mut environment = environment()?;
+    let mut environment = environment();
     environment.add_filter("mib", |bytes: u64| format!("{:.1}", bytes as f64 / (1 << 20) as f64));
     environment.add_template("report", include_str!("report.html.j2"))?;
     let page = environment.get_template("report")?.render(minijinja::context! {

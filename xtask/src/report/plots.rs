@@ -1,7 +1,7 @@
 //! The report's plots, as SVG text to put inline.
 
-use camelid_eval::claims::short;
-use camelid_eval::report::{COLOURS, GREY, bar, horizontal_bars, label, svg};
+use camelid_report::short;
+use camelid_report::{COLOURS, GREY, bar, horizontal_bars, label, svg};
 use plotters::prelude::*;
 
 use super::{ArmRow, Curve, FormatRow, PlanRow};

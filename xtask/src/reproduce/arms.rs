@@ -3,7 +3,8 @@
 
 use camelid_lora::Targets;
 use camelid_quant::{Format, QuantConfig};
-use camelid_train::{Experiment, OptimSpill, Storage};
+use camelid_recipe::{Experiment, Storage};
+use camelid_train::OptimSpill;
 
 /// One way to tune the same base on the same batches.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -15,7 +15,7 @@ use super::evidence::Measured;
 use super::judged::{self, Compared};
 use super::outcome::{self, ArmOutcome};
 use super::study::Study;
-use super::{Ending, GuanacoArguments, Scale, dry_run, formats, nano, study, summary, tune};
+use super::{Ending, GuanacoArguments, Scale, dry_run, formats, study, summary, tune};
 use crate::report::{self, Report};
 
 /// Name of the step before all arms, which runs in a process like them.
@@ -38,10 +38,10 @@ pub fn reproduce(arguments: &GuanacoArguments) -> anyhow::Result<Ending> {
     }
     let started = Instant::now();
     let interrupted = watch_for_interrupt()?;
-    dry_run::refuse_what_cannot_fit(arguments)?;
+    dry_run::refuse_what_cannot_fit(arguments.scale, &chosen_arms(arguments))?;
 
     // 1. The base model and the conversations; nano pre-trains its base here, once.
-    if arguments.scale.is_made_up() && !nano::base_exists(arguments.scale, &study::runs(arguments)) {
+    if !study::base_exists(arguments)? {
         println!("{PRETRAINING:<16} the nano base, once");
         if !in_a_process(arguments, PRETRAINING, 0)? {
             return Ok(say_how_to_go_on(arguments));

@@ -94,5 +94,5 @@ pub fn reuse<T: Keyed>(path: &Path, key: &str) -> Option<T> {
 pub fn keep<T: Keyed>(path: &Path, outcome: &T) -> anyhow::Result<()> {
     let directory = path.parent().context("an outcome lies in a directory")?;
     std::fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
-    Ok(camelid_eval::whole_file::write_whole(path, &serde_json::to_vec_pretty(outcome)?)?)
+    Ok(camelid_files::write_whole(path, &serde_json::to_vec_pretty(outcome)?)?)
 }

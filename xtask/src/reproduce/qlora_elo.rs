@@ -17,7 +17,7 @@ use anyhow::{Context, bail};
 use camelid_data::catalogue::{self, FetchOptions};
 use camelid_eval::claims::ClaimsFile;
 use camelid_eval::compare::Z95;
-use camelid_eval::ratings::{
+use camelid_ratings::{
     AveragedRatings, Battles, Bootstrap, BradleyTerry, Elo, EloErrors, FileOrder, Interval, Orderings,
     PairCounts, PositionEffect, Ratings, Replicates, SequentialRatings, TieRule, Unit, WinMatrix,
     read_reviews,

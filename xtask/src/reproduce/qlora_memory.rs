@@ -16,7 +16,7 @@ use anyhow::{Context, bail};
 use camelid_lora::LoraConfig;
 use camelid_model::{DenseStorage, WeightStorage};
 use camelid_quant::QuantConfig;
-use camelid_train::{MemoryPlan, OptimizerBits, PeakMemory, StepShape};
+use camelid_train::{MemoryPlan, PeakMemory, StateBits, StepShape};
 use clap::{Args, ValueEnum};
 
 use self::machine::Cleaner;
@@ -168,8 +168,8 @@ fn plan(settings: &Settings) -> anyhow::Result<MemoryPlan> {
         max_length: settings.seq,
         max_steps: 1,
         optimizer_bits: match settings.optimizer_bits {
-            8 => OptimizerBits::Bits8,
-            _ => OptimizerBits::Bits32,
+            8 => StateBits::Bits8,
+            _ => StateBits::Bits32,
         },
         optimizer_budget: settings.optimizer_budget,
         activation_checkpointing: settings.checkpointing,

@@ -5,16 +5,19 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use camelid_chat::{Conversation, Template};
 use camelid_data::TokenizedSet;
+use camelid_data::catalogue::FetchOptions;
+use camelid_data::nano::score;
 use camelid_eval::exact_match::Question;
 use camelid_model::{WeightSource, open_weights};
-use camelid_train::Experiment;
+use camelid_recipe::nano::Nano;
+use camelid_recipe::{Experiment, OpenOptions, Opened};
 use sha2::{Digest, Sha256};
 use tokenizers::Tokenizer;
 
 use super::arms::{Arm, Base};
 use super::guanaco::workspace;
 use super::outcome::ArmOutcome;
-use super::{GuanacoArguments, Scale, nano, real};
+use super::{GuanacoArguments, Scale};
 
 /// Raised whenever the recipe measures something in another way, so that no outcome of an
 /// older one is taken for today's.
@@ -67,10 +70,7 @@ impl Study {
         let experiment = experiment(arguments.scale)?;
         let folder = runs(arguments).join(&experiment.name);
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-        let supplies = match arguments.scale {
-            scale if scale.is_made_up() => nano::supplies(&experiment, scale, &runs(arguments))?,
-            _ => real::supplies(&experiment, arguments, &runs(arguments))?,
-        };
+        let supplies = supplies(&experiment, arguments)?;
         let fingerprint = fingerprint(&supplies)?;
         Ok(Self { experiment, scale: arguments.scale, folder, supplies, fingerprint })
     }
@@ -158,6 +158,69 @@ impl Study {
 pub fn experiment(scale: Scale) -> anyhow::Result<Experiment> {
     let path = workspace().join("experiments/guanaco").join(format!("{}.toml", scale.name()));
     Ok(Experiment::read(&path)?)
+}
+
+fn supplies(experiment: &Experiment, arguments: &GuanacoArguments) -> anyhow::Result<Supplies> {
+    let mut experiment = experiment.clone();
+    if let Some(base) = &arguments.base {
+        experiment.model.base = base.display().to_string();
+    }
+    let options = OpenOptions { fetch: fetch_options(arguments)?, cache: runs(arguments) };
+    let opened = experiment.open(&options)?;
+    opened.notices.iter().for_each(|notice| eprintln!("{notice}"));
+    let requantised = opened.is_requantised();
+    let Opened { base, tokenizer, template, train, test, test_conversations, about: mut inputs, .. } = opened;
+    let held_out = test.context("the experiment has no test set to compare on")?;
+    let (mut text, mut questions, mut samples) = (None, Vec::new(), Vec::new());
+    if arguments.scale.is_made_up() {
+        let nano = Nano::of(&experiment, &options.cache)?;
+        text = Some(nano.held_out_prose()?);
+        questions = nano.world.eval_items().into_iter().map(question).collect();
+        inputs.push(format!("{} held-out questions, none of which tuning asks", questions.len()));
+    } else {
+        let short = |c: &&Conversation| c.messages[0].content.len() < 200;
+        samples = test_conversations.iter().filter(short).take(3).cloned().collect();
+    }
+    Ok(Supplies {
+        base,
+        tokenizer,
+        template,
+        train,
+        held_out,
+        text,
+        questions,
+        samples,
+        is_right: score,
+        requantised,
+        inputs,
+    })
+}
+
+fn question(item: camelid_data::nano::EvalItem) -> Question {
+    Question {
+        id: item.id,
+        family: item.family.as_str().to_owned(),
+        messages: item.conversation.messages,
+        expected: item.expected,
+    }
+}
+
+/// Options from the environment, this command's flags, and the mirror that lies
+/// beside the checkout where no other is named.
+fn fetch_options(arguments: &GuanacoArguments) -> anyhow::Result<FetchOptions> {
+    let mut options = FetchOptions::from_env()?;
+    options.offline |= arguments.offline;
+    let beside = workspace().join("../shared/oracles");
+    if options.mirror.is_none() && beside.is_dir() {
+        options.mirror = Some(beside);
+    }
+    Ok(options)
+}
+
+/// Whether the base has been made, or need not be.
+pub fn base_exists(arguments: &GuanacoArguments) -> anyhow::Result<bool> {
+    let made_up = arguments.scale.is_made_up();
+    Ok(!made_up || Nano::of(&experiment(arguments.scale)?, &runs(arguments))?.is_made())
 }
 
 /// The folder of all runs.

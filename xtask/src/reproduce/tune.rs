@@ -5,20 +5,24 @@ use camelid_eval::exact_match::{Answer, answer_all};
 use camelid_kernels::device_from_environment;
 use camelid_lora::{attach, save_peft};
 use camelid_model::{Llama, LocalGenerator, WeightStorage};
-use camelid_train::{Interrupt, Memory, Progress, Storage, Trainer, example_losses};
+use camelid_recipe::Storage;
+use camelid_recipe::nano::Nano;
+use camelid_train::{Interrupt, Memory, Progress, Trainer, example_losses};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::arms::{Arm, Base};
 use super::outcome::{self, ArmOutcome};
 use super::study::{self, Study};
-use super::{Ending, GuanacoArguments, nano};
+use super::{Ending, GuanacoArguments};
 
 /// The longest answer to a question of the nano world, in tokens, with room to spare.
 const ANSWER_TOKENS: usize = 16;
 
 /// Pre-trains the nano base.
 pub fn pretrain(arguments: &GuanacoArguments) -> anyhow::Result<Ending> {
-    Ok(if nano::pretrain(arguments.scale, &study::runs(arguments))? {
+    let nano = Nano::of(&study::experiment(arguments.scale)?, &study::runs(arguments))?;
+    let observer = Box::new(Progress::new("nano base"));
+    Ok(if nano.make_base(&device_from_environment()?, observer, Interrupt::from_ctrl_c()?)? {
         Ending::Finished
     } else {
         Ending::Interrupted
@@ -43,7 +47,7 @@ pub fn arm(arguments: &GuanacoArguments, arm: Arm, seed: u64) -> anyhow::Result<
     let trainable = trainable_parameters(&model);
     Memory::reset_peak();
 
-    let settings = experiment.train_settings();
+    let settings = experiment.train_settings(study.supplies.train.examples.len());
     let progress = Box::new(Progress::new(&format!("{} seed {seed}", arm.name)));
     let interrupt = Interrupt::from_ctrl_c()?;
     let watched = (settings.eval_every > 0).then(|| study.supplies.held_out.clone());

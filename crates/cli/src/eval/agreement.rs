@@ -1,7 +1,7 @@
 //! `camelid eval agreement`: whether judges say the same.
 
 use anyhow::Result;
-use camelid_eval::report::{AgreementReport, JudgeGroup};
+use camelid_ratings::report::{AgreementReport, JudgeGroup};
 
 use super::battle_files::{BattleFiles, spinner};
 use super::outputs::{Outputs, command_line};

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use camelid_eval::ratings::{Format, Selection, Sources, read_all};
+use camelid_ratings::{Format, Selection, Sources, read_all};
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 

@@ -3,9 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use camelid_eval::report::Report;
-use camelid_eval::whole_file::{write_parquet, write_whole};
-use camelid_files::program;
+use camelid_files::{program, write_whole};
+use camelid_report::{Tabular, write_parquet};
 
 #[derive(clap::Args)]
 pub struct Outputs {
@@ -45,7 +44,7 @@ impl Outputs {
     }
 
     /// Writes the files and prints the tables, or the JSON.
-    pub fn give(&self, report: &impl Report) -> Result<()> {
+    pub fn give(&self, report: &impl Tabular) -> Result<()> {
         if let Some(path) = &self.parquet {
             write_parquet(path, &mut report.frame().context("cannot make the table")?)?;
         }

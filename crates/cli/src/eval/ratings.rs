@@ -1,10 +1,8 @@
 //! `camelid eval ratings`: models ranked by pairwise verdicts.
 
 use anyhow::{Result, bail};
-use camelid_eval::ratings::{
-    Anchor, Bootstrap, LeaderboardOptions, Method, Orderings, RatingScale, Ties, Unit,
-};
-use camelid_eval::report::RatingsReport;
+use camelid_ratings::report::RatingsReport;
+use camelid_ratings::{Anchor, Bootstrap, LeaderboardOptions, Method, Orderings, RatingScale, Ties, Unit};
 use clap::ValueEnum;
 
 use super::battle_files::{BattleFiles, spinner};

@@ -1,16 +1,16 @@
 //! Where a source's files are looked for, in which order, and how they are checked.
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use camelid_files::{digest, write_whole};
 use hf_hub::api::sync::ApiBuilder;
 use hf_hub::{Cache, Repo, RepoType};
 
 use super::download::{self, Download};
 use super::{HubKind, Source, SourceFile};
-use crate::{DataError, digest};
+use crate::DataError;
 
 /// How to fetch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,7 +77,7 @@ impl Source {
     /// # Errors
     /// [`DataError::Mismatch`] for a wrong size or SHA-256, [`DataError::Offline`]
     /// when the network would be needed, [`DataError::Interrupted`] and
-    /// [`DataError::Http`] from the network, [`DataError::Io`] from the disk.
+    /// [`DataError::Http`] from the network, [`DataError::File`] from the disk.
     pub fn fetch(&self, options: &FetchOptions) -> Result<PathBuf, DataError> {
         if let Some(mirror) = &options.mirror
             && self.files.iter().all(|file| mirror.join(&file.path).is_file())
@@ -260,13 +260,6 @@ fn recorded_sum(path: &Path) -> Result<Option<String>, DataError> {
 /// Writes `<name>.sha256` in the form `sha256sum -c` reads.
 fn record_sum(path: &Path, sum: &str) -> Result<(), DataError> {
     let record = download::beside(path, "sha256");
-    let folder = path.parent().unwrap_or(Path::new("."));
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let mut temporary = tempfile::NamedTempFile::new_in(folder).map_err(DataError::io(folder, "write to"))?;
-    temporary
-        .write_all(format!("{sum}  {name}\n").as_bytes())
-        .and_then(|()| temporary.as_file().sync_all())
-        .map_err(DataError::io(&record, "write"))?;
-    temporary.persist(&record).map_err(|error| DataError::io(&record, "write")(error.error))?;
-    Ok(())
+    Ok(write_whole(&record, format!("{sum}  {name}\n").as_bytes())?)
 }

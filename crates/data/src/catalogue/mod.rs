@@ -5,7 +5,7 @@ mod fetch;
 
 use std::path::{Component, Path};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::DataError;
 
@@ -14,7 +14,7 @@ pub use fetch::FetchOptions;
 const BUILTIN: &str = include_str!("sources.toml");
 
 /// Sources by name.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Catalogue {
     #[serde(rename = "source")]
@@ -22,7 +22,7 @@ pub struct Catalogue {
 }
 
 /// A data set or model, of one or more files.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Source {
     /// Its name.
@@ -32,15 +32,15 @@ pub struct Source {
     /// The licence it is under.
     pub licence: String,
     /// The hub repository that has its files; else each file has a URL.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hub: Option<Hub>,
     /// Its files.
-    #[serde(rename = "file")]
+    #[serde(rename(deserialize = "file"))]
     pub files: Vec<SourceFile>,
 }
 
 /// A repository on the Hugging Face hub.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Hub {
     /// `owner/name`.
@@ -52,7 +52,7 @@ pub struct Hub {
 }
 
 /// What a hub repository holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum HubKind {
     /// A model.
@@ -62,23 +62,23 @@ pub enum HubKind {
 }
 
 /// One file of a source.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SourceFile {
     /// Its path below a mirror folder and below the cache.
     pub path: String,
     /// Its address, when the source has no hub repository.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
     /// Its path in the source's hub repository.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hub_file: Option<String>,
     /// Size in bytes, where known.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
     /// SHA-256 in lower-case hexadecimal. Where it is not known, the first
     /// fetch's is recorded beside the cached file and compared from then on.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
 }
 

@@ -1,122 +1,108 @@
 //! Flat messages, one per line or row, and the trees they make up.
 
 use std::collections::HashMap;
-use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{MessageNode, MessageTree, Speaker, Trees};
-use crate::parquet_file::Columns;
-use crate::{DataError, LoadReport, text_file};
+use super::Trees;
+use super::tree::{MessageNode, MessageTree, Speaker};
+use crate::fields::{self, Fields, Problem};
+use crate::report::named;
+use crate::rows::{Rows, in_words};
+use crate::{DataError, LoadReport};
 
 /// Replies deeper than this are structural damage: OASST1 has about a dozen levels.
 const MAX_DEPTH: usize = 256;
 
-/// One message as the flat formats have it. Other fields are ignored.
+/// One message as the flat formats have it. Other fields are ignored; whole numbers
+/// and truth values may be written as pandas and tables write them (`0.0`, `"True"`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Fields")]
 pub struct MessageRow {
     /// Unique id.
     pub message_id: String,
     /// Id of the message replied to; `None` for a first prompt.
-    #[serde(default)]
     pub parent_id: Option<String>,
     /// What was written.
     pub text: String,
     /// Who wrote it.
     pub role: Speaker,
     /// Language tag.
-    #[serde(default)]
     pub lang: Option<String>,
     /// How many people reviewed it.
-    #[serde(default)]
     pub review_count: Option<i64>,
     /// Outcome of the review.
-    #[serde(default)]
     pub review_result: Option<bool>,
     /// Whether it was deleted.
-    #[serde(default)]
     pub deleted: Option<bool>,
     /// Place among its siblings, 0 the best.
-    #[serde(default)]
     pub rank: Option<i64>,
     /// Whether a model wrote it.
-    #[serde(default)]
     pub synthetic: Option<bool>,
     /// Id of its tree.
     pub message_tree_id: String,
     /// State of its tree.
-    #[serde(default)]
     pub tree_state: Option<String>,
 }
 
-pub(super) fn read_json_lines(path: &Path) -> Result<Vec<MessageRow>, DataError> {
-    let mut rows = Vec::new();
-    text_file::for_each_json_line(path, |_, row| rows.push(row))?;
-    Ok(rows)
+impl TryFrom<Fields> for MessageRow {
+    type Error = String;
+
+    fn try_from(fields: Fields) -> Result<Self, String> {
+        Self::from_fields(&fields).map_err(|problem| problem.to_string())
+    }
 }
 
-/// Reads the columns of a [`MessageRow`] from the hub's Parquet. Only the review's
-/// two, `synthetic` and `tree_state` may be absent.
-pub(super) fn read_parquet(path: &Path) -> Result<Vec<MessageRow>, DataError> {
-    let columns = Columns::read(
-        path,
-        &["message_id", "parent_id", "text", "role", "message_tree_id", "lang", "rank", "deleted"],
-        &["review_count", "review_result", "synthetic", "tree_state"],
-    )?;
-    let present = |name: &'static str| -> Result<_, DataError> {
-        let cells = columns.text(name)?.into_iter().enumerate();
-        Ok(cells.map(move |(row, cell)| {
-            cell.ok_or_else(|| DataError::Parquet {
-                path: path.to_path_buf(),
-                message: format!("row {}: \"{name}\" is null", row + 1),
-            })
-        }))
-    };
-    let mut ids = present("message_id")?;
-    let mut texts = present("text")?;
-    let mut roles = present("role")?;
-    let mut tree_ids = present("message_tree_id")?;
-    let mut parents = columns.text("parent_id")?.into_iter();
-    let mut langs = columns.text("lang")?.into_iter();
-    let mut states = columns.text("tree_state")?.into_iter();
-    let ranks = columns.integers("rank")?;
-    let review_counts = columns.integers("review_count")?;
-    let review_results = columns.booleans("review_result")?;
-    let deleted = columns.booleans("deleted")?;
-    let synthetic = columns.booleans("synthetic")?;
-
-    let mut rows = Vec::with_capacity(columns.len());
-    while let (Some(id), Some(text), Some(role), Some(tree_id)) =
-        (ids.next(), texts.next(), roles.next(), tree_ids.next())
-    {
-        let row = rows.len();
-        rows.push(MessageRow {
-            message_id: id?,
-            parent_id: parents.next().flatten(),
-            text: text?,
-            role: speaker(path, row, &role?)?,
-            lang: langs.next().flatten(),
-            review_count: review_counts[row],
-            review_result: review_results[row],
-            deleted: deleted[row],
-            rank: ranks[row],
-            synthetic: synthetic[row],
-            message_tree_id: tree_id?,
-            tree_state: states.next().flatten(),
-        });
+impl MessageRow {
+    fn from_fields(fields: &Fields) -> Result<Self, Problem> {
+        let message = MessageNode::from_fields(fields)?;
+        Ok(Self {
+            message_tree_id: fields::id(fields, "message_tree_id")
+                .ok_or_else(|| Problem::field("message_tree_id", fields.get("message_tree_id"), "an id"))?,
+            tree_state: fields::optional_text(fields, "tree_state")?.filter(|state| !state.is_empty()),
+            message_id: message.message_id,
+            parent_id: message.parent_id,
+            text: message.text,
+            role: message.role,
+            lang: message.lang,
+            review_count: message.review_count,
+            review_result: message.review_result,
+            deleted: message.deleted,
+            rank: message.rank,
+            synthetic: message.synthetic,
+        })
     }
-    Ok(rows)
 }
 
-fn speaker(path: &Path, row: usize, role: &str) -> Result<Speaker, DataError> {
-    match role {
-        "prompter" => Ok(Speaker::Prompter),
-        "assistant" => Ok(Speaker::Assistant),
-        other => Err(DataError::Parquet {
-            path: path.to_path_buf(),
-            message: format!("row {}: role \"{other}\", expected prompter or assistant", row + 1),
-        }),
+/// Columns of a table without which replies cannot be ranked or filtered.
+const NEEDED: [&str; 8] =
+    ["message_id", "parent_id", "text", "role", "message_tree_id", "lang", "rank", "deleted"];
+
+/// Columns that may be absent.
+const OPTIONAL: [&str; 4] = ["review_count", "review_result", "synthetic", "tree_state"];
+
+/// Reads messages and joins them into trees. Rows that are no message are dropped and named.
+pub(super) fn read(mut rows: Rows) -> Result<Trees, DataError> {
+    rows.require(&NEEDED)?;
+    rows.only(&[NEEDED.as_slice(), &OPTIONAL].concat());
+    let mut bad = LoadReport::new("messages");
+    let mut messages = Vec::new();
+    while let Some(record) = rows.next_row(&mut bad)? {
+        let place = record.place;
+        let id = fields::id(&record.fields, "message_id").unwrap_or_else(|| rows.numbered(place));
+        match MessageRow::from_fields(&record.fields) {
+            Ok(message) => {
+                for note in record.notes {
+                    bad.change(in_words(note), named(&id, place, None));
+                }
+                messages.push(message);
+            }
+            Err(problem) => bad.drop_named(&problem.reason, named(&id, place, problem.detail)),
+        }
     }
+    let Trees { trees, report } = trees_from_messages(messages);
+    bad.read += report.read;
+    Ok(Trees { trees, report: bad.then(report) })
 }
 
 /// Where a message hangs.

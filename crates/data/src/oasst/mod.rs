@@ -12,7 +12,9 @@ use std::path::Path;
 
 use camelid_chat::Conversation;
 
-use crate::text_file::{self, Lines};
+use crate::fields::Fields;
+use crate::report::named;
+use crate::rows::{Rows, in_words};
 use crate::{DataError, LoadReport};
 
 pub use messages::{MessageRow, trees_from_messages};
@@ -28,6 +30,18 @@ pub struct Trees {
     pub report: LoadReport,
 }
 
+impl Trees {
+    /// Chooses dialogues as [`dialogues`] does; the account of messages begins with these trees' own.
+    ///
+    /// # Errors
+    /// As [`dialogues`].
+    pub fn dialogues(self, filter: &Filter, selection: Selection) -> Result<Dialogues, DataError> {
+        let mut chosen = dialogues(&self.trees, filter, selection)?;
+        chosen.messages = self.report.then(chosen.messages);
+        Ok(chosen)
+    }
+}
+
 /// Dialogues chosen from trees, with the account of what was left out.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dialogues {
@@ -39,21 +53,23 @@ pub struct Dialogues {
     pub trees: LoadReport,
 }
 
-/// Reads trees from ready trees, flat messages or Parquet, whichever `path` is.
+/// Reads trees from ready trees or flat messages, whichever `path` holds: a first row with a nested
+/// `prompt` is a ready tree.
+///
+/// A row that is no tree or message is dropped, counted and named; a reply of a tree that is no
+/// message takes what is below it along.
 ///
 /// # Errors
-/// A file that cannot be read, a line that is not JSON or lacks a field (with
-/// its number), a damaged archive, a missing column, a file without messages.
+/// A file that cannot be read, a damaged archive, a missing column, a file without messages.
 pub fn read(path: &Path) -> Result<Trees, DataError> {
-    let trees = if text_file::is_parquet(path)? {
-        trees_from_messages(messages::read_parquet(path)?)
-    } else if is_ready_trees(path)? {
-        read_ready_trees(path)?
+    let mut rows = Rows::open(path)?;
+    let trees = if rows.look(8)?.iter().any(|record| is_tree(&record.fields)) {
+        read_trees(rows)?
     } else {
-        trees_from_messages(messages::read_json_lines(path)?)
+        messages::read(rows)?
     };
     if trees.trees.is_empty() {
-        return Err(DataError::Empty { what: path.display().to_string(), report: trees.report });
+        return Err(DataError::Empty { what: path.display().to_string(), report: Box::new(trees.report) });
     }
     Ok(trees)
 }
@@ -63,33 +79,55 @@ pub fn read(path: &Path) -> Result<Trees, DataError> {
 /// # Errors
 /// As [`read`]; also when no dialogue is left.
 pub fn load(path: &Path, filter: &Filter, selection: Selection) -> Result<Dialogues, DataError> {
-    let Trees { trees, report } = read(path)?;
-    let mut chosen = dialogues(&trees, filter, selection)?;
-    chosen.messages = report.then(chosen.messages);
+    let chosen = read(path)?.dialogues(filter, selection)?;
     if chosen.conversations.is_empty() {
-        return Err(DataError::Empty { what: path.display().to_string(), report: chosen.messages });
+        return Err(DataError::Empty { what: path.display().to_string(), report: Box::new(chosen.messages) });
     }
     Ok(chosen)
 }
 
-/// A first line with a nested `prompt` is a ready tree.
-fn is_ready_trees(path: &Path) -> Result<bool, DataError> {
-    let mut lines = Lines::open(path)?;
-    let Some((line, text)) = lines.next_line()? else {
-        return Ok(false);
-    };
-    let value: serde_json::Value = text_file::parse_line(path, line, text)?;
-    Ok(value.get("prompt").is_some_and(|prompt| prompt.is_object()))
+/// Whether a row is a ready tree.
+pub(crate) fn is_tree(row: &Fields) -> bool {
+    row.get("prompt").is_some_and(serde_json::Value::is_object)
 }
 
-fn read_ready_trees(path: &Path) -> Result<Trees, DataError> {
+/// Whether a row is a flat message.
+pub(crate) fn is_message(row: &Fields) -> bool {
+    ["message_id", "text", "role"].iter().all(|name| row.contains_key(*name))
+}
+
+/// Reads flat messages.
+pub(crate) fn read_messages(rows: Rows) -> Result<Trees, DataError> {
+    messages::read(rows)
+}
+
+/// Reads ready trees.
+pub(crate) fn read_trees(mut rows: Rows) -> Result<Trees, DataError> {
     let mut trees: Vec<MessageTree> = Vec::new();
     let mut report = LoadReport::new("messages");
-    text_file::for_each_json_line(path, |_, tree: MessageTree| {
-        let count = tree.prompt.len();
-        report.read += count;
-        report.kept += count;
-        trees.push(tree);
-    })?;
+    rows.require(&["prompt"])?;
+    while let Some(record) = rows.next_row(&mut report)? {
+        let place = record.place;
+        let id = crate::fields::id(&record.fields, "message_tree_id").unwrap_or_else(|| rows.numbered(place));
+        match MessageTree::from_fields(&record.fields) {
+            Err(problem) => report.drop_named(&problem.reason, named(&id, place, problem.detail)),
+            Ok((tree, bad)) => {
+                for note in record.notes {
+                    report.change(in_words(note), named(&id, place, None));
+                }
+                for message in bad {
+                    let detail = message.problem.detail;
+                    report.drop_named(&message.problem.reason, named(&message.id, place, detail));
+                    for _ in 0..message.below {
+                        report.drop_named("below a dropped message", named(&message.id, place, None));
+                    }
+                }
+                let count = tree.prompt.len();
+                report.read += count;
+                report.kept += count;
+                trees.push(tree);
+            }
+        }
+    }
     Ok(Trees { trees, report })
 }

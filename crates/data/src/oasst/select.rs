@@ -57,11 +57,12 @@ impl Default for Filter {
 /// At each level replies are ordered by rank, the lowest number first, unranked
 /// ones after the ranked, ties in file order. A path ends with an assistant's
 /// message: a last prompt nobody answered is cut off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Selection {
     /// The best-ranked reply at every level, one dialogue per tree, as QLoRA
     /// trains Guanaco ("the top reply at each level of the conversation tree").
+    #[default]
     BestRanked,
     /// Every path.
     AllPaths,

@@ -1,25 +1,24 @@
 //! The Parquet files that keep tokenised sets.
 
 use std::fs;
-use std::io::{Cursor, Write};
+use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use camelid_chat::{Conversation, Template};
+use camelid_files::{digest, write_whole};
 use polars::prelude::{
     Column, DataFrame, DataType, Int64Type, IntoColumn, KeyValueMetadata, ListBuilderTrait,
     ListPrimitiveChunkedBuilder, ParquetReader, ParquetWriter, PolarsNumericType, PolarsResult, SerReader,
     UInt32Type,
 };
-use sha2::{Digest, Sha256};
 use tokenizers::Tokenizer;
 
 use super::{Example, TokenReport, TokenizeOptions, TokenizedSet};
 use crate::DataError;
-use crate::digest::hex;
 
 /// Part of every key: change it when the contents of the files change.
-const FORMAT: &str = "camelid tokens 1";
+const FORMAT: &str = "camelid tokens 2";
 
 /// Metadata key under which a file keeps its [`TokenReport`].
 const REPORT_KEY: &str = "camelid.report";
@@ -78,10 +77,9 @@ fn key(
     let json = |value: serde_json::Result<String>| {
         value.map_err(|error| DataError::Option(format!("cache key: {error}")))
     };
-    let mut hasher = Sha256::new();
+    let mut sum = digest::Sum::default();
     let mut part = |bytes: &[u8]| {
-        hasher.update((bytes.len() as u64).to_le_bytes());
-        hasher.update(bytes);
+        sum.add((bytes.len() as u64).to_le_bytes()).add(bytes);
     };
     part(FORMAT.as_bytes());
     part(template.name().as_bytes());
@@ -97,7 +95,7 @@ fn key(
     for conversation in conversations {
         part(json(serde_json::to_string(conversation))?.as_bytes());
     }
-    Ok(hex(&hasher.finalize()))
+    Ok(sum.finish())
 }
 
 /// The files named `tokens-<key>-<SHA-256 of the file>.parquet`.
@@ -116,7 +114,7 @@ fn files_of(dir: &Path, key: &str) -> Result<Vec<PathBuf>, DataError> {
 }
 
 fn file_name(key: &str, bytes: &[u8]) -> String {
-    format!("tokens-{key}-{}.parquet", hex(&Sha256::digest(bytes)))
+    format!("tokens-{key}-{}.parquet", digest::of_bytes(bytes))
 }
 
 fn write(dir: &Path, key: &str, set: &TokenizedSet) -> Result<PathBuf, DataError> {
@@ -138,15 +136,7 @@ fn write(dir: &Path, key: &str, set: &TokenizedSet) -> Result<PathBuf, DataError
         .map_err(|error| failed(error.to_string()))?;
 
     let path = dir.join(file_name(key, &bytes));
-    let mut temporary = tempfile::Builder::new()
-        .prefix(".tokens-")
-        .tempfile_in(dir)
-        .map_err(DataError::io(dir, "create a temporary file in"))?;
-    temporary
-        .write_all(&bytes)
-        .and_then(|()| temporary.as_file().sync_all())
-        .map_err(DataError::io(&path, "write"))?;
-    temporary.persist(&path).map_err(|error| DataError::io(&path, "write")(error.error))?;
+    write_whole(&path, &bytes)?;
     Ok(path)
 }
 

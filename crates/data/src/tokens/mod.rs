@@ -115,7 +115,10 @@ impl TokenizedSet {
             }
         }
         if examples.is_empty() {
-            return Err(DataError::Empty { what: "tokenisation".to_string(), report: report.conversations });
+            return Err(DataError::Empty {
+                what: "tokenisation".to_string(),
+                report: Box::new(report.conversations),
+            });
         }
         Ok(Self { examples, report })
     }

@@ -111,51 +111,51 @@ impl Answers {
         protocol: &Protocol,
         seed: u64,
     ) -> Result<Self, RunError> {
-    let sampled = |question| Sampled {
-        temperature: protocol.temperature(question),
-        max_new_token: protocol.max_new_tokens,
-        model_version: None,
-        own_temperature: false,
-    };
-    let mut answers: Vec<Answer> = questions
-        .questions
-        .iter()
-        .map(|question| Answer {
-            question: question.id.clone(),
-            id: String::new(),
-            turns: Vec::new(),
-            error: None,
-            timestamp: 0.0,
-            sampled: Some(sampled(question)),
-        })
-        .collect();
-    let turns = questions.questions.iter().map(|question| question.turns.len()).max().unwrap_or(0);
-    for turn in 1..=turns {
-        // Questions that have this turn and were answered up to it.
-        let open: Vec<usize> = (0..answers.len())
-            .filter(|&i| questions.questions[i].turns.len() >= turn && answers[i].turns.len() == turn - 1)
-            .collect();
-        let request = |&i: &usize| {
-            let question = &questions.questions[i];
-            ChatRequest {
-                model: model.request_name.clone(),
-                messages: dialogue(&question.turns[..turn], &answers[i].turns),
-                options: GenerateOptions {
-                    max_new_tokens: protocol.max_new_tokens,
-                    temperature: protocol.temperature(question),
-                    seed,
-                    ..GenerateOptions::default()
-                },
-            }
+        let sampled = |question| Sampled {
+            temperature: protocol.temperature(question),
+            max_new_token: protocol.max_new_tokens,
+            model_version: None,
+            own_temperature: false,
         };
-        let requests: Vec<ChatRequest> = open.iter().map(request).collect();
-        let stage = Stage::Answers { model: model.name.clone(), turn };
-        for (i, reply) in open.into_iter().zip(ask.ask(&stage, &requests)?) {
-            note(&mut answers[i], turn, reply);
+        let mut answers: Vec<Answer> = questions
+            .questions
+            .iter()
+            .map(|question| Answer {
+                question: question.id.clone(),
+                id: String::new(),
+                turns: Vec::new(),
+                error: None,
+                timestamp: 0.0,
+                sampled: Some(sampled(question)),
+            })
+            .collect();
+        let turns = questions.questions.iter().map(|question| question.turns.len()).max().unwrap_or(0);
+        for turn in 1..=turns {
+            // Questions that have this turn and were answered up to it.
+            let open: Vec<usize> = (0..answers.len())
+                .filter(|&i| questions.questions[i].turns.len() >= turn && answers[i].turns.len() == turn - 1)
+                .collect();
+            let request = |&i: &usize| {
+                let question = &questions.questions[i];
+                ChatRequest {
+                    model: model.request_name.clone(),
+                    messages: dialogue(&question.turns[..turn], &answers[i].turns),
+                    options: GenerateOptions {
+                        max_new_tokens: protocol.max_new_tokens,
+                        temperature: protocol.temperature(question),
+                        seed,
+                        ..GenerateOptions::default()
+                    },
+                }
+            };
+            let requests: Vec<ChatRequest> = open.iter().map(request).collect();
+            let stage = Stage::Answers { model: model.name.clone(), turn };
+            for (i, reply) in open.into_iter().zip(ask.ask(&stage, &requests)?) {
+                note(&mut answers[i], turn, reply);
+            }
         }
+        Ok(Self::new(&model.name, answers))
     }
-    Ok(Self::new(&model.name, answers))
-}
 
     /// Reads FastChat's format. The first of several choices counts, as it does there; where its
     /// text says that the model failed, the answer ends before it.

@@ -4,7 +4,9 @@ use std::fmt;
 
 use camelid_chat::StopReason;
 
-use camelid_chat::requests::{ChatRequest, RequestError, Estimate, Progress, Reply, RequestStore, RunError, Runner};
+use camelid_chat::requests::{
+    ChatRequest, Estimate, Progress, Reply, RequestError, RequestStore, RunError, Runner,
+};
 
 /// What a batch of requests is for.
 #[derive(Debug, Clone, PartialEq, Eq)]

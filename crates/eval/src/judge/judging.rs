@@ -125,7 +125,8 @@ impl Judge {
     /// # Errors
     /// [`RunError`] when the batch ended early; what had arrived is in the store.
     pub fn judge(&self, ask: &mut dyn Ask, matches: &[Match]) -> Result<Vec<Judgment>, RunError> {
-        let requests: Vec<ChatRequest> = matches.iter().filter_map(|game| game.request.clone().ok()).collect();
+        let requests: Vec<ChatRequest> =
+            matches.iter().filter_map(|game| game.request.clone().ok()).collect();
         let mut replies = ask.ask(&Stage::Judgments, &requests)?.into_iter();
         let judgment = |game: &Match| match &game.request {
             // There is a reply for every request.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::error::JudgeError;
 use super::records;
 use super::verdict::{self, OutputFormat, Verdict};
-use crate::ratings::{Battles, NamedBattle, Outcome, RejectedRow};
+use camelid_ratings::{Battles, NamedBattle, Outcome, RejectedRow};
 
 /// One verdict, or why there is none.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -10,7 +10,6 @@ use camelid_chat::requests::RunSettings;
 
 use super::error::JudgeError;
 
-
 /// Where a model is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ModelPlace {

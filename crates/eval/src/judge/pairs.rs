@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::judgment::{JudgedBy, Judgment};
 use super::resample::{Estimated, Resampling};
-use crate::ratings::Outcome;
+use camelid_ratings::Outcome;
 
 /// A model's games against one other or against all.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -4,12 +4,12 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use camelid_files::digest::Sum;
-use camelid_files::Input;
-use serde::{Deserialize, Serialize};
 use super::error::JudgeError;
 use super::records;
 use super::verdict::OutputFormat;
+use camelid_files::Input;
+use camelid_files::digest::Sum;
+use serde::{Deserialize, Serialize};
 
 const OWN: &str = include_str!("../../judge/prompts.toml");
 

@@ -14,11 +14,16 @@ use super::error::JudgeError;
 /// # Errors
 /// [`JudgeError::File`] for a file that cannot be read or holds not one record;
 /// [`JudgeError::Record`] for the first that is no such record.
-pub(super) fn read<T: DeserializeOwned>(path: &Path, what: &'static str) -> Result<Vec<(Place, T)>, JudgeError> {
+pub(super) fn read<T: DeserializeOwned>(
+    path: &Path,
+    what: &'static str,
+) -> Result<Vec<(Place, T)>, JudgeError> {
     let mut file = Records::open(path)?;
     let mut records = Vec::new();
     while let Some(record) = file.next_record()? {
-        let record = record.map_err(|bad| JudgeError::record(path, bad.place, format!("{}; expected {what}", bad.message)))?;
+        let record = record.map_err(|bad| {
+            JudgeError::record(path, bad.place, format!("{}; expected {what}", bad.message))
+        })?;
         let read = serde_json::from_value(Value::Object(record.fields))
             .map_err(|error| JudgeError::record(path, record.place, format!("{error}; expected {what}")))?;
         records.push((record.place, read));

@@ -6,7 +6,7 @@ use rand_chacha::rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
 
 use super::error::JudgeError;
-use crate::ratings::quantile;
+use camelid_ratings::quantile;
 
 /// A bootstrap over questions: all verdicts on a question are drawn together, because they resemble
 /// each other. Replicate number i depends on the seed and i alone.

@@ -10,7 +10,7 @@ use super::pairs::{PairScore, pair_scores};
 use super::questions::QuestionSet;
 use super::resample::{Estimated, Resampling};
 use super::scores::{ModelScore, ScoreRatio, score_ratios, scores};
-use crate::ratings::PositionEffect;
+use camelid_ratings::PositionEffect;
 
 /// The scores of a judged run.
 #[derive(Debug, Clone, Serialize)]
@@ -125,7 +125,8 @@ impl Scoreboard {
             text.push('\n');
         }
         if self.contradictory > 0 {
-            let _ = writeln!(text, "{} verdicts name more than one winner; the last counts", self.contradictory);
+            let _ =
+                writeln!(text, "{} verdicts name more than one winner; the last counts", self.contradictory);
         }
         for error in self.errors.iter().take(5) {
             let _ = writeln!(

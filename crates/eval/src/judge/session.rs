@@ -3,18 +3,18 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
+use camelid_chat::requests::{Estimate, Progress, RequestStore, RunSettings, Runner};
 use camelid_files::FileError;
 
 use super::answers::Answers;
-use super::ask::{Ask, Live, DryRun, Stage};
+use super::ask::{Ask, DryRun, Live, Stage};
 use super::error::JudgeError;
 use super::judging::{Exhibits, Judge, Mode, Opponents};
 use super::judgment::Judgment;
-use super::questions::QuestionSet;
 use super::model::{EndpointSettings, Model, ModelPlace, ModelSpec};
 use super::prompts::PromptSet;
 use super::protocol::Protocol;
-use camelid_chat::requests::{Estimate, Progress, RequestStore, RunSettings, Runner};
+use super::questions::QuestionSet;
 
 /// What a user names.
 #[derive(Debug, Clone)]
@@ -82,9 +82,8 @@ impl Setup {
     #[cfg(feature = "models")]
     pub fn open(self, device: &burn::tensor::Device) -> Result<Session, JudgeError> {
         self.open_with(&|name, path| {
-            let generator = camelid_model::LocalGenerator::open(path, None, device).map_err(|error| {
-                JudgeError::Model { path: path.to_owned(), message: error.to_string() }
-            })?;
+            let generator = camelid_model::LocalGenerator::open(path, None, device)
+                .map_err(|error| JudgeError::Model { path: path.to_owned(), message: error.to_string() })?;
             Model::local(name, generator, path)
         })
     }
@@ -237,8 +236,7 @@ impl Session {
         for model in &self.models {
             let runner = self.runner(model, store, tally.spent)?.stop_on(stop);
             let mut counted = Counted::new(progress);
-            let gathered =
-                self.answers(&mut Live::new(&runner, &mut |s, p| counted.see(s, p)), model);
+            let gathered = self.answers(&mut Live::new(&runner, &mut |s, p| counted.see(s, p)), model);
             answers.push(gathered?);
             counted.add_to(&mut tally);
             tally.spent += runner.spent();

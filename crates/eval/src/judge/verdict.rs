@@ -14,7 +14,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
-use crate::ratings::Outcome;
+use camelid_ratings::Outcome;
 
 /// Grades that lie this near each other are a tie.
 pub const TIE_DELTA: f64 = 0.1;

@@ -1,18 +1,20 @@
 //! The page of a judged run.
 
+use camelid_ratings::report::{add_position, position_context, win_matrix};
+use camelid_ratings::{Outcome, TieRule, WinMatrix};
+use camelid_report::{
+    Bar, Outcomes, PAGE_STYLE, RadarSeries, Report, ReportError, Tabular, environment, interval_bars,
+    outcome_bars, radar,
+};
 use minijinja::Value;
 use minijinja::value::Serde;
 use polars::prelude::{DataFrame, PolarsResult};
 use serde::Serialize;
 
-use super::page::{PAGE_STYLE, environment, position_context};
-use super::radar::{Bar, Outcomes, RadarSeries, interval_bars, outcome_bars, radar};
-use super::{Report, ReportError, win_matrix};
 use crate::judge::{
     Answers, Judged, Judgment, Opponents, QuestionSet, Resampling, Scoreboard, Session, Verdict, battles,
     judgments_frame,
 };
-use crate::ratings::{Outcome, TieRule, WinMatrix};
 
 /// Best grade there is.
 const BEST: f64 = 10.0;
@@ -163,7 +165,8 @@ impl Report for JudgeReport {
     fn page(&self) -> Result<String, ReportError> {
         let board = &self.scoreboard;
         let position = board.position.as_ref().map(position_context).transpose()?;
-        let mut environment = environment()?;
+        let mut environment = environment();
+        add_position(&mut environment)?;
         environment.add_filter("grade", |value: f64| format!("{value:.2}"));
         environment.add_template("judge", include_str!("judge.html.j2"))?;
         Ok(environment.get_template("judge")?.render(minijinja::context! {
@@ -179,7 +182,9 @@ impl Report for JudgeReport {
             plot_matrix => matrix(&self.judgments)?,
         })?)
     }
+}
 
+impl Tabular for JudgeReport {
     /// The judgments, a row each ([`judgments_frame`]).
     fn frame(&self) -> PolarsResult<DataFrame> {
         judgments_frame(&self.judgments)

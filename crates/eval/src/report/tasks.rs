@@ -2,13 +2,10 @@
 
 use std::fmt::Write as _;
 
+use camelid_report::{Bar, PAGE_STYLE, Report, ReportError, Tabular, environment, interval_bars, text_table};
 use polars::prelude::{Column, DataFrame, PolarsResult};
 use serde::Serialize;
 
-use super::page::{PAGE_STYLE, environment};
-use super::radar::{Bar, interval_bars};
-use super::text_table::text_table;
-use super::{Report, ReportError};
 use crate::compare::Z95;
 use crate::tasks::{Score, TaskReport};
 
@@ -106,7 +103,7 @@ impl Report for TasksReport {
     }
 
     fn page(&self) -> Result<String, ReportError> {
-        let mut environment = environment()?;
+        let mut environment = environment();
         environment.add_template("tasks", include_str!("tasks.html.j2"))?;
         let percent = |value: f64| format!("{:.1} %", 100.0 * value);
         let shares = shares(&self.reports);
@@ -141,7 +138,9 @@ impl Report for TasksReport {
             groups,
         })?)
     }
+}
 
+impl Tabular for TasksReport {
     fn frame(&self) -> PolarsResult<DataFrame> {
         let rows: Vec<(&TaskReport, &Score)> = self.rows().collect();
         let texts = |name: &str, of: fn(&TaskReport) -> &str| {

@@ -1,6 +1,6 @@
 //! The plot that only the Elo report has, as SVG text to put inline.
 
-use camelid_eval::report::{COLOURS, svg};
+use camelid_report::{COLOURS, svg};
 use plotters::prelude::*;
 
 /// The largest gap to the published table against the number of matches an ordering has.

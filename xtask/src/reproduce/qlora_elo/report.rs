@@ -6,11 +6,10 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use camelid_eval::claims::{ClaimsFile, Paper};
 use camelid_eval::compare::Z95;
-use camelid_eval::ratings::{FileOrder, Interval, Order, PositionEffect, ranks};
-use camelid_eval::report::{
-    PAGE_STYLE, RatingRow, environment, position_context, rating_intervals, win_matrix,
-};
-use camelid_eval::whole_file::write_whole;
+use camelid_files::write_whole;
+use camelid_ratings::report::{RatingRow, add_position, position_context, rating_intervals, win_matrix};
+use camelid_ratings::{FileOrder, Interval, Order, PositionEffect, ranks};
+use camelid_report::{PAGE_STYLE, environment};
 use serde::Serialize;
 
 use super::super::summary;
@@ -187,7 +186,8 @@ impl Report {
     }
 
     fn page(&self) -> anyhow::Result<String> {
-        let mut environment = environment()?;
+        let mut environment = environment();
+        add_position(&mut environment)?;
         environment.add_template("report", include_str!("report.html.j2"))?;
         let names: Vec<&str> = PUBLISHED.iter().map(|(paper, ..)| *paper).collect();
         let ratings: Vec<RatingRow> = self

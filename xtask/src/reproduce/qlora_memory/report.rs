@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use camelid_eval::whole_file::write_whole;
+use camelid_files::write_whole;
 use camelid_model::LlamaConfig;
 use camelid_train::{MemoryPlan, StepPhase};
 use serde::Serialize;

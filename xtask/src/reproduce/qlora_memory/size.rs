@@ -5,7 +5,7 @@ use std::fmt;
 use camelid_model::{LlamaConfig, RopeScaling};
 use clap::ValueEnum;
 
-use super::super::nano;
+use camelid_recipe::nano;
 
 /// A model's shapes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

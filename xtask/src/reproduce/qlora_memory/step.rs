@@ -9,7 +9,7 @@ use camelid_lora::{LoraConfig, attach};
 use camelid_model::{GeneratedWeights, Llama, LlamaConfig, LoadOptions, WeightStorage};
 use camelid_paged_optim::{AdamWConfig, PagedAdamW, Spill, StateBits};
 use camelid_quant::QuantConfig;
-use camelid_train::{BlockInputPaging, OneStep, OneStepOptions, PeakMemory, StepPhase, one_step};
+use camelid_train::{BlockInputPaging, MicroBatch, PeakMemory, Sft, Step, StepPhase, Stepped};
 
 use super::report::{PhaseMeasured, Report, Streamed};
 use super::{Size, machine};
@@ -24,14 +24,15 @@ pub fn take(mut model: Llama, report: &mut Report, folder: &Path, memory: &PeakM
         spill: spill.clone(),
         ..AdamWConfig::default()
     })?;
-    let options = OneStepOptions {
+    let step = Step {
+        objective: Sft,
         learning_rate: 1e-4,
         max_grad_norm: 0.3,
-        dropout_seed: settings.seed,
         activation_checkpointing: settings.checkpointing,
         block_inputs: BlockInputPaging { budget: settings.inputs_budget, spill },
     };
     let batch = batch(&settings.model, settings.batch, settings.seq, settings.seed)?;
+    let micro_batches = [MicroBatch { batch, dropout_seed: Some(settings.seed) }];
     for _ in 0..settings.steps {
         let before = model.stream().map(|stream| stream.traffic()).unwrap_or_default();
         let mut waited = before.wait_seconds;
@@ -46,8 +47,8 @@ pub fn take(mut model: Llama, report: &mut Report, folder: &Path, memory: &PeakM
             }
             waited = traffic.wait_seconds;
         };
-        let OneStep { model: after, loss, grad_norm, seconds } =
-            one_step(model, &mut optim, &batch, &options, &mut ended)?;
+        let Stepped { model: after, loss, grad_norm, seconds, .. } =
+            step.take(model, &mut optim, &micro_batches, &mut ended)?;
         if let Some(error) = failed {
             return Err(error.into());
         }
@@ -94,15 +95,16 @@ pub fn warm_up() -> anyhow::Result<()> {
     let options = LoadOptions::new(WeightStorage::Quantized(QuantConfig::default()));
     let loaded = Llama::load_with(&source, &options, &device)?;
     let loaded = attach(loaded, &LoraConfig::default(), 0, &device)?;
-    let options = OneStepOptions {
+    let step = Step {
+        objective: Sft,
         learning_rate: 1e-4,
         max_grad_norm: 0.3,
-        dropout_seed: 0,
         activation_checkpointing: true,
         block_inputs: BlockInputPaging::default(),
     };
     let mut optim = PagedAdamW::new(AdamWConfig { state: StateBits::Bits8, ..AdamWConfig::default() })?;
-    one_step(loaded, &mut optim, &batch(&model, 1, 16, 0)?, &options, &mut |_| {})?;
+    let micro_batch = MicroBatch { batch: batch(&model, 1, 16, 0)?, dropout_seed: Some(0) };
+    step.take(loaded, &mut optim, &[micro_batch], &mut |_| {})?;
     Ok(())
 }
 
@@ -125,5 +127,5 @@ fn batch(model: &LlamaConfig, rows: usize, seq: usize, seed: u64) -> anyhow::Res
             Example { id: format!("row {row}"), ids, labels }
         })
         .collect();
-    Ok(Batch::right_padded(&examples.iter().collect::<Vec<_>>(), 0, 1)?)
+    Ok(Batch::packed(&examples.iter().collect::<Vec<_>>())?)
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use camelid_model::ModelError;
 
-use crate::whole_file::WriteError;
+use camelid_files::FileError;
 use camelid_sandbox::SandboxError;
 
 /// What a model or an endpoint says when it fails.
@@ -84,9 +84,9 @@ pub enum TaskError {
     /// A model's files cannot be used.
     #[error(transparent)]
     Weights(#[from] ModelError),
-    /// A result cannot be written.
+    /// A file cannot be read or written.
     #[error(transparent)]
-    Write(#[from] WriteError),
+    File(#[from] FileError),
     /// Rows cannot be laid out as a table.
     #[error("{}: cannot lay the examples out as a table: {message}", path.display())]
     Table {

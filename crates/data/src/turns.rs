@@ -1,0 +1,232 @@
+//! A list of turns as conversations store it, whatever its keys are called.
+
+use std::borrow::Cow;
+
+use camelid_chat::{Message, Role};
+use camelid_files::Record;
+use serde_json::Value;
+
+use crate::dialogue::{self, Change, FirstTurn};
+use crate::fields::{self, Fields, Problem, Short};
+use crate::load::load;
+use crate::rows::Rows;
+use crate::{DataError, LoadReport, Loaded};
+
+/// How a format calls its parts. The first name of each is the format's own; where another is met,
+/// the report says so once.
+pub(crate) struct Names {
+    /// The list of turns.
+    pub list: &'static [&'static str],
+    /// Who speaks.
+    pub speaker: &'static [&'static str],
+    /// What is said.
+    pub content: &'static [&'static str],
+}
+
+/// Fields beside the turns that hold a system message.
+const SYSTEM: [&str; 2] = ["system", "system_prompt"];
+
+/// Fields of a row that would change what is said, and are not followed.
+const LEFT_OUT_OF_ROWS: [&str; 5] = ["tools", "functions", "images", "videos", "audios"];
+
+/// The same of a turn.
+const LEFT_OUT_OF_TURNS: [&str; 5] = ["reasoning_content", "reasoning", "thinking", "images", "weight"];
+
+/// Reads rows that each hold a list of turns.
+pub(crate) fn read(mut rows: Rows, names: &Names, first_turn: FirstTurn) -> Result<Loaded, DataError> {
+    let columns = names.list.iter().copied().chain(SYSTEM).chain(LEFT_OUT_OF_ROWS).chain(["id"]);
+    rows.only(&columns.collect::<Vec<_>>());
+    let own_id = |record: &Record| fields::id(&record.fields, "id");
+    load(rows, "conversations", own_id, |id, record, report| {
+        let (messages, left_out) = messages(&record.fields, names, report)?;
+        let (conversation, mut changes) = dialogue::conversation(id, messages, first_turn)?;
+        changes.extend(left_out);
+        Ok((conversation, changes))
+    })
+}
+
+/// The messages of a row, and what was left out of them.
+pub(crate) fn messages(
+    row: &Fields,
+    names: &Names,
+    report: &mut LoadReport,
+) -> Result<(Vec<Message>, Vec<Change>), Problem> {
+    let Some((key, value)) = fields::first(row, names.list) else {
+        let found = row.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+        return Err(Problem::with(format!("no `{}`", names.list[0]), format!("it has {found}")));
+    };
+    note_name(report, "turns", key, names.list);
+    let turns = turns(key, value)?;
+    let mut changes: Vec<Change> = Vec::new();
+    let mut messages = Vec::with_capacity(turns.len() + 1);
+    for (index, turn) in turns.iter().enumerate() {
+        messages.push(message(turn, index + 1, names, report, &mut changes)?);
+    }
+    if let Some((key, value)) = fields::first(row, &SYSTEM) {
+        let Value::String(system) = value else {
+            return Err(Problem::field(key, Some(value), "a text"));
+        };
+        if messages.first().is_some_and(|first| first.role == Role::System) {
+            if messages[0].content != *system && !system.trim().is_empty() {
+                changes.push((format!("a system turn and `{key}`, which is left out").into(), None));
+            }
+        } else if !system.trim().is_empty() {
+            messages.insert(0, Message::new(Role::System, system.clone()));
+        }
+    }
+    for key in LEFT_OUT_OF_ROWS {
+        if fields::get(row, key).is_some_and(is_something) {
+            changes.push((format!("`{key}`, which are left out").into(), None));
+        }
+    }
+    Ok((messages, changes))
+}
+
+/// Under which key the turns of a row, wherever they are, say who speaks.
+pub(crate) fn speaker_key(row: &Fields) -> Option<&'static str> {
+    let lists = ["conversations", "messages", "conversation", "dialogue", "dialog", "turns", "chat", "items"];
+    let (key, value) = fields::first(row, &lists)?;
+    let turns = turns(key, value).ok()?;
+    let first = turns.first()?;
+    ["from", "role", "speaker"].into_iter().find(|key| first.contains_key(*key))
+}
+
+fn note_name(report: &mut LoadReport, what: &str, name: &str, names: &[&str]) {
+    if name != names[0] {
+        report.note(format!("{what} are read from `{name}` where there is no `{}`", names[0]));
+    }
+}
+
+/// The turns as objects: a list of them, such a list as JSON text (in separated values), or an object
+/// of lists, as columns of structs are sometimes stored.
+fn turns<'a>(key: &str, value: &'a Value) -> Result<Vec<Cow<'a, Fields>>, Problem> {
+    let wrong = || Problem::field(key, Some(value), "a list of turns");
+    match value {
+        Value::Array(items) => {
+            let turn = |item: &'a Value| item.as_object().map(Cow::Borrowed).ok_or_else(wrong);
+            items.iter().map(turn).collect()
+        }
+        Value::String(text) => {
+            let parsed: Value = serde_json::from_str(text).map_err(|error| {
+                Problem::with(
+                    format!("`{key}` is not a list of turns"),
+                    format!("a text that is no JSON: {error}"),
+                )
+            })?;
+            match parsed {
+                Value::String(_) => Err(wrong()),
+                parsed => Ok(turns(key, &parsed)?.into_iter().map(|t| Cow::Owned(t.into_owned())).collect()),
+            }
+        }
+        Value::Object(lists) => {
+            let lists: Vec<(&String, &Vec<Value>)> = lists
+                .iter()
+                .map(|(name, list)| Some((name, list.as_array()?)))
+                .collect::<Option<_>>()
+                .ok_or_else(wrong)?;
+            let length = lists.first().map_or(0, |(_, list)| list.len());
+            if lists.iter().any(|(_, list)| list.len() != length) {
+                return Err(wrong());
+            }
+            let turn = |index: usize| {
+                Cow::Owned(lists.iter().map(|(name, list)| ((*name).clone(), list[index].clone())).collect())
+            };
+            Ok((0..length).map(turn).collect())
+        }
+        _ => Err(wrong()),
+    }
+}
+
+fn message(
+    turn: &Fields,
+    number: usize,
+    names: &Names,
+    report: &mut LoadReport,
+    changes: &mut Vec<Change>,
+) -> Result<Message, Problem> {
+    let calls = fields::first(turn, &["tool_calls", "function_call"]).is_some_and(|(_, v)| is_something(v));
+    let (speaker_key, speaker) = match fields::first(turn, names.speaker) {
+        Some((key, Value::String(name))) => (key, name.as_str()),
+        Some((key, other)) => {
+            let detail = format!("`{key}` of turn {number} is {}", Short(other));
+            return Err(Problem::with("unknown speaker", detail));
+        }
+        None => {
+            let detail = format!("turn {number} has no `{}`", names.speaker[0]);
+            return Err(Problem::with("unknown speaker", detail));
+        }
+    };
+    let Some(role) = Role::from_name(speaker) else {
+        let tool = ["tool", "function", "ipython"].contains(&speaker) && names.speaker[0] == "role";
+        let reason = if tool { TOOLS } else { "unknown speaker" };
+        return Err(Problem::with(reason, format!("turn {number} is by {:?}", speaker)));
+    };
+    let Some((content_key, content)) = fields::first(turn, names.content) else {
+        if calls {
+            return Err(Problem::with(TOOLS, format!("turn {number} is a call without text")));
+        }
+        let key = names.content.iter().find(|key| turn.contains_key(**key));
+        let detail = match key {
+            Some(key) => format!("`{key}` of turn {number} is null"),
+            None => format!("turn {number} has no `{}`", names.content[0]),
+        };
+        return Err(Problem::with("a turn without text", detail));
+    };
+    if calls {
+        return Err(Problem::with(TOOLS, format!("turn {number} has calls beside its text")));
+    }
+    note_name(report, "speakers", speaker_key, names.speaker);
+    note_name(report, "texts of turns", content_key, names.content);
+    for key in LEFT_OUT_OF_TURNS {
+        let of_weight = |value: &Value| key != "weight" || value.as_f64() == Some(0.0);
+        if fields::get(turn, key).is_some_and(|value| is_something(value) && of_weight(value)) {
+            changes.push((
+                format!("`{key}` in a turn, which is left out").into(),
+                Some(format!("turn {number}")),
+            ));
+        }
+    }
+    Ok(Message::new(role, self::text(content, content_key, number)?))
+}
+
+/// Reason for conversations with calls of tools, which have no place among three roles.
+pub(crate) const TOOLS: &str = "tool messages";
+
+/// A text, or the texts of a list of parts put together without anything between them, as chat
+/// templates do it.
+fn text(content: &Value, key: &str, number: usize) -> Result<String, Problem> {
+    let no_text = |value: &Value| {
+        Problem::with("a turn without text", format!("`{key}` of turn {number} is {}", Short(value)))
+    };
+    let parts = match content {
+        Value::String(text) => return Ok(text.clone()),
+        Value::Array(parts) => parts,
+        other => return Err(no_text(other)),
+    };
+    let mut text = String::new();
+    for part in parts {
+        match part {
+            Value::String(words) => text.push_str(words),
+            Value::Object(part) => match (part.get("text"), part.get("type")) {
+                (Some(Value::String(words)), _) => text.push_str(words),
+                (_, Some(Value::String(kind))) => {
+                    let detail = format!("turn {number} has a part of type {kind:?}");
+                    return Err(Problem::with("a part that is no text", detail));
+                }
+                _ => return Err(no_text(content)),
+            },
+            other => return Err(no_text(other)),
+        }
+    }
+    Ok(text)
+}
+
+fn is_something(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Array(items) => !items.is_empty(),
+        Value::String(text) => !matches!(text.trim(), "" | "[]" | "{}"),
+        Value::Object(fields) => !fields.is_empty(),
+        Value::Bool(_) | Value::Number(_) => true,
+    }
+}

@@ -1,0 +1,248 @@
+//! Conversations written in the formats that the loaders read.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use camelid_chat::{Conversation, Role};
+use camelid_files::WholeFile;
+use polars::prelude::{
+    Column, DataFrame, IntoColumn, IntoSeries, NamedFrom, ParquetWriter, PolarsResult, Series,
+};
+use serde_json::{Value, json};
+
+use crate::format::DataFormat;
+use crate::load::Ids;
+use crate::report::Named;
+use crate::{DataError, LoadReport};
+
+/// The formats that conversations can be written in.
+pub const WRITABLE: [DataFormat; 4] =
+    [DataFormat::Sharegpt, DataFormat::Alpaca, DataFormat::Messages, DataFormat::OasstFlat];
+
+/// Writes conversations as JSON (`.json`, one array), JSON lines (`.jsonl`) or Parquet (`.parquet`),
+/// by the ending of `path`. The file appears whole or not at all.
+///
+/// The report counts conversations: kept are those written, and `changed` says what the format cannot
+/// hold and was left out. Alpaca's rows hold one question and one answer without a system message, OASST's
+/// messages no system message. An OASST tree is made of each conversation, whose last message has its id.
+///
+/// # Errors
+/// [`DataError::Option`] for a format that is not [`WRITABLE`] or another ending; a full disk.
+pub fn write_conversations(
+    format: DataFormat,
+    conversations: &[Conversation],
+    path: &Path,
+) -> Result<LoadReport, DataError> {
+    check(format)?;
+    let mut report = LoadReport::new("conversations");
+    let mut rows = rows(format, conversations, &mut report);
+    let failed = DataError::io(path, "write");
+    match path.extension().and_then(|ending| ending.to_str()) {
+        Some("jsonl") => {
+            let mut file = WholeFile::create(path)?;
+            lines(&mut file, &mut rows).map_err(failed)?;
+            file.finish()?;
+        }
+        Some("json") => {
+            let mut file = WholeFile::create(path)?;
+            array(&mut file, &mut rows).map_err(failed)?;
+            file.finish()?;
+        }
+        Some("parquet") => {
+            let rows: Vec<Value> = rows.by_ref().collect();
+            let refused = |error: polars::prelude::PolarsError| DataError::Parquet {
+                path: path.to_path_buf(),
+                message: format!("cannot be written: {error}"),
+            };
+            let mut frame = frame(format, &rows).map_err(refused)?;
+            let mut file = WholeFile::create(path)?;
+            ParquetWriter::new(&mut file).finish(&mut frame).map_err(refused)?;
+            file.finish()?;
+        }
+        _ => {
+            let path = path.display();
+            return Err(DataError::Option(format!("{path}: the ending should be .json, .jsonl or .parquet")));
+        }
+    }
+    drop(rows);
+    Ok(report)
+}
+
+/// As [`write_conversations`], as JSON lines into anything.
+///
+/// # Errors
+/// [`DataError::Option`] for a format that is not [`WRITABLE`]. Errors of the writer are the inner result.
+pub fn write_json_lines(
+    format: DataFormat,
+    conversations: &[Conversation],
+    output: &mut impl Write,
+) -> Result<io::Result<LoadReport>, DataError> {
+    check(format)?;
+    let mut report = LoadReport::new("conversations");
+    let written = lines(output, &mut rows(format, conversations, &mut report));
+    Ok(written.map(|()| report))
+}
+
+fn check(format: DataFormat) -> Result<(), DataError> {
+    if WRITABLE.contains(&format) {
+        return Ok(());
+    }
+    let formats = WRITABLE.map(DataFormat::as_str).join(", ");
+    Err(DataError::Option(format!("`{format}` cannot be written; {formats} can")))
+}
+
+/// All rows, made as they are asked for.
+fn rows(
+    format: DataFormat,
+    conversations: &[Conversation],
+    report: &mut LoadReport,
+) -> impl Iterator<Item = Value> {
+    let mut ids = Ids::default();
+    conversations.iter().flat_map(move |conversation| {
+        report.keep();
+        rows_of(format, conversation, &mut ids, report)
+    })
+}
+
+fn lines(output: &mut impl Write, rows: &mut impl Iterator<Item = Value>) -> io::Result<()> {
+    for row in rows {
+        serde_json::to_writer(&mut *output, &row)?;
+        output.write_all(b"\n")?;
+    }
+    output.flush()
+}
+
+fn array(output: &mut impl Write, rows: &mut impl Iterator<Item = Value>) -> io::Result<()> {
+    let mut before = "[\n";
+    for row in rows {
+        output.write_all(before.as_bytes())?;
+        serde_json::to_writer(&mut *output, &row)?;
+        before = ",\n";
+    }
+    output.write_all(if before == "[\n" { b"[]\n" } else { b"\n]\n" })
+}
+
+/// The rows of a conversation: one, but for OASST's one per message.
+fn rows_of(
+    format: DataFormat,
+    conversation: &Conversation,
+    ids: &mut Ids,
+    report: &mut LoadReport,
+) -> Vec<Value> {
+    let id = &conversation.id;
+    match format {
+        DataFormat::Alpaca => vec![alpaca(conversation, report)],
+        DataFormat::OasstFlat => oasst(conversation, ids, report),
+        DataFormat::Messages => {
+            let messages = conversation.messages.iter();
+            let messages: Vec<Value> =
+                messages.map(|m| json!({"role": m.role.as_str(), "content": m.content})).collect();
+            vec![json!({"id": id, "messages": messages})]
+        }
+        _ => {
+            let from = |role| match role {
+                Role::System => "system",
+                Role::User => "human",
+                Role::Assistant => "gpt",
+            };
+            let turns = conversation.messages.iter();
+            let turns: Vec<Value> =
+                turns.map(|m| json!({"from": from(m.role), "value": m.content})).collect();
+            vec![json!({"id": id, "conversations": turns})]
+        }
+    }
+}
+
+fn item(conversation: &Conversation) -> Named {
+    Named { id: conversation.id.clone(), ..Named::default() }
+}
+
+fn alpaca(conversation: &Conversation, report: &mut LoadReport) -> Value {
+    let mut turns = conversation.messages.iter().filter(|message| message.role != Role::System).peekable();
+    if conversation.messages.iter().any(|message| message.role == Role::System) {
+        report.change("a system message, left out", item(conversation));
+    }
+    let question = turns.next_if(|message| message.role == Role::User);
+    let answer = turns.next_if(|message| message.role == Role::Assistant);
+    let more = turns.count();
+    if more > 0 {
+        let detail = Some(format!("{more} turns"));
+        report.change("turns after the first answer, left out", Named { detail, ..item(conversation) });
+    }
+    let text =
+        |message: Option<&camelid_chat::Message>| message.map_or("", |m| m.content.as_str()).to_string();
+    json!({"id": conversation.id, "instruction": text(question), "input": "", "output": text(answer)})
+}
+
+fn oasst(conversation: &Conversation, ids: &mut Ids, report: &mut LoadReport) -> Vec<Value> {
+    let turns: Vec<_> = conversation.messages.iter().filter(|message| message.role != Role::System).collect();
+    if turns.len() < conversation.messages.len() {
+        report.change("a system message, left out", item(conversation));
+    }
+    let last = turns.len();
+    let mut tree: Option<String> = None;
+    let mut parent: Option<String> = None;
+    let mut rows = Vec::with_capacity(last);
+    for (number, message) in (1..).zip(turns) {
+        let id = &conversation.id;
+        let id = if number == last { id.clone() } else { format!("{id}.{number}") };
+        let id = ids.allot(id, number as u64);
+        let tree = tree.get_or_insert_with(|| id.clone());
+        let assistant = message.role == Role::Assistant;
+        rows.push(json!({
+            "message_id": id,
+            "parent_id": parent,
+            "text": message.content,
+            "role": if assistant { "assistant" } else { "prompter" },
+            "lang": null,
+            "deleted": false,
+            "synthetic": false,
+            "rank": assistant.then_some(0),
+            "message_tree_id": tree,
+            "tree_state": "ready_for_export",
+        }));
+        parent = Some(id);
+    }
+    rows
+}
+
+/// The rows as columns: texts, whole numbers and truth values by what they hold, turns as lists of
+/// structs of texts.
+fn frame(format: DataFormat, rows: &[Value]) -> PolarsResult<DataFrame> {
+    let names: Vec<String> =
+        rows.first().and_then(Value::as_object).map(|row| row.keys().cloned().collect()).unwrap_or_default();
+    let columns: Vec<Column> = names
+        .iter()
+        .map(|key| {
+            let cells = rows.iter().map(|row| &row[key.as_str()]);
+            let name = key.as_str().into();
+            Ok(match rows[0][key.as_str()] {
+                Value::Array(_) => {
+                    let lists: Vec<Series> = cells.map(turns).collect::<PolarsResult<_>>()?;
+                    Series::new(name, lists).into_column()
+                }
+                Value::Bool(_) => Column::new(name, cells.map(Value::as_bool).collect::<Vec<_>>()),
+                _ if format == DataFormat::OasstFlat && key == "rank" => {
+                    Column::new(name, cells.map(Value::as_i64).collect::<Vec<_>>())
+                }
+                _ => Column::new(name, cells.map(Value::as_str).collect::<Vec<_>>()),
+            })
+        })
+        .collect::<PolarsResult<_>>()?;
+    DataFrame::new(rows.len(), columns)
+}
+
+fn turns(list: &Value) -> PolarsResult<Series> {
+    let turns = list.as_array().map(Vec::as_slice).unwrap_or_default();
+    let keys: Vec<String> = turns
+        .first()
+        .and_then(Value::as_object)
+        .map(|turn| turn.keys().cloned().collect())
+        .unwrap_or_default();
+    let column = |key: &String| {
+        let texts: Vec<Option<&str>> = turns.iter().map(|turn| turn[key.as_str()].as_str()).collect();
+        Column::new(key.as_str().into(), texts)
+    };
+    let frame = DataFrame::new(turns.len(), keys.iter().map(column).collect())?;
+    Ok(frame.into_struct("turn".into()).into_series())
+}

@@ -1,0 +1,44 @@
+#![doc = include_str!("../README.md")]
+
+mod agreement;
+mod battles;
+mod bootstrap;
+mod bradley_terry;
+mod counts;
+mod draws;
+mod elo;
+mod error;
+mod graph;
+mod leaderboard;
+mod likelihood;
+mod linear;
+mod newton;
+mod position;
+mod read;
+#[cfg(feature = "report")]
+pub mod report;
+mod scale;
+mod selection;
+mod style;
+mod style_bootstrap;
+mod win_matrix;
+
+pub use agreement::{Agreement, GroupAgreement, agreement};
+pub use battles::{Battle, Battles, NamedBattle, Names, Outcome, Style};
+pub use bootstrap::{Bootstrap, EloErrors, Replicates, Unit, quantile};
+pub use bradley_terry::{Anchor, BradleyTerry, Ratings, Ties};
+pub use counts::{Count, Pair, PairCounts};
+pub use elo::{AveragedRatings, Elo, Orderings, SequentialRatings, TieRule};
+pub use error::{RatingsError, RejectedRow};
+pub use graph::Standing;
+pub use leaderboard::{Leaderboard, LeaderboardOptions, LeaderboardRow, Method, StyleWorth};
+pub use position::{Consistency, FirstPosition, ModelPosition, PositionEffect};
+pub use read::{
+    FileOrder, Format, Order, Reviews, SourceFile, Sources, read, read_all, read_as, read_reviews,
+};
+#[cfg(feature = "parquet")]
+pub use read::{from_frame, to_frame};
+pub use scale::{Interval, RatingScale, Z95, ranks, share};
+pub use selection::Selection;
+pub use style::{FEATURE_NAMES, StyleControlled};
+pub use win_matrix::WinMatrix;

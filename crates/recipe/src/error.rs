@@ -1,0 +1,66 @@
+//! What can go wrong around a run.
+
+use std::path::{Path, PathBuf};
+
+use camelid_chat::ChatError;
+use camelid_data::DataError;
+use camelid_files::FileError;
+use camelid_lora::LoraError;
+use camelid_model::ModelError;
+use camelid_train::TrainError;
+
+/// Error of this crate. A message holds its cause.
+#[derive(Debug, thiserror::Error)]
+pub enum RecipeError {
+    /// An experiment that does not say what it should.
+    #[error("{}: {reason}", place(path, *line))]
+    Experiment {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1, where it is known.
+        line: Option<usize>,
+        /// What is wrong and what was expected.
+        reason: String,
+    },
+    /// A setting given beside the file that cannot be.
+    #[error("setting `{setting}`: {reason}")]
+    Override {
+        /// As given, `key.path=value`.
+        setting: String,
+        /// What is wrong and what was expected.
+        reason: String,
+    },
+    /// A base model that is neither a path nor known.
+    #[error("no base model `{base}`: {reason}")]
+    Base {
+        /// As the experiment names it.
+        base: String,
+        /// What was tried.
+        reason: String,
+    },
+    /// A file that cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The data crate's own error.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// A template that is not there or does not fit.
+    #[error(transparent)]
+    Chat(#[from] ChatError),
+    /// The model's own error.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The adapters' own error.
+    #[error(transparent)]
+    Lora(#[from] LoraError),
+    /// The trainer's own error.
+    #[error(transparent)]
+    Train(#[from] TrainError),
+}
+
+fn place(path: &Path, line: Option<usize>) -> String {
+    match line {
+        Some(line) => format!("{}:{line}", path.display()),
+        None => path.display().to_string(),
+    }
+}

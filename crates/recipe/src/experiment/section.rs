@@ -1,0 +1,79 @@
+//! The model and the data that an experiment names.
+
+use camelid_chat::LossOn;
+use camelid_data::DataFormat;
+use camelid_data::nano::NanoConfig;
+use camelid_model::RopeScaling;
+use serde::{Deserialize, Serialize};
+
+/// The base model of an experiment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelSection {
+    /// A path, a name of the catalogue, or `nano`: the base that is made here.
+    pub base: String,
+    /// Tokens of prose that the nano base is pre-trained on. Default a million.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pretraining_tokens: Option<usize>,
+    /// How its linear layers are held. Default f32.
+    #[serde(default)]
+    pub storage: Storage,
+    /// Stretches the rotary frequencies for a longer context than the base was made for, in place
+    /// of what its `config.json` says: `type = "linear"` with `factor`, or llama3's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rope_scaling: Option<RopeScaling>,
+}
+
+/// How the linear layers of the base model are held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Storage {
+    /// 32-bit.
+    #[default]
+    F32,
+    /// 16-bit, 8 bits of exponent.
+    Bf16,
+    /// 16-bit, 5 bits of exponent.
+    F16,
+    /// 4-bit, as `[quant]` says.
+    Quantized,
+}
+
+/// The training data of an experiment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataSection {
+    /// A path, or a name of the catalogue; `nano` where the format is.
+    pub source: String,
+    /// What the source holds. Nothing is guessed from a name.
+    pub format: DataFormat,
+    /// Name of the conversation template; `auto` takes the base model's own.
+    pub template: String,
+    /// Which text carries loss: `assistant` (its turns, as Vicuna did) or `all` (the whole
+    /// dialogue, as QLoRA did for OASST1). Default assistant.
+    #[serde(default = "assistant")]
+    pub loss_on: LossOn,
+    /// Tokens of an example at most; longer ones are cut.
+    pub max_length: usize,
+    /// What the model is tested on; absent for nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test: Option<TestSet>,
+    /// Dials of the nano world, where the format is nano.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nano: Option<NanoConfig>,
+}
+
+/// The test set of an experiment: `test = { count = 200 }` or `test = { source = "test.jsonl" }`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TestSet {
+    /// So many conversations of the source, which are then not trained on, nor are those that
+    /// begin with the same prompt.
+    Count(usize),
+    /// A path or a name of the catalogue, in the training data's format.
+    Source(String),
+}
+
+fn assistant() -> LossOn {
+    LossOn::Assistant
+}

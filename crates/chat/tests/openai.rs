@@ -44,6 +44,7 @@ fn a_reply_comes_with_its_counts_and_version() {
         new_tokens: Some(3),
         reason: StopReason::TurnEnd,
         model_version: Some("judge-0613 (fp_test)".into()),
+        own_temperature: false,
     };
     assert_eq!(reply, expected);
     let mut shown = String::new();
@@ -202,4 +203,55 @@ fn options_out_of_range_are_not_sent() {
     let failed = client(&server).answer(&[Message::new(Role::User, "?")], &options).unwrap_err();
     assert!(failed.to_string().contains("`top_p` is 2"), "{failed}");
     assert_eq!(server.counts().asked_in_all(), 0);
+}
+
+#[test]
+fn a_server_is_taken_at_its_word_about_parameters() {
+    let server = Server::start(|asked| {
+        let refuse = |words: &str| {
+            Answer::Status(400, Vec::new(), format!(r#"{{"error": {{"message": "{words}"}}}}"#))
+        };
+        if asked.body.get("max_tokens").is_some() {
+            refuse(
+                "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
+            )
+        } else if asked.body.get("temperature").is_some() {
+            refuse(
+                "Unsupported value: 'temperature' does not support 0 with this model. Only the default (1) value is supported.",
+            )
+        } else {
+            Answer::Text(asked.body["max_completion_tokens"].to_string())
+        }
+    });
+    let client = client(&server);
+    let reply = ask(&client).unwrap();
+    assert_eq!((reply.text.as_str(), reply.own_temperature), ("256", true));
+    // What was learned is kept: the next request is right at once.
+    assert_eq!(ask(&client).unwrap().text, "256");
+    assert_eq!(server.counts().asked_in_all(), 4);
+}
+
+#[test]
+fn no_money_is_not_waited_for_and_the_servers_words_are_shown() {
+    let quota = r#"{"error": {"message": "You exceeded your current quota.", "code": "insufficient_quota"}}"#;
+    let server = Server::start(move |_| Answer::Status(429, Vec::new(), quota.into()));
+    let failed = ask(&client(&server)).unwrap_err();
+    assert!(matches!(failed, OpenAiError::Status { attempts: 1, .. }) && failed.is_lasting(), "{failed}");
+    assert!(failed.to_string().ends_with("one attempt: \"You exceeded your current quota.\""), "{failed}");
+    let server = Server::start(|_| Answer::Body("<html>Sign in</html>".into()));
+    let failed = ask(&client(&server)).unwrap_err();
+    assert!(failed.is_lasting() && failed.to_string().contains("web page"), "{failed}");
+    let server = Server::start(|_| error(503));
+    assert!(!ask(&client(&server)).unwrap_err().is_lasting());
+}
+
+#[test]
+fn nobody_at_an_address_is_not_waited_for_long() {
+    let mut server = Server::start(|_| Answer::Stall);
+    let config =
+        OpenAiConfig { first_wait_ms: 2_500, retries: 5, ..OpenAiConfig::new(server.base_url(), "m") };
+    server.stop();
+    let begun = std::time::Instant::now();
+    let failed = ask(&OpenAiClient::new(config).unwrap()).unwrap_err();
+    assert!(begun.elapsed().as_secs() < 20 && failed.is_lasting(), "{failed}");
 }

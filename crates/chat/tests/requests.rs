@@ -315,7 +315,14 @@ impl TextGenerator for Local {
                 break;
             }
         }
-        Ok(GeneratedText { text, prompt_tokens: None, new_tokens: None, reason, model_version: None })
+        Ok(GeneratedText {
+            text,
+            prompt_tokens: None,
+            new_tokens: None,
+            reason,
+            model_version: None,
+            own_temperature: false,
+        })
     }
 }
 
@@ -404,4 +411,54 @@ fn settings_out_of_range_are_named() {
         let message = Runner::new(&Local, &store, settings).unwrap_err().to_string();
         assert!(message.contains(part), "{message}");
     }
+}
+
+#[test]
+fn a_server_that_fails_every_request_is_given_up_and_what_came_is_kept() {
+    // Good for three replies, then out of money; a batch of sixteen.
+    let server = Server::start(|asked| match asked.last() {
+        "Question <0>?" | "Question <1>?" | "Question <2>?" => answer(asked),
+        _ => Answer::Status(429, Vec::new(), "insufficient_quota".into()),
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let (store, client) = (store(&folder), client(&server, 5));
+    let runner = Runner::new(&client, &store, at_a_time(1)).unwrap();
+    let mut last = Progress::default();
+    let replies = runner.run(&requests(16), &mut |progress| last = progress).unwrap();
+    assert_eq!((store.len(), last.answered, last.failed, last.not_asked), (3, 3, 13, 10));
+    assert_eq!(server.counts().asked_in_all(), 6);
+    let words = |index: usize| replies[index].as_ref().unwrap_err().source.to_string();
+    assert!(words(3).contains("insufficient_quota"), "{}", words(3));
+    assert_eq!(words(15), "not asked, after 3 failures in a row");
+}
+
+#[test]
+fn a_request_that_is_too_long_says_nothing_of_the_others() {
+    let server = Server::start(|asked| match asked.last() {
+        "Question <15>?" => answer(asked),
+        _ => Answer::Status(400, Vec::new(), "maximum context length is 10 tokens".into()),
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let (store, client) = (store(&folder), client(&server, 0));
+    let runner = Runner::new(&client, &store, at_a_time(1)).unwrap();
+    let replies = runner.run(&requests(16), &mut |_| ()).unwrap();
+    assert!(replies[15].is_ok() && server.counts().asked_in_all() == 16);
+}
+
+#[test]
+fn what_a_content_filter_stopped_is_asked_again_by_the_next_run() {
+    let filtered = r#"{"choices": [{"message": {"content": "Half"}, "finish_reason": "content_filter"}]}"#;
+    let server = Server::start(move |asked| match asked.times {
+        1 => Answer::Body(filtered.into()),
+        _ => answer(asked),
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let (store, client) = (store(&folder), client(&server, 0));
+    let runner = Runner::new(&client, &store, at_a_time(1)).unwrap();
+    let failed = runner.run(&requests(1), &mut |_| ()).unwrap().remove(0).unwrap_err();
+    assert_eq!(
+        (failed.source.to_string().as_str(), failed.text()),
+        ("stopped by the content filter", Some("Half"))
+    );
+    assert_eq!(texts(&run(&runner, &requests(1))), expected(&requests(1)));
 }

@@ -95,7 +95,7 @@ fn a_local_model_answers_and_a_judge_that_says_nothing_of_use_is_reported() {
     let questions = questions(folder.path());
     let judge = format!("{}#judge", server.base_url());
     let run = folder.path().join("run");
-    let output = output_of(&[
+    let ended = camelid::camelid(&[
         "eval",
         "judge",
         "--model",
@@ -111,6 +111,14 @@ fn a_local_model_answers_and_a_judge_that_says_nothing_of_use_is_reported() {
         "--run",
         text(&run),
     ]);
+    // Not one verdict is a failure, whatever was printed.
+    assert_eq!(ended.status.code(), Some(1));
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert!(
+        said.contains("error: not one verdict came of 4 judgments: no verdict: expected a grade"),
+        "{said}"
+    );
+    let output = String::from_utf8(ended.stdout).unwrap();
     assert!(output.contains("4 judgments, 4 without a verdict"), "{output}");
     assert!(
         output.contains("no verdict on question one, turn 1, tiny: no verdict: expected a grade"),
@@ -148,4 +156,89 @@ fn what_cannot_be_judged_is_said() {
         assert!(error.contains(expected), "{options:?}: {error}");
     }
     assert_eq!(server.counts().asked_in_all(), 0);
+}
+
+/// Answers of one model to the questions of [`questions`].
+fn answers(folder: &Path, model: &str) -> String {
+    let mut lines = String::new();
+    for id in ["one", "two", "three", "four"] {
+        lines += &format!(
+            "{{\"question_id\": \"{id}\", \"model_id\": \"{model}\", \"choices\": [{{\"index\": 0, \"turns\": [\"{model}\", \"so\"]}}]}}\n"
+        );
+    }
+    let path = folder.join(format!("{model}.jsonl"));
+    std::fs::write(&path, lines).unwrap();
+    text(&path).to_owned()
+}
+
+#[test]
+fn a_server_that_cannot_serve_is_given_up_after_a_few_requests() {
+    let folder = tempfile::tempdir().unwrap();
+    let (questions, answers) = (questions(folder.path()), answers(folder.path(), "m1"));
+    let said = |status: u16, body: &'static str, base: &dyn Fn(&Server) -> String| {
+        let server = Server::start(move |_| Answer::Status(status, Vec::new(), body.to_owned()));
+        let judge = format!("{}#judge", base(&server));
+        let run = folder.path().join(format!("run{}", body.len()));
+        let options =
+            ["eval", "judge", "--question-set", &questions, "--answers", &answers, "--judge", &judge];
+        let options =
+            [&options[..], &["--without-references", "--concurrency", "1", "--run", text(&run)]].concat();
+        let said = error_of(&options);
+        assert_eq!(server.counts().asked_in_all(), 3, "{said}");
+        assert!(said.contains("not one verdict came of 8 judgments"), "{said}");
+        said
+    };
+    let plain = |server: &Server| server.base_url();
+    assert!(
+        said(401, r#"{"error": {"message": "Incorrect API key"}}"#, &plain).contains("Incorrect API key")
+    );
+    assert!(said(404, r#"{"error": {"message": "no model judge"}}"#, &plain).contains("no model judge"));
+    assert!(said(429, r#"{"error": {"code": "insufficient_quota"}}"#, &plain).contains("insufficient_quota"));
+    assert!(said(403, "<html>Sign in</html>", &plain).contains("web page"));
+}
+
+#[test]
+fn the_last_verdict_counts_and_not_one_that_was_only_thought() {
+    let server = Server::start(|asked| {
+        Answer::Text(match asked.last().contains("assistant B") {
+            true => "<think>At first sight [[A]], but no.</think>\nThe second. [[B]]".to_owned(),
+            false => "<think>One could say [[2]], but no.</think>\nRating: [[9]]".to_owned(),
+        })
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let questions = questions(folder.path());
+    let (one, other) = (answers(folder.path(), "m1"), answers(folder.path(), "m2"));
+    let (judge, run) = (format!("{}#judge", server.base_url()), folder.path().join("run"));
+    let base = ["eval", "judge", "--question-set", &questions, "--answers", &one, "--judge", &judge];
+    let base = [&base[..], &["--without-references", "--json", "--run", text(&run)]].concat();
+    let graded: Value = serde_json::from_str(&output_of(&base)).unwrap();
+    assert_eq!(graded["scoreboard"]["scores"][0]["overall"]["value"], 9.0);
+    let pair: Value =
+        serde_json::from_str(&output_of(&[&base[..], &["--answers", &other, "--mode", "pair"]].concat()))
+            .unwrap();
+    assert_eq!(pair["scoreboard"]["position"]["overall"]["second"], 16);
+}
+
+#[test]
+fn a_judge_that_thinks_is_asked_as_it_wants_to_be() {
+    let server = Server::start(|asked| {
+        let body = &asked.body;
+        let right = body["max_completion_tokens"] == 77
+            && body["reasoning_effort"] == "low"
+            && body["temperature"] == 1.0
+            && body.get("max_tokens").is_none();
+        if right { Answer::Text("[[7]]".into()) } else { Answer::Status(400, Vec::new(), body.to_string()) }
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let (questions, answers) = (questions(folder.path()), answers(folder.path(), "m1"));
+    let (judge, run) = (format!("{}#judge", server.base_url()), folder.path().join("run"));
+    let base = ["eval", "judge", "--question-set", &questions, "--answers", &answers, "--judge", &judge];
+    let base =
+        [&base[..], &["--without-references", "--run", text(&run), "--judge-temperature", "1"]].concat();
+    let options = ["--judge-max-tokens", "77", "--length-field", "max_completion_tokens"];
+    let body = ["--judge-body", r#"{"reasoning_effort": "low"}"#];
+    let table = output_of(&[&base[..], &options, &body].concat());
+    assert!(table.contains("| m1 | 7.00") && table.contains("temperature 1"), "{table}");
+    let error = error_of(&[&base[..], &["--judge-body", r#"{"temperature": 0}"#]].concat());
+    assert!(error.contains("`extra_body` is setting `temperature`"), "{error}");
 }

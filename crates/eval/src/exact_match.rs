@@ -102,6 +102,7 @@ pub fn compare_marked(one: (&str, &[Answer]), other: (&str, &[Answer])) -> Vec<J
         judge: MARKS.to_owned(),
         judge_version: None,
         temperature: 0.0,
+        own_temperature: false,
         prompt: MARKS.to_owned(),
         prompt_hash: String::new(),
         request: None,
@@ -148,6 +149,7 @@ mod tests {
                 new_tokens: Some(1),
                 reason: StopReason::Length,
                 model_version: None,
+                own_temperature: false,
             })
         }
     }

@@ -9,4 +9,6 @@ pub mod judge;
 #[cfg(feature = "report")]
 pub mod report;
 #[cfg(feature = "models")]
+pub mod score;
+#[cfg(feature = "models")]
 pub mod tasks;

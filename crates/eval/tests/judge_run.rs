@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use camelid_chat::openai::OpenAiConfig;
 use camelid_chat::requests::{RequestStore, RunError, RunSettings};
 use camelid_eval::judge::{
-    Answers, Judge, JudgeError, Judged, Mode, Opponents, PromptSet, Protocol, Question, QuestionSet,
-    Resampling, Respondent, Scoreboard, Session, Verdict, battles,
+    Answers, Judge, JudgeError, Judged, Mode, Model, Opponents, PromptSet, Protocol, Question, QuestionSet,
+    Resampling, Scoreboard, Session, Verdict, battles,
 };
 #[cfg(feature = "report")]
 use camelid_eval::report::JudgeReport;
@@ -46,32 +46,29 @@ fn grade(text: &str) -> usize {
     1 + text.bytes().map(usize::from).sum::<usize>() % 10
 }
 
-fn respondent(server: &Server, name: &str, retries: u32) -> Respondent {
+fn model(server: &Server, name: &str, retries: u32) -> Model {
     let mut config = OpenAiConfig::new(server.base_url(), name);
     config.retries = retries;
     config.first_wait_ms = 20;
     config.longest_wait_ms = 200;
     let settings = RunSettings { concurrency: 8, ..RunSettings::default() };
-    Respondent::endpoint(name, config, settings).unwrap()
+    Model::endpoint(name, config, settings).unwrap()
 }
 
 fn session(server: &Server, models: &[&str], mode: Mode, retries: u32) -> Session {
     let (questions, references) = mt_bench();
-    let judge_respondent = respondent(server, "judge", retries);
     Session {
         questions,
         references: references.map(|path| Answers::read(&path).unwrap()),
         seed: 0,
-        respondents: models.iter().map(|model| respondent(server, model, retries)).collect(),
+        models: models.iter().map(|name| model(server, name, retries)).collect(),
         given: Vec::new(),
         judge: Judge {
-            name: "judge".to_owned(),
-            model: judge_respondent.contestant.model.clone(),
+            model: model(server, "judge", retries),
             prompts: PromptSet::own().unwrap(),
             protocol: Protocol::mt_bench().unwrap(),
             without_references: false,
         },
-        judge_respondent,
         mode,
         opponents: Opponents::All,
         spending_limit: None,
@@ -315,10 +312,10 @@ fn what_a_judge_cannot_judge_is_said_before_it_is_asked() {
         assert!(error.contains(expected), "{error}");
     };
     fails(&|_| {}, Mode::Pair, "one model only");
-    fails(&|s| s.respondents.clear(), Mode::Single, "no model");
-    fails(&|s| s.respondents.push(s.respondents[0].clone()), Mode::Single, "two models are called `vicuna`");
+    fails(&|s| s.models.clear(), Mode::Single, "no model");
+    fails(&|s| s.models.push(s.models[0].clone()), Mode::Single, "two models are called `vicuna`");
     let another = |s: &mut Session| {
-        s.respondents.push(respondent(&server, "alpaca", 0));
+        s.models.push(model(&server, "alpaca", 0));
         s.opponents = Opponents::Baseline("gpt-4".to_owned());
     };
     fails(&another, Mode::Pair, "no model is called `gpt-4`; models: vicuna, alpaca");

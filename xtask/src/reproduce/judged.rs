@@ -7,18 +7,19 @@
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Context;
+use burn::tensor::Device;
 use camelid_chat::requests::{RequestStore, RunError, RunSettings};
 use camelid_eval::exact_match::compare_marked;
 use camelid_eval::judge::{
-    Answer, Answers, EndpointSettings, JudgeError, Judgment, Mode, ModelSpec, Opponents, PromptSet, Protocol,
-    Question, QuestionSet, Resampling, Scoreboard, Setup,
+    Answer, Answers, EndpointSettings, JudgeError, Judgment, Mode, ModelSpec, Question, QuestionSet,
+    Resampling, Scoreboard, Setup,
 };
 use serde::{Deserialize, Serialize};
 
 use super::GuanacoArguments;
 use super::arms;
 use super::evidence::Measured;
-use super::mt_bench::{open_local, progress_bar};
+use super::mt_bench::progress_bar;
 use super::study::Study;
 
 /// Names of the two in judgments, files and the report.
@@ -139,26 +140,18 @@ fn by_a_model(
         answers.push(path);
     }
     let session = Setup {
-        questions: questions.clone(),
-        references: None,
         without_references: true,
-        models: Vec::new(),
         answers,
-        judge: judge.clone(),
-        prompts: PromptSet::own()?,
-        protocol: Protocol::mt_bench()?,
         mode: Mode::Pair,
-        opponents: Opponents::All,
-        seed: 0,
-        model_endpoints: EndpointSettings::default(),
         judge_endpoint: EndpointSettings {
             run: RunSettings { prices: arguments.judge_price, ..RunSettings::default() },
             api_key_env: arguments.judge_api_key_env.clone(),
-            retries: None,
+            ..EndpointSettings::default()
         },
         spending_limit: arguments.spending_limit,
+        ..Setup::new(questions.clone(), judge.clone())?
     }
-    .open(&open_local)?;
+    .open(&Device::flex())?;
     let store = RequestStore::open(&folder.join("replies.jsonl"))?;
     for line in session.forecast(&store)?.lines() {
         println!("{line}");

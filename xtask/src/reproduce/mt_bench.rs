@@ -4,7 +4,7 @@
 //! sampled at FastChat's temperatures. A run that was broken off goes on where it was: every reply
 //! is kept from the moment it arrives.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -13,12 +13,10 @@ use burn::tensor::Device;
 use camelid_chat::requests::{Prices, RequestStore, RunError, RunSettings};
 use camelid_data::catalogue::{self, FetchOptions};
 use camelid_eval::judge::{
-    EndpointSettings, JudgeError, LocalModel, Mode, ModelSpec, Opponents, PromptSet, Protocol, QuestionSet,
-    Resampling, Respondent, Setup,
+    EndpointSettings, JudgeError, Mode, ModelSpec, Opponents, PromptSet, QuestionSet, Resampling, Setup,
 };
 use camelid_eval::report::JudgeReport;
 use camelid_files::write_whole;
-use camelid_model::LocalGenerator;
 use camelid_report::write_parquet;
 use camelid_report::{Report, Tabular};
 use clap::{Args, ValueEnum};
@@ -120,7 +118,7 @@ pub fn reproduce(arguments: &MtBenchArguments) -> anyhow::Result<Ending> {
     let folder = arguments.runs.clone().unwrap_or_else(|| workspace().join("runs")).join("mt-bench");
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let store = RequestStore::open(&folder.join("replies.jsonl"))?;
-    let session = setup.open(&open_local)?;
+    let session = setup.open(&Device::flex())?;
     for line in session.forecast(&store)?.lines() {
         println!("{line}");
     }
@@ -147,6 +145,7 @@ pub fn reproduce(arguments: &MtBenchArguments) -> anyhow::Result<Ending> {
     judged.write_answers(&folder.join("answers"))?;
 
     // 4. The report.
+    let shortcoming = judged.shortcoming();
     let resampling = Resampling { seed: arguments.seed, ..Resampling::default() };
     let mut report = JudgeReport::new("MT-bench", &session, judged, resampling, command(arguments));
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
@@ -166,7 +165,10 @@ pub fn reproduce(arguments: &MtBenchArguments) -> anyhow::Result<Ending> {
         println!("{line}");
     }
     println!("\nreport: {}", page.display());
-    Ok(Ending::Finished)
+    match shortcoming {
+        Some(reason) => bail!(reason),
+        None => Ok(Ending::Finished),
+    }
 }
 
 fn setup(arguments: &MtBenchArguments) -> anyhow::Result<Setup> {
@@ -180,19 +182,16 @@ fn setup(arguments: &MtBenchArguments) -> anyhow::Result<Setup> {
         run: RunSettings { concurrency: arguments.concurrency as usize, prices, ..RunSettings::default() },
         api_key_env: key.clone(),
         retries: arguments.retries,
+        ..EndpointSettings::default()
     };
     Ok(Setup {
-        questions,
         references: Some(catalogue::fetch("mt-bench-references", &fetch)?),
-        without_references: false,
         models: arguments.model.clone(),
         answers: arguments.answers.clone(),
-        judge: arguments.judge.clone(),
         prompts: match arguments.prompts {
             Prompts::Published => PromptSet::read(&catalogue::fetch("fastchat-judge-prompts", &fetch)?)?,
             Prompts::Own => PromptSet::own()?,
         },
-        protocol: Protocol::mt_bench()?,
         mode: match arguments.mode {
             MtBenchMode::Single => Mode::Single,
             MtBenchMode::Pair => Mode::Pair,
@@ -205,6 +204,7 @@ fn setup(arguments: &MtBenchArguments) -> anyhow::Result<Setup> {
         model_endpoints: endpoint(arguments.price, &arguments.api_key_env),
         judge_endpoint: endpoint(arguments.judge_price, &arguments.judge_api_key_env),
         spending_limit: arguments.spending_limit,
+        ..Setup::new(questions, arguments.judge.clone())?
     })
 }
 
@@ -212,16 +212,6 @@ fn setup(arguments: &MtBenchArguments) -> anyhow::Result<Setup> {
 pub fn progress_bar() -> anyhow::Result<ProgressBar> {
     let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}")?;
     Ok(ProgressBar::new(0).with_style(style))
-}
-
-/// Opens a model's files on the CPU.
-pub fn open_local(name: &str, path: &Path) -> Result<Respondent, JudgeError> {
-    let wrong = |error: camelid_model::ModelError| JudgeError::Model {
-        path: path.to_owned(),
-        message: error.to_string(),
-    };
-    let generator = LocalGenerator::open(path, None, &Device::flex()).map_err(wrong)?;
-    Ok(Respondent::local(name, LocalModel::new(generator, path)?))
 }
 
 /// The command that repeats a run, without this machine's paths.

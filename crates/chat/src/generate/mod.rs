@@ -57,4 +57,6 @@ pub struct GeneratedText {
     pub reason: StopReason,
     /// Which version of the model answered, in a server's words.
     pub model_version: Option<String>,
+    /// A server that takes no temperature used its own instead of the one asked for.
+    pub own_temperature: bool,
 }

@@ -1,10 +1,13 @@
 //! Which endpoint, and how patiently.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::error::OpenAiError;
 
 /// The field of a request that bounds the reply's length.
+///
+/// A client that learns from the server's words that it has to be the other one uses that.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LengthField {
@@ -19,7 +22,8 @@ pub enum LengthField {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OpenAiConfig {
-    /// Up to and with `/v1`, e.g. `http://localhost:8000/v1`.
+    /// Up to and with `/v1`, e.g. `http://localhost:8000/v1`; the whole address of the chat
+    /// completions will do as well.
     pub base_url: String,
     /// The model's name at that endpoint.
     pub model: String,
@@ -29,13 +33,18 @@ pub struct OpenAiConfig {
     /// The field that bounds the reply's length.
     #[serde(default)]
     pub length_field: LengthField,
+    /// Further fields of every request, as `{"reasoning_effort": "low"}`. They replace fields of the
+    /// same name; those that the options of generation set are refused.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub extra_body: Map<String, Value>,
     /// Milliseconds for a whole reply. Default 600,000.
     #[serde(default = "default_timeout")]
     pub timeout_ms: u64,
     /// Milliseconds for a connection. Default 10,000.
     #[serde(default = "default_connect_timeout")]
     pub connect_timeout_ms: u64,
-    /// Further attempts after one that failed in passing. Default 5.
+    /// Further attempts after one that failed in passing. Default 5. A server that never replied is
+    /// waited for three seconds in all, for then its address is more likely wrong.
     #[serde(default = "default_retries")]
     pub retries: u32,
     /// Milliseconds before the second attempt; they double with each. Default 1,000.
@@ -78,6 +87,7 @@ impl OpenAiConfig {
             model: model.into(),
             api_key_env: None,
             length_field: LengthField::default(),
+            extra_body: Map::new(),
             timeout_ms: default_timeout(),
             connect_timeout_ms: default_connect_timeout(),
             retries: default_retries(),
@@ -89,16 +99,37 @@ impl OpenAiConfig {
 
     /// Where chats are posted.
     pub(super) fn url(&self) -> Result<String, OpenAiError> {
-        if !self.base_url.starts_with("http://") && !self.base_url.starts_with("https://") {
+        let base = self.base_url.trim();
+        if !base.starts_with("http://") && !base.starts_with("https://") {
             return Err(OpenAiError::Setting {
                 setting: "base_url",
                 found: self.base_url.clone(),
                 expected: "a URL that begins with http:// or https:// and usually ends with /v1",
             });
         }
-        Ok(format!("{}/chat/completions", self.base_url.trim_end_matches('/')))
+        let base = base.trim_end_matches('/');
+        let base = base.strip_suffix("/chat/completions").or_else(|| base.strip_suffix("/completions"));
+        let base = base.unwrap_or(self.base_url.trim()).trim_end_matches('/');
+        Ok(format!("{base}/chat/completions"))
+    }
+
+    /// That `extra_body` sets nothing that has an option of its own.
+    pub(super) fn check_body(&self) -> Result<(), OpenAiError> {
+        match OWN_FIELDS.iter().find(|field| self.extra_body.contains_key(**field)) {
+            None => Ok(()),
+            Some(field) => Err(OpenAiError::Setting {
+                setting: "extra_body",
+                found: format!("setting `{field}`"),
+                expected: "fields that no option sets (model, messages, temperature, the reply's length), and \
+                           neither `stream` nor `n`",
+            }),
+        }
     }
 }
+
+/// Fields of a request that are the client's own.
+const OWN_FIELDS: [&str; 7] =
+    ["model", "messages", "temperature", "max_tokens", "max_completion_tokens", "stream", "n"];
 
 #[cfg(test)]
 mod tests {
@@ -115,10 +146,26 @@ mod tests {
 
     #[test]
     fn a_base_url_is_joined_with_or_without_a_slash_and_needs_a_scheme() {
-        for base in ["http://localhost:1/v1", "http://localhost:1/v1/"] {
+        for base in [
+            "http://localhost:1/v1",
+            "http://localhost:1/v1/",
+            "http://localhost:1/v1/chat/completions",
+            " http://localhost:1/v1/chat/completions/ ",
+            "http://localhost:1/v1/completions",
+        ] {
             assert_eq!(OpenAiConfig::new(base, "m").url().unwrap(), "http://localhost:1/v1/chat/completions");
         }
         let error = OpenAiConfig::new("localhost:1", "m").url().unwrap_err().to_string();
         assert!(error.contains("`base_url` is localhost:1"), "{error}");
+    }
+
+    #[test]
+    fn fields_that_options_set_are_refused_in_the_body() {
+        let mut config = OpenAiConfig::new("http://localhost:1/v1", "m");
+        config.extra_body.insert("reasoning_effort".into(), "low".into());
+        assert!(config.check_body().is_ok());
+        config.extra_body.insert("temperature".into(), 1.into());
+        let error = config.check_body().unwrap_err().to_string();
+        assert!(error.contains("`extra_body` is setting `temperature`"), "{error}");
     }
 }

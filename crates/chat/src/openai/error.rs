@@ -1,5 +1,7 @@
 //! Why an endpoint gave no reply.
 
+use serde_json::Value;
+
 use crate::generate::OptionError;
 
 /// An endpoint gave no reply.
@@ -49,7 +51,7 @@ pub enum OpenAiError {
         text: String,
     },
     /// The server answered with an error.
-    #[error("{url}: HTTP status {status} in {}: {}", attempts_of(*attempts), excerpt(text))]
+    #[error("{url}: HTTP status {status} in {}: {}{}", attempts_of(*attempts), said(text), hint(url, *status, text))]
     Status {
         /// Where the request went.
         url: String,
@@ -73,12 +75,25 @@ pub enum OpenAiError {
         text: String,
     },
     /// A whole reply that is not a chat completion.
-    #[error("{url}: the reply is not a chat completion: {problem}: {}", excerpt(text))]
+    #[error(
+        "{url}: the reply is not a chat completion: {problem}: {}{}",
+        excerpt(text),
+        hint(url, 200, text)
+    )]
     Nonsense {
         /// Where the request went.
         url: String,
         /// What is wrong and what was expected.
         problem: String,
+        /// The reply.
+        text: String,
+    },
+    /// A chat completion without an answer: the model refused, or came to its limit while it was
+    /// still thinking.
+    #[error("no answer: {reason}")]
+    NoAnswer {
+        /// Why, with the model's words.
+        reason: String,
         /// The reply.
         text: String,
     },
@@ -91,7 +106,8 @@ impl OpenAiError {
             Self::Timeout { text, .. }
             | Self::Status { text, .. }
             | Self::Truncated { text, .. }
-            | Self::Nonsense { text, .. } => Some(text),
+            | Self::Nonsense { text, .. }
+            | Self::NoAnswer { text, .. } => Some(text),
             Self::Setting { .. } | Self::ApiKey { .. } | Self::Option(_) | Self::Connection { .. } => None,
         }
     }
@@ -101,9 +117,72 @@ impl OpenAiError {
     pub fn charged_attempts(&self) -> u32 {
         match self {
             Self::Timeout { attempts, .. } | Self::Truncated { attempts, .. } => *attempts,
-            Self::Nonsense { .. } => 1,
+            Self::Nonsense { .. } | Self::NoAnswer { .. } => 1,
             _ => 0,
         }
+    }
+
+    /// Whether every other request to the same endpoint must be expected to fail as well: a wrong
+    /// key or address, no such model, no money left, nobody who listens, a web page instead of an API.
+    pub fn is_lasting(&self) -> bool {
+        match self {
+            Self::Setting { .. } | Self::ApiKey { .. } | Self::Connection { .. } => true,
+            Self::Status { status, text, .. } => match status {
+                300..=399 | 401..=405 | 407 | 410 | 501 => true,
+                429 => no_quota(text),
+                _ => false,
+            },
+            Self::Nonsense { text, .. } => serde_json::from_str::<Value>(text).is_err(),
+            Self::Option(_) | Self::Timeout { .. } | Self::Truncated { .. } | Self::NoAnswer { .. } => false,
+        }
+    }
+
+    /// Whether it lies in the one request, and says nothing about others.
+    pub fn is_of_this_request(&self) -> bool {
+        match self {
+            Self::Option(_) | Self::NoAnswer { .. } => true,
+            Self::Status { status: 400 | 413 | 422, text, .. } => {
+                let text = text.to_lowercase();
+                ["context", "too long", "too large", "content"].iter().any(|part| text.contains(part))
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Whether a server says that there is no money left, which no waiting mends.
+pub(super) fn no_quota(text: &str) -> bool {
+    let text = text.to_lowercase();
+    ["insufficient_quota", "exceeded your current quota", "billing", "insufficient_balance", "credit balance"]
+        .iter()
+        .any(|part| text.contains(part))
+}
+
+/// A server's words: the message of an error object, or the beginning of the text.
+fn said(text: &str) -> String {
+    let value: Value = serde_json::from_str(text).unwrap_or_default();
+    let message = ["/error/message", "/message", "/error", "/detail", "/detail/0/msg"]
+        .iter()
+        .find_map(|place| value.pointer(place).and_then(Value::as_str));
+    match message {
+        Some(message) => shortened(message, 500),
+        None => excerpt(text),
+    }
+}
+
+/// What the user can do, where that can be told.
+fn hint(url: &str, status: u16, text: &str) -> &'static str {
+    let page = text.trim_start().starts_with('<');
+    let versioned =
+        url.contains("/v1/") || url.contains("/v2/") || url.contains("/v3/") || url.contains("/v4/");
+    match status {
+        404 | 405 if !versioned && !text.contains("model") => {
+            "; is `/v1` missing at the end of the base URL?"
+        }
+        401 | 403 if !page => "; is the API key right, and is the environment variable named that holds it?",
+        _ if page => "; this is a web page and no API: is the base URL right? It usually ends with /v1",
+        404 | 405 if !text.contains("model") => "; is the base URL right? It usually ends with /v1",
+        _ => "",
     }
 }
 
@@ -116,9 +195,12 @@ fn attempts_of(count: u32) -> String {
 
 /// The beginning of a text, on one line.
 fn excerpt(text: &str) -> String {
-    const SHOWN: usize = 200;
+    shortened(text, 200)
+}
+
+fn shortened(text: &str, shown: usize) -> String {
     let mut chars = text.chars();
-    let start: String = chars.by_ref().take(SHOWN).collect();
+    let start: String = chars.by_ref().take(shown).collect();
     let more = if chars.next().is_some() { "…" } else { "" };
     format!("{start:?}{more}")
 }

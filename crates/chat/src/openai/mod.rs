@@ -3,17 +3,23 @@
 //! A request that failed in passing (no connection, a timeout, a reply that broke off, HTTP 408,
 //! 429 or 5xx) is tried again after a wait that doubles, or as long as the server's `Retry-After`
 //! asks. Other errors, and replies that are whole but no chat completion, are final: the same
-//! request would come to the same end, and a reply may be charged for.
+//! request would come to the same end, and a reply may be charged for. [`OpenAiError::is_lasting`]
+//! tells those that every other request would meet as well.
+//!
+//! A server that refuses `max_tokens`, a temperature or a seed is taken at its word: the client asks
+//! again otherwise, and goes on so; [`GeneratedText::own_temperature`] says which replies were made
+//! at the server's own temperature.
 
 mod backoff;
 mod config;
 mod error;
+mod manner;
 mod wire;
 
 use std::io::Read;
 use std::ops::ControlFlow;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use ureq::http::{HeaderValue, header};
@@ -22,6 +28,9 @@ use ureq::{Agent, Timeout};
 pub use config::{LengthField, OpenAiConfig};
 pub use error::OpenAiError;
 
+use manner::Manner;
+use wire::Useless;
+
 use crate::conversation::Message;
 use crate::generate::{GenerateOptions, GeneratedText, TextGenerator};
 
@@ -29,6 +38,10 @@ use crate::generate::{GenerateOptions, GeneratedText, TextGenerator};
 const LONGEST_REPLY: u64 = 64 << 20;
 /// How often a wait looks whether it should end.
 const GLANCE: Duration = Duration::from_millis(50);
+/// Longest wait, all attempts together, for a server that has never replied.
+const LONGEST_FOR_NOBODY: Duration = Duration::from_secs(3);
+/// Most changes of manner before one reply: one for each parameter, and one more.
+const MOST_CHANGES: u32 = 4;
 
 /// A client of one model at one endpoint.
 pub struct OpenAiClient {
@@ -37,6 +50,10 @@ pub struct OpenAiClient {
     authorization: Option<HeaderValue>,
     agent: Agent,
     waits: AtomicU64,
+    /// What was learned of the server.
+    manner: Mutex<Manner>,
+    /// Whether the server ever replied, be it with an error.
+    reached: AtomicBool,
     stop: Option<Arc<AtomicBool>>,
 }
 
@@ -51,9 +68,10 @@ impl OpenAiClient {
     /// Prepares a client; nothing is sent yet.
     ///
     /// # Errors
-    /// When the URL or the environment variable of the API key cannot be used.
+    /// When the URL, the environment variable of the API key or `extra_body` cannot be used.
     pub fn new(config: OpenAiConfig) -> Result<Self, OpenAiError> {
         let url = config.url()?;
+        config.check_body()?;
         let authorization = config.api_key_env.as_deref().map(authorization).transpose()?;
         let agent = Agent::config_builder()
             .http_status_as_error(false)
@@ -66,7 +84,9 @@ impl OpenAiClient {
             .timeout_global(Some(Duration::from_millis(config.timeout_ms)))
             .build()
             .into();
-        Ok(Self { config, url, authorization, agent, waits: AtomicU64::new(0), stop: None })
+        let manner = Mutex::new(Manner::new(config.length_field));
+        let (waits, reached) = (AtomicU64::new(0), AtomicBool::new(false));
+        Ok(Self { config, url, authorization, agent, waits, manner, reached, stop: None })
     }
 
     /// Ends waits and further attempts when the flag is raised, e.g. by Ctrl-C.
@@ -89,28 +109,50 @@ impl OpenAiClient {
         options: &GenerateOptions,
     ) -> Result<GeneratedText, OpenAiError> {
         options.check()?;
-        let body = wire::request(&self.config, messages, options);
-        let mut attempts = 0;
+        let (mut attempts, mut changes, mut waited) = (0, 0, Duration::ZERO);
         loop {
             attempts += 1;
-            let failure = match self.attempt(&body) {
-                Ok(text) => {
-                    return wire::reply(&text).map_err(|problem| OpenAiError::Nonsense {
-                        url: self.url.clone(),
-                        problem,
-                        text,
-                    });
-                }
+            let manner = self.manner();
+            let failure = match self.attempt(&wire::request(&self.config, manner, messages, options)) {
+                Ok(text) => return self.read(text, manner),
                 Err(failure) => failure,
             };
+            if let Failure::Status { status, text, .. } = &failure
+                && let Some(other) = manner.after(*status, text)
+                && changes < MOST_CHANGES
+            {
+                *self.manner.lock().unwrap_or_else(PoisonError::into_inner) = other;
+                changes += 1;
+                attempts -= 1;
+                continue;
+            }
             let drawn = backoff::draw(self.config.seed, self.waits.fetch_add(1, Ordering::Relaxed));
             let wait =
                 backoff::wait_ms(self.config.first_wait_ms, self.config.longest_wait_ms, attempts, drawn)
                     .max(failure.asked_wait_ms());
-            let again = attempts <= self.config.retries && wait <= self.config.longest_wait_ms;
+            let nobody =
+                matches!(failure, Failure::Connection { .. }) && !self.reached.load(Ordering::Relaxed);
+            let again = attempts <= self.config.retries
+                && wait <= self.config.longest_wait_ms
+                && !(nobody && waited + Duration::from_millis(wait) > LONGEST_FOR_NOBODY);
             if !failure.is_passing() || !again || !self.wait(Duration::from_millis(wait)) {
                 return Err(self.error(failure, attempts));
             }
+            waited += Duration::from_millis(wait);
+        }
+    }
+
+    fn manner(&self) -> Manner {
+        *self.manner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read(&self, text: String, manner: Manner) -> Result<GeneratedText, OpenAiError> {
+        match wire::reply(&text) {
+            Ok(generated) => Ok(GeneratedText { own_temperature: !manner.temperature, ..generated }),
+            Err(Useless::Nonsense(problem)) => {
+                Err(OpenAiError::Nonsense { url: self.url.clone(), problem, text })
+            }
+            Err(Useless::NoAnswer(reason)) => Err(OpenAiError::NoAnswer { reason, text }),
         }
     }
 
@@ -130,6 +172,7 @@ impl OpenAiClient {
             }
             other => Failure::Connection { message: other.to_string(), passing: true },
         })?;
+        self.reached.store(true, Ordering::Relaxed);
         let status = response.status().as_u16();
         let asked_wait_ms = response
             .headers()
@@ -200,7 +243,8 @@ impl Failure {
         match self {
             Self::Connection { passing, .. } => *passing,
             Self::Timeout { .. } | Self::Truncated { .. } => true,
-            Self::Status { status, .. } => matches!(status, 408 | 429 | 500..),
+            Self::Status { status: 429, text, .. } => !error::no_quota(text),
+            Self::Status { status, .. } => matches!(status, 408 | 500..),
         }
     }
 

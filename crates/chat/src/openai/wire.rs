@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::config::{LengthField, OpenAiConfig};
+use super::manner::Manner;
 use crate::conversation::Message;
 use crate::generate::{GenerateOptions, GeneratedText, StopReason};
 
@@ -11,7 +12,8 @@ use crate::generate::{GenerateOptions, GeneratedText, StopReason};
 struct Request<'a> {
     model: &'a str,
     messages: &'a [Message],
-    temperature: f32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<f32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_tokens: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -35,47 +37,69 @@ struct Request<'a> {
 
 /// A request's body. What leaves a filter switched off is not sent, for servers that do not know
 /// the filter refuse its name; nor is the seed where nothing is drawn.
-pub(super) fn request(config: &OpenAiConfig, messages: &[Message], options: &GenerateOptions) -> Vec<u8> {
-    let length = |field| (config.length_field == field).then_some(options.max_new_tokens);
+pub(super) fn request(
+    config: &OpenAiConfig,
+    manner: Manner,
+    messages: &[Message],
+    options: &GenerateOptions,
+) -> Vec<u8> {
+    let length = |field| (manner.length_field == field).then_some(options.max_new_tokens);
     let request = Request {
         model: &config.model,
         messages,
-        temperature: options.temperature,
+        temperature: manner.temperature.then_some(options.temperature),
         max_tokens: length(LengthField::MaxTokens),
         max_completion_tokens: length(LengthField::MaxCompletionTokens),
         top_p: (options.top_p != 1.0).then_some(options.top_p),
         stop: &options.stop,
-        seed: (options.temperature > 0.0).then_some(options.seed),
+        seed: (manner.seed && options.temperature > 0.0).then_some(options.seed),
         top_k: (options.top_k != 0).then_some(options.top_k),
         min_p: (options.min_p != 0.0).then_some(options.min_p),
         repetition_penalty: (options.repetition_penalty != 1.0).then_some(options.repetition_penalty),
         stop_token_ids: &options.stop_ids,
     };
-    serde_json::to_vec(&request).expect("a request is plain data")
+    if config.extra_body.is_empty() {
+        return serde_json::to_vec(&request).expect("a request is plain data");
+    }
+    let mut body = serde_json::to_value(&request).expect("a request is plain data");
+    if let Value::Object(fields) = &mut body {
+        fields.extend(config.extra_body.clone());
+    }
+    body.to_string().into_bytes()
 }
 
-/// Reads a whole reply; the error says what is wrong and what was expected.
-pub(super) fn reply(body: &str) -> Result<GeneratedText, String> {
-    let reply: Value = serde_json::from_str(body).map_err(|error| format!("not valid JSON: {error}"))?;
+/// Why a whole reply is of no use.
+pub(super) enum Useless {
+    /// It is no chat completion; what is wrong and what was expected.
+    Nonsense(String),
+    /// It is one without an answer; why.
+    NoAnswer(String),
+}
+
+/// Reads a whole reply.
+pub(super) fn reply(body: &str) -> Result<GeneratedText, Useless> {
+    let nonsense = |problem: &str| Useless::Nonsense(problem.to_owned());
+    let reply: Value =
+        serde_json::from_str(body).map_err(|error| Useless::Nonsense(format!("not valid JSON: {error}")))?;
     if let Some(error) = reply.get("error").filter(|error| !error.is_null()) {
-        return Err(format!("it reports an error: {error}"));
+        return Err(Useless::Nonsense(format!("it reports an error: {error}")));
     }
     let Some(choices) = reply.get("choices").and_then(Value::as_array) else {
-        return Err("no list `choices`".to_owned());
+        return Err(nonsense("no list `choices`"));
     };
-    let choice = choices.first().ok_or("`choices` is empty; expected one reply")?;
-    let Some(text) = choice.pointer("/message/content").and_then(Value::as_str) else {
-        return Err("`choices[0].message.content` is not a text".to_owned());
-    };
+    let choice = choices.first().ok_or_else(|| nonsense("`choices` is empty; expected one reply"))?;
+    let message = choice.get("message").filter(|message| message.is_object());
+    let message = message.ok_or_else(|| nonsense("`choices[0].message.content` is not a text"))?;
     let reason = match choice.get("finish_reason").and_then(Value::as_str) {
         Some("length") => StopReason::Length,
         Some("content_filter") => StopReason::ContentFilter,
         _ => StopReason::TurnEnd,
     };
+    let text = text_of(message, reason)?;
     let tokens = |field| reply.get("usage")?.get(field)?.as_u64()?.try_into().ok();
     let name = |field| reply.get(field).and_then(Value::as_str);
     Ok(GeneratedText {
-        text: text.to_owned(),
+        text,
         prompt_tokens: tokens("prompt_tokens"),
         new_tokens: tokens("completion_tokens"),
         reason,
@@ -83,7 +107,62 @@ pub(super) fn reply(body: &str) -> Result<GeneratedText, String> {
             (Some(model), Some(fingerprint)) => Some(format!("{model} ({fingerprint})")),
             (model, fingerprint) => model.or(fingerprint).map(str::to_owned),
         },
+        own_temperature: false,
     })
+}
+
+/// The answer's text, in one piece or in parts; where there is none, why.
+fn text_of(message: &Value, reason: StopReason) -> Result<String, Useless> {
+    let words =
+        |field: &str| message.get(field).and_then(Value::as_str).filter(|text| !text.trim().is_empty());
+    let refused = |words: &str| Useless::NoAnswer(format!("the model refused: {words:?}"));
+    if let Some(refusal) = words("refusal") {
+        return Err(refused(refusal));
+    }
+    let content = message.get("content").unwrap_or(&Value::Null);
+    let text = match content {
+        Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        Value::Array(parts) => {
+            let field =
+                |part: &Value, field: &str| part.get(field).and_then(Value::as_str).map(str::to_owned);
+            if let Some(refusal) = parts.iter().find_map(|part| field(part, "refusal")) {
+                return Err(refused(&refusal));
+            }
+            parts.iter().filter_map(|part| field(part, "text")).collect()
+        }
+        _ => return Err(Useless::Nonsense("`choices[0].message.content` is not a text".to_owned())),
+    };
+    let written = !text.trim().is_empty();
+    if written || reason == StopReason::ContentFilter {
+        return Ok(text);
+    }
+    let thoughts = words("reasoning_content").or_else(|| words("reasoning"));
+    match (thoughts, reason) {
+        (Some(thoughts), StopReason::Length) => Err(Useless::NoAnswer(format!(
+            "only thoughts, cut off by the limit on the reply's length; allow more tokens: {}",
+            ending(thoughts)
+        ))),
+        (Some(thoughts), _) => Err(Useless::NoAnswer(format!("only thoughts: {}", ending(thoughts)))),
+        (None, StopReason::Length) => Err(Useless::NoAnswer(
+            "an empty reply, cut off by the limit on its length; a model that thinks in secret needs more tokens"
+                .to_owned(),
+        )),
+        (None, _) if message.get("tool_calls").is_some_and(|calls| !calls.is_null()) => {
+            Err(Useless::NoAnswer("a call of a tool instead of a text".to_owned()))
+        }
+        // An empty text is an answer, if a poor one.
+        (None, _) if content.is_string() => Ok(text),
+        (None, _) => Err(Useless::Nonsense("`choices[0].message.content` is not a text".to_owned())),
+    }
+}
+
+/// The end of a text, where the reason of a broken-off thought is.
+fn ending(text: &str) -> String {
+    const SHOWN: usize = 100;
+    let skipped = text.chars().count().saturating_sub(SHOWN);
+    let end: String = text.chars().skip(skipped).collect();
+    format!("{}{end:?}", if skipped > 0 { "…" } else { "" })
 }
 
 #[cfg(test)]
@@ -92,7 +171,55 @@ mod tests {
     use crate::conversation::Role;
 
     fn body(config: &OpenAiConfig, options: &GenerateOptions) -> String {
-        String::from_utf8(request(config, &[Message::new(Role::User, "Hi")], options)).unwrap()
+        let manner = Manner::new(config.length_field);
+        String::from_utf8(request(config, manner, &[Message::new(Role::User, "Hi")], options)).unwrap()
+    }
+
+    fn read(text: &str) -> Result<GeneratedText, String> {
+        reply(text).map_err(|useless| match useless {
+            Useless::Nonsense(problem) | Useless::NoAnswer(problem) => problem,
+        })
+    }
+
+    #[test]
+    fn a_reply_without_a_text_says_why_and_parts_are_joined() {
+        let message = |message: &str, reason: &str| {
+            read(&format!(r#"{{"choices": [{{"message": {message}, "finish_reason": "{reason}"}}]}}"#))
+        };
+        for (words, reason, expected) in [
+            (r#"{"content": null, "refusal": "I cannot."}"#, "stop", "the model refused: \"I cannot.\""),
+            (r#"{"content": [{"type": "refusal", "refusal": "No."}]}"#, "stop", "the model refused: \"No.\""),
+            (
+                r#"{"content": null, "reasoning_content": "Hm, let me see"}"#,
+                "length",
+                "only thoughts, cut off",
+            ),
+            (r#"{"content": "", "reasoning": "Hm"}"#, "stop", "only thoughts: \"Hm\""),
+            (r#"{"content": ""}"#, "length", "an empty reply, cut off"),
+            (r#"{"content": null, "tool_calls": [{}]}"#, "tool_calls", "a call of a tool"),
+        ] {
+            let found = message(words, reason).unwrap_err();
+            assert!(found.starts_with(expected), "{found}");
+        }
+        let parts =
+            r#"{"content": [{"type": "text", "text": "Grade: "}, {"type": "text", "text": "[[6]]"}]}"#;
+        assert_eq!(message(parts, "stop").unwrap().text, "Grade: [[6]]");
+        let stopped = message(r#"{"content": null}"#, "content_filter").unwrap();
+        assert_eq!((stopped.text.as_str(), stopped.reason), ("", StopReason::ContentFilter));
+    }
+
+    #[test]
+    fn further_fields_and_a_manner_change_the_body() {
+        let mut config = OpenAiConfig::new("http://localhost/v1", "m");
+        config.extra_body.insert("reasoning_effort".into(), "low".into());
+        let options = GenerateOptions { temperature: 0.5, seed: 3, max_new_tokens: 7, ..Default::default() };
+        let manner =
+            Manner { length_field: LengthField::MaxCompletionTokens, temperature: false, seed: false };
+        let body = request(&config, manner, &[Message::new(Role::User, "Hi")], &options);
+        assert_eq!(
+            String::from_utf8(body).unwrap(),
+            r#"{"model":"m","messages":[{"role":"user","content":"Hi"}],"max_completion_tokens":7,"reasoning_effort":"low"}"#
+        );
     }
 
     #[test]
@@ -125,16 +252,17 @@ mod tests {
             "choices": [{"index": 0, "message": {"role": "assistant", "content": "Yes"},
             "finish_reason": "length"}], "usage": {"prompt_tokens": 9, "completion_tokens": 1}}"#;
         assert_eq!(
-            reply(text).unwrap(),
+            read(text).unwrap(),
             GeneratedText {
                 text: "Yes".into(),
                 prompt_tokens: Some(9),
                 new_tokens: Some(1),
                 reason: StopReason::Length,
                 model_version: Some("gpt-4-0613 (fp_1)".into()),
+                own_temperature: false,
             }
         );
-        let bare = reply(r#"{"choices": [{"message": {"content": ""}}]}"#).unwrap();
+        let bare = read(r#"{"choices": [{"message": {"content": ""}}]}"#).unwrap();
         assert_eq!((bare.prompt_tokens, bare.model_version, bare.reason), (None, None, StopReason::TurnEnd));
     }
 
@@ -151,7 +279,7 @@ mod tests {
             ),
             (r#"{"error": {"message": "overloaded"}}"#, "it reports an error: {\"message\":\"overloaded\"}"),
         ] {
-            let found = reply(text).unwrap_err();
+            let found = read(text).unwrap_err();
             assert!(found.starts_with(problem), "{found}");
         }
     }

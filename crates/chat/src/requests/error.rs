@@ -23,8 +23,27 @@ pub struct RequestError {
 impl RequestError {
     /// The text that came instead of a reply, e.g. half a JSON object; `None` where nothing came.
     pub fn text(&self) -> Option<&str> {
+        if let Some(Filtered { text }) = self.source.downcast_ref() {
+            return Some(text);
+        }
         self.source.downcast_ref::<OpenAiError>().and_then(OpenAiError::text)
     }
+}
+
+/// The reply was held back, or cut off, by the server's content filter.
+#[derive(Debug, thiserror::Error)]
+#[error("stopped by the content filter")]
+pub struct Filtered {
+    /// What came before it stopped.
+    pub text: String,
+}
+
+/// The request was never sent: those before it failed in a way that this one would meet as well.
+#[derive(Debug, thiserror::Error)]
+#[error("not asked, after {failures} failures in a row")]
+pub struct NotAsked {
+    /// How many requests had failed in a row.
+    pub failures: usize,
 }
 
 /// The store of replies cannot be opened or written.

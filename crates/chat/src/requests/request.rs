@@ -48,6 +48,9 @@ pub struct Reply {
     pub new_tokens: Option<usize>,
     /// The version of the model that answered, in the server's words.
     pub model_version: Option<String>,
+    /// A server that takes no temperature used its own instead of the one asked for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub own_temperature: bool,
     /// When the reply arrived, in seconds since 1970-01-01 UTC.
     pub unix_seconds: u64,
 }

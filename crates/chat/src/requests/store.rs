@@ -11,6 +11,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+use crate::StopReason;
+
 use super::error::StoreError;
 use super::estimate::Measured;
 use super::request::{ChatRequest, Reply};
@@ -183,11 +185,16 @@ fn read_rows(bytes: &[u8]) -> (Found, HashMap<String, Reply>, Measured) {
     let mut replies = HashMap::new();
     let mut measured = Measured::default();
     let mut lines = HashMap::new();
+    // A reply that a content filter stopped is none, and asked for again; older stores hold such.
+    let stopped = |reply: &Reply| reply.reason == StopReason::ContentFilter;
     for (index, piece) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
         let whole = piece.ends_with(b"\n");
         let problem = match read_row(piece) {
             Ok(OwnedRow { request, reply }) => {
                 found.lacks_newline = !whole;
+                if stopped(&reply) {
+                    continue;
+                }
                 match lines.get(&reply.key) {
                     None => {
                         lines.insert(reply.key.clone(), index + 1);
@@ -226,7 +233,7 @@ fn read_row(line: &[u8]) -> Result<OwnedRow, String> {
 
 #[cfg(test)]
 mod tests {
-    use crate::{GenerateOptions, Message, Role, StopReason};
+    use crate::{GenerateOptions, Message, Role};
 
     use super::*;
 
@@ -246,6 +253,7 @@ mod tests {
             prompt_tokens: Some(3),
             new_tokens: None,
             model_version: Some("m-1".into()),
+            own_temperature: false,
             unix_seconds: 1_700_000_000,
         }
     }
@@ -326,6 +334,21 @@ mod tests {
             assert!(problem.contains(part), "{problem}");
         }
         assert_eq!(fs::read_to_string(&path).unwrap(), damaged);
+    }
+
+    #[test]
+    fn a_reply_that_a_filter_stopped_is_lacking() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("replies.jsonl");
+        let stopped = Reply { reason: StopReason::ContentFilter, ..reply(&request("a")) };
+        let line = serde_json::to_string(&Row { request: &request("a"), reply: &stopped }).unwrap();
+        fs::write(&path, line + "\n").unwrap();
+        let store = RequestStore::open(&path).unwrap();
+        assert_eq!(store.get(&request("a").key()), None);
+        store.put(&request("a"), &reply(&request("a"))).unwrap();
+        drop(store);
+        let store = RequestStore::open(&path).unwrap();
+        assert_eq!((store.len(), store.report().damaged.len()), (1, 0));
     }
 
     #[test]

@@ -4,26 +4,31 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
-use burn::tensor::Device;
+use camelid_chat::openai::LengthField;
 use camelid_chat::requests::{Prices, Progress, RequestStore, RunSettings};
 use camelid_data::catalogue::{self, FetchOptions};
 use camelid_eval::judge::{
-    EndpointSettings, JudgeError, LocalModel, Mode, ModelSpec, Opponents, PromptSet, Protocol, QuestionSet,
-    Resampling, Respondent, Setup, Stage,
+    EndpointSettings, Mode, ModelSpec, Opponents, PromptSet, Protocol, QuestionSet, Resampling, Setup, Stage,
 };
 use camelid_eval::report::JudgeReport;
-use camelid_model::LocalGenerator;
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::outputs::{Outputs, command_line};
 use crate::device::DeviceArg;
-use crate::model_files::tell;
 
 /// Raised by Ctrl-C.
 static STOP: AtomicBool = AtomicBool::new(false);
 
+const EXAMPLES: &str = "Examples:
+  camelid eval judge --model model.gguf --judge http://localhost:8000/v1#judge --first 10
+  camelid eval judge --model https://api.openai.com/v1#gpt-4o-mini --api-key-env OPENAI_API_KEY \\
+      --judge https://api.openai.com/v1#o3 --judge-api-key-env OPENAI_API_KEY \\
+      --judge-body '{\"reasoning_effort\": \"low\"}' --judge-temperature 1 --judge-max-tokens 8192
+  camelid eval judge --answers one.jsonl --answers other.jsonl --mode pair --judge URL#MODEL --json";
+
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Model to be asked, [NAME=]PATH of its files or [NAME=]URL#MODEL at an OpenAI-compatible
     /// endpoint (URL up to and with /v1); may be given more than once
@@ -87,6 +92,28 @@ pub struct Args {
     /// Environment variable with the API key of the judge's endpoint
     #[arg(long, value_name = "VARIABLE")]
     judge_api_key_env: Option<String>,
+    /// Temperature of the judge [default: the protocol's, 0]. A server that refuses it is asked without
+    #[arg(long, value_name = "NUMBER")]
+    judge_temperature: Option<f32>,
+    /// Longest judgment in tokens [default: the protocol's, 2048]; judges that think need more
+    #[arg(long, value_name = "COUNT")]
+    judge_max_tokens: Option<usize>,
+    /// Temperature of all answers [default: the protocol's, by category]
+    #[arg(long, value_name = "NUMBER")]
+    temperature: Option<f32>,
+    /// Longest answer in tokens [default: the protocol's, 1024]
+    #[arg(long, value_name = "COUNT")]
+    max_tokens: Option<usize>,
+    /// Further fields of every request to the models' endpoint, as a JSON object
+    #[arg(long, value_name = "JSON", value_parser = json_object)]
+    body: Option<Body>,
+    /// The same for the judge's endpoint
+    #[arg(long, value_name = "JSON", value_parser = json_object)]
+    judge_body: Option<Body>,
+    /// The field that bounds the length of replies, at both endpoints: max_tokens or
+    /// max_completion_tokens [default: what the server takes]
+    #[arg(long, value_name = "FIELD", value_parser = length_field)]
+    length_field: Option<LengthField>,
     /// Attempts after one that failed in passing [default: 5]
     #[arg(long, value_name = "COUNT")]
     retries: Option<u32>,
@@ -103,6 +130,22 @@ pub struct Args {
     device: DeviceArg,
     #[command(flatten)]
     outputs: Outputs,
+}
+
+/// A JSON object.
+type Body = serde_json::Map<String, serde_json::Value>;
+
+fn json_object(text: &str) -> Result<Body, String> {
+    serde_json::from_str(text)
+        .map_err(|error| format!("{error}; expected a JSON object such as {{\"reasoning_effort\": \"low\"}}"))
+}
+
+fn length_field(text: &str) -> Result<LengthField, String> {
+    match text {
+        "max_tokens" => Ok(LengthField::MaxTokens),
+        "max_completion_tokens" => Ok(LengthField::MaxCompletionTokens),
+        _ => Err("expected max_tokens or max_completion_tokens".to_owned()),
+    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -128,7 +171,7 @@ pub fn run(args: &Args) -> Result<()> {
             store.report().damaged.len()
         );
     }
-    let session = setup.open(&|name, path| open_local(name, path, &device))?;
+    let session = setup.open(&device)?;
     for line in session.forecast(&store)?.lines() {
         eprintln!("{line}");
     }
@@ -148,8 +191,13 @@ pub fn run(args: &Args) -> Result<()> {
     }
     let resampling =
         Resampling { replicates: args.bootstrap as usize, seed: args.seed, ..Resampling::default() };
-    let title = format!("{} judged by {}", session.questions.name, session.judge.name);
-    args.outputs.give(&JudgeReport::new(&title, &session, judged, resampling, command_line()))
+    let title = format!("{} judged by {}", session.questions.name, session.judge.model.name);
+    let shortcoming = judged.shortcoming();
+    args.outputs.give(&JudgeReport::new(&title, &session, judged, resampling, command_line()))?;
+    match shortcoming {
+        Some(reason) => bail!(reason),
+        None => Ok(()),
+    }
 }
 
 impl Args {
@@ -181,7 +229,19 @@ impl Args {
         if mode == Mode::Scores {
             questions = questions.first_turns();
         }
-        let endpoint = |prices: Option<Prices>, key: &Option<String>| EndpointSettings {
+        let mut protocol = match &self.protocol {
+            Some(path) => Protocol::read(path)?,
+            None => Protocol::mt_bench()?,
+        };
+        protocol.judge.temperature = self.judge_temperature.unwrap_or(protocol.judge.temperature);
+        protocol.judge.max_new_tokens = self.judge_max_tokens.unwrap_or(protocol.judge.max_new_tokens);
+        protocol.max_new_tokens = self.max_tokens.unwrap_or(protocol.max_new_tokens);
+        if let Some(temperature) = self.temperature {
+            protocol.default_temperature = temperature;
+            protocol.temperatures.clear();
+            questions.questions.iter_mut().for_each(|question| question.temperature = None);
+        }
+        let endpoint = |prices: Option<Prices>, key: &Option<String>, body: &Option<Body>| EndpointSettings {
             run: RunSettings {
                 concurrency: self.concurrency as usize,
                 requests_per_minute: self.requests_per_minute,
@@ -190,45 +250,32 @@ impl Args {
             },
             api_key_env: key.clone(),
             retries: self.retries,
+            length_field: self.length_field.unwrap_or_default(),
+            extra_body: body.clone().unwrap_or_default(),
         };
         Ok(Setup {
-            questions,
             references: self.references.clone().or(references),
             without_references: self.without_references,
             models: self.model.clone(),
             answers: self.answers.clone(),
-            judge: self.judge.clone(),
             prompts: match self.prompts.as_str() {
                 "own" => PromptSet::own()?,
                 "fastchat" => PromptSet::read(&catalogue::fetch("fastchat-judge-prompts", &fetch)?)?,
                 file => PromptSet::read(Path::new(file))?,
             },
-            protocol: match &self.protocol {
-                Some(path) => Protocol::read(path)?,
-                None => Protocol::mt_bench()?,
-            },
+            protocol,
             mode,
             opponents: match &self.baseline {
                 Some(name) => Opponents::Baseline(name.clone()),
                 None => Opponents::All,
             },
             seed: self.seed,
-            model_endpoints: endpoint(self.price, &self.api_key_env),
-            judge_endpoint: endpoint(self.judge_price, &self.judge_api_key_env),
+            model_endpoints: endpoint(self.price, &self.api_key_env, &self.body),
+            judge_endpoint: endpoint(self.judge_price, &self.judge_api_key_env, &self.judge_body),
             spending_limit: self.spending_limit,
+            ..Setup::new(questions, self.judge.clone())?
         })
     }
-}
-
-/// Opens a model's files.
-fn open_local(name: &str, path: &Path, device: &Device) -> Result<Respondent, JudgeError> {
-    let wrong = |error: camelid_model::ModelError| JudgeError::Model {
-        path: path.to_owned(),
-        message: error.to_string(),
-    };
-    let generator = LocalGenerator::open(path, None, device).map_err(wrong)?;
-    tell(generator.notes());
-    Ok(Respondent::local(name, LocalModel::new(generator, path)?))
 }
 
 fn progress_bar() -> Result<ProgressBar> {

@@ -5,6 +5,7 @@ mod battle_files;
 mod judge;
 mod outputs;
 mod ratings;
+mod score;
 mod tasks;
 
 use anyhow::Result;
@@ -19,6 +20,8 @@ pub enum Command {
     Agreement(agreement::Args),
     /// Put benchmark tasks to a model and score its answers
     Tasks(tasks::Args),
+    /// Score completions and judgments that exist already
+    Score(score::Args),
 }
 
 pub fn run(command: &Command) -> Result<()> {
@@ -27,5 +30,6 @@ pub fn run(command: &Command) -> Result<()> {
         Command::Judge(args) => judge::run(args),
         Command::Agreement(args) => agreement::run(args),
         Command::Tasks(args) => tasks::run(args),
+        Command::Score(args) => score::run(args),
     }
 }

@@ -18,7 +18,14 @@ use super::outputs::{Outputs, command_line};
 use crate::device::DeviceArg;
 use crate::model_files::{Load, companion_dir, open, storage, tell, template, tokenizer_file};
 
+const EXAMPLES: &str = "Examples:
+  camelid eval tasks --model SmolLM2-135M-Instruct --task mmlu --shots 5 --limit 500 --out results
+  camelid eval tasks --model model.gguf --task humaneval --template auto --samples 20 --temperature 0.8 \\
+      --pass-at 1 --pass-at 10
+  camelid eval tasks --model model.gguf --task my-task.toml --data my-rows.jsonl --json";
+
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Model with its tokenizer: safetensors directory or file, .gguf or .whl file
     #[arg(long)]
@@ -79,12 +86,14 @@ pub fn run(args: &Args) -> Result<()> {
             bail!("task {name} is named twice; its results would be filed under one name");
         }
     }
-    let places = places(&tasks, &args.data)?;
+    let given = DataPlaces::open(&args.data)?;
     let source = open(&args.model)?;
     let tokenizer = tokenizer_file(&args.model)?;
     tell(&tokenizer.notes);
     let template = args.template.as_ref().map(|name| template(name, &tokenizer)).transpose()?;
     let storage = storage(args.load, source.as_ref())?;
+    // The model is there: now its data may be fetched.
+    let places = places(&tasks, given)?;
     let facts = ModelFacts {
         name: name_of(&args.model),
         description: source.describe(),
@@ -121,13 +130,19 @@ pub fn run(args: &Args) -> Result<()> {
     args.outputs.give(&TasksReport::new(reports, command_line()))
 }
 
-/// Where the tasks' rows are: the places given, and the catalogue for what they lack.
-fn places(tasks: &[Task], data: &[PathBuf]) -> Result<DataPlaces> {
-    let mut places = DataPlaces::open(data)?;
+/// Where the tasks' rows are: the places given, and the mirror and the catalogue for what they lack.
+pub(super) fn places(tasks: &[Task], mut places: DataPlaces) -> Result<DataPlaces> {
     let catalogue = Catalogue::builtin()?;
     for task in tasks {
         if task.finds_data(&places) {
             continue;
+        }
+        // A mirror may hold the rows under another path than the catalogue's.
+        if let Some(mirror) = std::env::var_os("CAMELID_MIRROR").map(PathBuf::from).filter(|m| m.is_dir()) {
+            places.add(&mirror)?;
+            if task.finds_data(&places) {
+                continue;
+            }
         }
         for name in &task.definition.data.sources {
             let path = catalogue.get(name)?.fetch(&FetchOptions::from_env()?).with_context(|| {

@@ -1,12 +1,18 @@
-//! Answers of models, in FastChat's `model_answer` files and of the same form its references.
+//! Answers of models: asked for, or in FastChat's `model_answer` files and of the same form its references.
 
 use std::collections::HashMap;
 use std::path::Path;
 
+use camelid_chat::requests::{ChatRequest, Reply, RunError};
+use camelid_chat::{GenerateOptions, Message, Role};
 use serde::{Deserialize, Serialize};
 
+use super::ask::{Ask, NoReply, Stage};
 use super::error::JudgeError;
-use super::lines;
+use super::model::Model;
+use super::protocol::Protocol;
+use super::questions::QuestionSet;
+use super::records;
 
 /// What FastChat writes where a model gave no answer.
 const FASTCHAT_FAILURES: [&str; 2] = ["$ERROR$", "ERROR"];
@@ -38,6 +44,9 @@ pub struct Sampled {
     /// Version of the model, where it says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_version: Option<String>,
+    /// Its server takes no temperature and used its own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub own_temperature: bool,
 }
 
 /// All answers of a model.
@@ -53,7 +62,7 @@ pub struct Answers {
 /// `generate_params`.
 #[derive(Deserialize, Serialize)]
 struct Record {
-    #[serde(with = "lines::id")]
+    #[serde(with = "records::id")]
     question_id: String,
     #[serde(default)]
     answer_id: String,
@@ -89,30 +98,89 @@ impl Answers {
         all
     }
 
+    /// A model's answers to every question, all first turns and then all second ones, each at the
+    /// temperature of its question. A question whose first turn came to nothing is not asked further;
+    /// its [`Answer::error`] says why.
+    ///
+    /// # Errors
+    /// [`RunError`] when a batch ended early; what had arrived is in the store.
+    pub fn ask(
+        ask: &mut dyn Ask,
+        model: &Model,
+        questions: &QuestionSet,
+        protocol: &Protocol,
+        seed: u64,
+    ) -> Result<Self, RunError> {
+        let sampled = |question| Sampled {
+            temperature: protocol.temperature(question),
+            max_new_token: protocol.max_new_tokens,
+            model_version: None,
+            own_temperature: false,
+        };
+        let mut answers: Vec<Answer> = questions
+            .questions
+            .iter()
+            .map(|question| Answer {
+                question: question.id.clone(),
+                id: String::new(),
+                turns: Vec::new(),
+                error: None,
+                timestamp: 0.0,
+                sampled: Some(sampled(question)),
+            })
+            .collect();
+        let turns = questions.questions.iter().map(|question| question.turns.len()).max().unwrap_or(0);
+        for turn in 1..=turns {
+            // Questions that have this turn and were answered up to it.
+            let open: Vec<usize> = (0..answers.len())
+                .filter(|&i| questions.questions[i].turns.len() >= turn && answers[i].turns.len() == turn - 1)
+                .collect();
+            let request = |&i: &usize| {
+                let question = &questions.questions[i];
+                ChatRequest {
+                    model: model.request_name.clone(),
+                    messages: dialogue(&question.turns[..turn], &answers[i].turns),
+                    options: GenerateOptions {
+                        max_new_tokens: protocol.max_new_tokens,
+                        temperature: protocol.temperature(question),
+                        seed,
+                        ..GenerateOptions::default()
+                    },
+                }
+            };
+            let requests: Vec<ChatRequest> = open.iter().map(request).collect();
+            let stage = Stage::Answers { model: model.name.clone(), turn };
+            for (i, reply) in open.into_iter().zip(ask.ask(&stage, &requests)?) {
+                note(&mut answers[i], turn, reply);
+            }
+        }
+        Ok(Self::new(&model.name, answers))
+    }
+
     /// Reads FastChat's format. The first of several choices counts, as it does there; where its
     /// text says that the model failed, the answer ends before it.
     ///
     /// # Errors
-    /// [`JudgeError::Read`], [`JudgeError::File`] for an empty file; [`JudgeError::Line`] for a line
+    /// [`JudgeError::File`] for what cannot be read and for an empty file; [`JudgeError::Record`] for a line
     /// that is no answer, has no choice, is of another model than the first, or answers a question
     /// twice.
     pub fn read(path: &Path) -> Result<Self, JudgeError> {
         let mut model: Option<String> = None;
         let mut answers: Vec<Answer> = Vec::new();
         let mut seen = HashMap::new();
-        for (line, record) in lines::read::<Record>(path, "an answer")? {
+        for (place, record) in records::read::<Record>(path, "an answer")? {
             let first = model.get_or_insert_with(|| record.model_id.clone());
             if *first != record.model_id {
                 let message =
                     format!("model_id is `{}`; expected `{first}` as in the first line", record.model_id);
-                return Err(JudgeError::line(path, line, message));
+                return Err(JudgeError::record(path, place, message));
             }
-            if let Some(earlier) = seen.insert(record.question_id.clone(), line) {
-                let message = format!("question {} is answered in line {earlier} too", record.question_id);
-                return Err(JudgeError::line(path, line, message));
+            if let Some(earlier) = seen.insert(record.question_id.clone(), place) {
+                let message = format!("question {} is answered in {earlier} too", record.question_id);
+                return Err(JudgeError::record(path, place, message));
             }
             let Some(answer) = record.answer() else {
-                return Err(JudgeError::line(path, line, "`choices` is empty; expected one choice"));
+                return Err(JudgeError::record(path, place, "`choices` is empty; expected one choice"));
             };
             answers.push(answer);
         }
@@ -127,7 +195,7 @@ impl Answers {
     pub fn write(&self, path: &Path) -> Result<(), JudgeError> {
         let records: Vec<Record> =
             self.answers.iter().map(|answer| Record::new(&self.model, answer)).collect();
-        lines::write(path, &records)
+        records::write(path, &records)
     }
 
     /// The answer to a question.
@@ -182,6 +250,33 @@ impl Record {
             timestamp: self.tstamp,
             sampled: self.sampled,
         })
+    }
+}
+
+/// User and assistant in turns, the user last.
+fn dialogue(questions: &[String], answers: &[String]) -> Vec<Message> {
+    let mut messages = Vec::new();
+    for (i, question) in questions.iter().enumerate() {
+        messages.push(Message::new(Role::User, question));
+        if let Some(answer) = answers.get(i) {
+            messages.push(Message::new(Role::Assistant, answer));
+        }
+    }
+    messages
+}
+
+fn note(answer: &mut Answer, turn: usize, reply: Result<Reply, NoReply>) {
+    match reply {
+        Ok(reply) => {
+            answer.turns.push(reply.text);
+            answer.timestamp = reply.unix_seconds as f64;
+            answer.id = reply.key;
+            if let Some(sampled) = &mut answer.sampled {
+                sampled.model_version = reply.model_version;
+                sampled.own_temperature |= reply.own_temperature;
+            }
+        }
+        Err(failure) => answer.error = Some(format!("turn {turn}: {}", failure.reason)),
     }
 }
 

@@ -1,10 +1,12 @@
-//! Asking for replies, and rehearsing it to learn what will be asked.
+//! Asking for replies, and a dry run of it to learn what will be asked.
 
 use std::fmt;
 
 use camelid_chat::StopReason;
 
-use camelid_chat::requests::{ChatRequest, Estimate, Progress, Reply, RequestStore, RunError, Runner};
+use camelid_chat::requests::{
+    ChatRequest, Estimate, Progress, Reply, RequestError, RequestStore, RunError, Runner,
+};
 
 /// What a batch of requests is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,27 +67,27 @@ pub trait Ask {
     ) -> Result<Vec<Result<Reply, NoReply>>, RunError>;
 }
 
-/// Asks in earnest, and tells how far it is.
-pub struct InEarnest<'a> {
+/// Asks the model, and tells how far it is.
+pub struct Live<'a> {
     runner: &'a Runner<'a>,
     progress: &'a mut dyn FnMut(&Stage, Progress),
 }
 
-impl<'a> InEarnest<'a> {
+impl<'a> Live<'a> {
     /// Asks through `runner`; `progress` is called at the start of a batch and after each change.
     pub fn new(runner: &'a Runner<'a>, progress: &'a mut dyn FnMut(&Stage, Progress)) -> Self {
         Self { runner, progress }
     }
 }
 
-impl Ask for InEarnest<'_> {
+impl Ask for Live<'_> {
     fn ask(
         &mut self,
         stage: &Stage,
         requests: &[ChatRequest],
     ) -> Result<Vec<Result<Reply, NoReply>>, RunError> {
         let replies = self.runner.run(requests, &mut |progress| (self.progress)(stage, progress))?;
-        let no_reply = |error: camelid_chat::requests::RequestError| NoReply {
+        let no_reply = |error: RequestError| NoReply {
             reason: error.source.to_string(),
             text: error.text().unwrap_or_default().to_owned(),
         };
@@ -99,13 +101,13 @@ impl Ask for InEarnest<'_> {
 /// has as many bytes as its reply may have tokens. At a token for every four bytes that
 /// is a reply of a quarter of the allowed length, a usual one; at a token for every byte, the
 /// longest possible. So [`Estimate::cost`] and [`Estimate::cost_at_most`] both hold.
-pub struct Rehearsal<'a> {
+pub struct DryRun<'a> {
     store: &'a RequestStore,
     requests: Vec<ChatRequest>,
 }
 
-impl<'a> Rehearsal<'a> {
-    /// A rehearsal with the replies of `store`.
+impl<'a> DryRun<'a> {
+    /// A dry run with the replies of `store`.
     pub fn new(store: &'a RequestStore) -> Self {
         Self { store, requests: Vec::new() }
     }
@@ -116,7 +118,7 @@ impl<'a> Rehearsal<'a> {
     }
 }
 
-impl Ask for Rehearsal<'_> {
+impl Ask for DryRun<'_> {
     fn ask(
         &mut self,
         _stage: &Stage,
@@ -132,6 +134,7 @@ impl Ask for Rehearsal<'_> {
                 prompt_tokens: None,
                 new_tokens: None,
                 model_version: None,
+                own_temperature: false,
                 unix_seconds: 0,
             })
         };

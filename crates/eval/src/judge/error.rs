@@ -3,38 +3,23 @@
 use std::path::{Path, PathBuf};
 
 use camelid_chat::openai::OpenAiError;
-
 use camelid_chat::requests::RunError;
 use camelid_files::FileError;
+use camelid_files::records::Place;
 
 /// An error of this module.
 #[derive(Debug, thiserror::Error)]
 pub enum JudgeError {
-    /// A file cannot be read.
-    #[error("{path}: cannot read the {what}: {source}")]
-    Read {
+    /// A file cannot be read or written, or is as a whole not what it should be.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A record of a file is not what it should be.
+    #[error("{}: {place}: {message}", path.display())]
+    Record {
         /// The file.
         path: PathBuf,
-        /// What it should hold, e.g. `questions`.
-        what: &'static str,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// A line of a JSONL file is not what it should be.
-    #[error("{path}, line {line}: {message}")]
-    Line {
-        /// The file.
-        path: PathBuf,
-        /// Its line, from 1.
-        line: usize,
-        /// What is wrong with it and what was expected.
-        message: String,
-    },
-    /// A file as a whole is not what it should be.
-    #[error("{path}: {message}")]
-    File {
-        /// The file.
-        path: PathBuf,
+        /// Its line or item.
+        place: Place,
         /// What is wrong with it and what was expected.
         message: String,
     },
@@ -76,7 +61,7 @@ pub enum JudgeError {
         present: String,
     },
     /// A model's files cannot be used.
-    #[error("{path}: cannot open the model: {message}")]
+    #[error("{}: cannot open the model: {message}", path.display())]
     Model {
         /// The model.
         path: PathBuf,
@@ -99,19 +84,16 @@ pub enum JudgeError {
     /// A run of requests ended early.
     #[error(transparent)]
     Run(#[from] RunError),
-    /// A result cannot be written.
-    #[error(transparent)]
-    Write(#[from] FileError),
 }
 
 impl JudgeError {
-    /// An error about a line of a file.
-    pub(super) fn line(path: &Path, line: usize, message: impl Into<String>) -> Self {
-        Self::Line { path: path.to_owned(), line, message: message.into() }
+    /// An error about a record of a file.
+    pub(super) fn record(path: &Path, place: Place, message: impl Into<String>) -> Self {
+        Self::Record { path: path.to_owned(), place, message: message.into() }
     }
 
     /// An error about a file as a whole.
-    pub(super) fn file(path: &Path, message: impl Into<String>) -> Self {
-        Self::File { path: path.to_owned(), message: message.into() }
+    pub(super) fn content(path: &Path, message: impl Into<String>) -> Self {
+        Self::File(FileError::Content { path: path.to_owned(), message: message.into() })
     }
 }

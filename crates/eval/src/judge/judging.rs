@@ -7,6 +7,7 @@ use super::answers::Answers;
 use super::ask::{Ask, NoReply, Stage};
 use super::error::JudgeError;
 use super::judgment::Judgment;
+use super::model::Model;
 use super::prompts::{Case, JudgePrompt, PromptSet};
 use super::protocol::Protocol;
 use super::questions::{Question, QuestionSet};
@@ -46,12 +47,10 @@ pub enum Opponents {
 }
 
 /// A judge.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Judge {
-    /// Its name in reports.
-    pub name: String,
-    /// Its name in requests, which tells it apart from every other model.
-    pub model: String,
+    /// The model that judges.
+    pub model: Model,
     /// Its prompts.
     pub prompts: PromptSet,
     /// Its temperature and length, and which categories want a reference answer.
@@ -71,9 +70,9 @@ pub struct Exhibits<'a> {
     pub references: Option<&'a Answers>,
 }
 
-/// One verdict to ask for.
+/// One verdict to ask for: an answer to be graded, or two to be compared.
 #[derive(Debug, Clone)]
-pub struct Task<'a> {
+pub struct Match<'a> {
     question: &'a Question,
     turn: usize,
     model: &'a str,
@@ -85,20 +84,20 @@ pub struct Task<'a> {
 
 impl Judge {
     /// Everything the judge will be asked: for each question and each of its turns every answer, or
-    /// every pair of answers in both orders. An answer that is missing makes a task without a
-    /// request, and later a judgment without a verdict.
+    /// every pair of answers in both orders. An answer that is missing makes a match without
+    /// a request, and later a judgment without a verdict.
     ///
     /// # Errors
     /// [`JudgeError::Models`] for too few models, two of the same name or an unknown baseline;
     /// [`JudgeError::NoReference`] and [`JudgeError::NoPrompt`] for what a case needs.
-    pub fn tasks<'a>(
+    pub fn matches<'a>(
         &'a self,
         mode: Mode,
         opponents: &Opponents,
         exhibits: Exhibits<'a>,
-    ) -> Result<Vec<Task<'a>>, JudgeError> {
+    ) -> Result<Vec<Match<'a>>, JudgeError> {
         let games = games(mode, opponents, exhibits.answers)?;
-        let mut tasks = Vec::new();
+        let mut matches = Vec::new();
         for question in &exhibits.questions.questions {
             let references = self.references(question, exhibits.references)?;
             for turn in 1..=question.turns.len() {
@@ -107,7 +106,7 @@ impl Judge {
                 let prompt = self.prompts.get(case)?;
                 for &(first, second) in &games {
                     let shown = Shown { question, turn, references, first, second };
-                    tasks.push(Task {
+                    matches.push(Match {
                         question,
                         turn,
                         model: &first.model,
@@ -118,26 +117,27 @@ impl Judge {
                 }
             }
         }
-        Ok(tasks)
+        Ok(matches)
     }
 
     /// Asks for every verdict.
     ///
     /// # Errors
     /// [`RunError`] when the batch ended early; what had arrived is in the store.
-    pub fn judge(&self, ask: &mut dyn Ask, tasks: &[Task]) -> Result<Vec<Judgment>, RunError> {
-        let requests: Vec<ChatRequest> = tasks.iter().filter_map(|task| task.request.clone().ok()).collect();
+    pub fn judge(&self, ask: &mut dyn Ask, matches: &[Match]) -> Result<Vec<Judgment>, RunError> {
+        let requests: Vec<ChatRequest> =
+            matches.iter().filter_map(|game| game.request.clone().ok()).collect();
         let mut replies = ask.ask(&Stage::Judgments, &requests)?.into_iter();
-        let judgment = |task: &Task| match &task.request {
+        let judgment = |game: &Match| match &game.request {
             // There is a reply for every request.
             Ok(request) => match replies.next() {
-                Some(Ok(reply)) => self.read(task, reply),
-                Some(Err(failure)) => self.failed(task, Some(request.key()), failure),
-                None => self.failed(task, Some(request.key()), NoReply::from("no reply".to_owned())),
+                Some(Ok(reply)) => self.read(game, reply),
+                Some(Err(failure)) => self.failed(game, Some(request.key()), failure),
+                None => self.failed(game, Some(request.key()), NoReply::from("no reply".to_owned())),
             },
-            Err(missing) => self.failed(task, None, NoReply::from(missing.clone())),
+            Err(missing) => self.failed(game, None, NoReply::from(missing.clone())),
         };
-        Ok(tasks.iter().map(judgment).collect())
+        Ok(matches.iter().map(judgment).collect())
     }
 
     /// The right answers to a question, where its category is judged beside them.
@@ -168,7 +168,7 @@ impl Judge {
         }
         messages.push(Message::new(Role::User, text));
         ChatRequest {
-            model: self.model.clone(),
+            model: self.model.request_name.clone(),
             messages,
             options: GenerateOptions {
                 max_new_tokens: self.protocol.judge.max_new_tokens,
@@ -178,8 +178,8 @@ impl Judge {
         }
     }
 
-    fn read(&self, task: &Task, reply: Reply) -> Judgment {
-        let format = task.prompt.case.output;
+    fn read(&self, game: &Match, reply: Reply) -> Judgment {
+        let format = game.prompt.case.output;
         let cut = if reply.reason == StopReason::Length {
             format!(" (the reply was cut off at {} tokens)", self.protocol.judge.max_new_tokens)
         } else {
@@ -192,34 +192,36 @@ impl Judge {
             contradictory: format == OutputFormat::Winner && verdict::contradicts_itself(&reply.text),
             text: reply.text,
             judge_version: reply.model_version,
+            own_temperature: reply.own_temperature,
             request: Some(reply.key),
             prompt_tokens: reply.prompt_tokens,
             new_tokens: reply.new_tokens,
             timestamp: reply.unix_seconds as f64,
-            ..self.blank(task)
+            ..self.blank(game)
         }
     }
 
-    fn failed(&self, task: &Task, request: Option<String>, failure: NoReply) -> Judgment {
-        Judgment { error: Some(failure.reason), text: failure.text, request, ..self.blank(task) }
+    fn failed(&self, game: &Match, request: Option<String>, failure: NoReply) -> Judgment {
+        Judgment { error: Some(failure.reason), text: failure.text, request, ..self.blank(game) }
     }
 
-    fn blank(&self, task: &Task) -> Judgment {
+    fn blank(&self, game: &Match) -> Judgment {
         Judgment {
-            question: task.question.id.clone(),
-            category: task.question.category.clone(),
-            turn: task.turn as u32,
-            model: task.model.to_owned(),
-            opponent: task.opponent.map(str::to_owned),
+            question: game.question.id.clone(),
+            category: game.question.category.clone(),
+            turn: game.turn as u32,
+            model: game.model.to_owned(),
+            opponent: game.opponent.map(str::to_owned),
             verdict: None,
             error: None,
             contradictory: false,
             text: String::new(),
-            judge: self.name.clone(),
+            judge: self.model.name.clone(),
             judge_version: None,
             temperature: self.protocol.judge.temperature,
-            prompt: task.prompt.name.clone(),
-            prompt_hash: task.prompt.hash.clone(),
+            own_temperature: false,
+            prompt: game.prompt.name.clone(),
+            prompt_hash: game.prompt.hash.clone(),
             request: None,
             prompt_tokens: None,
             new_tokens: None,

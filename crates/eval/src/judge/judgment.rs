@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use camelid_files::records::Place;
 use polars::prelude::{Column, DataFrame, PolarsResult};
 use serde::{Deserialize, Serialize};
 
 use super::error::JudgeError;
-use super::lines;
+use super::records;
 use super::verdict::{self, OutputFormat, Verdict};
 use camelid_ratings::{Battles, NamedBattle, Outcome, RejectedRow};
 
@@ -29,7 +30,7 @@ pub struct Judgment {
     pub verdict: Option<Verdict>,
     /// Why there is no verdict.
     pub error: Option<String>,
-    /// The reply names more than one winner; it is read as FastChat reads it.
+    /// The reply names more than one winner; the last counts.
     pub contradictory: bool,
     /// The judge's reply, or what came in its place.
     pub text: String,
@@ -39,6 +40,9 @@ pub struct Judgment {
     pub judge_version: Option<String>,
     /// Temperature of the judge.
     pub temperature: f32,
+    /// The judge's server takes no temperature and used its own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub own_temperature: bool,
     /// Name of the prompt.
     pub prompt: String,
     /// SHA-256 of the prompt, in hexadecimal.
@@ -63,6 +67,9 @@ pub struct JudgedBy {
     pub versions: Vec<String>,
     /// Its temperatures.
     pub temperatures: Vec<f32>,
+    /// A server took no temperature and used its own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub own_temperature: bool,
     /// Prompt → SHA-256, in hexadecimal.
     pub prompts: BTreeMap<String, String>,
 }
@@ -75,6 +82,7 @@ impl JudgedBy {
             judge: String::new(),
             versions: Vec::new(),
             temperatures: Vec::new(),
+            own_temperature: false,
             prompts: BTreeMap::new(),
         };
         for row in rows {
@@ -89,6 +97,7 @@ impl JudgedBy {
             if !all.temperatures.contains(&row.temperature) {
                 all.temperatures.push(row.temperature);
             }
+            all.own_temperature |= row.own_temperature;
             all.prompts.entry(row.prompt.clone()).or_insert_with(|| row.prompt_hash.clone());
         }
         all.judge = judges.join(", ");
@@ -108,9 +117,10 @@ impl std::fmt::Display for JudgedBy {
             .collect();
         write!(
             f,
-            "{} ({versions}), temperature {}, prompts {}",
+            "{} ({versions}), temperature {}{}, prompts {}",
             self.judge,
             temperatures.join(", "),
+            if self.own_temperature { " (refused: the server's own)" } else { "" },
             prompts.join(", ")
         )
     }
@@ -198,7 +208,7 @@ pub fn judgments_frame(rows: &[Judgment]) -> PolarsResult<DataFrame> {
 /// A line of FastChat's `model_judgment/<judge>_single.jsonl`.
 #[derive(Deserialize)]
 struct SingleRecord {
-    #[serde(with = "lines::id")]
+    #[serde(with = "records::id")]
     question_id: String,
     model: String,
     judge: (String, String),
@@ -216,13 +226,13 @@ struct SingleRecord {
 /// could not read, is a row without a verdict.
 ///
 /// # Errors
-/// [`JudgeError::Read`], [`JudgeError::Line`] and [`JudgeError::File`].
+/// [`JudgeError::File`] and [`JudgeError::Record`].
 pub fn read_single_judgments(
     path: &Path,
     category: impl Fn(&str) -> Option<String>,
 ) -> Result<Vec<Judgment>, JudgeError> {
-    let records = lines::read::<SingleRecord>(path, "a judgment")?;
-    let row = |(_, record): (usize, SingleRecord)| {
+    let records = records::read::<SingleRecord>(path, "a judgment")?;
+    let row = |(_, record): (Place, SingleRecord)| {
         let read = match record.score {
             -1.0 => Err(verdict::read(&record.judgment, OutputFormat::Rating)
                 .err()
@@ -242,6 +252,7 @@ pub fn read_single_judgments(
             judge: record.judge.0,
             judge_version: None,
             temperature: 0.0,
+            own_temperature: false,
             prompt: record.judge.1,
             prompt_hash: String::new(),
             request: None,

@@ -1,22 +1,22 @@
-//! Models in this process, by their files.
+//! Models in this process that keep within their context and know their version.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use camelid_chat::{Conversation, GenerateOptions, GeneratedText, Message, TextGenerator};
+use camelid_files::digest::Sum;
 use camelid_model::LocalGenerator;
-use sha2::{Digest, Sha256};
 
 use super::error::JudgeError;
 
 /// A model in this process that keeps within its context and knows its version.
-pub struct LocalModel {
+pub(super) struct Bounded {
     generator: LocalGenerator,
     version: String,
 }
 
-impl LocalModel {
+impl Bounded {
     /// Takes a model that was opened from `path`.
     ///
     /// # Errors
@@ -34,7 +34,7 @@ impl LocalModel {
     }
 }
 
-impl TextGenerator for LocalModel {
+impl TextGenerator for Bounded {
     /// As [`LocalGenerator::generate`], with no more tokens than the context has room for.
     fn generate(
         &self,
@@ -64,12 +64,14 @@ fn version(path: &Path) -> std::io::Result<String> {
         vec![path.to_owned()]
     };
     files.sort();
-    let mut digest = Sha256::new();
+    let mut sum = Sum::default();
     for file in files.iter().filter(|file| file.is_file()) {
         let facts = file.metadata()?;
         let changed = facts.modified()?.duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos());
         let name = file.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-        digest.update(format!("{name}\0{}\0{changed}\0", facts.len()));
+        sum.add(format!("{name}\0{}\0{changed}\0", facts.len()));
     }
-    Ok(digest.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect())
+    let mut digits = sum.finish();
+    digits.truncate(12);
+    Ok(digits)
 }

@@ -1,14 +1,15 @@
-//! Judge prompts: our own, FastChat's, or the user's.
+//! Judge prompts: our own, FastChat's, or the user's, with placeholders in the subset of Python's
+//! format strings that they use.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-
 use super::error::JudgeError;
-use super::lines;
-use super::template::Template;
+use super::records;
 use super::verdict::OutputFormat;
+use camelid_files::Input;
+use camelid_files::digest::Sum;
+use serde::{Deserialize, Serialize};
 
 const OWN: &str = include_str!("../../judge/prompts.toml");
 
@@ -106,26 +107,22 @@ impl PromptSet {
     /// Reads prompts: FastChat's `judge_prompts.jsonl`, or a `.toml` file like our own.
     ///
     /// # Errors
-    /// [`JudgeError::Read`], [`JudgeError::Line`], [`JudgeError::File`]; [`JudgeError::Prompt`] for
+    /// [`JudgeError::File`], [`JudgeError::Record`]; [`JudgeError::Prompt`] for
     /// a template that is damaged, lacks an answer or has a placeholder that nothing fills, and
     /// for two prompts that serve the same case.
     pub fn read(path: &Path) -> Result<Self, JudgeError> {
         let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
         if path.extension().is_some_and(|e| e == "toml") {
-            let text = std::fs::read_to_string(path).map_err(|source| JudgeError::Read {
-                path: path.to_owned(),
-                what: "judge prompts",
-                source,
-            })?;
+            let text = Input::open(path)?.text()?;
             return Self::from_toml(&text, &name, path);
         }
-        let records = lines::read::<Record>(path, "a judge prompt")?;
+        let records = records::read::<Record>(path, "a judge prompt")?;
         Self::new(&name, records.into_iter().map(|(_, record)| record))
     }
 
     fn from_toml(text: &str, name: &str, path: &Path) -> Result<Self, JudgeError> {
         let file: PromptsFile =
-            toml::from_str(text).map_err(|error| JudgeError::file(path, error.to_string()))?;
+            toml::from_str(text).map_err(|error| JudgeError::content(path, error.to_string()))?;
         Self::new(name, file.prompt)
     }
 
@@ -191,12 +188,90 @@ impl JudgePrompt {
             return Err(wrong(format!("nothing fills `{{{unknown}}}`; placeholders are {known}")));
         }
         // A byte that no text holds keeps the two apart.
-        let mut digest = Sha256::new();
-        digest.update(record.system_prompt.as_bytes());
-        digest.update([0xff]);
-        digest.update(record.prompt_template.as_bytes());
-        let hash = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut sum = Sum::default();
+        sum.add(&record.system_prompt).add([0xff]).add(&record.prompt_template);
+        let hash = sum.finish();
         Ok(Self { name: record.name, case, system: record.system_prompt, template, hash })
+    }
+}
+
+/// A piece of a template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Piece {
+    Text(String),
+    Placeholder(String),
+}
+
+/// A text with placeholders: `{name}` is one, `{{` and `}}` are braces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template {
+    pieces: Vec<Piece>,
+}
+
+impl Template {
+    /// Parses a template.
+    ///
+    /// # Errors
+    /// A sentence about a brace that is not closed or not opened, or a placeholder that is no plain
+    /// name (Python's positions, attributes, conversions and formats are not understood).
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let mut pieces = Vec::new();
+        let mut plain = String::new();
+        let mut rest = text;
+        while let Some(at) = rest.find(['{', '}']) {
+            plain.push_str(&rest[..at]);
+            let brace = &rest[at..=at];
+            let after = &rest[at + 1..];
+            if let Some(after) = after.strip_prefix(brace) {
+                plain.push_str(brace);
+                rest = after;
+                continue;
+            }
+            if brace == "}" {
+                return Err("a `}` that closes nothing; a brace itself is written `}}`".to_owned());
+            }
+            let Some(end) = after.find('}') else {
+                return Err("a `{` that is not closed; a brace itself is written `{{`".to_owned());
+            };
+            let name = &after[..end];
+            if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+                return Err(format!("`{{{name}}}` is no placeholder; expected a plain name"));
+            }
+            if !plain.is_empty() {
+                pieces.push(Piece::Text(std::mem::take(&mut plain)));
+            }
+            pieces.push(Piece::Placeholder(name.to_owned()));
+            rest = &after[end + 1..];
+        }
+        plain.push_str(rest);
+        if !plain.is_empty() {
+            pieces.push(Piece::Text(plain));
+        }
+        Ok(Self { pieces })
+    }
+
+    /// The names of the placeholders.
+    pub fn placeholders(&self) -> BTreeSet<&str> {
+        let names = self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Placeholder(name) => Some(name.as_str()),
+            Piece::Text(_) => None,
+        });
+        names.collect()
+    }
+
+    /// The text with every placeholder replaced; braces in what replaces it stay as they are.
+    ///
+    /// # Errors
+    /// The name of a placeholder for which `value` has nothing.
+    pub fn fill<'a>(&self, value: impl Fn(&str) -> Option<&'a str>) -> Result<String, String> {
+        let mut text = String::new();
+        for piece in &self.pieces {
+            match piece {
+                Piece::Text(plain) => text.push_str(plain),
+                Piece::Placeholder(name) => text.push_str(value(name).ok_or_else(|| name.clone())?),
+            }
+        }
+        Ok(text)
     }
 }
 
@@ -247,5 +322,31 @@ mod tests {
                    system_prompt = \"\"\nprompt_template = \"{question} {answer}\"\n";
         let error = PromptSet::from_toml(&one.repeat(2), "own", Path::new("own.toml")).unwrap_err();
         assert!(error.to_string().contains("serves the same case as `a`"), "{error}");
+    }
+
+    #[test]
+    fn placeholders_are_filled_and_nothing_else() {
+        let template = Template::parse("Q: {question}\n{{json}} {answer}{answer}}}").unwrap();
+        assert_eq!(template.placeholders().into_iter().collect::<Vec<_>>(), ["answer", "question"]);
+        let filled = template.fill(|name| match name {
+            "question" => Some("what is {answer}?"),
+            "answer" => Some("{}"),
+            _ => None,
+        });
+        assert_eq!(filled.unwrap(), "Q: what is {answer}?\n{json} {}{}}");
+        assert_eq!(template.fill(|_| None).unwrap_err(), "question");
+    }
+
+    #[test]
+    fn what_python_would_not_format_is_refused() {
+        for (text, expected) in [
+            ("a } b", "closes nothing"),
+            ("a { b", "not closed"),
+            ("{}", "`{}` is no placeholder"),
+            ("{answer:>3}", "`{answer:>3}`"),
+            ("{answer.text}", "`{answer.text}`"),
+        ] {
+            assert!(Template::parse(text).unwrap_err().contains(expected), "{text}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use camelid_files::Input;
 use serde::{Deserialize, Serialize};
 
 use super::error::JudgeError;
@@ -48,19 +49,14 @@ impl Protocol {
     /// Reads a protocol of the user's own.
     ///
     /// # Errors
-    /// [`JudgeError::Read`]; [`JudgeError::File`] for what is no protocol.
+    /// [`JudgeError::File`] for what cannot be read or is no protocol.
     pub fn read(path: &Path) -> Result<Self, JudgeError> {
-        let text = std::fs::read_to_string(path).map_err(|source| JudgeError::Read {
-            path: path.to_owned(),
-            what: "protocol",
-            source,
-        })?;
-        Self::from_toml(&text, path)
+        Self::from_toml(&Input::open(path)?.text()?, path)
     }
 
     fn from_toml(text: &str, path: &Path) -> Result<Self, JudgeError> {
         let protocol: Self =
-            toml::from_str(text).map_err(|error| JudgeError::file(path, error.to_string()))?;
+            toml::from_str(text).map_err(|error| JudgeError::content(path, error.to_string()))?;
         protocol.check()?;
         Ok(protocol)
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::error::JudgeError;
-use super::lines;
+use super::records;
 
 /// A question of one or two turns.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,7 +35,7 @@ pub struct QuestionSet {
 /// A line of FastChat's `question.jsonl`; Vicuna's first file has `text` for `turns`.
 #[derive(Deserialize, Serialize)]
 struct Record {
-    #[serde(with = "lines::id")]
+    #[serde(with = "records::id")]
     question_id: String,
     category: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -49,21 +49,21 @@ struct Record {
 }
 
 impl QuestionSet {
-    /// Reads FastChat's format: JSON lines with `question_id`, `category`, `turns` (a list of one
+    /// Reads FastChat's format: JSON lines (or an array, compressed or not) with `question_id`, `category`, `turns` (a list of one
     /// or two texts) or `text`, and where wanted `reference` (a list of as many texts) and
     /// `required_temperature`.
     ///
     /// # Errors
-    /// [`JudgeError::Read`]; [`JudgeError::Line`] for a line that is no question or has the id of
-    /// an earlier one; [`JudgeError::File`] for an empty file.
+    /// [`JudgeError::File`] for what cannot be read and for an empty file; [`JudgeError::Record`] for
+    /// a record that is no question or has the id of an earlier one.
     pub fn read(path: &Path, name: &str) -> Result<Self, JudgeError> {
         let mut seen = HashSet::new();
         let mut questions = Vec::new();
-        for (line, record) in lines::read::<Record>(path, "a question")? {
-            let question = record.question().map_err(|message| JudgeError::line(path, line, message))?;
+        for (place, record) in records::read::<Record>(path, "a question")? {
+            let question = record.question().map_err(|message| JudgeError::record(path, place, message))?;
             if !seen.insert(question.id.clone()) {
                 let message = format!("question_id {} is there twice; ids must be unique", question.id);
-                return Err(JudgeError::line(path, line, message));
+                return Err(JudgeError::record(path, place, message));
             }
             questions.push(question);
         }
@@ -73,10 +73,10 @@ impl QuestionSet {
     /// Writes the questions in the format that [`QuestionSet::read`] reads.
     ///
     /// # Errors
-    /// [`JudgeError::Write`].
+    /// [`JudgeError::File`].
     pub fn write(&self, path: &Path) -> Result<(), JudgeError> {
         let records: Vec<Record> = self.questions.iter().map(Record::new).collect();
-        lines::write(path, &records)
+        records::write(path, &records)
     }
 
     /// The first `count` questions.

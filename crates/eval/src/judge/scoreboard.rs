@@ -8,9 +8,8 @@ use super::judging::Mode;
 use super::judgment::{JudgedBy, Judgment, battles};
 use super::pairs::{PairScore, pair_scores};
 use super::questions::QuestionSet;
-use super::ratio::{ScoreRatio, score_ratios};
 use super::resample::{Estimated, Resampling};
-use super::scores::{ModelScore, scores};
+use super::scores::{ModelScore, ScoreRatio, score_ratios, scores};
 use camelid_ratings::PositionEffect;
 
 /// The scores of a judged run.
@@ -40,7 +39,7 @@ pub struct Scoreboard {
     pub judgments: usize,
     /// Judgments without a verdict.
     pub errors: Vec<JudgmentError>,
-    /// Verdicts that name more than one winner, read as FastChat reads them.
+    /// Verdicts that name more than one winner, of which the last counts.
     pub contradictory: usize,
     /// Tokens of the judge's prompts and replies, where its server counts them.
     pub judge_tokens: (usize, usize),
@@ -126,7 +125,8 @@ impl Scoreboard {
             text.push('\n');
         }
         if self.contradictory > 0 {
-            let _ = writeln!(text, "{} verdicts name more than one winner", self.contradictory);
+            let _ =
+                writeln!(text, "{} verdicts name more than one winner; the last counts", self.contradictory);
         }
         for error in self.errors.iter().take(5) {
             let _ = writeln!(

@@ -1,18 +1,143 @@
-//! A whole run: what it will take, the answers, the judgments.
+//! A whole run: from what a user names to what it will take, the answers and the judgments.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use super::answering::answer_all;
+use camelid_chat::requests::{Estimate, Progress, RequestStore, RunSettings, Runner};
+use camelid_files::FileError;
+
 use super::answers::Answers;
-use super::ask::{Ask, InEarnest, Rehearsal, Stage};
+use super::ask::{Ask, DryRun, Live, Stage};
 use super::error::JudgeError;
 use super::judging::{Exhibits, Judge, Mode, Opponents};
 use super::judgment::Judgment;
+use super::model::{EndpointSettings, Model, ModelPlace, ModelSpec};
+use super::prompts::PromptSet;
+use super::protocol::Protocol;
 use super::questions::QuestionSet;
-use super::respondent::Respondent;
-use camelid_chat::requests::{Estimate, Progress, RequestStore, RunSettings, Runner};
-use camelid_files::FileError;
+
+/// What a user names.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// The questions.
+    pub questions: QuestionSet,
+    /// A file of right answers, besides those that questions have of their own.
+    pub references: Option<PathBuf>,
+    /// Judge every category without them.
+    pub without_references: bool,
+    /// Models to be asked.
+    pub models: Vec<ModelSpec>,
+    /// Files of answers that are there already.
+    pub answers: Vec<PathBuf>,
+    /// The judge.
+    pub judge: ModelSpec,
+    /// Its prompts.
+    pub prompts: PromptSet,
+    /// How answers and judgments are sampled.
+    pub protocol: Protocol,
+    /// What the judge is asked for.
+    pub mode: Mode,
+    /// Which models are compared.
+    pub opponents: Opponents,
+    /// Seed of the answers' sampling.
+    pub seed: u64,
+    /// Endpoints of the models to be asked.
+    pub model_endpoints: EndpointSettings,
+    /// Endpoint of the judge.
+    pub judge_endpoint: EndpointSettings,
+    /// Most that the run may spend on all endpoints together.
+    pub spending_limit: Option<f64>,
+}
+
+impl Setup {
+    /// Every two, or each alone, judged as in MT-bench with our own prompts: a `judge` and `questions`
+    /// are all that has no default.
+    ///
+    /// # Errors
+    /// Only if this crate were damaged.
+    pub fn new(questions: QuestionSet, judge: ModelSpec) -> Result<Self, JudgeError> {
+        Ok(Self {
+            questions,
+            references: None,
+            without_references: false,
+            models: Vec::new(),
+            answers: Vec::new(),
+            judge,
+            prompts: PromptSet::own()?,
+            protocol: Protocol::mt_bench()?,
+            mode: Mode::Single,
+            opponents: Opponents::All,
+            seed: 0,
+            model_endpoints: EndpointSettings::default(),
+            judge_endpoint: EndpointSettings::default(),
+            spending_limit: None,
+        })
+    }
+
+    /// Opens everything, models in files on `device`. A judge that is one of the models is opened once.
+    ///
+    /// # Errors
+    /// [`JudgeError`] for what cannot be read or opened, and for a spending limit over an endpoint
+    /// without prices.
+    #[cfg(feature = "models")]
+    pub fn open(self, device: &burn::tensor::Device) -> Result<Session, JudgeError> {
+        self.open_with(&|name, path| {
+            let generator = camelid_model::LocalGenerator::open(path, None, device)
+                .map_err(|error| JudgeError::Model { path: path.to_owned(), message: error.to_string() })?;
+            Model::local(name, generator, path)
+        })
+    }
+
+    /// As [`Setup::open`], with a way of the caller's own to open a model by its name and its files.
+    ///
+    /// # Errors
+    /// As [`Setup::open`].
+    pub fn open_with(
+        self,
+        open_files: &dyn Fn(&str, &Path) -> Result<Model, JudgeError>,
+    ) -> Result<Session, JudgeError> {
+        self.protocol.check()?;
+        let given = self.answers.iter().map(|path| Answers::read(path)).collect::<Result<Vec<_>, _>>()?;
+        let references = self.references.as_deref().map(Answers::read).transpose()?;
+        let open = |spec: &ModelSpec, endpoint: &EndpointSettings| {
+            let asked = matches!(spec.place, ModelPlace::Endpoint { .. });
+            if asked && self.spending_limit.is_some() && endpoint.run.prices.is_none() {
+                return Err(JudgeError::Setting {
+                    name: "spending_limit",
+                    found: format!("set, but the prices of {} are not known", spec.name),
+                    expected: "prices of every endpoint",
+                });
+            }
+            spec.open(endpoint, open_files)
+        };
+        let mut models = Vec::new();
+        for spec in &self.models {
+            models.push(open(spec, &self.model_endpoints)?);
+        }
+        let same =
+            |spec: &&ModelSpec| matches!(spec.place, ModelPlace::Files(_)) && spec.place == self.judge.place;
+        let judge = match self.models.iter().position(|spec| same(&spec)) {
+            Some(index) => Model { name: self.judge.name.clone(), ..models[index].clone() },
+            None => open(&self.judge, &self.judge_endpoint)?,
+        };
+        Ok(Session {
+            judge: Judge {
+                model: judge,
+                prompts: self.prompts,
+                protocol: self.protocol,
+                without_references: self.without_references,
+            },
+            questions: self.questions,
+            references,
+            seed: self.seed,
+            models,
+            given,
+            mode: self.mode,
+            opponents: self.opponents,
+            spending_limit: self.spending_limit,
+        })
+    }
+}
 
 /// Everything a run needs but the store of replies. A run that was broken off and is started again
 /// with its store goes on where it was.
@@ -24,13 +149,11 @@ pub struct Session {
     /// Seed of the answers' sampling.
     pub seed: u64,
     /// Models to be asked.
-    pub respondents: Vec<Respondent>,
+    pub models: Vec<Model>,
     /// Answers that are there already.
     pub given: Vec<Answers>,
-    /// The judge: its prompts, and how answers and judgments are sampled.
+    /// The judge, its prompts, and how answers and judgments are sampled.
     pub judge: Judge,
-    /// Whom the judge is asked through.
-    pub judge_respondent: Respondent,
     /// What the judge is asked for.
     pub mode: Mode,
     /// Which models are compared.
@@ -57,6 +180,8 @@ pub struct Tally {
     pub answered: usize,
     /// Requests that came to nothing.
     pub failed: usize,
+    /// Requests among them that were never sent, because the server had failed too often.
+    pub not_asked: usize,
     /// Spent, in the currency of the prices; 0 without prices.
     pub spent: f64,
 }
@@ -78,20 +203,20 @@ impl Session {
     /// What the run will take, as far as it is not in the store. Nothing is asked.
     ///
     /// # Errors
-    /// What [`Judge::tasks`] finds missing; settings of a runner that are out of their range.
+    /// What [`Judge::matches`] finds missing; settings of a runner that are out of their range.
     pub fn forecast(&self, store: &RequestStore) -> Result<Forecast, JudgeError> {
         let mut answers = self.given.clone();
         let mut estimates = Vec::new();
-        for respondent in &self.respondents {
-            let mut rehearsal = Rehearsal::new(store);
-            answers.push(self.answers(&mut rehearsal, respondent)?);
-            let runner = self.runner(respondent, store, 0.0)?;
-            estimates.push((respondent.contestant.name.clone(), rehearsal.estimate(&runner)));
+        for model in &self.models {
+            let mut dry = DryRun::new(store);
+            answers.push(self.answers(&mut dry, model)?);
+            let runner = self.runner(model, store, 0.0)?;
+            estimates.push((model.name.clone(), dry.estimate(&runner)));
         }
-        let mut rehearsal = Rehearsal::new(store);
-        self.judgments(&mut rehearsal, &answers)?;
-        let runner = self.runner(&self.judge_respondent, store, 0.0)?;
-        Ok(Forecast { answers: estimates, judgments: rehearsal.estimate(&runner) })
+        let mut dry = DryRun::new(store);
+        self.judgments(&mut dry, &answers)?;
+        let runner = self.runner(&self.judge.model, store, 0.0)?;
+        Ok(Forecast { answers: estimates, judgments: dry.estimate(&runner) })
     }
 
     /// Gathers the answers, then the judgments. `progress` is called at the start of each batch
@@ -99,7 +224,7 @@ impl Session {
     ///
     /// # Errors
     /// [`JudgeError::Run`] when a batch ended early: what had arrived is in the store, and the
-    /// next run goes on from there; what [`Judge::tasks`] finds missing.
+    /// next run goes on from there; what [`Judge::matches`] finds missing.
     pub fn run(
         &self,
         store: &RequestStore,
@@ -108,18 +233,17 @@ impl Session {
     ) -> Result<Judged, JudgeError> {
         let mut tally = Tally::default();
         let mut answers = self.given.clone();
-        for respondent in &self.respondents {
-            let runner = self.runner(respondent, store, tally.spent)?.stop_on(stop);
+        for model in &self.models {
+            let runner = self.runner(model, store, tally.spent)?.stop_on(stop);
             let mut counted = Counted::new(progress);
-            let gathered =
-                self.answers(&mut InEarnest::new(&runner, &mut |s, p| counted.see(s, p)), respondent);
+            let gathered = self.answers(&mut Live::new(&runner, &mut |s, p| counted.see(s, p)), model);
             answers.push(gathered?);
             counted.add_to(&mut tally);
             tally.spent += runner.spent();
         }
-        let runner = self.runner(&self.judge_respondent, store, tally.spent)?.stop_on(stop);
+        let runner = self.runner(&self.judge.model, store, tally.spent)?.stop_on(stop);
         let mut counted = Counted::new(progress);
-        let judged = self.judgments(&mut InEarnest::new(&runner, &mut |s, p| counted.see(s, p)), &answers);
+        let judged = self.judgments(&mut Live::new(&runner, &mut |s, p| counted.see(s, p)), &answers);
         let judgments = judged?;
         counted.add_to(&mut tally);
         tally.spent += runner.spent();
@@ -129,26 +253,26 @@ impl Session {
     /// A runner that may spend what is left of the limit. A model without prices costs nothing.
     fn runner<'a>(
         &self,
-        respondent: &'a Respondent,
+        model: &'a Model,
         store: &'a RequestStore,
         spent: f64,
     ) -> Result<Runner<'a>, JudgeError> {
-        let limit = self.spending_limit.filter(|_| respondent.settings.prices.is_some());
+        let limit = self.spending_limit.filter(|_| model.settings.prices.is_some());
         let settings = RunSettings {
             spending_limit: limit.map(|limit| (limit - spent).max(0.0)),
-            ..respondent.settings.clone()
+            ..model.settings.clone()
         };
-        Ok(Runner::new(respondent.generator.as_ref(), store, settings)?)
+        Ok(Runner::new(model.generator.as_ref(), store, settings)?)
     }
 
-    fn answers(&self, ask: &mut dyn Ask, respondent: &Respondent) -> Result<Answers, JudgeError> {
-        Ok(answer_all(ask, &respondent.contestant, &self.questions, &self.judge.protocol, self.seed)?)
+    fn answers(&self, ask: &mut dyn Ask, model: &Model) -> Result<Answers, JudgeError> {
+        Ok(Answers::ask(ask, model, &self.questions, &self.judge.protocol, self.seed)?)
     }
 
     fn judgments(&self, ask: &mut dyn Ask, answers: &[Answers]) -> Result<Vec<Judgment>, JudgeError> {
         let exhibits = Exhibits { questions: &self.questions, answers, references: self.references.as_ref() };
-        let tasks = self.judge.tasks(self.mode, &self.opponents, exhibits)?;
-        Ok(self.judge.judge(ask, &tasks)?)
+        let matches = self.judge.matches(self.mode, &self.opponents, exhibits)?;
+        Ok(self.judge.judge(ask, &matches)?)
     }
 }
 
@@ -176,6 +300,7 @@ impl<'a> Counted<'a> {
             tally.stored += progress.stored;
             tally.answered += progress.answered;
             tally.failed += progress.failed;
+            tally.not_asked += progress.not_asked;
         }
     }
 }
@@ -199,11 +324,24 @@ impl Forecast {
 }
 
 impl Judged {
+    /// Why the run cannot count as done, though it came to its end: a server was given up, or there is
+    /// not one verdict.
+    pub fn shortcoming(&self) -> Option<String> {
+        let failed = self.judgments.iter().find_map(|row| row.error.as_deref());
+        let reason = failed.map_or_else(String::new, |reason| format!(": {reason}"));
+        let count = self.judgments.len();
+        if count > 0 && self.judgments.iter().all(|row| row.verdict.is_none()) {
+            return Some(format!("not one verdict came of {count} judgments{reason}"));
+        }
+        (self.tally.not_asked > 0)
+            .then(|| format!("gave up with {} requests not made{reason}", self.tally.not_asked))
+    }
+
     /// Writes the answers of models that were asked into `folder`, a FastChat file each, whole or
     /// not at all; their paths.
     ///
     /// # Errors
-    /// [`JudgeError::Write`]; [`JudgeError::Models`] for two names that make the same file.
+    /// [`JudgeError::File`]; [`JudgeError::Models`] for two names that make the same file.
     pub fn write_answers(&self, folder: &Path) -> Result<Vec<PathBuf>, JudgeError> {
         let mut paths: Vec<PathBuf> = Vec::new();
         for answers in &self.answers[self.given..] {
@@ -219,7 +357,7 @@ impl Judged {
             paths.push(path);
         }
         if !paths.is_empty() {
-            std::fs::create_dir_all(folder).map_err(FileError::io(folder, "make the folder"))?;
+            std::fs::create_dir_all(folder).map_err(FileError::io(folder, "create"))?;
         }
         for (answers, path) in self.answers[self.given..].iter().zip(&paths) {
             answers.write(path)?;
@@ -237,6 +375,12 @@ impl Tally {
         )];
         if self.failed > 0 {
             lines.push("the same command again asks for what came to nothing".to_owned());
+        }
+        if self.not_asked > 0 {
+            lines.push(format!(
+                "{} of them were not made at all: the server failed too often in a row",
+                self.not_asked
+            ));
         }
         if priced {
             lines.push(format!("spent in this run: {:.4}, in the currency of the prices", self.spent));

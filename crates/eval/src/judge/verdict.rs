@@ -1,9 +1,13 @@
-//! Verdicts in a judge's reply, read as FastChat reads them.
+//! Verdicts in a judge's reply: the last one counts.
 //!
-//! FastChat (`fastchat/llm_judge/common.py`) takes the first grade in double brackets, `[[7]]` or
-//! `[[7.5]]`, else the first in single ones, `[7]`; of two grades alike (`[[7,8]]`, `[7, 8]`), which
-//! are a tie within 0.1. Among letters it looks for `[[A]]` anywhere, then `[[B]]`, then `[[C]]`, and
-//! for nothing looser. It accepts any number as a grade; here one outside 1 to 10 is no verdict.
+//! A judge that thinks aloud mentions grades that it then takes back, so what stands between
+//! `<think>` and `</think>` (or the like) is left out, and of several verdicts the last is taken, as
+//! the prompts ask for it at the end. A grade in double brackets, `[[7]]` or `[[7.5]]`, goes before
+//! one in single ones, `[7]`; two grades (`[[7,8]]`, `[7, 8]`) are a tie within 0.1; the better of
+//! two answers is `[[A]]`, `[[B]]` or `[[C]]` for a tie, and nothing looser. FastChat
+//! (`fastchat/llm_judge/common.py`) has the same patterns and takes the first match, and among
+//! letters A before B before C wherever they stand; it also accepts any number as a grade, where one
+//! outside 1 to 10 is no verdict here.
 
 use std::sync::LazyLock;
 
@@ -73,31 +77,70 @@ impl Verdict {
 /// # Errors
 /// A sentence about a reply without a verdict, or with a grade outside 1 to 10.
 pub fn read(reply: &str, format: OutputFormat) -> Result<Verdict, String> {
+    let Some(said) = without_thoughts(reply) else {
+        return Err("no verdict: the reply ends within its thoughts".to_owned());
+    };
+    let last = |patterns: &[Regex]| patterns.iter().find_map(|pattern| pattern.captures_iter(&said).last());
     match format {
         OutputFormat::Rating => {
-            let found = ONE.iter().find_map(|pattern| pattern.captures(reply));
-            let found = found.ok_or("no verdict: expected a grade such as [[7]]")?;
+            let found = last(&*ONE).ok_or("no verdict: expected a grade such as [[7]]")?;
             Ok(Verdict::Rating(grade(&found[1])?))
         }
         OutputFormat::TwoRatings => {
-            let found = TWO.iter().find_map(|pattern| pattern.captures(reply));
-            let found = found.ok_or("no verdict: expected two grades such as [[7,8]]")?;
+            let found = last(&*TWO).ok_or("no verdict: expected two grades such as [[7,8]]")?;
             Ok(Verdict::Ratings(grade(&found[1])?, grade(&found[2])?))
         }
-        OutputFormat::Winner => {
-            [("[[A]]", Outcome::ModelA), ("[[B]]", Outcome::ModelB), ("[[C]]", Outcome::Tie)]
-                .into_iter()
-                .find(|(label, _)| reply.contains(label))
-                .map(|(_, outcome)| Verdict::Winner(outcome))
-                .ok_or_else(|| "no verdict: expected [[A]], [[B]] or [[C]]".to_owned())
-        }
+        OutputFormat::Winner => LETTERS
+            .into_iter()
+            .filter_map(|(label, outcome)| Some((said.rfind(label)?, outcome)))
+            .max_by_key(|(place, _)| *place)
+            .map(|(_, outcome)| Verdict::Winner(outcome))
+            .ok_or_else(|| "no verdict: expected [[A]], [[B]] or [[C]]".to_owned()),
     }
 }
 
-/// Whether a reply names more than one of the letters: FastChat then takes the earlier letter of the
-/// alphabet, wherever it stands.
+/// Whether a reply names more than one of the letters outside its thoughts; the last counts.
 pub fn contradicts_itself(reply: &str) -> bool {
-    ["[[A]]", "[[B]]", "[[C]]"].into_iter().filter(|label| reply.contains(label)).count() > 1
+    let said = without_thoughts(reply).unwrap_or_default();
+    LETTERS.into_iter().filter(|(label, _)| said.contains(label)).count() > 1
+}
+
+const LETTERS: [(&str, Outcome); 3] =
+    [("[[A]]", Outcome::ModelA), ("[[B]]", Outcome::ModelB), ("[[C]]", Outcome::Tie)];
+
+/// The tags between which models think; one in quotes is only spoken of.
+static THOUGHTS: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r#"(?i)(["'`]?)<(/?)(think|thinking|thought|reasoning|reflection)>"#));
+
+/// The reply without its thoughts; `None` where it ends within them. The tag that opens them is often
+/// part of the prompt: all that precedes one that only closes is thought.
+fn without_thoughts(reply: &str) -> Option<String> {
+    let (mut said, mut from) = (String::new(), 0);
+    let mut thinking: Option<String> = None;
+    for tag in THOUGHTS.captures_iter(reply) {
+        let (name, closes) = (tag[3].to_ascii_lowercase(), !tag[2].is_empty());
+        let Some(whole) = tag.get(0).filter(|_| tag[1].is_empty()) else { continue };
+        match &thinking {
+            None if closes => {
+                said.clear();
+                from = whole.end();
+            }
+            None => {
+                said.push_str(&reply[from..whole.start()]);
+                thinking = Some(name);
+            }
+            Some(opened) if closes && *opened == name => {
+                thinking = None;
+                from = whole.end();
+            }
+            Some(_) => {}
+        }
+    }
+    if thinking.is_some() {
+        return None;
+    }
+    said.push_str(&reply[from..]);
+    Some(said)
 }
 
 fn grade(digits: &str) -> Result<f64, String> {
@@ -112,14 +155,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn grades_are_read_as_fastchat_reads_them() {
+    fn the_last_grade_counts_and_double_brackets_go_first() {
         for (reply, expected) in [
             ("It is fine.\nRating: [[7]]", Some(7.0)),
             ("Rating: [[7.5]]", Some(7.5)),
             ("[[10.]]", Some(10.0)),
             ("Rating: [8]", Some(8.0)),
-            ("On a scale [1] I say [[4]], not [[9]]", Some(4.0)),
-            ("see [2] and [3]", Some(2.0)),
+            ("On a scale [1] I said [[9]], no: [[4]]", Some(4.0)),
+            ("[[4]], as footnote [2] says", Some(4.0)),
+            ("see [2] and [3]", Some(3.0)),
             ("Rating: [[rating]]", None),
             ("Rating: 7", None),
             ("Rating: [[7/10]]", None),
@@ -135,13 +179,13 @@ mod tests {
     }
 
     #[test]
-    fn winners_are_read_as_fastchat_reads_them() {
+    fn the_last_winner_counts() {
         for (reply, expected) in [
             ("B is wrong. [[A]]", Some(Outcome::ModelA)),
             ("[[B]]", Some(Outcome::ModelB)),
             ("Neither. [[C]]", Some(Outcome::Tie)),
-            // The earlier letter wins, wherever it stands.
             ("[[B]] unless one wants [[A]]", Some(Outcome::ModelA)),
+            ("At first [[A]] or [[C]], but then: [[B]]", Some(Outcome::ModelB)),
             ("[A]", None),
             ("Assistant A", None),
             ("[[D]]", None),
@@ -150,6 +194,29 @@ mod tests {
             assert_eq!(read.clone().ok(), expected.map(Verdict::Winner), "{reply}: {read:?}");
         }
         assert!(contradicts_itself("[[B]] unless one wants [[A]]") && !contradicts_itself("[[A]] [[A]]"));
+    }
+
+    #[test]
+    fn what_is_thought_aloud_is_no_verdict() {
+        let rating = |reply: &str| read(reply, OutputFormat::Rating).map(|v| format!("{v:?}"));
+        for reply in [
+            "<think>One could say [[2]], but no.</think>\nRating: [[9]]",
+            "One could say [[2]].</think>[9]",
+            "<THINKING>[[1]]</THINKING> Grade: [9]",
+            "<think>[[1]]</think> so far [[3]] <think>[[4]]</think> [[9]]",
+            "<reasoning>[[1]]</reasoning>[[9]]",
+            "[[9]], for B shows its `<think>` and so [[9]]",
+            "Grade: [[9]]\n<think>was that right? [[1]]</think>",
+        ] {
+            assert_eq!(rating(reply).as_deref(), Ok("Rating(9.0)"), "{reply}");
+        }
+        assert!(rating("<think>[[2]] or [[3]]").unwrap_err().contains("within its thoughts"));
+        assert!(rating("<think>[[2]]</think>").unwrap_err().contains("expected a grade"));
+        let pair = "<think>At first [[A]], but no.</think>\nThe second is better. [[B]]";
+        assert_eq!(read(pair, OutputFormat::Winner), Ok(Verdict::Winner(Outcome::ModelB)));
+        assert!(!contradicts_itself(pair));
+        let two = "<think>[[1,9]]</think>[[8,7]] no, [[7,8]]";
+        assert_eq!(read(two, OutputFormat::TwoRatings), Ok(Verdict::Ratings(7.0, 8.0)));
     }
 
     #[test]

@@ -72,10 +72,9 @@ impl JudgeReport {
         let scoreboard =
             Scoreboard::new(&session.questions, session.mode, &judged.judgments, baseline, resampling);
         let protocol = &session.judge.protocol;
-        let mut inputs: Vec<String> =
-            session.respondents.iter().map(|respondent| respondent.about.clone()).collect();
+        let mut inputs: Vec<String> = session.models.iter().map(|model| model.about.clone()).collect();
         inputs.extend(session.given.iter().map(|answers| format!("{}: answers from a file", answers.model)));
-        inputs.push(format!("the judge, {}", session.judge_respondent.about));
+        inputs.push(format!("the judge, {}", session.judge.model.about));
         inputs.push(format!(
             "answers of up to {} tokens, temperature by category, else {}; seed {}",
             protocol.max_new_tokens, protocol.default_temperature, session.seed
@@ -89,8 +88,8 @@ impl JudgeReport {
         } else {
             format!("reference answers for {}", protocol.reference_categories.join(", "))
         });
-        let respondents = session.respondents.iter().chain([&session.judge_respondent]);
-        let priced = respondents.into_iter().any(|respondent| respondent.settings.prices.is_some());
+        let priced =
+            session.models.iter().chain([&session.judge.model]).any(|model| model.settings.prices.is_some());
         Self {
             title: title.to_owned(),
             samples: judge_samples(&session.questions, &judged.answers, &judged.judgments, SAMPLES),

@@ -73,6 +73,7 @@ where
             new_tokens: Some(1),
             reason: StopReason::StopString,
             model_version: None,
+            own_temperature: false,
         };
         Ok(Completion { text, cut_tokens: 0 })
     }

@@ -76,5 +76,6 @@ pub fn generate_text_cached(
         new_tokens: Some(generated.ids.len()),
         reason: if met_stop { StopReason::StopString } else { generated.reason },
         model_version: None,
+        own_temperature: false,
     })
 }

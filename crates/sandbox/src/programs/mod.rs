@@ -2,6 +2,7 @@
 
 pub mod human_eval;
 pub mod mbpp;
+pub mod reply;
 
 use crate::Program;
 

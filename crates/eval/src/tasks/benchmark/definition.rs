@@ -164,6 +164,10 @@ pub struct ProgramAnswer {
     /// Texts that end a completion.
     #[serde(default)]
     pub stop: Vec<String>,
+    /// The same behind a chat template, where a reply is no continuation: it may begin with a fence or
+    /// repeat the prompt. Those of `stop` unless given.
+    #[serde(default)]
+    pub chat_stop: Option<Vec<String>>,
 }
 
 /// A text, scored in windows that slide over it.

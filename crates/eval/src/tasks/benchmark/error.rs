@@ -84,9 +84,9 @@ pub enum TaskError {
     /// A model's files cannot be used.
     #[error(transparent)]
     Weights(#[from] ModelError),
-    /// A result cannot be written.
+    /// A file cannot be read or written.
     #[error(transparent)]
-    Write(#[from] FileError),
+    File(#[from] FileError),
     /// Rows cannot be laid out as a table.
     #[error("{}: cannot lay the examples out as a table: {message}", path.display())]
     Table {

@@ -166,6 +166,11 @@ impl<'a> Examples<'a> {
         self.shots
     }
 
+    /// Every solved example.
+    pub(super) fn solved_texts(&self) -> impl Iterator<Item = &str> {
+        self.solved.values().flatten().map(|solved| solved.text.as_str())
+    }
+
     /// What is asked about a row.
     pub(super) fn example(&self, item: &Item) -> Result<Example, TaskError> {
         let definition = &self.task.definition;

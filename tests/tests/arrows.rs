@@ -85,6 +85,30 @@ fn the_drawing_of_the_crates_is_what_cargo_says() {
     assert_eq!(drawn(&page), expected, "docs/crates.md should draw\n{}\n", lines.join("\n"));
 }
 
+/// The names of all crates that a package is built of.
+fn built_of(arguments: &[&str]) -> BTreeSet<String> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let tree = ["tree", "--offline", "--edges", "normal", "--prefix", "none", "--format", "{p}", "--package"];
+    let output = Command::new(cargo).args(tree).args(arguments).current_dir(workspace()).output();
+    let output = output.expect("cargo runs");
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).expect("names");
+    text.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
+}
+
+#[test]
+fn ratings_and_requests_are_built_without_models_and_frames() {
+    for arguments in [&["camelid-ratings"][..], &["camelid-chat", "--features", "requests"]] {
+        let crates = built_of(arguments);
+        assert!(crates.contains("serde_json"), "{arguments:?}: {crates:?}");
+        let heavy: Vec<_> = crates
+            .iter()
+            .filter(|name| ["burn", "polars", "camelid-model"].iter().any(|h| name.starts_with(h)))
+            .collect();
+        assert!(heavy.is_empty(), "{arguments:?} builds {heavy:?}");
+    }
+}
+
 #[test]
 fn what_stands_alone_depends_on_no_model() {
     let arrows = dependencies();

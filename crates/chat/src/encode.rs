@@ -54,7 +54,7 @@ pub(crate) fn encode(
     conversation: &str,
 ) -> Result<Encoded, ChatError> {
     let failed = |message: String| ChatError::Tokenizer { conversation: conversation.to_string(), message };
-    let (body, starts) = tokenise(tokenizer, &rendered.text).map_err(|e| failed(e.to_string()))?;
+    let (mut ids, starts) = tokenise(tokenizer, &rendered.text).map_err(|e| failed(e.to_string()))?;
     if let Some(at) = starts.windows(2).position(|pair| pair[0] > pair[1]) {
         return Err(failed(format!(
             "token {} begins at byte {}, before its predecessor at byte {}",
@@ -64,7 +64,7 @@ pub(crate) fn encode(
         )));
     }
 
-    let shift = if body.starts_with(prefix) { 0 } else { prefix.len() };
+    let shift = put_before(&mut ids, prefix);
     let spans = rendered
         .spans
         .iter()
@@ -75,10 +75,31 @@ pub(crate) fn encode(
             end: shift + starts.partition_point(|&at| at < span.end),
         })
         .collect();
-    let mut ids = Vec::with_capacity(shift + body.len());
-    ids.extend_from_slice(&prefix[..shift]);
-    ids.extend_from_slice(&body);
     Ok(Encoded { conversation: conversation.to_string(), full_len: ids.len(), ids, spans })
+}
+
+/// The ids alone: what generation needs.
+pub(crate) fn ids(
+    text: &str,
+    tokenizer: &Tokenizer,
+    prefix: &[u32],
+    conversation: &str,
+) -> Result<Vec<u32>, ChatError> {
+    let (mut ids, _) = tokenise(tokenizer, text).map_err(|error| ChatError::Tokenizer {
+        conversation: conversation.to_string(),
+        message: error.to_string(),
+    })?;
+    put_before(&mut ids, prefix);
+    Ok(ids)
+}
+
+/// Puts `prefix` in front of ids that do not begin with it. Returns how many ids were put there.
+fn put_before(ids: &mut Vec<u32>, prefix: &[u32]) -> usize {
+    if ids.starts_with(prefix) {
+        return 0;
+    }
+    ids.splice(0..0, prefix.iter().copied());
+    prefix.len()
 }
 
 /// Ids and first bytes of a text's tokens, as the tokenizer's normaliser,

@@ -31,6 +31,19 @@ pub enum ChatError {
         /// What is wrong and what was expected.
         message: String,
     },
+    /// A file beside a model cannot be read.
+    #[error(transparent)]
+    Files(#[from] camelid_files::FileError),
+    /// A model has chat templates by name and none for general use.
+    #[error(
+        "{origin}: there are chat templates named {names}, and none named default; choose one by its name"
+    )]
+    NoDefaultTemplate {
+        /// Where the templates come from.
+        origin: String,
+        /// Their names, comma-separated.
+        names: String,
+    },
     /// The tokenizer has no such token, but the template writes it.
     #[error(
         "template `{template}` needs the token {token}, which the tokenizer does not have as a single token"

@@ -21,5 +21,6 @@ pub use error::ChatError;
 pub use generate::{GenerateOptions, GeneratedText, OptionError, StopReason, TextGenerator};
 pub use labels::{IGNORE_INDEX, LossOn, labels};
 pub use layout::{Rendered, Span};
+pub use model_files::{ChatFiles, DEFAULT_TEMPLATE};
 pub use special_tokens::SpecialTokens;
 pub use template::{BUILTIN_TEMPLATES, Template};

@@ -1,72 +1,272 @@
-//! A chat template from the files beside a model's weights.
+//! What the files beside a model's weights say about conversations: special tokens and templates.
 
-use std::fs;
+use std::collections::BTreeMap;
 use std::path::Path;
 
+use camelid_files::{FileError, Input};
 use serde_json::Value;
 
 use crate::{ChatError, SpecialTokens, Template};
 
-impl Template {
-    /// Reads the chat template of a Hugging Face model directory:
-    /// `chat_template.jinja`, else `chat_template` in `tokenizer_config.json`
-    /// (of several named ones, `default`), with that file's `bos_token` and
-    /// `eos_token`. `None` where the directory has no template.
+/// The name of the template that is used where none is asked for by name.
+pub const DEFAULT_TEMPLATE: &str = "default";
+
+/// Special tokens and chat templates of a Hugging Face folder.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ChatFiles {
+    /// Beginning and end token.
+    pub tokens: SpecialTokens,
+    /// Templates by name; the usual one is called [`DEFAULT_TEMPLATE`].
+    pub templates: BTreeMap<String, String>,
+    /// What was decided between files that differ, in words for the user.
+    pub notes: Vec<String>,
+}
+
+impl ChatFiles {
+    /// Reads what `dir` holds of these:
+    ///
+    /// - `tokenizer_config.json`: `bos_token` and `eos_token`, each a text or an object with
+    ///   `content`, an empty text being no token; `chat_template`, a text, a list of objects with
+    ///   `name` and `template`, or an object of templates by name;
+    /// - `special_tokens_map.json`: the tokens that the file above does not name, and
+    ///   [`SpecialTokens::llama`]'s where neither does and the tokenizer's class is LLaMA's;
+    /// - `chat_template.jinja`, else `chat_template.json`: the default template, before the one of
+    ///   `tokenizer_config.json`;
+    /// - `additional_chat_templates/NAME.jinja`: templates by name.
     ///
     /// # Errors
-    /// A file that cannot be read, JSON of another shape, a template with a
-    /// syntax error.
-    pub fn from_model_dir(dir: &Path) -> Result<Option<Template>, ChatError> {
+    /// A file that cannot be read, or JSON of another shape, by file and key.
+    pub fn of_folder(dir: &Path) -> Result<Self, ChatError> {
         let config_path = dir.join("tokenizer_config.json");
-        let bad = |message: String| ChatError::BadFile { path: config_path.clone(), message };
-        let config = match read_if_there(&config_path)? {
-            Some(text) => serde_json::from_str(&text).map_err(|error| bad(error.to_string()))?,
-            None => Value::Null,
+        let map_path = dir.join("special_tokens_map.json");
+        let config = json_if_there(&config_path)?;
+        let map = json_if_there(&map_path)?;
+        let mut notes = Vec::new();
+        let mut named = |field: &str, usual: &str| -> Result<Option<String>, ChatError> {
+            let own = token(&config, field).map_err(bad(&config_path))?;
+            let mapped = token(&map, field).map_err(bad(&map_path))?;
+            if let (Some(own), Some(mapped)) = (&own, &mapped)
+                && own != mapped
+                && !own.is_empty()
+            {
+                notes.push(format!(
+                    "{}: `{field}` is {mapped:?}, in tokenizer_config.json {own:?}: the latter is taken",
+                    map_path.display()
+                ));
+            }
+            let class = config["tokenizer_class"].as_str().unwrap_or_default().to_ascii_lowercase();
+            let usual =
+                ["llamatokenizer", "llamatokenizerfast"].contains(&&class[..]).then(|| usual.to_owned());
+            Ok(own.or(mapped).or(usual).filter(|token| !token.is_empty()))
         };
-        let tokens = SpecialTokens {
-            bos: token(&config, "bos_token").map_err(bad)?,
-            eos: token(&config, "eos_token").map_err(bad)?,
-        };
-        let source = match read_if_there(&dir.join("chat_template.jinja"))? {
-            Some(source) => Some(source),
-            None => chat_template(&config).map_err(bad)?,
-        };
-        let name = dir.join("chat_template").display().to_string();
-        source.map(|source| Template::from_jinja(&name, &source, tokens)).transpose()
+        let tokens = SpecialTokens { bos: named("bos_token", "<s>")?, eos: named("eos_token", "</s>")? };
+
+        let mut templates = templates(&config["chat_template"]).map_err(bad(&config_path))?;
+        let processor_path = dir.join("chat_template.json");
+        let processor = json_if_there(&processor_path)?;
+        templates.extend(self::templates(&processor["chat_template"]).map_err(bad(&processor_path))?);
+        let jinja = dir.join("chat_template.jinja");
+        if jinja.exists() {
+            templates.insert(DEFAULT_TEMPLATE.to_owned(), Input::open(&jinja)?.text()?);
+        }
+        let additional = dir.join("additional_chat_templates");
+        if additional.is_dir() {
+            let unreadable = |cause| FileError::Io { path: additional.clone(), action: "read", cause };
+            for entry in std::fs::read_dir(&additional).map_err(unreadable)? {
+                let path = entry.map_err(unreadable)?.path();
+                if let (Some(name), Some("jinja")) =
+                    (path.file_stem().and_then(|n| n.to_str()), path.extension().and_then(|e| e.to_str()))
+                {
+                    templates.insert(name.to_owned(), Input::open(&path)?.text()?);
+                }
+            }
+        }
+        Ok(Self { tokens, templates, notes })
+    }
+
+    /// These files laid over those of another folder, as an adapter's over its base's: what they
+    /// do not say is taken from `base`.
+    #[must_use]
+    pub fn over(mut self, base: Self) -> Self {
+        self.tokens.bos = self.tokens.bos.or(base.tokens.bos);
+        self.tokens.eos = self.tokens.eos.or(base.tokens.eos);
+        if self.templates.is_empty() {
+            self.templates = base.templates;
+        }
+        self.notes.extend(base.notes);
+        self
+    }
+
+    /// The default template, `None` where there is no template at all; `origin` names it in errors.
+    ///
+    /// # Errors
+    /// Several templates with names and none called `default`: the error gives the names, and one of
+    /// them must be chosen ([`ChatFiles::named`]). A syntax error.
+    pub fn template(&self, origin: &str) -> Result<Option<Template>, ChatError> {
+        if self.templates.is_empty() {
+            return Ok(None);
+        }
+        match self.named(DEFAULT_TEMPLATE, origin)? {
+            Some(template) => Ok(Some(template)),
+            None => {
+                let names: Vec<&str> = self.templates.keys().map(String::as_str).collect();
+                Err(ChatError::NoDefaultTemplate { origin: origin.to_owned(), names: names.join(", ") })
+            }
+        }
+    }
+
+    /// The template called `name`, if there is one.
+    ///
+    /// # Errors
+    /// A syntax error.
+    pub fn named(&self, name: &str, origin: &str) -> Result<Option<Template>, ChatError> {
+        let source = self.templates.get(name);
+        source.map(|source| Template::from_jinja(origin, source, self.tokens.clone())).transpose()
     }
 }
 
-fn read_if_there(path: &Path) -> Result<Option<String>, ChatError> {
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(ChatError::BadFile { path: path.to_path_buf(), message: error.to_string() }),
+impl Template {
+    /// Reads the default chat template of a Hugging Face model directory, with its tokens
+    /// ([`ChatFiles::of_folder`]). `None` where the directory has no template.
+    ///
+    /// # Errors
+    /// A file that cannot be read, JSON of another shape, named templates without a default, a
+    /// template with a syntax error.
+    pub fn from_model_dir(dir: &Path) -> Result<Option<Template>, ChatError> {
+        ChatFiles::of_folder(dir)?.template(&dir.join("chat_template").display().to_string())
     }
 }
 
-/// A token given as a string or as an object with `content`.
+fn bad(path: &Path) -> impl FnOnce(String) -> ChatError {
+    move |message| ChatError::BadFile { path: path.to_path_buf(), message }
+}
+
+/// The JSON of a file, `null` where there is none.
+fn json_if_there(path: &Path) -> Result<Value, ChatError> {
+    if !path.exists() {
+        return Ok(Value::Null);
+    }
+    let bytes = Input::open(path)?.bytes()?;
+    match camelid_files::json::parse::<Value>(&bytes) {
+        Ok((value, _)) if value.is_object() => Ok(value),
+        Ok(_) => Err(bad(path)("expected a JSON object".to_owned())),
+        Err(error) => Err(bad(path)(camelid_files::json::words(&error))),
+    }
+}
+
+/// A token given as a text or as an object with `content`; `Some("")` where a file says that there
+/// is none.
 fn token(config: &Value, field: &str) -> Result<Option<String>, String> {
     match config.get(field) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(token)) => Ok(Some(token.clone())),
         Some(Value::Object(token)) => match token.get("content") {
             Some(Value::String(content)) => Ok(Some(content.clone())),
-            _ => Err(format!("`{field}` has no string `content`")),
+            _ => Err(format!("`{field}` has no text `content`")),
         },
-        Some(_) => Err(format!("`{field}` is neither a string nor an object")),
+        Some(_) => Err(format!("`{field}` is neither a text nor an object")),
     }
 }
 
-fn chat_template(config: &Value) -> Result<Option<String>, String> {
-    match config.get("chat_template") {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(source)) => Ok(Some(source.clone())),
-        Some(Value::Array(named)) => named
+/// The templates of a `chat_template` by name.
+fn templates(value: &Value) -> Result<BTreeMap<String, String>, String> {
+    let expected =
+        "expected a text, a list of objects with `name` and `template`, or an object of templates by name";
+    let source = |name: &str, source: &Value| match source.as_str() {
+        Some(source) => Ok((name.to_owned(), source.to_owned())),
+        None => Err(format!("`chat_template`: the template `{name}` is no text; {expected}")),
+    };
+    match value {
+        Value::Null => Ok(BTreeMap::new()),
+        Value::String(text) => Ok(BTreeMap::from([(DEFAULT_TEMPLATE.to_owned(), text.clone())])),
+        Value::Array(named) => named
             .iter()
-            .find(|entry| entry["name"] == "default")
-            .and_then(|entry| entry["template"].as_str())
-            .map(|source| Some(source.to_string()))
-            .ok_or_else(|| "`chat_template` is a list without an entry `default`".to_string()),
-        Some(_) => Err("`chat_template` is neither a string nor a list".to_string()),
+            .map(|entry| match entry["name"].as_str() {
+                Some(name) => source(name, &entry["template"]),
+                None => Err(format!("`chat_template` has an entry without a `name`; {expected}")),
+            })
+            .collect(),
+        Value::Object(named) => named.iter().map(|(name, value)| source(name, value)).collect(),
+        other => Err(format!("`chat_template` is {other}; {expected}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn folder(files: &[(&str, Value)]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, content) in files {
+            std::fs::write(dir.path().join(name), content.to_string()).unwrap();
+        }
+        dir
+    }
+
+    #[test]
+    fn tokens_are_named_in_either_file_and_in_either_form() {
+        let config = json!({"bos_token": "", "eos_token": {"content": "</s>", "special": true}});
+        let map = json!({"bos_token": {"content": "<s>"}, "eos_token": "<end>"});
+        let both =
+            folder(&[("tokenizer_config.json", config.clone()), ("special_tokens_map.json", map.clone())]);
+        let files = ChatFiles::of_folder(both.path()).unwrap();
+        // An empty text says that there is none; the first file decides.
+        assert_eq!(files.tokens, SpecialTokens { bos: None, eos: Some("</s>".into()) });
+        assert!(files.notes[0].contains("`eos_token` is \"<end>\""), "{:?}", files.notes);
+
+        let only_map = folder(&[("special_tokens_map.json", map)]);
+        let files = ChatFiles::of_folder(only_map.path()).unwrap();
+        assert_eq!(files.tokens, SpecialTokens { bos: Some("<s>".into()), eos: Some("<end>".into()) });
+
+        let class = folder(&[("tokenizer_config.json", json!({"tokenizer_class": "LlamaTokenizerFast"}))]);
+        assert_eq!(ChatFiles::of_folder(class.path()).unwrap().tokens, SpecialTokens::llama());
+    }
+
+    #[test]
+    fn templates_come_as_text_list_or_object() {
+        for (value, expected) in [
+            (json!("d"), "d"),
+            (json!([{"name": "rag", "template": "r"}, {"name": "default", "template": "d"}]), "d"),
+            (json!({"rag": "r", "default": "d"}), "d"),
+        ] {
+            let dir = folder(&[("tokenizer_config.json", json!({"chat_template": value}))]);
+            let template = ChatFiles::of_folder(dir.path()).unwrap().template("t").unwrap().unwrap();
+            assert_eq!(template.definition(), expected);
+        }
+        for value in [json!(3), json!(["d"]), json!({"default": 3}), json!([{"template": "d"}])] {
+            let dir = folder(&[("tokenizer_config.json", json!({"chat_template": value}))]);
+            let said = ChatFiles::of_folder(dir.path()).unwrap_err().to_string();
+            assert!(said.contains("`chat_template`") && said.contains("expected a text"), "{said}");
+        }
+    }
+
+    #[test]
+    fn without_a_default_the_names_are_given() {
+        let dir = folder(&[("tokenizer_config.json", json!({"chat_template": {"rag": "r"}}))]);
+        std::fs::create_dir(dir.path().join("additional_chat_templates")).unwrap();
+        std::fs::write(dir.path().join("additional_chat_templates/tool_use.jinja"), "t").unwrap();
+        let files = ChatFiles::of_folder(dir.path()).unwrap();
+        let said = files.template("the model").unwrap_err().to_string();
+        assert!(said.contains("rag, tool_use"), "{said}");
+        assert_eq!(files.named("tool_use", "t").unwrap().unwrap().definition(), "t");
+        assert!(files.named("none", "t").unwrap().is_none());
+    }
+
+    #[test]
+    fn an_adapters_files_go_over_its_bases() {
+        let base = ChatFiles {
+            tokens: SpecialTokens::llama(),
+            templates: BTreeMap::from([("default".into(), "base".into())]),
+            notes: Vec::new(),
+        };
+        assert_eq!(ChatFiles::default().over(base.clone()), base);
+        let own = ChatFiles {
+            templates: BTreeMap::from([("default".into(), "own".into())]),
+            ..ChatFiles::default()
+        };
+        let both = own.over(base);
+        assert_eq!((both.templates["default"].as_str(), both.tokens), ("own", SpecialTokens::llama()));
     }
 }

@@ -9,7 +9,7 @@ const BOS_NAMES: [&str; 3] = ["<s>", "<|begin_of_text|>", "<bos>"];
 const EOS_NAMES: [&str; 5] = ["</s>", "<|end_of_text|>", "<eos>", "<|endoftext|>", "<|im_end|>"];
 
 /// Beginning- and end-of-sequence tokens as text, e.g. `<s>` and `</s>`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SpecialTokens {
     /// Beginning of sequence.

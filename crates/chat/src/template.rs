@@ -151,15 +151,73 @@ impl Template {
         let tokens = self.tokens_of(tokenizer);
         self.check_tokenizer_with(tokenizer, &tokens)?;
         let rendered = self.render_with(conversation, &tokens, add_generation_prompt)?;
-        let prefix = match &self.body {
-            Body::Layout(layout) if layout.bos == Bos::Tokenizer => added_prefix(tokenizer),
-            _ => Vec::new(),
-        };
-        encode::encode(&rendered, tokenizer, &prefix, &conversation.id)
+        encode::encode(&rendered, tokenizer, &self.prefix(tokenizer), &conversation.id)
     }
 
-    /// Checks that the tokenizer has every token the template needs, so that a
-    /// run can fail before it has read its data.
+    /// The prompt of the assistant's next reply, as token ids. A prompt needs no spans, so every
+    /// template that renders can be used, those included that drop or move parts of earlier turns.
+    ///
+    /// # Errors
+    /// An empty conversation, turns in an order the template forbids, a Jinja template that fails,
+    /// and what [`Template::check_prompt`] finds.
+    pub fn prompt(&self, conversation: &Conversation, tokenizer: &Tokenizer) -> Result<Vec<u32>, ChatError> {
+        self.check_prompt(tokenizer)?;
+        let tokens = self.tokens_of(tokenizer);
+        let text = match &self.body {
+            Body::Layout(layout) => layout.render(conversation, &tokens, true)?.text,
+            Body::Jinja(jinja) => jinja.text(conversation, &tokens, true)?,
+        };
+        encode::ids(&text, tokenizer, &self.prefix(tokenizer), &conversation.id)
+    }
+
+    /// The ids that the tokenizer puts before the template's text.
+    fn prefix(&self, tokenizer: &Tokenizer) -> Vec<u32> {
+        match &self.body {
+            Body::Layout(layout) if layout.bos == Bos::Tokenizer => added_prefix(tokenizer),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Checks that the tokenizer has what prompts of this template need: the tokens of a built-in
+    /// template, the beginning and end token that a Jinja template writes. Other markers of a Jinja
+    /// template may be ordinary text ([`Template::textual_markers`]).
+    ///
+    /// # Errors
+    /// The first missing token, with the template's name.
+    pub fn check_prompt(&self, tokenizer: &Tokenizer) -> Result<(), ChatError> {
+        let tokens = self.tokens_of(tokenizer);
+        match &self.body {
+            Body::Layout(_) => self.check_tokenizer_with(tokenizer, &tokens),
+            Body::Jinja(jinja) => self.check_framing(jinja, tokenizer, &tokens),
+        }
+    }
+
+    /// The end-of-turn markers that a Jinja template writes and the tokenizer does not hold as one
+    /// token: they are spelt out, and a model cannot end its turn by them.
+    pub fn textual_markers(&self, tokenizer: &Tokenizer) -> Vec<&'static str> {
+        match &self.body {
+            Body::Layout(_) => Vec::new(),
+            Body::Jinja(jinja) => {
+                let mut written = jinja.written_markers(&self.tokens_of(tokenizer));
+                written.retain(|marker| tokenizer.token_to_id(marker).is_none());
+                written
+            }
+        }
+    }
+
+    /// The special tokens that a Jinja template writes and that no file names: it writes nothing
+    /// in their place.
+    pub fn unnamed_tokens(&self) -> Vec<&'static str> {
+        let (Body::Jinja(jinja), Some(tokens)) = (&self.body, &self.tokens) else { return Vec::new() };
+        [("bos_token", &tokens.bos), ("eos_token", &tokens.eos)]
+            .into_iter()
+            .filter(|(name, token)| token.is_none() && jinja.uses(name))
+            .map(|(name, _)| name)
+            .collect()
+    }
+
+    /// Checks that the tokenizer has every token that the template writes around messages, so that
+    /// a run can fail before it has read its data. Loss spans end at such tokens.
     ///
     /// # Errors
     /// The first missing token, with the template's name.
@@ -212,10 +270,9 @@ impl Template {
     }
 
     fn check_tokenizer_with(&self, tokenizer: &Tokenizer, tokens: &SpecialTokens) -> Result<(), ChatError> {
-        let missing = |token: String| ChatError::MissingToken { template: self.name.clone(), token };
         let need = |token: &Option<String>, what: &str| match token {
-            None => Err(missing(format!("that {what} a sequence"))),
-            Some(token) if tokenizer.token_to_id(token).is_none() => Err(missing(format!("`{token}`"))),
+            None => Err(self.missing(format!("that {what} a sequence"))),
+            Some(token) if tokenizer.token_to_id(token).is_none() => Err(self.missing(format!("`{token}`"))),
             Some(_) => Ok(()),
         };
         match &self.body {
@@ -227,21 +284,39 @@ impl Template {
                     need(&tokens.eos, "ends")?;
                 }
                 match layout.required_tokens.iter().find(|token| tokenizer.token_to_id(token).is_none()) {
-                    Some(token) => Err(missing(format!("`{token}`"))),
+                    Some(token) => Err(self.missing(format!("`{token}`"))),
                     None => Ok(()),
                 }
             }
             Body::Jinja(jinja) => {
-                for token in [&tokens.bos, &tokens.eos] {
-                    if token.is_some() {
-                        need(token, "frames")?;
-                    }
-                }
-                match jinja.end_markers().into_iter().find(|token| tokenizer.token_to_id(token).is_none()) {
-                    Some(token) => Err(missing(format!("`{token}`"))),
+                self.check_framing(jinja, tokenizer, tokens)?;
+                match self.textual_markers(tokenizer).first() {
+                    Some(token) => Err(self.missing(format!("`{token}`"))),
                     None => Ok(()),
                 }
             }
         }
+    }
+
+    /// The beginning and end token must be tokens where a Jinja template writes them.
+    fn check_framing(
+        &self,
+        jinja: &JinjaTemplate,
+        tokenizer: &Tokenizer,
+        tokens: &SpecialTokens,
+    ) -> Result<(), ChatError> {
+        for (name, token) in [("bos_token", &tokens.bos), ("eos_token", &tokens.eos)] {
+            if let Some(token) = token
+                && jinja.uses(name)
+                && tokenizer.token_to_id(token).is_none()
+            {
+                return Err(self.missing(format!("`{token}`")));
+            }
+        }
+        Ok(())
+    }
+
+    fn missing(&self, token: String) -> ChatError {
+        ChatError::MissingToken { template: self.name.clone(), token }
     }
 }

@@ -6,11 +6,15 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use camelid_chat::{Conversation, Message, Role, Template};
-use camelid_lora::load_peft;
-use camelid_model::{GenerateOptions, Llama, LocalGenerator, open_weights};
+use camelid_model::{GenerateOptions, Llama, LocalGenerator};
 
+use crate::adapter::with_adapter;
 use crate::device::DeviceArg;
-use crate::model_files::{Load, storage, template, tokenizer_file};
+use crate::model_files::{Load, open, storage, suggested_sampling, tell, template, tokenizer_file};
+
+/// Sampling unless the options say otherwise.
+const TEMPERATURE: f32 = 0.7;
+const TOP_P: f32 = 0.9;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -29,10 +33,10 @@ pub struct Args {
     #[command(flatten)]
     device: DeviceArg,
     /// Divides the logits; 0 always takes the likeliest token
-    #[arg(long, default_value_t = 0.7)]
+    #[arg(long, default_value_t = TEMPERATURE)]
     temperature: f32,
     /// Sample from the fewest tokens whose probabilities reach this sum
-    #[arg(long, default_value_t = 0.9)]
+    #[arg(long, default_value_t = TOP_P)]
     top_p: f32,
     /// Longest answer, in tokens
     #[arg(long, default_value_t = 256)]
@@ -59,17 +63,39 @@ pub fn run(args: &Args) -> Result<()> {
     }
     let device = args.device.open()?;
     // Whatever is cheap to find wrong is found before the weights are read.
-    let source = open_weights(&args.model)?;
-    let tokenizer = tokenizer_file(&args.model)?;
+    let source = open(&args.model)?;
+    let config = source.config()?;
+    let mut tokenizer = tokenizer_file(&args.model)?;
+    if let Some(adapter) = &args.adapter {
+        if !adapter.join("adapter_config.json").is_file() {
+            bail!("{}: no adapter_config.json in it, so it holds no adapter", adapter.display());
+        }
+        // The model was tuned in the format that was saved with the adapter.
+        if let Some(own) = tokenizer.of_adapter(adapter)? {
+            tokenizer = own;
+        }
+    }
+    tell(&tokenizer.notes);
+    let tokens = tokenizer.tokenizer.get_vocab_size(true);
+    if tokens > config.vocab_size && args.adapter.is_some() {
+        eprintln!("warning: the tokenizer has {tokens} tokens, the model {}", config.vocab_size);
+    }
     let template = template(&args.template, &tokenizer)?;
-    template.check_tokenizer(&tokenizer.tokenizer)?;
+    template.check_prompt(&tokenizer.tokenizer)?;
+    if args.temperature == TEMPERATURE
+        && args.top_p == TOP_P
+        && let Some(suggested) = suggested_sampling(&args.model)?
+    {
+        eprintln!(
+            "note: generation_config.json suggests {suggested}; --temperature is {}, --top-p {}",
+            args.temperature, args.top_p
+        );
+    }
 
     let storage = storage(args.load, source.as_ref())?;
     let mut model = Llama::load(source.as_ref(), &storage, &device)?;
     if let Some(adapter) = &args.adapter {
-        (model, _) = load_peft(model, adapter, &device).with_context(|| {
-            format!("cannot put the adapter {} on {}", adapter.display(), source.describe())
-        })?;
+        model = with_adapter(model, adapter, &source.describe(), &device)?;
     }
     let generator = LocalGenerator::new(&model, tokenizer.tokenizer, template.clone())?;
     let mut chat = Chat { generator, template, options, history: Vec::new() };
@@ -163,7 +189,7 @@ impl Chat {
         let mut dropped = 0;
         let prompt = loop {
             let conversation = Conversation { id: "chat".into(), messages: self.history.clone() };
-            let prompt = self.template.encode(&conversation, self.generator.tokenizer(), true)?.ids.len();
+            let prompt = self.template.prompt(&conversation, self.generator.tokenizer())?.len();
             if prompt + wanted <= context || self.history.len() < 3 {
                 break prompt;
             }

@@ -5,6 +5,7 @@
 //! notices to standard error. A wrong command line ends with exit code 2, any other
 //! failure with 1, and nothing is left half-written.
 
+mod adapter;
 mod chat;
 mod data;
 mod device;
@@ -14,6 +15,7 @@ mod model_files;
 mod output_dir;
 mod quantize;
 mod shell_files;
+mod train;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -23,7 +25,11 @@ use camelid_kernels::Isa;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 #[derive(Parser)]
-#[command(name = "camelid", version, about = "Quantise, merge, chat with and measure LLaMA-family models")]
+#[command(
+    name = "camelid",
+    version,
+    about = "Tune, quantise, merge, chat with and measure LLaMA-family models"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -31,6 +37,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Tune a model on conversations, as an experiment file says
+    Train(train::Args),
     /// Write a model as Hugging Face files with bitsandbytes 4-bit weights
     Quantize(quantize::Args),
     /// Fold a PEFT adapter into its base model and measure what that did
@@ -79,12 +87,13 @@ fn main() -> ExitCode {
                 };
             }
         };
-    program::run(|| run(cli.command).map(|()| ExitCode::SUCCESS))
+    program::run(|| run(cli.command))
 }
 
-fn run(command: Command) -> anyhow::Result<()> {
+fn run(command: Command) -> anyhow::Result<ExitCode> {
     Isa::from_environment()?;
     match command {
+        Command::Train(args) => return train::run(&args),
         Command::Quantize(args) => quantize::run(&args),
         Command::Merge(args) => merge::run(&args),
         Command::Chat(args) => chat::run(&args),
@@ -93,6 +102,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Completions { shell } => shell_files::completions(conventions(Cli::command()), shell),
         Command::Man { out } => shell_files::man(conventions(Cli::command()), out.as_deref()),
     }
+    .map(|()| ExitCode::SUCCESS)
 }
 
 /// What holds for every command: a negative number is a value and no option.

@@ -2,14 +2,15 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
-use camelid_lora::{ForwardContext, LogitDifference, MergeInto, load_peft, merge};
-use camelid_model::{Llama, LlamaConfig, WeightStorage, open_weights};
+use camelid_lora::{ForwardContext, LogitDifference, MergeInto, merge};
+use camelid_model::{Llama, LlamaConfig, WeightStorage};
 use clap::ValueEnum;
 
+use crate::adapter::{with_adapter, write_adapter_tokenizer};
 use crate::device::DeviceArg;
-use crate::model_files::write_tokenizer;
+use crate::model_files::{open, write_tokenizer};
 use crate::output_dir::OutputDir;
 
 /// Tokens on which logits are compared.
@@ -41,7 +42,7 @@ enum IntoArg {
 
 pub fn run(args: &Args) -> Result<()> {
     let device = args.device.open()?;
-    let source = open_weights(&args.model)?;
+    let source = open(&args.model)?;
     let out = OutputDir::create(&args.out)?;
     let config = source.config()?;
     // What becomes f32 in the end is widened first, so that nothing is rounded.
@@ -50,9 +51,7 @@ pub fn run(args: &Args) -> Result<()> {
         IntoArg::Base => (WeightStorage::as_stored(source.as_ref(), &config)?, MergeInto::BaseFormat),
     };
     let model = Llama::load(source.as_ref(), &storage, &device)?;
-    let (mut model, _) = load_peft(model, &args.adapter, &device).with_context(|| {
-        format!("cannot put the adapter {} on {}", args.adapter.display(), source.describe())
-    })?;
+    let mut model = with_adapter(model, &args.adapter, &source.describe(), &device)?;
 
     let probe = probe(&config, &device);
     let (report, undo) = merge(&mut model, into, |model| {
@@ -61,8 +60,14 @@ pub fn run(args: &Args) -> Result<()> {
     })?;
     drop(undo);
     model.save_safetensors(out.path())?;
-    if !write_tokenizer(&args.model, out.path())? {
+    let of_base = write_tokenizer(&args.model, out.path())?;
+    let of_adapter = write_adapter_tokenizer(&args.adapter, out.path())?;
+    if !of_base && of_adapter.is_empty() {
         eprintln!("note: {} has no tokenizer files to copy", args.model.display());
+    }
+    if !of_adapter.is_empty() {
+        let files = of_adapter.join(", ");
+        eprintln!("note: taken from the adapter {}: {files}", args.adapter.display());
     }
     out.finish()?;
 

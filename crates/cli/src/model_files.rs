@@ -5,23 +5,43 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use camelid_chat::Template;
-use camelid_model::{LlamaConfig, TokenizerFile, WeightSource, WeightStorage};
+use camelid_files::Input;
+use camelid_model::{
+    LlamaConfig, LoadNote, TokenizerFile, WeightSource, WeightStorage, load_notes, open_weights,
+};
 use camelid_quant::QuantConfig;
 use clap::ValueEnum;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// Files of a Hugging Face directory that do not change with the weights.
-const COMPANIONS: [&str; 9] = [
+const COMPANIONS: [&str; 12] = [
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
     "chat_template.jinja",
+    "chat_template.json",
     "tokenizer.model",
     "vocab.json",
+    "vocab.txt",
+    "spiece.model",
     "merges.txt",
     "generation_config.json",
 ];
+
+/// Opens the weights at `model`, and says on standard error what of them is not taken as it stands.
+pub fn open(model: &Path) -> Result<Box<dyn WeightSource>> {
+    let source = open_weights(model)?;
+    tell(&load_notes(source.as_ref())?);
+    Ok(source)
+}
+
+/// Prints what was left out, replaced or decided.
+pub fn tell(notes: &[LoadNote]) {
+    for note in notes {
+        eprintln!("warning: {note}");
+    }
+}
 
 /// The folder in which a model's other files lie; `None` for a GGUF model, which
 /// holds everything itself.
@@ -59,12 +79,44 @@ pub fn write_tokenizer(model: &Path, out: &Path) -> Result<bool> {
         return write_embedded(&tokenizer_file(model)?, out).map(|()| true);
     };
     for name in COMPANIONS {
-        let from = dir.join(name);
-        if from.is_file() {
-            fs::copy(&from, out.join(name)).with_context(|| format!("cannot copy {}", from.display()))?;
-        }
+        copy_if_there(&dir, name, out)?;
     }
+    copy_templates(&dir, out)?;
     Ok(out.join("tokenizer.json").exists() || out.join("tokenizer.model").exists())
+}
+
+/// Folder of named chat templates beside `chat_template.jinja`.
+pub const NAMED_TEMPLATES: &str = "additional_chat_templates";
+
+/// Copies the folder of named templates, if there is one; returns whether.
+pub fn copy_templates(dir: &Path, out: &Path) -> Result<bool> {
+    let (from, to) = (dir.join(NAMED_TEMPLATES), out.join(NAMED_TEMPLATES));
+    if !from.is_dir() {
+        return Ok(false);
+    }
+    fs::create_dir_all(&to).with_context(|| format!("cannot make {}", to.display()))?;
+    for entry in fs::read_dir(&from).with_context(|| format!("cannot read {}", from.display()))? {
+        let name = entry.with_context(|| format!("cannot read {}", from.display()))?.file_name();
+        copy_if_there(&from, name, &to)?;
+    }
+    Ok(true)
+}
+
+/// Copies a file by its name, if it is there; returns whether.
+pub fn copy_if_there(dir: &Path, name: impl AsRef<Path>, out: &Path) -> Result<bool> {
+    let from = dir.join(&name);
+    if !from.is_file() {
+        return Ok(false);
+    }
+    fs::copy(&from, out.join(&name)).with_context(|| format!("cannot copy {}", from.display()))?;
+    Ok(true)
+}
+
+fn read_json(path: &Path) -> Result<Value> {
+    let bytes = Input::open(path)?.bytes()?;
+    let (value, _) = camelid_files::json::parse(&bytes)
+        .map_err(|error| anyhow::anyhow!("{}: {}", path.display(), camelid_files::json::words(&error)))?;
+    Ok(value)
 }
 
 fn write_embedded(file: &TokenizerFile, out: &Path) -> Result<()> {
@@ -83,6 +135,10 @@ fn write_embedded(file: &TokenizerFile, out: &Path) -> Result<()> {
             config.insert(key.into(), value.clone().into());
         }
     }
+    if file.templates.len() > usize::from(file.chat_template.is_some()) {
+        let named = file.templates.iter().map(|(name, source)| json!({"name": name, "template": source}));
+        config.insert("chat_template".into(), named.collect());
+    }
     write_json(&out.join("tokenizer_config.json"), &config.into())
 }
 
@@ -91,9 +147,28 @@ pub fn config_value(model: &Path, config: &LlamaConfig) -> Result<Value> {
     let Some(dir) = companion_dir(model)? else {
         return Ok(config.to_value());
     };
-    let path = dir.join("config.json");
-    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    serde_json::from_str(&text).with_context(|| format!("{} is not JSON", path.display()))
+    let mut value = read_json(&dir.join("config.json"))?;
+    // The weights decide whether the head is tied.
+    if value["tie_word_embeddings"].as_bool().unwrap_or(false) != config.tie_word_embeddings {
+        value["tie_word_embeddings"] = config.tie_word_embeddings.into();
+    }
+    Ok(value)
+}
+
+/// What the model's `generation_config.json` suggests for sampling, in words; it is never taken
+/// unasked.
+pub fn suggested_sampling(model: &Path) -> Result<Option<String>> {
+    let Some(dir) = companion_dir(model)? else { return Ok(None) };
+    let path = dir.join("generation_config.json");
+    if !path.exists() {
+        return Ok(None);
+    }
+    let config = read_json(&path)?;
+    let suggested: Vec<String> = ["temperature", "top_p", "top_k", "min_p", "repetition_penalty"]
+        .iter()
+        .filter_map(|key| config[*key].as_f64().map(|value| format!("{key} {value}")))
+        .collect();
+    Ok((!suggested.is_empty()).then(|| suggested.join(", ")))
 }
 
 /// Writes JSON as people and transformers lay it out.
@@ -101,9 +176,30 @@ pub fn write_json(path: &Path, value: &Value) -> Result<()> {
     fs::write(path, format!("{value:#}\n")).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// The named template; for `auto` the model's own, or Guanaco's where it has none.
+/// The named template, the model's own of that name before a built-in one; for `auto` the model's
+/// default, or Guanaco's where it has none.
 pub fn template(name: &str, tokenizer: &TokenizerFile) -> Result<Template> {
-    Ok(if name == "auto" { tokenizer.template()? } else { Template::builtin(name)? })
+    let template = match name {
+        "auto" => tokenizer.template()?,
+        name => match tokenizer.template_named(name)? {
+            Some(own) => own,
+            None => Template::builtin(name)?,
+        },
+    };
+    for marker in template.textual_markers(&tokenizer.tokenizer) {
+        eprintln!(
+            "warning: {}: {marker} is no token of the tokenizer: it is spelt out, and the model cannot end \
+             its turn by it",
+            template.name()
+        );
+    }
+    for token in template.unnamed_tokens() {
+        eprintln!(
+            "warning: {}: no file names a {token}; the template writes nothing for it",
+            template.name()
+        );
+    }
+    Ok(template)
 }
 
 /// How to hold dense linear layers.

@@ -6,14 +6,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use burn::tensor::Device;
-use camelid_model::{Llama, LoadedTensor, StoredType, WeightSource, WeightStorage, open_weights};
+use camelid_model::{
+    Llama, LoadedTensor, StoredType, WeightSource, WeightStorage, expected_tensors, open_weights,
+};
 use camelid_quant::{Format, QuantConfig, QuantizeOptions, QuantizedTensor, bnb};
 use clap::ValueEnum;
 use half::{bf16, f16};
 use safetensors::Dtype;
 use serde_json::{Value, json};
 
-use crate::model_files::{config_value, write_json, write_tokenizer};
+use crate::model_files::{config_value, open, write_json, write_tokenizer};
 use crate::output_dir::OutputDir;
 
 #[derive(clap::Args)]
@@ -52,7 +54,7 @@ pub fn run(args: &Args) -> Result<()> {
     };
     let quant = QuantConfig { format, block_size: args.block_size, double_quant: !args.no_double_quant };
     quant.validate()?;
-    let source = open_weights(&args.model)?;
+    let source = open(&args.model)?;
     let out = OutputDir::create(&args.out)?;
 
     let packed = pack(source.as_ref(), &quant)?;
@@ -115,11 +117,9 @@ fn pack(source: &dyn WeightSource, quant: &QuantConfig) -> Result<Packed> {
     let config = source.config()?;
     let linears: BTreeSet<String> = config.linear_shapes().map(|l| format!("{}.weight", l.path)).collect();
     let mut packed = Packed { entries: Vec::new(), sizes: Sizes::default(), dense_type: "float32" };
-    for name in source.names() {
-        let second_head = config.tie_word_embeddings && name == "lm_head.weight";
-        if second_head || name.ends_with("rotary_emb.inv_freq") {
-            continue;
-        }
+    let mut names: Vec<String> = expected_tensors(&config).into_iter().map(|(name, _)| name).collect();
+    names.sort();
+    for name in names {
         let (shape, values, stored) = match source.read(&name)? {
             LoadedTensor::Dense { shape, values, stored } => (shape, values, stored),
             LoadedTensor::Quantized(q) => bail!(

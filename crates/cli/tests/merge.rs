@@ -95,8 +95,8 @@ fn adapters_that_do_not_belong_are_refused_and_leave_nothing() {
     let Some(oracles) = oracles() else { return };
     let other = merge(text(&oracles.join("tiny_llama/adapter_r8_a16")));
     assert!(other.contains("lora_") && other.contains("expected"), "{other}");
-    let dora = merge(text(&oracles.join("tiny_llama/adapter_dora")));
-    assert!(dora.contains("use_dora"), "{dora}");
+    let model_folder = merge(text(&oracles.join("tiny_llama/base_f32")));
+    assert!(model_folder.contains("a model's folder, not an adapter's"), "{model_folder}");
     assert_eq!(entries(dir.path()), ["model"]);
     assert_eq!(camelid(&["merge", "--help"]).status.code(), Some(0));
 }

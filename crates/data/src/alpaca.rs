@@ -114,8 +114,12 @@ fn conversation(
     let input = text(row, "input", &names.input, asked_in, report)?.map(|(_, input)| input);
     let input = input.filter(|input| !input.trim().is_empty());
     let Some((_, output)) = text(row, "output", &names.output, None, report)? else {
+        let name = &names.output[0];
+        if row.contains_key(name) {
+            return Err(Problem::field(name, row.get(name), "a text"));
+        }
         let found = row.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-        return Err(Problem::with(format!("no `{}`", names.output[0]), format!("it has {found}")));
+        return Err(Problem::with(format!("no `{name}`"), format!("it has {found}")));
     };
     let asked = match (instruction.trim().is_empty(), input, options.input_as) {
         (true, None, _) => return Err(Problem::new("blank instruction")),

@@ -139,11 +139,15 @@ fn read_file(format: DataFormat, path: &Path, options: &ReadOptions) -> Result<L
         return nano(&dials, options);
     }
     let mut rows = Rows::open(path)?;
-    let looks_like = detect(&mut rows);
+    let looks_like = match detect(&mut rows) {
+        Ok(looks_like) => Some(looks_like),
+        Err(DataError::UnknownShape { .. }) => None,
+        Err(error) => return Err(error),
+    };
     let path = rows.path().to_path_buf();
     let loaded = read_rows(format, rows, options)?;
     match looks_like {
-        Ok(looks_like) if loaded.conversations.is_empty() && looks_like != format => {
+        Some(looks_like) if loaded.conversations.is_empty() && looks_like != format => {
             let what = path.display().to_string();
             Err(DataError::OtherFormat { what, format, looks_like, report: Box::new(loaded.report) })
         }

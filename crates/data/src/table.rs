@@ -133,9 +133,11 @@ fn json(value: &AnyValue) -> Value {
                 .map(|(f, v)| (f.name().to_string(), json(&v)))
                 .collect(),
         ),
-        other => match other.extract::<i64>().filter(|_| other.is_integer()) {
-            Some(number) => Value::from(number),
-            None => Value::String(other.to_string()),
+        other => match (other.get_str(), other.extract::<i64>().filter(|_| other.is_integer())) {
+            // Texts of a dictionary, as pandas' categories are.
+            (Some(text), _) => Value::String(text.to_string()),
+            (None, Some(number)) => Value::from(number),
+            (None, None) => Value::String(other.to_string()),
         },
     }
 }

@@ -19,6 +19,9 @@ use crate::{DataError, LoadReport};
 pub const WRITABLE: [DataFormat; 4] =
     [DataFormat::Sharegpt, DataFormat::Alpaca, DataFormat::Messages, DataFormat::OasstFlat];
 
+/// Rows of a group in Parquet files.
+const ROW_GROUP: usize = 4096;
+
 /// Writes conversations as JSON (`.json`, one array), JSON lines (`.jsonl`) or Parquet (`.parquet`),
 /// by the ending of `path`. The file appears whole or not at all.
 ///
@@ -49,14 +52,11 @@ pub fn write_conversations(
             file.finish()?;
         }
         Some("parquet") => {
-            let rows: Vec<Value> = rows.by_ref().collect();
-            let refused = |error: polars::prelude::PolarsError| DataError::Parquet {
+            let mut file = WholeFile::create(path)?;
+            parquet(&mut file, format, &mut rows).map_err(|error| DataError::Parquet {
                 path: path.to_path_buf(),
                 message: format!("cannot be written: {error}"),
-            };
-            let mut frame = frame(format, &rows).map_err(refused)?;
-            let mut file = WholeFile::create(path)?;
-            ParquetWriter::new(&mut file).finish(&mut frame).map_err(refused)?;
+            })?;
             file.finish()?;
         }
         _ => {
@@ -120,6 +120,24 @@ fn array(output: &mut impl Write, rows: &mut impl Iterator<Item = Value>) -> io:
         before = ",\n";
     }
     output.write_all(if before == "[\n" { b"[]\n" } else { b"\n]\n" })
+}
+
+/// Row groups of a few thousand rows, so that not all are in memory as columns.
+fn parquet(
+    file: &mut WholeFile,
+    format: DataFormat,
+    rows: &mut impl Iterator<Item = Value>,
+) -> PolarsResult<()> {
+    let mut group: Vec<Value> = rows.take(ROW_GROUP).collect();
+    let mut columns = frame(format, &group)?;
+    let mut writer = ParquetWriter::new(file).batched(columns.schema())?;
+    while !group.is_empty() {
+        writer.write_batch(&columns)?;
+        group = rows.take(ROW_GROUP).collect();
+        columns = frame(format, &group)?;
+    }
+    writer.finish()?;
+    Ok(())
 }
 
 /// The rows of a conversation: one, but for OASST's one per message.

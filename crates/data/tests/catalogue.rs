@@ -1,6 +1,5 @@
 //! Fetching: whole, broken, stalled, changed, wrong, offline, mirrored.
 
-mod oracles;
 mod server;
 
 use std::path::{Path, PathBuf};
@@ -333,7 +332,7 @@ fn an_unknown_name_gets_a_hint_and_a_bad_catalogue_an_error() {
 /// Every pinned source that the mirror has is the file the catalogue means. It lacks one.
 #[test]
 fn the_mirror_agrees_with_the_catalogue() {
-    let Some(folder) = oracles::oracles() else { return };
+    let Some(folder) = camelid_tests::oracles() else { return };
     let empty = tempfile::tempdir().unwrap();
     let offline = FetchOptions { offline: true, mirror: Some(folder.clone()), ..options(&empty) };
     let catalogue = Catalogue::builtin().unwrap();

@@ -1,7 +1,5 @@
 //! Flattened, Alpaca and ShareGPT files.
 
-mod oracles;
-
 use std::path::{Path, PathBuf};
 
 use camelid_chat::Role::{Assistant, System, User};
@@ -89,7 +87,7 @@ fn questions_take_the_output_as_the_last_turn() {
 /// All 953 real dialogues, against a reading by cutting at the markers.
 #[test]
 fn real_questions_agree_with_a_plain_reading() {
-    let Some(folder) = oracles::oracles() else { return };
+    let Some(folder) = camelid_tests::oracles() else { return };
     let path = folder.join("oasst1/oa_questions.jsonl");
     let loaded = guanaco::load_questions(&path).unwrap();
     assert_eq!((loaded.report.read, loaded.report.kept), (953, 953));
@@ -181,7 +179,7 @@ fn cut_off_and_misshapen_json_is_an_error() {
 
 #[test]
 fn real_alpaca_and_sharegpt_files() {
-    let Some(folder) = oracles::oracles() else { return };
+    let Some(folder) = camelid_tests::oracles() else { return };
     let path = folder.join("alpaca/alpaca_en_demo.json");
     let loaded = alpaca::load(&path, InputAs::NextLine).unwrap();
     let plain: Vec<serde_json::Value> =

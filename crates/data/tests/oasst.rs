@@ -1,7 +1,5 @@
 //! OASST1 trees: every file format, damage, filters, selections, real data.
 
-mod oracles;
-
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -323,7 +321,7 @@ fn nothing_usable_is_an_error_that_says_why() {
 /// The 100 real trees, held against a reading that knows nothing of our types.
 #[test]
 fn real_trees_agree_with_a_plain_reading() {
-    let Some(folder) = oracles::oracles() else { return };
+    let Some(folder) = camelid_tests::oracles() else { return };
     let path = folder.join("oasst1/en_100_tree.jsonl");
     let text = std::fs::read_to_string(&path).unwrap();
     let trees: Vec<serde_json::Value> = text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();

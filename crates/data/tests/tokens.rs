@@ -1,7 +1,6 @@
 //! Tokenised sets: labels, truncation, counts, the cache.
 
 mod byte_tokenizer;
-mod oracles;
 
 use std::path::PathBuf;
 
@@ -201,7 +200,7 @@ fn a_cache_folder_that_is_a_file_is_an_error() {
 /// All 953 real dialogues with LLaMA's tokenizer and QLoRA's limits.
 #[test]
 fn real_dialogues_at_qloras_limits() {
-    let Some(folder) = oracles::oracles() else { return };
+    let Some(folder) = camelid_tests::oracles() else { return };
     let conversations =
         guanaco::load_questions(&folder.join("oasst1/oa_questions.jsonl")).unwrap().conversations;
     let tokenizer = Tokenizer::from_file(folder.join("llama-tokenizer/tokenizer.json")).unwrap();

@@ -35,7 +35,14 @@ fn tokenizer() -> TokenizerFile {
         "model": {"type": "BPE", "vocab": vocab, "merges": ["a b"]},
     });
     let tokenizer: Tokenizer = json.to_string().parse().unwrap();
-    TokenizerFile { tokenizer, chat_template: None, bos_token: None, eos_token: Some("</s>".into()) }
+    TokenizerFile {
+        tokenizer,
+        chat_template: None,
+        bos_token: None,
+        eos_token: Some("</s>".into()),
+        templates: Default::default(),
+        notes: Vec::new(),
+    }
 }
 
 fn model() -> Llama {

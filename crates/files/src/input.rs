@@ -96,7 +96,7 @@ impl Input {
         };
         let error = |cause| read_error(path, packing, cause);
         let mut start = read_start(&mut reader, START).map_err(error)?;
-        if start.starts_with(b"version https://git-lfs.github.com/spec/") {
+        if is_lfs_pointer(&start) {
             return Err(FileError::LfsPointer { path: path.to_owned() });
         }
         if start.starts_with(b"\xef\xbb\xbf") {
@@ -168,6 +168,11 @@ impl BufRead for Input {
     fn consume(&mut self, amount: usize) {
         self.reader.consume(amount);
     }
+}
+
+/// Whether a file that begins like this is a Git LFS pointer instead of the file that was meant.
+pub fn is_lfs_pointer(start: &[u8]) -> bool {
+    start.starts_with(b"version https://git-lfs.github.com/spec/")
 }
 
 /// How many bytes of the content [`Input::start`] holds.

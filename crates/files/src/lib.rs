@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod cache;
 pub mod digest;
 mod error;
 mod input;
@@ -8,7 +9,8 @@ pub mod program;
 pub mod records;
 mod whole;
 
+pub use cache::cache_dir;
 pub use error::FileError;
-pub use input::{Input, Packing, name, stem};
+pub use input::{Input, Packing, is_lfs_pointer, name, stem};
 pub use records::{BadRecord, Place, Record, Records};
 pub use whole::{WholeFile, write_whole};

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use camelid_files::FileError;
+
 /// An error of this crate. Each names the file, setting or layer at fault.
 #[derive(Debug, thiserror::Error)]
 pub enum LoraError {
@@ -15,13 +17,15 @@ pub enum LoraError {
         /// What would have been accepted.
         expected: &'static str,
     },
-    /// The target pattern is not a regular expression.
-    #[error("target_modules `{pattern}` is neither `all-linear` nor a regular expression: {source}")]
+    /// A pattern of the settings is not a regular expression.
+    #[error("{setting}: `{}` is not a regular expression: {problem}", shortened(pattern))]
     Pattern {
+        /// The setting.
+        setting: &'static str,
         /// The pattern.
         pattern: String,
-        /// Where it fails.
-        source: Box<regex::Error>,
+        /// What is wrong with it, in one line.
+        problem: String,
     },
     /// A target matches no layer of the model.
     #[error("target_modules: `{target}` matches no linear layer; the model has {available}")]
@@ -31,6 +35,38 @@ pub enum LoraError {
         /// The names of the layers there are.
         available: String,
     },
+    /// The settings choose layers and take all of them away again.
+    #[error(
+        "exclude_modules, modules_to_save and layers_to_transform leave no layer of those that \
+         target_modules chooses"
+    )]
+    NothingLeft,
+    /// A name of `modules_to_save` stands for no module.
+    #[error("modules_to_save: no module's name ends in `{name}`")]
+    NothingToSave {
+        /// The name.
+        name: String,
+    },
+    /// A module that is packed to 4 bits cannot be trained whole.
+    #[error("modules_to_save: `{layer}` is packed to 4 bits and cannot be trained whole")]
+    PackedToSave {
+        /// The module.
+        layer: String,
+    },
+    /// A kind of adapter that a module cannot have.
+    #[error("`{setting}` has no place on `{layer}`")]
+    NotOn {
+        /// The setting.
+        setting: &'static str,
+        /// The module.
+        layer: String,
+    },
+    /// Factors that head and embedding would have to share.
+    #[error(
+        "ensure_weight_tying with factors on the embedding or the head is not supported; name the \
+         module in modules_to_save, or leave the setting out"
+    )]
+    TiedFactors,
     /// A layer already carries an adapter.
     #[error("layer `{layer}` already carries an adapter; detach or merge it first")]
     AlreadyAttached {
@@ -44,28 +80,31 @@ pub enum LoraError {
         action: &'static str,
     },
     /// A file could not be read or written.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// There is no adapter, or none that can be read.
+    #[error("{}: {problem}", dir.display())]
+    NoAdapterFiles {
+        /// The folder.
+        dir: PathBuf,
+        /// What is there instead, and what to do.
+        problem: String,
     },
     /// A file that should hold JSON does not.
-    #[error("{}: not valid JSON: {source}", path.display())]
+    #[error("{}: not valid JSON: {cause}", path.display())]
     Json {
         /// The file.
         path: PathBuf,
         /// Where and why parsing stopped.
-        source: serde_json::Error,
+        cause: serde_json::Error,
     },
     /// A safetensors file is damaged.
-    #[error("{}: not a valid safetensors file: {source}", path.display())]
+    #[error("{}: not a valid safetensors file: {cause}", path.display())]
     Safetensors {
         /// The file.
         path: PathBuf,
         /// What is wrong.
-        source: safetensors::SafeTensorError,
+        cause: safetensors::SafeTensorError,
     },
     /// An adapter file uses something this crate does not have.
     #[error("{}: `{setting}` is {found}: {feature} is not supported", path.display())]
@@ -102,12 +141,12 @@ pub enum LoraError {
         problem: String,
     },
     /// The settings in a file are out of range or do not fit the model.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {problem}", path.display())]
     InFile {
         /// The file.
         path: PathBuf,
         /// What is wrong with the settings.
-        source: Box<LoraError>,
+        problem: Box<LoraError>,
     },
     /// The settings to be stored are not those the adapter was made with.
     #[error("layer `{layer}`: `{setting}` of its adapter is {found}; the settings to save give {given}")]
@@ -133,6 +172,12 @@ pub enum LoraError {
         /// NaN or an infinity.
         value: f32,
     },
+    /// A bias of the adapter has nothing to be added to.
+    #[error("layer `{layer}`: `lora_bias` cannot be merged, the base has no bias")]
+    NoBias {
+        /// The layer.
+        layer: String,
+    },
     /// The model and what is to be undone do not belong together.
     #[error("cannot unmerge: the model has no layer `{layer}`")]
     NotMerged {
@@ -155,6 +200,15 @@ pub enum LoraError {
 impl LoraError {
     /// Adds the file that the settings at fault came from.
     pub(crate) fn in_file(self, path: &Path) -> Self {
-        Self::InFile { path: path.to_path_buf(), source: Box::new(self) }
+        Self::InFile { path: path.to_path_buf(), problem: Box::new(self) }
     }
+}
+
+/// A pattern as a message can bear it: some are pages long.
+pub(crate) fn shortened(pattern: &str) -> String {
+    const LONGEST: usize = 80;
+    if pattern.chars().count() <= LONGEST {
+        return pattern.to_string();
+    }
+    pattern.chars().take(LONGEST).chain(['…']).collect()
 }

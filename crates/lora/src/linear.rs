@@ -1,43 +1,45 @@
 //! A linear layer with a low-rank update.
 
-use burn::module::{Module, Param};
-use burn::tensor::{Device, Tensor, TensorData};
-use camelid_kernels::{ComputeType, Dropout, lora_linear_with};
+use burn::module::Module;
+use burn::tensor::Tensor;
+use camelid_kernels::ComputeType;
 use camelid_quant::BaseLinear;
-use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha8Rng;
 
-use crate::config::LoraConfig;
-use crate::context::{ForwardContext, mix, site_id};
+use crate::adapter::LoraAdapter;
+use crate::context::ForwardContext;
 
-/// `y = W·x + b + scale · B·A·drop(x)` (Hu et al. 2021, equation 3).
+/// `y = W·x + b + scale · B·A·drop(x)` (Hu et al. 2021, equation 3), with DoRA
+/// `y = m ⊙ (W + scale·B·A)·x / ‖W + scale·B·A‖ + b`.
 ///
 /// Without an adapter it is its base. With one, the base is meant to be frozen
-/// ([`attach`](crate::attach) does that) and only `A` and `B` train.
+/// ([`attach`](crate::attach) does that) and only the adapter trains.
 #[derive(Module, Debug)]
 pub struct LoraLinear {
-    /// The layer as it was loaded: dense or packed to 4 bits.
+    /// The layer as it was loaded: dense or packed to 4 bits. Trained whole (`modules_to_save`) it
+    /// is the copy that trains.
     pub base: BaseLinear,
+    /// What `base` was before it was replaced by a copy that an adapter trains whole.
+    pub original: Option<BaseLinear>,
     /// The update, when there is one.
     pub adapter: Option<LoraAdapter>,
-    /// Identity of this layer in seeds: a hash of its path.
-    site: u64,
     #[module(skip)]
     compute_type: ComputeType,
 }
 
 impl LoraLinear {
-    /// A layer without an adapter. `path` is its full name in the model, for
-    /// example `model.layers.0.self_attn.q_proj`; it decides the layer's share
-    /// of every random seed.
-    pub fn new(base: BaseLinear, path: &str) -> Self {
-        Self { base, adapter: None, site: site_id(path), compute_type: ComputeType::F32 }
+    /// A layer without an adapter. Its place in the model, which decides its share of every random
+    /// seed, is the one that [`AdapterHost`](crate::AdapterHost) lists it under.
+    pub fn new(base: BaseLinear) -> Self {
+        Self { base, original: None, adapter: None, compute_type: ComputeType::F32 }
     }
 
     /// Chooses how the operands of the products are rounded, the base's and the
     /// adapter's; f32 unless set.
     pub fn set_compute_type(&mut self, compute_type: ComputeType) {
         self.base.set_compute_type(compute_type);
+        if let Some(original) = &mut self.original {
+            original.set_compute_type(compute_type);
+        }
         self.compute_type = compute_type;
     }
 
@@ -47,24 +49,26 @@ impl LoraLinear {
     /// - `x`: `[.., in_features]`
     /// - result: `[.., out_features]`
     pub fn forward<const D: usize>(&self, x: Tensor<D>, ctx: &ForwardContext) -> Tensor<D> {
-        let Some(adapter) = self.adapter.as_ref().filter(|_| ctx.adapters) else {
-            return self.base.forward(x);
-        };
-        let dropout = match ctx.dropout_seed {
-            Some(seed) if adapter.dropout > 0.0 => {
-                Some(Dropout { p: adapter.dropout, seed: mix(seed, self.site) })
-            }
-            _ => None,
-        };
-        lora_linear_with(
-            self.base.forward(x.clone()),
-            x,
-            adapter.lora_a.val(),
-            adapter.lora_b.val(),
-            adapter.scale,
-            dropout,
-            self.compute_type,
-        )
+        match &self.adapter {
+            Some(adapter) if ctx.adapters => adapter.forward(&self.base, x, ctx, self.compute_type),
+            _ => self.base_in(ctx).forward(x),
+        }
+    }
+
+    /// The weight that [`LoraLinear::forward`] multiplies with, update included: dense,
+    /// `[out_features, in_features]`, differentiable in the adapter. A layer without one gives its
+    /// dense base as it is held, half precision too.
+    pub fn weight(&self, ctx: &ForwardContext) -> Tensor<2> {
+        match (&self.adapter, self.base_in(ctx)) {
+            (Some(adapter), base) if ctx.adapters => adapter.weight(base),
+            (_, BaseLinear::Dense(dense)) => dense.weight.val(),
+            (_, packed) => packed.dense_weight(),
+        }
+    }
+
+    /// Whether an adapter changes this layer.
+    pub fn is_adapted(&self) -> bool {
+        self.adapter.is_some() || self.original.is_some()
     }
 
     /// Width of the input.
@@ -76,73 +80,27 @@ impl LoraLinear {
     pub fn out_features(&self) -> usize {
         self.base.out_features()
     }
-}
 
-/// The two factors of a low-rank update.
-#[derive(Module, Debug)]
-pub struct LoraAdapter {
-    /// `A`, `[r, in_features]`.
-    pub lora_a: Param<Tensor<2>>,
-    /// `B`, `[out_features, r]`.
-    pub lora_b: Param<Tensor<2>>,
-    scale: f32,
-    dropout: f32,
-}
-
-impl LoraAdapter {
-    /// A fresh adapter: `A` uniform within ±1/√in (Kaiming-uniform with a = √5,
-    /// as PEFT), `B` zero, so that it changes nothing yet.
-    ///
-    /// `A` depends on `seed` and `path` alone, not on the order of creation.
-    pub fn init(
-        config: &LoraConfig,
-        in_features: usize,
-        out_features: usize,
-        seed: u64,
-        path: &str,
-        device: &Device,
-    ) -> Self {
-        // Kaiming: bound = √(6 / ((1 + a²)·fan_in)), which is 1/√fan_in for a = √5.
-        let bound = 1.0 / (in_features as f32).sqrt();
-        let mut rng = ChaCha8Rng::seed_from_u64(mix(seed, site_id(path)));
-        let a: Vec<f32> = (0..config.r * in_features)
-            .map(|_| {
-                let unit = (rng.next_u32() >> 8) as f32 / (1 << 24) as f32;
-                (2.0 * unit - 1.0) * bound
-            })
-            .collect();
-        let b = vec![0.0; out_features * config.r];
-        Self::from_factors(
-            config,
-            Tensor::from_data(TensorData::new(a, [config.r, in_features]), device),
-            Tensor::from_data(TensorData::new(b, [out_features, config.r]), device),
-        )
+    fn base_in(&self, ctx: &ForwardContext) -> &BaseLinear {
+        self.original.as_ref().filter(|_| !ctx.adapters).unwrap_or(&self.base)
     }
 
-    /// An adapter of given factors `a` `[r, in]` and `b` `[out, r]`, trainable,
-    /// with the scale and dropout of `config`.
-    pub fn from_factors(config: &LoraConfig, a: Tensor<2>, b: Tensor<2>) -> Self {
-        Self {
-            lora_a: Param::from_tensor(a),
-            lora_b: Param::from_tensor(b),
-            scale: config.scale(),
-            dropout: config.lora_dropout,
-        }
+    /// The layer as it is without its adapter.
+    pub(crate) fn stripped(&self) -> Self {
+        let base = self.original.as_ref().unwrap_or(&self.base).clone();
+        Self { base, original: None, adapter: None, compute_type: self.compute_type }
     }
 
-    /// Factor on `B·A`.
-    pub fn scale(&self) -> f32 {
-        self.scale
+    /// The layer over another base, without an adapter.
+    pub(crate) fn over(&self, mut base: BaseLinear) -> Self {
+        base.set_compute_type(self.compute_type);
+        Self { base, original: None, adapter: None, compute_type: self.compute_type }
     }
 
-    /// Rank.
-    pub fn r(&self) -> usize {
-        self.lora_a.dims()[0]
-    }
-
-    /// The dense update `scale · B·A`, `[out_features, in_features]`.
-    pub fn delta(&self) -> Tensor<2> {
-        let (a, b) = (self.lora_a.val().without_autodiff(), self.lora_b.val().without_autodiff());
-        b.matmul(a).mul_scalar(self.scale)
+    /// Puts a copy in the base's place, which is kept.
+    pub(crate) fn replace_base(&mut self, mut copy: BaseLinear) {
+        copy.set_compute_type(self.compute_type);
+        let base = std::mem::replace(&mut self.base, copy);
+        self.original.get_or_insert(base);
     }
 }

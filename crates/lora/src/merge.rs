@@ -6,8 +6,10 @@ use burn::module::Param;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use camelid_quant::{BaseLinear, DenseLinear, QuantConfig, QuantLinear, QuantizedTensor};
 
+use crate::adapter::base_bias;
+use crate::embedding::Embedding;
 use crate::error::LoraError;
-use crate::host::AdapterHost;
+use crate::host::{AdapterHost, ModuleRef, Part, modules, put};
 use crate::linear::LoraLinear;
 
 /// What the merged layers are stored as.
@@ -52,7 +54,8 @@ impl LogitDifference {
 pub struct LayerMerge {
     /// The layer's path.
     pub path: String,
-    /// Frobenius norm of the update `scale · B·A`.
+    /// Frobenius norm of the update: `scale · B·A`, with DoRA what the new lengths add to it, or a
+    /// trained copy less what it replaced.
     pub update_norm: f64,
     /// Share of the update that did not arrive in the stored weight: one minus
     /// the length of the applied change along the update, over the update's
@@ -110,60 +113,57 @@ impl MergeReport {
 /// what it replaced; dropping it gives that memory up.
 #[derive(Clone, Debug)]
 pub struct MergeUndo {
-    originals: Vec<(String, LoraLinear)>,
+    originals: Vec<(String, Part)>,
     logits: Vec<f32>,
 }
 
-/// Folds every adapter of the model into its base and takes it off.
+/// Folds every adapter of the model into its base and takes it off; copies of modules that were
+/// trained whole stay in the place of what they replaced.
 ///
 /// `logits` runs the model on a fixed input of the caller's choice, without
 /// dropout, and returns the logits in any fixed order. It is called three
 /// times: before, with the adapters off, and after.
 ///
 /// # Errors
-/// When no layer carries an adapter, a merged weight is not finite in the type it
-/// is stored as, or `logits` changes its length. The model is unchanged then.
+/// When no module carries an adapter, a merged weight is not finite in the type it
+/// is stored as, an adapter's bias finds none in its base, or `logits` changes its length. The
+/// model is unchanged then.
 pub fn merge<M: AdapterHost>(
     model: &mut M,
     into: MergeInto,
     mut logits: impl FnMut(&M) -> Vec<f32>,
 ) -> Result<(MergeReport, MergeUndo), LoraError> {
-    if !model.has_adapter() {
-        return Err(LoraError::NoAdapter { action: "merge" });
-    }
     // First everything that can fail, on copies that share storage.
-    let mut merged = Vec::new();
+    let (mut originals, mut stripped, mut merged) = (Vec::new(), Vec::new(), Vec::new());
     let mut layers = Vec::new();
-    for (path, linear) in model.linears() {
-        if linear.adapter.is_some() {
-            let (base, report) = merge_layer(&path, linear, into)?;
-            merged.push((path, base));
+    for (path, module) in modules(model) {
+        if module.is_adapted() {
+            let (part, report) = merge_module(&path, module, into)?;
+            let original = module.to_part();
+            stripped.push((path.clone(), original.stripped()));
+            originals.push((path.clone(), original));
+            merged.push((path, part));
             layers.push(report);
         }
     }
+    if merged.is_empty() {
+        return Err(LoraError::NoAdapter { action: "merge" });
+    }
 
     let before = logits(model);
-    let originals = replace(model, |linear| {
-        linear.adapter = None;
-    });
+    put(model, stripped);
     let without = logits(model);
-    let mut bases = merged.into_iter();
-    for (path, linear) in model.linears_mut() {
-        if originals.iter().any(|(p, _)| *p == path)
-            && let Some((_, base)) = bases.next()
-        {
-            linear.base = base;
-        }
-    }
+    put(model, merged);
     let after = logits(model);
 
-    let undo = MergeUndo { originals, logits: before };
-    let compared = LogitDifference::between(&undo.logits, &without)
-        .and_then(|effect| Ok((effect, LogitDifference::between(&undo.logits, &after)?)));
+    let compared = LogitDifference::between(&before, &without)
+        .and_then(|effect| Ok((effect, LogitDifference::between(&before, &after)?)));
     match compared {
-        Ok((adapter_effect, merge_error)) => Ok((MergeReport { layers, adapter_effect, merge_error }, undo)),
+        Ok((adapter_effect, merge_error)) => {
+            Ok((MergeReport { layers, adapter_effect, merge_error }, MergeUndo { originals, logits: before }))
+        }
         Err(e) => {
-            restore(model, undo.originals)?;
+            put(model, originals);
             Err(e)
         }
     }
@@ -180,62 +180,96 @@ pub fn unmerge<M: AdapterHost>(
     undo: MergeUndo,
     mut logits: impl FnMut(&M) -> Vec<f32>,
 ) -> Result<LogitDifference, LoraError> {
-    restore(model, undo.originals)?;
+    let paths: Vec<String> = modules(model).into_iter().map(|(path, _)| path).collect();
+    if let Some((layer, _)) = undo.originals.iter().find(|(path, _)| !paths.contains(path)) {
+        return Err(LoraError::NotMerged { layer: layer.clone() });
+    }
+    put(model, undo.originals);
     LogitDifference::between(&undo.logits, &logits(model))
 }
 
-/// Changes every layer with an adapter, returning what was there.
-fn replace<M: AdapterHost>(model: &mut M, change: impl Fn(&mut LoraLinear)) -> Vec<(String, LoraLinear)> {
-    let mut originals = Vec::new();
-    for (path, linear) in model.linears_mut() {
-        if linear.adapter.is_some() {
-            originals.push((path, linear.clone()));
-            change(linear);
+/// A module with its adapter folded in, and what that did to it.
+fn merge_module(path: &str, module: ModuleRef<'_>, into: MergeInto) -> Result<(Part, LayerMerge), LoraError> {
+    match module {
+        ModuleRef::Linear(linear) => {
+            let (linear, report) = merge_linear(path, linear, into)?;
+            Ok((Part::Linear(Box::new(linear)), report))
+        }
+        ModuleRef::Embedding(embedding) => {
+            let (embedding, report) = merge_embedding(path, embedding, into)?;
+            Ok((Part::Embedding(Box::new(embedding)), report))
+        }
+        ModuleRef::Norm(weight, original) => {
+            let new = values(weight.val());
+            check_finite(path, &new)?;
+            let old = values(original.as_ref().unwrap_or(weight).val());
+            let update = difference(&new, &old);
+            Ok((Part::Norm(settled(weight.val()), None), compare(path, &update, &update)))
         }
     }
-    originals
 }
 
-fn restore<M: AdapterHost>(model: &mut M, originals: Vec<(String, LoraLinear)>) -> Result<(), LoraError> {
-    let paths = model.linear_paths();
-    if let Some((layer, _)) = originals.iter().find(|(p, _)| !paths.contains(p)) {
-        return Err(LoraError::NotMerged { layer: layer.clone() });
-    }
-    let mut linears = model.linears_mut();
-    for (path, original) in originals {
-        if let Some((_, linear)) = linears.iter_mut().find(|(p, _)| *p == path) {
-            **linear = original;
-        }
-    }
-    Ok(())
-}
-
-/// The merged base of one layer that carries an adapter.
-fn merge_layer(
+fn merge_linear(
     path: &str,
     linear: &LoraLinear,
     into: MergeInto,
-) -> Result<(BaseLinear, LayerMerge), LoraError> {
-    let Some(adapter) = &linear.adapter else {
-        return Err(LoraError::NoAdapter { action: "merge" });
+) -> Result<(LoraLinear, LayerMerge), LoraError> {
+    // What was there before the adapter came; a copy that was trained whole stands in `base`.
+    let before = linear.original.as_ref().unwrap_or(&linear.base);
+    let old = before.dense_weight().without_autodiff();
+    let now = linear.base.dense_weight().without_autodiff();
+    let target = match &linear.adapter {
+        Some(adapter) => now + adapter.update(&linear.base),
+        None => now,
     };
-    let device = adapter.lora_a.val().device();
-    let update = adapter.delta();
-    let old = linear.base.dense_weight().without_autodiff();
-    let target = old.clone() + update.clone();
-
-    let base = match (&linear.base, into) {
-        (BaseLinear::Quant(quant), MergeInto::BaseFormat) => requantise(path, quant, target, &device)?,
-        (BaseLinear::Dense(dense), MergeInto::BaseFormat) => {
-            let dtype = dense.weight.val().dtype();
-            dense_base(linear, target, dtype, &device)
+    let bias = merged_bias(path, linear)?;
+    let device = target.device();
+    let base = match (before, into) {
+        (BaseLinear::Quant(quant), MergeInto::BaseFormat) => {
+            requantise(path, quant, target.clone(), bias, &device)?
         }
-        (_, MergeInto::Dense) => dense_base(linear, target, DType::F32, &device),
+        (BaseLinear::Dense(dense), MergeInto::BaseFormat) => {
+            dense_base(target.clone(), bias, dense.weight.val().dtype())
+        }
+        (_, MergeInto::Dense) => dense_base(target.clone(), bias, DType::F32),
     };
     let stored = base.dense_weight().without_autodiff();
     check_finite(path, &values(stored.clone()))?;
-    let report = compare(path, &values(update), &values(stored - old));
-    Ok((base, report))
+    let report = compare(path, &values(target - old.clone()), &values(stored - old));
+    Ok((linear.over(base), report))
+}
+
+/// The bias of the merged layer.
+fn merged_bias(path: &str, linear: &LoraLinear) -> Result<Option<Tensor<1>>, LoraError> {
+    let bias = base_bias(&linear.base).map(|bias| bias.without_autodiff());
+    match (bias, linear.adapter.as_ref().and_then(|adapter| adapter.bias_update())) {
+        (Some(bias), Some(update)) => Ok(Some(bias + update)),
+        (None, Some(_)) => Err(LoraError::NoBias { layer: path.to_string() }),
+        (bias, None) => Ok(bias),
+    }
+}
+
+fn merge_embedding(
+    path: &str,
+    embedding: &Embedding,
+    into: MergeInto,
+) -> Result<(Embedding, LayerMerge), LoraError> {
+    let before = embedding.original.as_ref().unwrap_or(&embedding.weight).val().without_autodiff();
+    let dtype = match into {
+        MergeInto::Dense => DType::F32,
+        MergeInto::BaseFormat => before.dtype(),
+    };
+    let now = embedding.weight.val().without_autodiff().cast(DType::F32);
+    let target = match &embedding.adapter {
+        Some(adapter) => now + adapter.delta().transpose(),
+        None => now,
+    };
+    let old = before.cast(DType::F32);
+    let weight = settled(target.clone().cast(dtype));
+    let stored = weight.val().without_autodiff().cast(DType::F32);
+    check_finite(path, &values(stored.clone()))?;
+    let report = compare(path, &values(target - old.clone()), &values(stored - old));
+    Ok((Embedding::new(weight), report))
 }
 
 /// The update may hold NaN or infinities, and a finite sum may leave the range of
@@ -253,6 +287,7 @@ fn requantise(
     path: &str,
     quant: &QuantLinear,
     target: Tensor<2>,
+    bias: Option<Tensor<1>>,
     device: &Device,
 ) -> Result<BaseLinear, LoraError> {
     let shape = target.dims();
@@ -263,22 +298,17 @@ fn requantise(
         double_quant: spec.nested.is_some(),
     };
     let packed = QuantizedTensor::quantize(path, &values(target), &shape, &config)?;
-    let bias = quant.bias.as_ref().map(|b| b.val());
     Ok(BaseLinear::Quant(QuantLinear::from_quantized(packed, bias, device)?))
 }
 
-/// A frozen dense layer with the bias of the old one.
-fn dense_base(linear: &LoraLinear, weight: Tensor<2>, dtype: DType, device: &Device) -> BaseLinear {
-    let bias = match &linear.base {
-        BaseLinear::Dense(dense) => dense.bias.clone(),
-        BaseLinear::Quant(quant) => quant.bias.clone(),
-    };
-    let mut weight = weight.cast(dtype);
-    if device.is_autodiff() {
-        weight = Tensor::from_inner(weight);
-    }
-    let weight = Param::from_tensor(weight).set_require_grad(false);
-    BaseLinear::Dense(DenseLinear::from_params(weight, bias))
+/// A frozen dense layer.
+fn dense_base(weight: Tensor<2>, bias: Option<Tensor<1>>, dtype: DType) -> BaseLinear {
+    BaseLinear::Dense(DenseLinear::from_params(settled(weight.cast(dtype)), bias.map(settled)))
+}
+
+/// A frozen parameter of these values.
+fn settled<const D: usize>(values: Tensor<D>) -> Param<Tensor<D>> {
+    Param::from_tensor(values.detach()).set_require_grad(false)
 }
 
 fn compare(path: &str, update: &[f32], applied: &[f32]) -> LayerMerge {
@@ -295,8 +325,12 @@ fn compare(path: &str, update: &[f32], applied: &[f32]) -> LayerMerge {
     LayerMerge { path: path.to_string(), update_norm: squares.sqrt(), lost_share, relative_error }
 }
 
+fn difference(new: &[f32], old: &[f32]) -> Vec<f32> {
+    new.iter().zip(old).map(|(new, old)| new - old).collect()
+}
+
 /// A float tensor's values in row-major order.
-fn values(tensor: Tensor<2>) -> Vec<f32> {
+fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     let data: TensorData = tensor.cast(DType::F32).into_data();
     data.iter::<f32>().collect()
 }

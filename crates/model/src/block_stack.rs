@@ -112,7 +112,7 @@ impl BlockStack for Llama {
     type Block = Block;
 
     fn embed(&self, ids: Tensor<2, Int>) -> Tensor<3> {
-        self.embed_ids(ids)
+        self.embed_ids(ids, &ForwardContext::evaluation())
     }
 
     fn blocks(&self) -> &[Block] {
@@ -146,9 +146,10 @@ impl BlockStack for Llama {
         let none = TensorData::new(vec![IGNORE_INDEX; batch], [batch, 1]);
         let none = Tensor::<2, Int>::from_data(none, (&labels.device(), labels.dtype()));
         let targets = if seq < 2 { none } else { Tensor::cat(vec![labels.narrow(1, 1, seq - 1), none], 1) };
-        let rows = self.norm.forward(x).reshape([batch * seq, hidden]);
+        let ctx = ForwardContext::evaluation();
+        let rows = self.norm.forward(x, &ctx).reshape([batch * seq, hidden]);
         let targets = targets.reshape([batch * seq]);
-        linear_cross_entropy_with(rows, self.head_weight(), targets, self.compute_type())
+        linear_cross_entropy_with(rows, self.head_weight(&ctx), targets, self.compute_type())
     }
 }
 

@@ -5,6 +5,8 @@ mod hf;
 use std::path::Path;
 
 use crate::error::ModelError;
+use crate::json_file::{read_json, read_json_if_there};
+use crate::notes::LoadNote;
 
 /// The shape and constants of a LLaMA-family decoder.
 ///
@@ -103,10 +105,39 @@ impl LlamaConfig {
     /// When the file cannot be read, is not JSON, lacks a setting, or holds one
     /// this crate does not support; the message names it and what is supported.
     pub fn from_json(path: &Path) -> Result<Self, ModelError> {
-        let text = std::fs::read_to_string(path).map_err(ModelError::io(path))?;
-        let value = serde_json::from_str(&text)
-            .map_err(|source| ModelError::Json { path: path.to_path_buf(), source })?;
-        Self::from_value(&value, &path.display().to_string())
+        Self::from_json_noted(path).map(|(config, _)| config)
+    }
+
+    /// As [`LlamaConfig::from_json`], with the settings that were left out of account.
+    ///
+    /// # Errors
+    /// As [`LlamaConfig::from_json`].
+    fn from_json_noted(path: &Path) -> Result<(Self, Vec<LoadNote>), ModelError> {
+        let (value, mut notes) = read_json(path)?;
+        let origin = path.display().to_string();
+        if !notes.is_empty() {
+            hf::refuse_numbers_read_as_null(&value, &origin)?;
+        }
+        let config = hf::parse(&value, &origin, &mut notes)?;
+        config.check(&origin)?;
+        Ok((config, notes))
+    }
+
+    /// Reads the `config.json` of a folder and its `generation_config.json`, whose end tokens, one
+    /// or a list, replace the others: a chat model's end of turn often stands only there. Returns
+    /// what was left out of account too.
+    ///
+    /// # Errors
+    /// As [`LlamaConfig::from_json`], for either file.
+    pub fn of_folder(dir: &Path) -> Result<(Self, Vec<LoadNote>), ModelError> {
+        let (mut config, notes) = Self::from_json_noted(&dir.join("config.json"))?;
+        let path = dir.join("generation_config.json");
+        let generation = read_json_if_there(&path)?;
+        let ends = hf::end_tokens(&generation, &path.display().to_string())?;
+        if !ends.is_empty() {
+            config.eos_token_ids = ends;
+        }
+        Ok((config, notes))
     }
 
     /// Reads the parsed content of a `config.json`; `origin` names it in errors.
@@ -114,7 +145,7 @@ impl LlamaConfig {
     /// # Errors
     /// As [`LlamaConfig::from_json`].
     pub fn from_value(value: &serde_json::Value, origin: &str) -> Result<Self, ModelError> {
-        let config = hf::parse(value, origin)?;
+        let config = hf::parse(value, origin, &mut Vec::new())?;
         config.check(origin)?;
         Ok(config)
     }

@@ -7,20 +7,23 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     /// A file could not be read or written.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {cause}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
         /// What the system said.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
+    /// A file is not what it should be, a Git LFS pointer for one.
+    #[error(transparent)]
+    Files(#[from] camelid_files::FileError),
     /// A file that should hold JSON does not.
-    #[error("{}: not valid JSON: {source}", path.display())]
+    #[error("{}: not valid JSON: {cause}", path.display())]
     Json {
         /// The file.
         path: PathBuf,
         /// Where and why parsing stopped.
-        source: serde_json::Error,
+        cause: serde_json::Error,
     },
     /// A setting the model needs is absent.
     #[error("{origin}: the setting `{setting}` is missing")]
@@ -109,7 +112,7 @@ pub enum ModelError {
         needed: u64,
     },
     /// Weights that stream from a file could not be read any more.
-    #[error("{}: tensor `{tensor}` (bytes {} to {}) cannot be read: {source}", path.display(), range.start, range.end)]
+    #[error("{}: tensor `{tensor}` (bytes {} to {}) cannot be read: {cause}", path.display(), range.start, range.end)]
     StreamRead {
         /// The file.
         path: PathBuf,
@@ -118,7 +121,7 @@ pub enum ModelError {
         /// Where it lies in the file.
         range: std::ops::Range<usize>,
         /// What the system said.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// A tokenizer could not be loaded, or failed on a text.
     #[error("tokenizer {origin}: {problem}")]
@@ -157,12 +160,12 @@ pub enum ModelError {
     #[error(transparent)]
     Gguf(#[from] crate::gguf::GgufError),
     /// The weights could not be packed.
-    #[error("{origin}: {source}")]
+    #[error("{origin}: {cause}")]
     Packing {
         /// Where the weights come from.
         origin: String,
         /// The tensor, and why not.
-        source: camelid_quant::QuantError,
+        cause: camelid_quant::QuantError,
     },
     /// The packed weights could not be made or read.
     #[error(transparent)]
@@ -180,6 +183,6 @@ impl ModelError {
     /// Wraps an I/O error with the file it concerns.
     pub fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
-        move |source| Self::Io { path, source }
+        move |cause| Self::Io { path, cause }
     }
 }

@@ -5,13 +5,16 @@ pub mod config;
 mod error;
 pub mod generate;
 pub mod gguf;
+mod json_file;
 mod llama;
+mod notes;
 pub mod rope;
 mod stream;
 pub mod tokenizer;
 pub mod weights;
 
 pub use camelid_kernels::RowLengths;
+pub use camelid_lora::{Embedding, ForwardContext};
 
 pub use block_stack::{BlockStack, supervised_tokens};
 pub use config::{LinearShape, LlamaConfig, RopeScaling};
@@ -22,8 +25,9 @@ pub use generate::{
 };
 pub use llama::{
     Attention, Block, DenseStorage, KvCache, LayerCache, Llama, LoadOptions, Mlp, RmsNorm, StreamOptions,
-    Table, WeightStorage,
+    WeightStorage, expected_tensors,
 };
+pub use notes::{LoadNote, load_notes};
 pub use stream::{BlockStream, StreamTraffic};
 pub use tokenizer::{TokenizerFile, load_tokenizer};
 pub use weights::{

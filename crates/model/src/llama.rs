@@ -1,5 +1,6 @@
 //! The LLaMA-family decoder.
 
+mod adapters;
 mod attention;
 mod block;
 mod cache;
@@ -14,8 +15,8 @@ use std::sync::Arc;
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Int, Tensor};
-use camelid_kernels::{ComputeType, RowLengths, embedding, linear_with};
-use camelid_lora::{AdapterHost, ForwardContext, LoraLinear};
+use camelid_kernels::{ComputeType, RowLengths, linear_with};
+use camelid_lora::{Embedding, ForwardContext, LoraLinear};
 
 use crate::config::{LlamaConfig, RopeScaling};
 use crate::error::ModelError;
@@ -25,7 +26,8 @@ use crate::stream::BlockStream;
 pub use attention::Attention;
 pub use block::Block;
 pub use cache::{KvCache, LayerCache};
-pub(crate) use load::expected_tensors;
+pub use load::expected_tensors;
+pub(crate) use load::needed_tensors;
 pub use load::{DenseStorage, LoadOptions, WeightStorage};
 pub use mlp::Mlp;
 pub use norm::RmsNorm;
@@ -42,13 +44,13 @@ pub use streamed::StreamOptions;
 #[derive(Module, Debug)]
 pub struct Llama {
     /// Token embedding.
-    pub embed_tokens: Table,
+    pub embed_tokens: Embedding,
     /// Decoder blocks.
     pub layers: Vec<Block>,
     /// Norm before the head.
     pub norm: RmsNorm,
     /// Head; `None` when it shares the embedding's weight.
-    pub lm_head: Option<Table>,
+    pub lm_head: Option<LoraLinear>,
     #[module(skip)]
     config: Arc<LlamaConfig>,
     #[module(skip)]
@@ -57,13 +59,6 @@ pub struct Llama {
     compute_type: ComputeType,
     #[module(skip)]
     stream: Option<Arc<BlockStream>>,
-}
-
-/// A `[vocab_size, hidden_size]` table: the token embedding or the head.
-#[derive(Module, Debug)]
-pub struct Table {
-    /// One row per token.
-    pub weight: Param<Tensor<2>>,
 }
 
 impl Llama {
@@ -75,7 +70,8 @@ impl Llama {
     /// The same model with the products of its linear layers, head and loss in a given
     /// compute type; f32 unless set.
     pub fn with_compute_type(mut self, compute_type: ComputeType) -> Self {
-        for (_, linear) in self.linears_mut() {
+        let blocks = self.layers.iter_mut().flat_map(|block| block.linears_mut());
+        for linear in blocks.map(|(_, linear)| linear).chain(&mut self.lm_head) {
             linear.set_compute_type(compute_type);
         }
         self.compute_type = compute_type;
@@ -118,12 +114,12 @@ impl Llama {
     /// When an id is outside the vocabulary: check with [`LlamaConfig::check_ids`]. When weights
     /// stream from a file that can no longer be read.
     pub fn forward(&self, ids: Tensor<2, Int>, ctx: &ForwardContext) -> Tensor<3> {
-        let mut x = self.embed_ids(ids);
+        let mut x = self.embed_ids(ids, ctx);
         for (i, block) in self.layers.iter().enumerate() {
             self.expect_block(i);
             x = block.forward(x, &self.rope, ctx, None);
         }
-        self.logits(x)
+        self.logits(x, ctx)
     }
 
     /// Logits of the last position of `ids`, which follow what `cache` holds.
@@ -147,7 +143,8 @@ impl Llama {
     /// # Panics
     /// As [`Llama::forward_cached`].
     pub fn forward_cached_all(&self, ids: Tensor<2, Int>, cache: &mut KvCache) -> Tensor<3> {
-        rayon::scope(|_| self.logits(self.blocks_cached(ids, cache)))
+        let ctx = ForwardContext::evaluation();
+        rayon::scope(|_| self.logits(self.blocks_cached(ids, cache), &ctx))
     }
 
     /// Adds the keys and values of `ids` to `cache`, as [`Llama::forward_cached`] does, and
@@ -162,13 +159,14 @@ impl Llama {
     fn forward_cached_here(&self, ids: Tensor<2, Int>, cache: &mut KvCache) -> Tensor<2> {
         let [batch, seq] = ids.dims();
         let x = self.blocks_cached(ids, cache);
-        self.logits(x.narrow(1, seq - 1, 1)).reshape([batch, self.config.vocab_size])
+        self.logits(x.narrow(1, seq - 1, 1), &ForwardContext::evaluation())
+            .reshape([batch, self.config.vocab_size])
     }
 
     /// What comes out of the last block.
     fn blocks_cached(&self, ids: Tensor<2, Int>, cache: &mut KvCache) -> Tensor<3> {
-        let mut x = self.embed_ids(ids);
         let ctx = ForwardContext::evaluation();
+        let mut x = self.embed_ids(ids, &ctx);
         for (i, (block, layer)) in self.layers.iter().zip(cache.layers_mut()).enumerate() {
             self.expect_block(i);
             x = block.forward(x, &self.rope, &ctx, Some(layer));
@@ -177,8 +175,8 @@ impl Llama {
     }
 
     /// Token embeddings: `[batch, seq]` ids to `[batch, seq, hidden_size]`.
-    pub(crate) fn embed_ids(&self, ids: Tensor<2, Int>) -> Tensor<3> {
-        embedding(self.embed_tokens.weight.val(), ids)
+    pub(crate) fn embed_ids(&self, ids: Tensor<2, Int>, ctx: &ForwardContext) -> Tensor<3> {
+        self.embed_tokens.forward(ids, ctx)
     }
 
     /// One block, without a cache.
@@ -216,15 +214,19 @@ impl Llama {
     }
 
     /// Final norm and head: `[.., hidden_size]` to `[.., vocab_size]`.
-    fn logits(&self, x: Tensor<3>) -> Tensor<3> {
-        linear_with(self.norm.forward(x), self.head_weight(), None, self.compute_type)
+    fn logits(&self, x: Tensor<3>, ctx: &ForwardContext) -> Tensor<3> {
+        let x = self.norm.forward(x, ctx);
+        match &self.lm_head {
+            Some(head) => head.forward(x, ctx),
+            None => linear_with(x, self.embed_tokens.weight(ctx), None, self.compute_type),
+        }
     }
 
-    /// The head's weight `[vocab_size, hidden_size]`, tied or not.
-    pub(crate) fn head_weight(&self) -> Tensor<2> {
+    /// The head's weight `[vocab_size, hidden_size]`, tied or not, its adapter included.
+    pub(crate) fn head_weight(&self, ctx: &ForwardContext) -> Tensor<2> {
         match &self.lm_head {
-            Some(head) => head.weight.val(),
-            None => self.embed_tokens.weight.val(),
+            Some(head) => head.weight(ctx),
+            None => self.embed_tokens.weight(ctx),
         }
     }
 
@@ -234,28 +236,6 @@ impl Llama {
         let mut bytes = Bytes(0);
         self.visit(&mut bytes);
         bytes.0
-    }
-}
-
-impl AdapterHost for Llama {
-    fn linears(&self) -> Vec<(String, &LoraLinear)> {
-        self.layers
-            .iter()
-            .enumerate()
-            .flat_map(|(i, block)| {
-                block.linears().map(|(name, linear)| (format!("model.layers.{i}.{name}"), linear))
-            })
-            .collect()
-    }
-
-    fn linears_mut(&mut self) -> Vec<(String, &mut LoraLinear)> {
-        self.layers
-            .iter_mut()
-            .enumerate()
-            .flat_map(|(i, block)| {
-                block.linears_mut().map(|(name, linear)| (format!("model.layers.{i}.{name}"), linear))
-            })
-            .collect()
     }
 }
 

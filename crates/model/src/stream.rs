@@ -306,6 +306,6 @@ impl Shared {
 impl From<Failure> for ModelError {
     fn from(Failure { piece, source, .. }: Failure) -> Self {
         let path = piece.file.path().to_owned();
-        ModelError::StreamRead { path, tensor: piece.tensor, range: piece.range, source }
+        ModelError::StreamRead { path, tensor: piece.tensor, range: piece.range, cause: source }
     }
 }

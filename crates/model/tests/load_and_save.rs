@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use burn::tensor::{Device, Int, Tensor};
 use camelid_lora::{AdapterHost, ForwardContext, LoraConfig, attach};
 use camelid_model::{
-    DenseStorage, Llama, LlamaConfig, LoadOptions, LoadedTensor, ModelError, StoredType, WeightSource,
-    WeightStorage, open_weights,
+    DenseStorage, Llama, LlamaConfig, LoadNote, LoadOptions, LoadedTensor, ModelError, StoredType,
+    WeightSource, WeightStorage, load_notes, open_weights,
 };
 use camelid_quant::{BaseLinear, Format, QuantConfig};
 
@@ -101,9 +101,21 @@ fn a_missing_tensor_is_named_with_its_shape() {
 #[test]
 fn an_unexpected_tensor_is_named() {
     let mut source = Memory::good(config());
-    source.tensors.insert("model.layers.2.mlp.up_proj.weight".into(), (vec![1], vec![0.0]));
-    let message = source.error().to_string();
-    assert!(message.contains("`model.layers.2.mlp.up_proj.weight`"), "{message}");
+    let good = logits(&Llama::load(&source, &WeightStorage::F32, &Device::flex()).unwrap());
+    assert_eq!(load_notes(&source).unwrap(), []);
+    let strange = ["model.layers.2.mlp.up_proj.weight", "vision_tower.patch.weight"];
+    for name in strange {
+        source.tensors.insert(name.into(), (vec![1], vec![0.0]));
+    }
+    let model = Llama::load(&source, &WeightStorage::F32, &Device::flex()).unwrap();
+    assert_eq!(logits(&model), good);
+    let notes = load_notes(&source).unwrap();
+    assert_eq!(
+        notes,
+        [LoadNote::TensorsIgnored { origin: "memory".into(), names: strange.map(String::from).into() }]
+    );
+    let said = notes[0].to_string();
+    assert!(strange.iter().all(|name| said.contains(name)), "{said}");
 }
 
 #[test]

@@ -44,7 +44,7 @@ fn hidden_states_equal_layer_by_layer() {
         let x = model.block(0, x, &EVALUATION);
         compare(1, &x);
         let x = model.block(1, x, &EVALUATION);
-        compare(2, &model.norm.forward(x));
+        compare(2, &model.norm.forward(x, &EVALUATION));
     }
 }
 

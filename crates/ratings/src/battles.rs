@@ -1,6 +1,6 @@
 //! Battles: two models, one question, one verdict.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -27,10 +27,11 @@ impl Outcome {
     /// FastChat writes `model_a`, `model_b`, `tie`, `tie (bothbad)` and, where a judge
     /// contradicted itself, `tie (inconsistent)`; later arena files `both_bad`.
     pub fn from_label(label: &str) -> Option<Self> {
-        match label.trim() {
+        match label.trim().to_lowercase().as_str() {
             "model_a" => Some(Self::ModelA),
             "model_b" => Some(Self::ModelB),
-            "tie" | "tie (bothbad)" | "tie (inconsistent)" | "both_bad" | "bothbad" => Some(Self::Tie),
+            "tie" | "tie (inconsistent)" => Some(Self::Tie),
+            other if BOTH_BAD.contains(&other) => Some(Self::Tie),
             _ => None,
         }
     }
@@ -62,6 +63,9 @@ impl Outcome {
         }
     }
 }
+
+/// Labels of a tie that says that both answers are bad, in lower case.
+pub(crate) const BOTH_BAD: [&str; 5] = ["tie (bothbad)", "tie (both bad)", "both_bad", "bothbad", "both bad"];
 
 /// How the text of one answer looks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -97,6 +101,10 @@ pub struct Battle {
     pub timestamp: Option<f64>,
     /// Style of the first and of the second answer.
     pub style: Option<[Style; 2]>,
+    /// How many votes said the same: 1, or the count of a table of counts.
+    pub votes: u64,
+    /// The tie says that both answers are bad.
+    pub both_bad: bool,
 }
 
 /// One verdict with its names, as it is read.
@@ -120,6 +128,10 @@ pub struct NamedBattle<'a> {
     pub timestamp: Option<f64>,
     /// Style of the first and of the second answer.
     pub style: Option<[Style; 2]>,
+    /// How many votes said the same: 1, or the count of a table of counts.
+    pub votes: u64,
+    /// The tie says that both answers are bad.
+    pub both_bad: bool,
 }
 
 impl<'a> NamedBattle<'a> {
@@ -135,6 +147,8 @@ impl<'a> NamedBattle<'a> {
             turn: None,
             timestamp: None,
             style: None,
+            votes: 1,
+            both_bad: false,
         }
     }
 }
@@ -183,6 +197,16 @@ pub struct Battles {
     languages: Names,
     rows: Vec<Battle>,
     rejected: Vec<RejectedRow>,
+    unread: BTreeMap<String, Unread>,
+}
+
+/// Values of a field that were not understood and are not needed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unread {
+    /// How many rows hold one.
+    pub rows: usize,
+    /// The first of them.
+    pub first: RejectedRow,
 }
 
 impl Battles {
@@ -201,12 +225,13 @@ impl Battles {
                 return Err(RejectedRow::new(field, "empty", "a model's name"));
             }
         }
-        if battle.model_a == battle.model_b {
-            return Err(RejectedRow::new("model_b", battle.model_b, ANOTHER_MODEL));
+        let (model_a, model_b) = (battle.model_a.trim(), battle.model_b.trim());
+        if model_a == model_b {
+            return Err(RejectedRow::new("model_b", model_b, ANOTHER_MODEL));
         }
         self.rows.push(Battle {
-            a: self.models.intern(battle.model_a),
-            b: self.models.intern(battle.model_b),
+            a: self.models.intern(model_a),
+            b: self.models.intern(model_b),
             outcome: battle.outcome,
             question: battle.question.map(|name| self.questions.intern(name)),
             judge: battle.judge.map(|name| self.judges.intern(name)),
@@ -214,6 +239,8 @@ impl Battles {
             turn: battle.turn,
             timestamp: battle.timestamp,
             style: battle.style,
+            votes: battle.votes,
+            both_bad: battle.both_bad,
         });
         Ok(())
     }
@@ -221,6 +248,34 @@ impl Battles {
     /// Notes a row that is no battle.
     pub fn reject(&mut self, row: RejectedRow) {
         self.rejected.push(row);
+    }
+
+    /// Notes a field that is not understood and not needed.
+    pub(crate) fn note_unread(&mut self, row: RejectedRow) {
+        match self.unread.get_mut(&row.field) {
+            Some(unread) => unread.rows += 1,
+            None => {
+                self.unread.insert(row.field.clone(), Unread { rows: 1, first: row });
+            }
+        }
+    }
+
+    /// Fields whose values were not understood and were not needed, by name.
+    pub fn unread(&self) -> &BTreeMap<String, Unread> {
+        &self.unread
+    }
+
+    /// Rows that say again what a row before them said: the same question or time, pair, judge, turn,
+    /// language and verdict. Rows that tell neither question nor time cannot be told apart.
+    pub fn repeated(&self) -> usize {
+        let told = self.rows.iter().filter(|row| row.question.is_some() || row.timestamp.is_some());
+        let mut seen = HashSet::new();
+        told.filter(|row| {
+            let time = row.timestamp.map(f64::to_bits);
+            let outcome = (row.outcome.label(), row.both_bad, row.votes);
+            !seen.insert((row.a, row.b, outcome, row.question, row.judge, row.turn, row.language, time))
+        })
+        .count()
     }
 
     /// Adds all battles and rejected rows of `other`.
@@ -231,6 +286,14 @@ impl Battles {
             debug_assert!(added.is_ok());
         }
         self.rejected.extend_from_slice(&other.rejected);
+        for (field, unread) in &other.unread {
+            match self.unread.get_mut(field) {
+                Some(own) => own.rows += unread.rows,
+                None => {
+                    self.unread.insert(field.clone(), unread.clone());
+                }
+            }
+        }
     }
 
     /// A battle with its names.
@@ -245,12 +308,15 @@ impl Battles {
             turn: battle.turn,
             timestamp: battle.timestamp,
             style: battle.style,
+            votes: battle.votes,
+            both_bad: battle.both_bad,
         }
     }
 
     /// The battles for which `keep` says so; rejected rows stay noted.
     pub fn filter(&self, keep: impl Fn(&NamedBattle) -> bool) -> Battles {
-        let mut kept = Battles { rejected: self.rejected.clone(), ..Battles::default() };
+        let mut kept =
+            Battles { rejected: self.rejected.clone(), unread: self.unread.clone(), ..Battles::default() };
         for row in &self.rows {
             let named = self.named(row);
             if keep(&named) {
@@ -272,12 +338,30 @@ impl Battles {
         &self.rows
     }
 
+    /// The number of votes, where a row of a table of counts stands for many.
+    pub fn votes(&self) -> u64 {
+        self.rows.iter().map(|row| row.votes).sum()
+    }
+
+    /// That every row is one vote.
+    ///
+    /// # Errors
+    /// [`RatingsError::Counted`] for rows of a table of counts; `what` needs the votes one by one.
+    pub fn one_by_one(&self, what: &'static str) -> Result<(), RatingsError> {
+        if self.is_counted() { Err(RatingsError::Counted { what }) } else { Ok(()) }
+    }
+
+    /// Whether some row stands for several votes.
+    pub fn is_counted(&self) -> bool {
+        self.rows.iter().any(|row| row.votes != 1)
+    }
+
     /// The number of battles of each model, by index.
     pub fn battles_by_model(&self) -> Vec<u64> {
         let mut played = vec![0; self.models().len()];
         for row in &self.rows {
-            played[row.a as usize] += 1;
-            played[row.b as usize] += 1;
+            played[row.a as usize] += row.votes;
+            played[row.b as usize] += row.votes;
         }
         played
     }

@@ -105,6 +105,9 @@ impl Bootstrap {
     /// outside 0 to 1.
     pub fn bradley_terry(&self, model: &BradleyTerry, battles: &Battles) -> Result<Replicates, RatingsError> {
         let counts = PairCounts::new(battles)?;
+        if self.unit == Unit::Questions {
+            battles.one_by_one("a bootstrap over questions")?;
+        }
         match self.unit {
             Unit::Battles => self.counted(model, &counts),
             Unit::Questions => self.drawn(model, &counts, &Clusters::new(battles, &counts)),
@@ -118,6 +121,9 @@ impl Bootstrap {
     /// As [`WinMatrix::new`] and [`Bootstrap::bradley_terry`].
     pub fn win_rates(&self, battles: &Battles, ties: TieRule) -> Result<Replicates, RatingsError> {
         self.check()?;
+        if battles.is_counted() {
+            return self.counted_win_rates(battles, ties);
+        }
         let played: Vec<&Battle> = battles
             .rows()
             .iter()
@@ -133,6 +139,25 @@ impl Bootstrap {
                 .flat_map(|_| &groups[rng.random_range(0..groups.len())])
                 .map(|&row| played[row as usize]);
             let matrix = WinMatrix::count(battles.models(), rows);
+            let rates = (0..models).map(|m| matrix.average(m).unwrap_or(ratings[m])).collect();
+            (rates, vec![Standing::Bounded; models])
+        };
+        let rows = (0..self.replicates as u64).into_par_iter().map(drawn).collect();
+        Ok(self.collected(matrix.models, ratings.clone(), rows))
+    }
+
+    /// The same from a table of counts: multinomial draws over its (pair, outcome) rows.
+    fn counted_win_rates(&self, battles: &Battles, ties: TieRule) -> Result<Replicates, RatingsError> {
+        if self.unit == Unit::Questions {
+            battles.one_by_one("a bootstrap over questions")?;
+        }
+        let counts = PairCounts::new(battles)?;
+        let draws = Rows::new(&counts);
+        let matrix = WinMatrix::weighted(&counts, &counts.weights(), ties);
+        let models = matrix.models.len();
+        let ratings: Vec<f64> = (0..models).map(|m| matrix.average(m).unwrap_or(0.5)).collect();
+        let drawn = |number: u64| {
+            let matrix = WinMatrix::weighted(&counts, &draws.draw(&mut self.rng(number)), ties);
             let rates = (0..models).map(|m| matrix.average(m).unwrap_or(ratings[m])).collect();
             (rates, vec![Standing::Bounded; models])
         };

@@ -19,8 +19,21 @@ pub enum Ties {
     Half,
     /// An outcome of its own: P(i wins) = πᵢ / (πᵢ + ν πⱼ) with ν ≥ 1 fitted (Rao and Kupper 1967).
     RaoKupper,
+    /// An outcome of its own: P(tie) = ν √(πᵢπⱼ) / (πᵢ + πⱼ + ν √(πᵢπⱼ)) with ν fitted (Davidson 1970).
+    Davidson,
     /// Nothing: ties are left out.
     Skip,
+}
+
+impl Ties {
+    /// The name of a model of ties with a parameter of its own.
+    pub(crate) fn model_name(self) -> Option<&'static str> {
+        match self {
+            Ties::RaoKupper => Some("rao-kupper"),
+            Ties::Davidson => Some("davidson"),
+            Ties::Half | Ties::Skip => None,
+        }
+    }
 }
 
 /// A model whose rating is given.
@@ -68,7 +81,7 @@ pub struct Ratings {
     pub part: Vec<u32>,
     /// Number of such parts; ratings of models in different parts cannot be compared.
     pub parts: usize,
-    /// ν of Rao and Kupper's ties, where it was fitted.
+    /// ν of Rao and Kupper's or of Davidson's ties, where it was fitted.
     pub tie_parameter: Option<f64>,
     /// Log-likelihood at the maximum, the prior's share included.
     pub log_likelihood: f64,
@@ -169,7 +182,7 @@ impl BradleyTerry {
         let comparisons = comparisons(counts.models().len(), &counts.scored(weights));
         let likelihood = self.likelihood(counts, weights, &comparisons);
         let found = likelihood.maximum(start);
-        let tie_parameter = likelihood.rao_kupper.then(|| found.at[likelihood.models].exp());
+        let tie_parameter = likelihood.ties.model_name().map(|_| found.at[likelihood.models].exp());
         let ratings = self.ratings(counts.models(), &found.at, &comparisons);
         let ratings = Ratings {
             models: counts.models().to_vec(),
@@ -191,7 +204,7 @@ impl BradleyTerry {
         weights: &'a [[f64; 3]],
         comparisons: &'a Comparisons,
     ) -> Likelihood<'a> {
-        Likelihood::new(counts, weights, self.ties == Ties::RaoKupper, self.ridge, comparisons)
+        Likelihood::new(counts, weights, self.ties, self.ridge, comparisons)
     }
 
     fn anchor_index(&self, counts: &PairCounts) -> Result<Option<usize>, RatingsError> {

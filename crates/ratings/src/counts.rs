@@ -60,8 +60,8 @@ impl PairCounts {
                 pairs.len() - 1
             });
             let count = &mut pairs[slot].counts[outcome];
-            count.battles += 1;
-            count.weight += weight;
+            count.battles += battle.votes;
+            count.weight += weight * battle.votes as f64;
         }
         pairs.sort_unstable_by_key(|pair| (pair.i, pair.j));
         Ok(Self { models: battles.models().to_vec(), pairs })

@@ -49,7 +49,7 @@ impl Draws for Rows<'_> {
 /// Questions, each with the slots and outcomes of its battles.
 pub(crate) struct Clusters {
     pairs: usize,
-    groups: Vec<Vec<(u32, u8)>>,
+    groups: Vec<Vec<(u32, u8, f64)>>,
 }
 
 impl Clusters {
@@ -58,7 +58,7 @@ impl Clusters {
         let mut groups = vec![Vec::new(); battles.questions().all().len()];
         for row in battles.rows() {
             let (key, outcome) = place(row);
-            let entry = (slots[&key] as u32, outcome as u8);
+            let entry = (slots[&key] as u32, outcome as u8, row.votes as f64);
             match row.question {
                 Some(question) => groups[question as usize].push(entry),
                 None => groups.push(vec![entry]),
@@ -73,8 +73,8 @@ impl Draws for Clusters {
     fn draw(&self, rng: &mut ChaCha8Rng) -> Vec<[f64; 3]> {
         let mut weights = vec![[0.0; 3]; self.pairs];
         for _ in 0..self.groups.len() {
-            for &(slot, outcome) in &self.groups[rng.random_range(0..self.groups.len())] {
-                weights[slot as usize][outcome as usize] += 1.0;
+            for &(slot, outcome, votes) in &self.groups[rng.random_range(0..self.groups.len())] {
+                weights[slot as usize][outcome as usize] += votes;
             }
         }
         weights

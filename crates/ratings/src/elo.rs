@@ -160,6 +160,7 @@ impl Elo {
             return Err(RatingsError::setting("k", self.k, "a positive number"));
         }
         battles.check("Elo ratings")?;
+        battles.one_by_one("Elo, which plays battles one after the other,")?;
         let counted = |outcome| self.ties == TieRule::Half || outcome != Outcome::Tie;
         let rows = battles.rows().iter().filter(|row| counted(row.outcome));
         Ok(rows.map(|row| Match { a: row.a, b: row.b, score: row.outcome.score() }).collect())

@@ -9,13 +9,16 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, thiserror::Error)]
 pub enum RatingsError {
     /// A file cannot be read.
-    #[error("{path}: cannot read the battles: {source}")]
+    #[error("{path}: cannot read the battles: {cause}")]
     Read {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
+    /// A file cannot be opened or unpacked.
+    #[error(transparent)]
+    File(#[from] camelid_files::FileError),
     /// A file is not what its name or the caller says it is.
     #[error("{path}: not a sound {expected} file: {message}")]
     Damaged {
@@ -99,6 +102,41 @@ pub enum RatingsError {
         found: String,
         /// What it has to be.
         expected: &'static str,
+    },
+    /// A table of counts, where votes are needed one by one.
+    #[error(
+        "a table of counts holds no single votes, and {what} needs them; a method for counts is bradley-terry, \
+         davidson, rao-kupper or win-rate"
+    )]
+    Counted {
+        /// What needs them.
+        what: &'static str,
+    },
+    /// A value decides whether a row counts, and is not understood.
+    #[error("{0}")]
+    NotUnderstood(Box<RejectedRow>),
+    /// Grades of single answers, which are no battles.
+    #[error(
+        "{origin}: these are grades of single answers, not battles of two; `camelid eval score mt-bench {origin}` \
+         averages them"
+    )]
+    SingleGrades {
+        /// The file.
+        origin: String,
+    },
+    /// A large share of a file's rows are no battles.
+    #[error(
+        "{origin}: {dropped} of {rows} rows are no battles, the first: {first}; allow that to rate the rest"
+    )]
+    Dropped {
+        /// The file.
+        origin: String,
+        /// Rows that are no battles.
+        dropped: usize,
+        /// All rows.
+        rows: usize,
+        /// The first of them.
+        first: Box<RejectedRow>,
     },
     /// Style is to be controlled for, and battles carry no style features.
     #[error(

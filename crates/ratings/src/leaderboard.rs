@@ -54,7 +54,7 @@ pub struct LeaderboardOptions {
     pub method: Method,
     /// The scale of the ratings.
     pub scale: RatingScale,
-    /// What a tie says; Rao and Kupper's way for [`Method::BradleyTerry`] only.
+    /// What a tie says; Rao and Kupper's or Davidson's way for [`Method::BradleyTerry`] only.
     pub ties: Ties,
     /// Elo's K.
     pub k: f64,
@@ -99,8 +99,10 @@ pub struct Leaderboard {
     pub parts: usize,
     /// Points that one standard deviation of a style feature is worth, for [`Method::Style`].
     pub style: Vec<StyleWorth>,
-    /// ν of Rao and Kupper's ties, where it was fitted.
+    /// ν of Rao and Kupper's or Davidson's ties, where it was fitted.
     pub tie_parameter: Option<f64>,
+    /// Mean negative log-likelihood of a vote at the maximum, for [`Method::BradleyTerry`].
+    pub negative_log_likelihood: Option<f64>,
     /// Whether the battles were played in the order of their timestamps, for [`Method::Elo`].
     pub by_time: bool,
 }
@@ -157,6 +159,7 @@ struct Found {
     unbounded: Vec<usize>,
     style: Vec<StyleWorth>,
     tie_parameter: Option<f64>,
+    negative_log_likelihood: Option<f64>,
 }
 
 impl Leaderboard {
@@ -168,6 +171,9 @@ impl Leaderboard {
     /// those of the method.
     pub fn new(battles: &Battles, options: &LeaderboardOptions) -> Result<Self, RatingsError> {
         battles.check("leaderboard")?;
+        if options.method == Method::Elo || options.method == Method::EloAveraged {
+            battles.one_by_one("Elo, which plays battles one after the other,")?;
+        }
         let counts = PairCounts::new(battles)?;
         let by_time =
             options.method == Method::Elo && battles.rows().iter().all(|row| row.timestamp.is_some());
@@ -219,12 +225,22 @@ impl Leaderboard {
             parts: graph.parts,
             style: found.style,
             tie_parameter: found.tie_parameter,
+            negative_log_likelihood: found.negative_log_likelihood,
             by_time,
         })
     }
 }
 
 impl LeaderboardOptions {
+    /// The words of a report for method and ties.
+    pub fn words(&self) -> &'static str {
+        match (self.method, self.ties) {
+            (Method::BradleyTerry, Ties::Davidson) => "Davidson's tie model by maximum likelihood",
+            (Method::BradleyTerry, Ties::RaoKupper) => "Rao and Kupper's tie model by maximum likelihood",
+            (method, _) => method.words(),
+        }
+    }
+
     fn elo(&self) -> Result<Elo, RatingsError> {
         self.no_anchor()?;
         Ok(Elo { scale: self.scale, k: self.k, ties: self.tie_rule()? })
@@ -234,9 +250,9 @@ impl LeaderboardOptions {
         match self.ties {
             Ties::Half => Ok(TieRule::Half),
             Ties::Skip => Ok(TieRule::Skip),
-            Ties::RaoKupper => Err(RatingsError::setting(
+            Ties::RaoKupper | Ties::Davidson => Err(RatingsError::setting(
                 "ties",
-                "rao-kupper",
+                self.ties.model_name().unwrap_or_default(),
                 "half or skip with any method but bradley-terry",
             )),
         }
@@ -285,11 +301,13 @@ impl LeaderboardOptions {
         let model = self.model();
         let (fitted, sandwich) = model.sandwich(counts, Z95)?;
         let replicates = self.bootstrap.bradley_terry(&model, battles)?;
+        let votes: f64 = model.weights(counts.weights()).iter().flatten().sum();
         Ok(Found {
             bootstrap: replicates.intervals(),
             sandwich: Some(sandwich),
             unbounded: replicates.unbounded,
             tie_parameter: fitted.tie_parameter,
+            negative_log_likelihood: Some(-fitted.log_likelihood / votes),
             ..Found::with_errors(fitted.ratings, &[])
         })
     }
@@ -336,6 +354,7 @@ impl Found {
             ordering_error: None,
             style: Vec::new(),
             tie_parameter: None,
+            negative_log_likelihood: None,
         }
     }
 }
@@ -349,8 +368,8 @@ fn tally(battles: &Battles) -> Vec<[u64; 3]> {
             Outcome::ModelB => (1, 0),
             Outcome::Tie => (2, 2),
         };
-        tally[row.a as usize][a] += 1;
-        tally[row.b as usize][b] += 1;
+        tally[row.a as usize][a] += row.votes;
+        tally[row.b as usize][b] += row.votes;
     }
     tally
 }

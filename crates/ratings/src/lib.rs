@@ -24,7 +24,7 @@ mod style_bootstrap;
 mod win_matrix;
 
 pub use agreement::{Agreement, GroupAgreement, agreement};
-pub use battles::{Battle, Battles, NamedBattle, Names, Outcome, Style};
+pub use battles::{Battle, Battles, NamedBattle, Names, Outcome, Style, Unread};
 pub use bootstrap::{Bootstrap, EloErrors, Replicates, Unit, quantile};
 pub use bradley_terry::{Anchor, BradleyTerry, Ratings, Ties};
 pub use counts::{Count, Pair, PairCounts};
@@ -34,7 +34,8 @@ pub use graph::Standing;
 pub use leaderboard::{Leaderboard, LeaderboardOptions, LeaderboardRow, Method, StyleWorth};
 pub use position::{Consistency, FirstPosition, ModelPosition, PositionEffect};
 pub use read::{
-    FileOrder, Format, Order, Reviews, SourceFile, Sources, read, read_all, read_as, read_reviews,
+    FileOrder, Format, MOST_DROPPED, Needs, Order, ReadOptions, Reviews, SourceFile, Sources, read, read_all,
+    read_as, read_reviews,
 };
 #[cfg(feature = "parquet")]
 pub use read::{from_frame, to_frame};

@@ -1,5 +1,7 @@
-//! The likelihood of counted battles, with ties as halves or after Rao and Kupper (1967).
+//! The likelihood of counted battles, with ties as halves, after Rao and Kupper (1967) or after
+//! Davidson (1970).
 
+use crate::bradley_terry::Ties;
 use crate::counts::{Pair, PairCounts};
 use crate::graph::Comparisons;
 use crate::newton::{Local, Maximum, log_sigmoid, maximise};
@@ -14,13 +16,13 @@ struct Term {
     curvature: [f64; 3],
 }
 
-/// Log-strengths θ of all models and, with Rao and Kupper's ties, η = ln ν as the last unknown.
+/// Log-strengths θ of all models and, where ties are an outcome of their own, η = ln ν as the last unknown.
 pub(crate) struct Likelihood<'a> {
     pub(crate) models: usize,
     pub(crate) pairs: &'a [Pair],
     pub(crate) weights: &'a [[f64; 3]],
-    /// Whether η is among the unknowns.
-    pub(crate) rao_kupper: bool,
+    /// What a tie says; η is among the unknowns where ties have a model.
+    pub(crate) ties: Ties,
     /// The prior: −ridge/2 · (Σθ² + η²).
     pub(crate) ridge: f64,
     pub(crate) comparisons: &'a Comparisons,
@@ -31,16 +33,16 @@ impl<'a> Likelihood<'a> {
     pub(crate) fn new(
         counts: &'a PairCounts,
         weights: &'a [[f64; 3]],
-        rao_kupper: bool,
+        ties: Ties,
         ridge: f64,
         comparisons: &'a Comparisons,
     ) -> Self {
-        let ties = weights.iter().any(|[_, _, tied]| *tied > 0.0);
+        let tied = weights.iter().any(|[_, _, tied]| *tied > 0.0);
         Self {
             models: counts.models().len(),
             pairs: counts.pairs(),
             weights,
-            rao_kupper: rao_kupper && ties,
+            ties: if tied { ties } else { Ties::Half },
             ridge,
             comparisons,
         }
@@ -48,7 +50,7 @@ impl<'a> Likelihood<'a> {
 
     /// Number of unknowns.
     pub(crate) fn unknowns(&self) -> usize {
-        self.models + usize::from(self.rao_kupper)
+        self.models + usize::from(self.ties.model_name().is_some())
     }
 
     /// The maximum, from `start` or from equal strengths.
@@ -57,7 +59,7 @@ impl<'a> Likelihood<'a> {
             Some(start) if start.len() == self.unknowns() => start.to_vec(),
             _ => {
                 let mut at = vec![0.0; self.unknowns()];
-                if self.rao_kupper {
+                if self.ties == Ties::RaoKupper {
                     at[self.models] = 0.5;
                 }
                 at
@@ -83,21 +85,21 @@ impl<'a> Likelihood<'a> {
     }
 
     fn eta(&self, x: &[f64]) -> Option<f64> {
-        self.rao_kupper.then(|| x[self.models])
+        self.ties.model_name().map(|_| x[self.models])
     }
 
     fn local(&self, x: &[f64]) -> Local {
         let n = self.unknowns();
         let eta = self.eta(x);
         let mut local = Local { value: 0.0, gradient: vec![0.0; n], information: vec![0.0; n * n] };
-        if eta.is_some_and(|eta| eta <= 0.0) {
+        if self.ties == Ties::RaoKupper && eta.is_some_and(|eta| eta <= 0.0) {
             local.value = f64::NEG_INFINITY;
             return local;
         }
         for (pair, weights) in self.pairs.iter().zip(self.weights) {
             let (i, j) = (pair.i as usize, pair.j as usize);
             let (mut slope, mut curvature) = ([0.0; 2], [0.0; 3]);
-            for (term, weight) in terms(x[i] - x[j], eta).iter().zip(weights) {
+            for (term, weight) in self.terms(x[i] - x[j], eta).iter().zip(weights) {
                 if *weight > 0.0 {
                     local.value += weight * term.value;
                     slope = [slope[0] + weight * term.slope[0], slope[1] + weight * term.slope[1]];
@@ -144,6 +146,13 @@ impl<'a> Likelihood<'a> {
         }
     }
 
+    fn terms(&self, d: f64, eta: Option<f64>) -> [Term; 3] {
+        match (self.ties, eta) {
+            (Ties::Davidson, Some(eta)) => davidson(d, eta),
+            (_, eta) => terms(d, eta),
+        }
+    }
+
     /// Σ over battles of score·scoreᵀ, row-major: the filling of the sandwich. Battles of one
     /// pair and outcome count with their mean weight.
     pub(crate) fn score_products(&self, x: &[f64]) -> Vec<f64> {
@@ -152,7 +161,7 @@ impl<'a> Likelihood<'a> {
         let mut sum = vec![0.0; n * n];
         for (pair, weights) in self.pairs.iter().zip(self.weights) {
             let (i, j) = (pair.i as usize, pair.j as usize);
-            let all = terms(x[i] - x[j], eta);
+            let all = self.terms(x[i] - x[j], eta);
             for ((term, weight), count) in all.iter().zip(weights).zip(pair.counts) {
                 if count.battles == 0 {
                     continue;
@@ -196,6 +205,21 @@ fn terms(d: f64, eta: Option<f64>) -> [Term; 3] {
     ]
 }
 
+/// The outcomes of one pair with Davidson's ties: with Z = e^(d/2) + e^(−d/2) + e^η the probabilities
+/// are e^(d/2)/Z, e^(−d/2)/Z and, of a tie, e^η/Z. Every term has the curvature of ln Z.
+fn davidson(d: f64, eta: f64) -> [Term; 3] {
+    let half = 0.5 * d;
+    let most = half.abs().max(eta);
+    let log_z = most + ((half - most).exp() + (-half - most).exp() + (eta - most).exp()).ln();
+    let values = [half - log_z, -half - log_z, eta - log_z];
+    let [won, lost, tied] = values.map(f64::exp);
+    let lean = 0.5 * (won - lost);
+    let curvature = [0.25 * (won + lost) - lean * lean, -lean * tied, tied - tied * tied];
+    let term =
+        |value, d_slope, eta_slope| Term { value, slope: [d_slope - lean, eta_slope - tied], curvature };
+    [term(values[0], 0.5, 0.0), term(values[1], -0.5, 0.0), term(values[2], 0.0, 1.0)]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -205,6 +229,27 @@ mod tests {
         for (d, eta) in [(0.3, 0.2), (-4.0, 1.5), (0.0, 1e-3)] {
             let total: f64 = terms(d, Some(eta)).iter().map(|term| term.value.exp()).sum();
             assert!((total - 1.0).abs() < 1e-12, "{d} {eta}: {total}");
+        }
+    }
+
+    #[test]
+    fn davidsons_outcomes_sum_to_one_and_their_slopes_are_those_of_the_values() {
+        let h = 1e-4;
+        for (d, eta) in [(0.3, -0.6), (-4.0, 1.5), (90.0, -3.0)] {
+            let all = davidson(d, eta);
+            let total: f64 = all.iter().map(|term| term.value.exp()).sum();
+            assert!((total - 1.0).abs() < 1e-12, "{d} {eta}: {total}");
+            for (k, term) in all.iter().enumerate() {
+                let at = |dd: f64, de: f64| davidson(d + dd, eta + de)[k];
+                let close = |found: f64, numeric: f64| {
+                    assert!((found - numeric).abs() < 1e-6, "{d} {eta} {k}: {found} {numeric}")
+                };
+                close(term.slope[0], (at(h, 0.0).value - at(-h, 0.0).value) / (2.0 * h));
+                close(term.slope[1], (at(0.0, h).value - at(0.0, -h).value) / (2.0 * h));
+                close(term.curvature[0], -(at(h, 0.0).slope[0] - at(-h, 0.0).slope[0]) / (2.0 * h));
+                close(term.curvature[1], -(at(0.0, h).slope[0] - at(0.0, -h).slope[0]) / (2.0 * h));
+                close(term.curvature[2], -(at(0.0, h).slope[1] - at(0.0, -h).slope[1]) / (2.0 * h));
+            }
         }
     }
 

@@ -21,11 +21,11 @@ pub struct FirstPosition {
 }
 
 impl FirstPosition {
-    fn add(&mut self, outcome: Outcome) {
+    fn add(&mut self, outcome: Outcome, votes: u64) {
         match outcome {
-            Outcome::ModelA => self.first += 1,
-            Outcome::ModelB => self.second += 1,
-            Outcome::Tie => self.ties += 1,
+            Outcome::ModelA => self.first += votes,
+            Outcome::ModelB => self.second += votes,
+            Outcome::Tie => self.ties += votes,
         }
     }
 
@@ -103,15 +103,19 @@ impl PositionEffect {
         // Per model: score and battles when shown first, then when shown second.
         let mut models = vec![[0.0f64; 4]; battles.models().len()];
         for row in battles.rows() {
-            overall.add(row.outcome);
+            overall.add(row.outcome, row.votes);
             if let Some(judge) = row.judge {
-                judges.entry(battles.judges().name(judge).to_owned()).or_default().add(row.outcome);
+                judges
+                    .entry(battles.judges().name(judge).to_owned())
+                    .or_default()
+                    .add(row.outcome, row.votes);
             }
             let (a, b, score) = (row.a as usize, row.b as usize, row.outcome.score());
-            models[a][0] += score;
-            models[a][1] += 1.0;
-            models[b][2] += 1.0 - score;
-            models[b][3] += 1.0;
+            let votes = row.votes as f64;
+            models[a][0] += votes * score;
+            models[a][1] += votes;
+            models[b][2] += votes * (1.0 - score);
+            models[b][3] += votes;
         }
         let models = battles.models().iter().zip(models).map(|(model, sums)| model_position(model, sums));
         Ok(Self { overall, judges, models: models.collect(), consistency: consistency(battles) })

@@ -17,6 +17,8 @@ pub struct Selection {
     pub turns: Vec<u32>,
     /// Models with fewer battles are left out with all their battles, until every model has as many.
     pub min_battles: u64,
+    /// Leaves out ties that say that both answers are bad.
+    pub without_both_bad: bool,
 }
 
 impl Selection {
@@ -43,6 +45,7 @@ impl Selection {
         let meets = |battle: &NamedBattle| {
             one_of(&self.languages, battle.language)
                 && one_of(&self.judges, battle.judge)
+                && !(self.without_both_bad && battle.both_bad)
                 && (self.turns.is_empty() || battle.turn.is_some_and(|turn| self.turns.contains(&turn)))
         };
         let mut kept = battles.filter(meets);

@@ -87,8 +87,9 @@ impl BradleyTerry {
     ) -> Result<(StyleControlled, StyleFit), RatingsError> {
         let counts = PairCounts::new(battles)?;
         self.check(&counts)?;
-        if self.ties == Ties::RaoKupper {
-            return Err(RatingsError::setting("ties", "rao-kupper", "half or skip with style control"));
+        battles.one_by_one("style control")?;
+        if let Some(name) = self.ties.model_name() {
+            return Err(RatingsError::setting("ties", name, "half or skip with style control"));
         }
         let (rows, spread) = self.rows(battles)?;
         let weights = self.weights(counts.weights());

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::battles::{Battle, Battles, Outcome};
+use crate::counts::PairCounts;
 use crate::elo::TieRule;
 use crate::error::RatingsError;
 use crate::scale::{Interval, Z95, share};
@@ -35,12 +36,28 @@ impl WinMatrix {
         let (mut scored, mut played) = (vec![0.0; n * n], vec![0.0; n * n]);
         for row in battles {
             let (a, b) = (row.a as usize, row.b as usize);
-            scored[a * n + b] += row.outcome.score();
-            scored[b * n + a] += 1.0 - row.outcome.score();
-            played[a * n + b] += 1.0;
-            played[b * n + a] += 1.0;
+            let votes = row.votes as f64;
+            scored[a * n + b] += votes * row.outcome.score();
+            scored[b * n + a] += votes * (1.0 - row.outcome.score());
+            played[a * n + b] += votes;
+            played[b * n + a] += votes;
         }
         Self { models: models.to_vec(), scored, battles: played }
+    }
+
+    /// Of the weights of all pairs' outcomes.
+    pub(crate) fn weighted(counts: &PairCounts, weights: &[[f64; 3]], ties: TieRule) -> Self {
+        let n = counts.models().len();
+        let (mut scored, mut played) = (vec![0.0; n * n], vec![0.0; n * n]);
+        for (pair, [won, lost, tied]) in counts.pairs().iter().zip(weights) {
+            let tied = if ties == TieRule::Half { *tied } else { 0.0 };
+            let (i, j) = (pair.i as usize, pair.j as usize);
+            scored[i * n + j] = won + 0.5 * tied;
+            scored[j * n + i] = lost + 0.5 * tied;
+            played[i * n + j] = won + lost + tied;
+            played[j * n + i] = won + lost + tied;
+        }
+        Self { models: counts.models().to_vec(), scored, battles: played }
     }
 
     /// The share of battles that model `i` won against `j`; `None` where they never met.

@@ -4,7 +4,6 @@ use plotters::coord::Shift;
 use plotters::drawing::DrawingAreaErrorKind;
 use plotters::prelude::*;
 
-
 /// What a plot is drawn on.
 pub type Canvas<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 /// Why something could not be drawn.

@@ -12,7 +12,7 @@
 //! A folder is filled under another name and renamed when every byte is on the disk, so a
 //! checkpoint that can be seen is complete.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use burn::module::Module;
@@ -102,6 +102,8 @@ impl RunState {
 pub(crate) struct Checkpoints {
     dir: PathBuf,
     keep_last: usize,
+    /// Locked while the run is under way; the system lets go of it with the process.
+    _lock: File,
 }
 
 impl Checkpoints {
@@ -109,6 +111,11 @@ impl Checkpoints {
     pub(crate) fn open(run_dir: &Path, keep_last: usize) -> Result<Self, TrainError> {
         let dir = run_dir.join("checkpoints");
         fs::create_dir_all(&dir).map_err(TrainError::file(&dir, "make"))?;
+        let lock = File::open(&dir).map_err(TrainError::file(&dir, "open"))?;
+        lock.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => TrainError::Busy { run: run_dir.to_owned() },
+            TryLockError::Error(error) => TrainError::file(&dir, "lock")(error),
+        })?;
         for entry in fs::read_dir(&dir).map_err(TrainError::file(&dir, "list"))? {
             let entry = entry.map_err(TrainError::file(&dir, "list"))?;
             let name = entry.file_name();
@@ -117,7 +124,7 @@ impl Checkpoints {
                 fs::remove_dir_all(&path).map_err(TrainError::file(&path, "remove"))?;
             }
         }
-        Ok(Self { dir, keep_last })
+        Ok(Self { dir, keep_last, _lock: lock })
     }
 
     /// Finished checkpoints by step, the oldest first.

@@ -63,6 +63,12 @@ pub enum TrainError {
     /// A file that cannot be read or written.
     #[error(transparent)]
     File(#[from] FileError),
+    /// Another process trains in the run's folder.
+    #[error("{}: another process is training in this folder", run.display())]
+    Busy {
+        /// The run's folder.
+        run: PathBuf,
+    },
     /// A checkpoint that could not be written. Earlier checkpoints are untouched.
     #[error("checkpoint of step {step} not written: {source}. Earlier checkpoints are intact")]
     Save {

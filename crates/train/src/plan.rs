@@ -136,12 +136,7 @@ impl MemoryPlan {
 
         let trainable = match lora {
             None => model.parameter_count() as u64,
-            Some(config) => {
-                let paths: Vec<String> = linears.iter().map(|l| l.path.clone()).collect();
-                let chosen = config.target_modules.choose(&paths)?;
-                let adapted = linears.iter().filter(|l| chosen.contains(&l.path));
-                adapted.map(|l| (config.r * (l.in_features + l.out_features)) as u64).sum()
-            }
+            Some(config) => adapter_parameters(model, &linears, config)?,
         };
         let optimizer = match step.optimizer_bits {
             StateBits::Bits32 => 8 * trainable,
@@ -316,6 +311,35 @@ impl Cost {
         let per_token = passes * (2.0 * products + attention) + 3.0 * 2.0 * head;
         Self { tokens, flops: per_token * tokens as f64 }
     }
+}
+
+/// Parameters that adapters with these settings train: factors, and modules trained whole.
+fn adapter_parameters(
+    model: &LlamaConfig,
+    linears: &[LinearShape],
+    config: &LoraConfig,
+) -> Result<u64, LoraError> {
+    let table = |path: &str| (path.to_string(), model.vocab_size, model.hidden_size);
+    let shape = |l: &LinearShape| (l.path.clone(), l.out_features, l.in_features);
+    let others = [table("model.embed_tokens"), table("lm_head")];
+    let all: Vec<(String, usize, usize)> = linears.iter().map(shape).chain(others).collect();
+    let paths: Vec<String> = all.iter().map(|(path, ..)| path.clone()).collect();
+    let (inner, outer) = paths.split_at(linears.len());
+    let chosen = config.choose(inner, outer)?.paths;
+    let mut parameters = 0;
+    for (path, outputs, inputs) in &all {
+        if config.saves(path) {
+            parameters += outputs * inputs;
+        } else if chosen.contains(path) {
+            parameters += config.parameters_for(path, *outputs, *inputs)?;
+        }
+    }
+    let in_blocks = ["input_layernorm", "post_attention_layernorm"];
+    let norms = (0..model.num_hidden_layers)
+        .flat_map(|i| in_blocks.map(|name| format!("model.layers.{i}.{name}")))
+        .chain(["model.norm".to_string()]);
+    parameters += norms.filter(|path| config.saves(path)).count() * model.hidden_size;
+    Ok(parameters as u64)
 }
 
 #[cfg(test)]

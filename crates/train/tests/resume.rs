@@ -94,6 +94,26 @@ fn a_killed_run_resumes_to_the_same_bytes() {
 }
 
 #[test]
+fn a_second_process_on_the_same_run_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = spawn(dir.path());
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while lines(dir.path()) < 1 {
+        assert!(Instant::now() < deadline, "the first step was never done");
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-STOP", &pid]).status().unwrap().success());
+    let Err(error) = trainer(lora_model(1), long_settings(), dir.path()).run() else {
+        panic!("two processes wrote into one run")
+    };
+    assert!(error.to_string().contains("another process is training in this folder"), "{error}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(trainer(lora_model(1), long_settings(), dir.path()).run().unwrap().finished);
+}
+
+#[test]
 fn ctrl_c_finishes_the_step_saves_and_the_run_goes_on_later() {
     let (whole, broken) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     trainer(lora_model(1), long_settings(), whole.path()).run().unwrap();

@@ -147,7 +147,6 @@ fn ours() -> Result<Shared> {
     Ok(Rc::new(RefCell::new(Measurer::start(&mut command)?)))
 }
 
-
 /// A setting that is ready to be sampled.
 struct Contender {
     row: Row,

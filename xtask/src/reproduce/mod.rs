@@ -1,5 +1,6 @@
 //! `cargo xtask reproduce <recipe>`: one readable script per paper.
 
+mod arena;
 mod guanaco;
 mod mt_bench;
 mod qlora_elo;
@@ -22,6 +23,8 @@ enum Recipe {
     QloraMemory(qlora_memory::QloraMemoryArguments),
     /// QLoRA's Table 1, Elo ratings, from GPT-4's published judgments
     QloraElo(qlora_elo::QloraEloArguments),
+    /// Chatbot Arena's leaderboard of August 2024, from the counts of 1.67 million votes
+    Arena(arena::ArenaArguments),
     /// MT-bench: 80 questions of two turns, answered by models and graded or compared by a judge
     MtBench(Box<mt_bench::MtBenchArguments>),
 }
@@ -40,6 +43,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
         Recipe::Guanaco(arguments) => guanaco::reproduce(arguments),
         Recipe::QloraMemory(arguments) => qlora_memory::reproduce(arguments),
         Recipe::QloraElo(arguments) => qlora_elo::reproduce(arguments),
+        Recipe::Arena(arguments) => arena::reproduce(arguments),
         Recipe::MtBench(arguments) => mt_bench::reproduce(arguments),
     }
 }

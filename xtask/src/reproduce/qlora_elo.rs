@@ -15,13 +15,13 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 use camelid_data::catalogue::{self, FetchOptions};
-use camelid_recipe::claims::ClaimsFile;
-use camelid_recipe::compare::Z95;
 use camelid_ratings::{
     AveragedRatings, Battles, Bootstrap, BradleyTerry, Elo, EloErrors, FileOrder, Interval, Orderings,
     PairCounts, PositionEffect, Ratings, Replicates, SequentialRatings, TieRule, Unit, WinMatrix,
     read_reviews,
 };
+use camelid_recipe::claims::ClaimsFile;
+use camelid_recipe::compare::Z95;
 use clap::Args;
 
 use super::Ending;

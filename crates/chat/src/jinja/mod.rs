@@ -5,7 +5,8 @@
 //! a mark that no text contains. That yields the literal text between the
 //! messages, and the real output must equal those literals with the messages
 //! (as they are, or trimmed, as some templates do) in between, byte for byte.
-//! Where it does not, there is no exact mask and the conversation is refused.
+//! Where it does not, there is no exact mask and the conversation is refused. Generation needs the
+//! text alone and asks for no mask ([`JinjaTemplate::text`]).
 
 mod clock;
 mod environment;
@@ -46,9 +47,37 @@ impl JinjaTemplate {
         Ok(Self { name: name.to_string(), source: source.to_string(), environment })
     }
 
-    /// The end-of-turn tokens that the template's source writes.
+    /// Whether the template's source uses a variable such as `bos_token`.
+    pub fn uses(&self, variable: &str) -> bool {
+        self.source.contains(variable)
+    }
+
+    /// The end-of-turn tokens that the template writes around a question and its answer, after a
+    /// system message where it takes one. Empty where it takes neither.
+    pub fn written_markers(&self, tokens: &SpecialTokens) -> Vec<&'static str> {
+        let turns = [(Role::System, "s"), (Role::User, "u"), (Role::Assistant, "a")];
+        let texts = [self.run(&turns, tokens, false), self.run(&turns[1..], tokens, false)];
+        let written = |marker: &&str| texts.iter().flatten().any(|text| text.contains(marker));
+        self.end_markers().into_iter().filter(written).collect()
+    }
+
+    /// The end-of-turn tokens that stand in the template's source.
     pub fn end_markers(&self) -> Vec<&'static str> {
         END_MARKERS.into_iter().filter(|marker| self.source.contains(marker)).collect()
+    }
+
+    /// Renders, and no more than that.
+    pub fn text(
+        &self,
+        conversation: &Conversation,
+        tokens: &SpecialTokens,
+        add_generation_prompt: bool,
+    ) -> Result<String, ChatError> {
+        if conversation.messages.is_empty() {
+            return Err(ChatError::Empty { conversation: conversation.id.clone() });
+        }
+        let contents = contents(conversation);
+        self.run(&contents, tokens, add_generation_prompt).map_err(|error| self.refused(conversation, &error))
     }
 
     /// Renders and takes the output apart.
@@ -58,14 +87,8 @@ impl JinjaTemplate {
         tokens: &SpecialTokens,
         add_generation_prompt: bool,
     ) -> Result<Rendered, ChatError> {
-        if conversation.messages.is_empty() {
-            return Err(ChatError::Empty { conversation: conversation.id.clone() });
-        }
-        let contents: Vec<(Role, &str)> =
-            conversation.messages.iter().map(|message| (message.role, message.content.as_str())).collect();
-        let text = self
-            .run(&contents, tokens, add_generation_prompt)
-            .map_err(|error| self.refused(conversation, &error))?;
+        let text = self.text(conversation, tokens, add_generation_prompt)?;
+        let contents = contents(conversation);
 
         let marks = marks_absent_from(&text, contents.len());
         let marked: Vec<(Role, &str)> =
@@ -162,6 +185,10 @@ impl JinjaTemplate {
     fn not_spannable(&self, conversation: &Conversation, reason: String) -> ChatError {
         ChatError::NotSpannable { conversation: conversation.id.clone(), template: self.name.clone(), reason }
     }
+}
+
+fn contents(conversation: &Conversation) -> Vec<(Role, &str)> {
+    conversation.messages.iter().map(|message| (message.role, message.content.as_str())).collect()
 }
 
 /// One mark per message, of private-use characters, none of them in `text`.

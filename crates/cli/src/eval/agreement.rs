@@ -1,6 +1,7 @@
 //! `camelid eval agreement`: whether judges say the same.
 
 use anyhow::Result;
+use camelid_ratings::Needs;
 use camelid_ratings::report::{AgreementReport, JudgeGroup};
 
 use super::battle_files::{BattleFiles, spinner};
@@ -29,7 +30,8 @@ fn group(text: &str) -> Result<JudgeGroup, String> {
 
 pub fn run(args: &Args) -> Result<()> {
     args.outputs.check(&args.battles.files)?;
-    let sources = args.battles.read()?;
+    let sources =
+        args.battles.read(Needs { questions: true, judges: true, turns: true, ..Needs::default() })?;
     let spinner = spinner();
     spinner.set_message("comparing votes");
     let humans = [JudgeGroup::humans()];

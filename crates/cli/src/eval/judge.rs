@@ -18,6 +18,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::outputs::{Outputs, command_line};
 use crate::device::DeviceArg;
+use crate::model_files::tell;
 
 /// Raised by Ctrl-C.
 static STOP: AtomicBool = AtomicBool::new(false);
@@ -226,6 +227,7 @@ fn open_local(name: &str, path: &Path, device: &Device) -> Result<Respondent, Ju
         message: error.to_string(),
     };
     let generator = LocalGenerator::open(path, None, device).map_err(wrong)?;
+    tell(generator.notes());
     Ok(Respondent::local(name, LocalModel::new(generator, path)?))
 }
 

@@ -2,7 +2,9 @@
 
 use anyhow::{Result, bail};
 use camelid_ratings::report::RatingsReport;
-use camelid_ratings::{Anchor, Bootstrap, LeaderboardOptions, Method, Orderings, RatingScale, Ties, Unit};
+use camelid_ratings::{
+    Anchor, Bootstrap, LeaderboardOptions, Method, Needs, Orderings, RatingScale, Ties, Unit,
+};
 use clap::ValueEnum;
 
 use super::battle_files::{BattleFiles, spinner};
@@ -33,9 +35,9 @@ pub struct Args {
     /// Weight of the prior that keeps every rating finite (Bradley–Terry) [default: 0.000001]
     #[arg(long, allow_negative_numbers = true)]
     ridge: Option<f64>,
-    /// What a tie says
-    #[arg(long, value_enum, default_value = "half")]
-    ties: TiesArg,
+    /// What a tie says [default: half]
+    #[arg(long, value_enum)]
+    ties: Option<TiesArg>,
     /// Random orderings to average over (elo-averaged) [default: 1000]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     orderings: Option<u32>,
@@ -51,6 +53,9 @@ pub struct Args {
     /// Seed of orderings and bootstrap
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// Name every judge in the tables, however many there are
+    #[arg(long)]
+    all_judges: bool,
     #[command(flatten)]
     outputs: Outputs,
 }
@@ -63,6 +68,10 @@ enum MethodArg {
     EloAveraged,
     /// Bradley–Terry by maximum likelihood
     BradleyTerry,
+    /// Davidson's model, in which a tie is an outcome of its own, by maximum likelihood
+    Davidson,
+    /// Rao and Kupper's model, likewise
+    RaoKupper,
     /// Bradley–Terry at equal length, headers, lists and bold text
     Style,
     /// Mean of the win rates against each opponent
@@ -73,8 +82,10 @@ enum MethodArg {
 enum TiesArg {
     /// Half a win for each
     Half,
-    /// An outcome of its own (bradley-terry)
+    /// An outcome of its own, after Rao and Kupper (bradley-terry)
     RaoKupper,
+    /// An outcome of its own, after Davidson (bradley-terry)
+    Davidson,
     /// Nothing: ties are left out
     Skip,
 }
@@ -95,25 +106,48 @@ fn anchor(text: &str) -> Result<Anchor, String> {
 pub fn run(args: &Args) -> Result<()> {
     let options = args.options()?;
     args.outputs.check(&args.battles.files)?;
-    let sources = args.battles.read()?;
+    let sources = args.battles.read(args.needs())?;
     let spinner = spinner();
     let step = |what: &str| spinner.set_message(what.to_owned());
     let report = RatingsReport::new(&sources, &args.battles.selection(), &options, command_line(), step);
     spinner.finish_and_clear();
-    args.outputs.give(&report?)
+    let report = RatingsReport { all_judges: args.all_judges, ..report? };
+    args.outputs.give(&report)
 }
 
 impl Args {
+    /// The fields that the method and the bootstrap cannot do without.
+    fn needs(&self) -> Needs {
+        Needs {
+            timestamps: self.method == MethodArg::Elo,
+            styles: self.method == MethodArg::Style,
+            questions: matches!(self.unit, UnitArg::Questions),
+            ..Needs::default()
+        }
+    }
+
     /// The settings; one that the method would ignore is refused.
     fn options(&self) -> Result<LeaderboardOptions> {
-        use MethodArg::{BradleyTerry, Elo, EloAveraged, Style};
+        use MethodArg::{BradleyTerry, Davidson, Elo, EloAveraged, RaoKupper, Style};
         for (option, given, methods) in [
             ("--k", self.k.is_some(), &[Elo, EloAveraged][..]),
-            ("--initial", self.initial.is_some(), &[Elo, EloAveraged, BradleyTerry, Style][..]),
-            ("--scale", self.scale.is_some(), &[Elo, EloAveraged, BradleyTerry, Style][..]),
-            ("--base", self.base.is_some(), &[Elo, EloAveraged, BradleyTerry, Style][..]),
-            ("--anchor", self.anchor.is_some(), &[BradleyTerry, Style][..]),
-            ("--ridge", self.ridge.is_some(), &[BradleyTerry, Style][..]),
+            (
+                "--initial",
+                self.initial.is_some(),
+                &[Elo, EloAveraged, BradleyTerry, Davidson, RaoKupper, Style][..],
+            ),
+            (
+                "--scale",
+                self.scale.is_some(),
+                &[Elo, EloAveraged, BradleyTerry, Davidson, RaoKupper, Style][..],
+            ),
+            (
+                "--base",
+                self.base.is_some(),
+                &[Elo, EloAveraged, BradleyTerry, Davidson, RaoKupper, Style][..],
+            ),
+            ("--anchor", self.anchor.is_some(), &[BradleyTerry, Davidson, RaoKupper, Style][..]),
+            ("--ridge", self.ridge.is_some(), &[BradleyTerry, Davidson, RaoKupper, Style][..]),
             ("--orderings", self.orderings.is_some(), &[EloAveraged][..]),
             ("--matches", self.matches.is_some(), &[EloAveraged][..]),
         ] {
@@ -125,6 +159,9 @@ impl Args {
                     names.join(", ")
                 );
             }
+        }
+        if self.ties.is_some() && matches!(self.method, Davidson | RaoKupper) {
+            bail!("--ties means nothing to --method {}, which has ties of its own", self.method.name());
         }
         if self.initial.is_some() && self.anchor.is_some() {
             bail!("--initial and --anchor both say where the ratings lie; give one of them");
@@ -152,9 +189,14 @@ impl Args {
         Ok(LeaderboardOptions {
             method: self.method.into(),
             scale,
-            ties: match self.ties {
+            ties: match self.ties.unwrap_or(match self.method {
+                MethodArg::Davidson => TiesArg::Davidson,
+                MethodArg::RaoKupper => TiesArg::RaoKupper,
+                _ => TiesArg::Half,
+            }) {
                 TiesArg::Half => Ties::Half,
                 TiesArg::RaoKupper => Ties::RaoKupper,
+                TiesArg::Davidson => Ties::Davidson,
                 TiesArg::Skip => Ties::Skip,
             },
             k: self.k.unwrap_or(default.k),
@@ -177,7 +219,7 @@ impl From<MethodArg> for Method {
         match method {
             MethodArg::Elo => Method::Elo,
             MethodArg::EloAveraged => Method::EloAveraged,
-            MethodArg::BradleyTerry => Method::BradleyTerry,
+            MethodArg::BradleyTerry | MethodArg::Davidson | MethodArg::RaoKupper => Method::BradleyTerry,
             MethodArg::Style => Method::Style,
             MethodArg::WinRate => Method::WinRate,
         }

@@ -9,14 +9,14 @@ use burn::module::Module;
 use camelid_data::catalogue::{Catalogue, FetchOptions};
 use camelid_eval::report::TasksReport;
 use camelid_eval::tasks::{DataPlaces, LocalModel, ModelFacts, ProgramOptions, RunOptions, Task};
-use camelid_model::{Llama, WeightStorage, open_weights};
+use camelid_model::{Llama, WeightStorage};
 use camelid_sandbox::Isolation;
 use indicatif::{ProgressBar, ProgressStyle};
 use sha2::{Digest, Sha256};
 
 use super::outputs::{Outputs, command_line};
 use crate::device::DeviceArg;
-use crate::model_files::{Load, companion_dir, storage, template, tokenizer_file};
+use crate::model_files::{Load, companion_dir, open, storage, tell, template, tokenizer_file};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -80,8 +80,9 @@ pub fn run(args: &Args) -> Result<()> {
         }
     }
     let places = places(&tasks, &args.data)?;
-    let source = open_weights(&args.model)?;
+    let source = open(&args.model)?;
     let tokenizer = tokenizer_file(&args.model)?;
+    tell(&tokenizer.notes);
     let template = args.template.as_ref().map(|name| template(name, &tokenizer)).transpose()?;
     let storage = storage(args.load, source.as_ref())?;
     let facts = ModelFacts {

@@ -43,8 +43,7 @@ impl TextGenerator for LocalModel {
         on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<GeneratedText, Box<dyn std::error::Error + Send + Sync>> {
         let conversation = Conversation { id: "prompt".into(), messages: messages.to_vec() };
-        let prompt = self.generator.template().encode(&conversation, self.generator.tokenizer(), true)?;
-        let prompt = prompt.ids.len();
+        let prompt = self.generator.template().prompt(&conversation, self.generator.tokenizer())?.len();
         let context = self.generator.model().config().max_position_embeddings;
         if prompt >= context {
             return Err(format!("the prompt takes {prompt} tokens, the model has room for {context}").into());

@@ -2,24 +2,20 @@
 
 use std::path::Path;
 
+use camelid_files::Input;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use crate::config::{LoraConfig, Targets, last_names};
+use super::LoadedAdapter;
+use super::note::PeftNote;
+use crate::config::LoraConfig;
 use crate::error::LoraError;
+use crate::targets::{Targets, last_names};
 
 /// Settings that change the arithmetic when they are on, and what they ask for.
 /// Off is `null`, `false`, `[]` or `{}`.
 const UNSUPPORTED: &[(&str, &str)] = &[
-    ("use_dora", "DoRA (weight-decomposed adapters with magnitude vectors)"),
-    ("modules_to_save", "saving whole modules beside the adapter"),
-    ("rank_pattern", "a rank per layer"),
-    ("alpha_pattern", "an alpha per layer"),
-    ("fan_in_fan_out", "a transposed base weight"),
-    ("lora_bias", "a bias on the adapter's B"),
-    ("layers_to_transform", "choosing layers by number"),
-    ("layers_pattern", "choosing layers by number"),
     ("layer_replication", "replicated layers"),
-    ("exclude_modules", "excluding modules by name"),
     ("target_parameters", "adapters on bare parameters"),
     ("trainable_token_indices", "trainable tokens"),
     ("alora_invocation_tokens", "activated LoRA"),
@@ -37,7 +33,6 @@ const HARMLESS: &[&str] = &[
     "auto_mapping",
     "base_model_name_or_path",
     "corda_config",
-    "ensure_weight_tying",
     "eva_config",
     "inference_mode",
     "loftq_config",
@@ -51,22 +46,59 @@ const HARMLESS: &[&str] = &[
     "task_type",
 ];
 
-pub(super) fn read(path: &Path) -> Result<LoraConfig, LoraError> {
-    let text =
-        std::fs::read_to_string(path).map_err(|source| LoraError::Io { path: path.to_path_buf(), source })?;
+/// Settings that are fields of [`LoraConfig`], or are judged here.
+const READ: &[&str] = &[
+    "alpha_pattern",
+    "bias",
+    "ensure_weight_tying",
+    "exclude_modules",
+    "fan_in_fan_out",
+    "init_lora_weights",
+    "layers_pattern",
+    "layers_to_transform",
+    "lora_alpha",
+    "lora_bias",
+    "lora_dropout",
+    "modules_to_save",
+    "peft_type",
+    "r",
+    "rank_pattern",
+    "target_modules",
+    "use_dora",
+    "use_rslora",
+];
+
+/// The settings with what is to be said of them.
+pub(super) fn read(path: &Path) -> Result<LoadedAdapter, LoraError> {
+    let text = Input::open(path)?.text()?;
     let object: Map<String, Value> =
-        serde_json::from_str(&text).map_err(|source| LoraError::Json { path: path.to_path_buf(), source })?;
+        serde_json::from_str(&text).map_err(|cause| LoraError::Json { path: path.to_path_buf(), cause })?;
     let fields = Fields { object, path };
     fields.refuse_unsupported()?;
+    let numbers = "a number for each pattern of module names";
     let config = LoraConfig {
         r: fields.rank()?,
         lora_alpha: fields.number("lora_alpha", 8.0)? as f32,
         lora_dropout: fields.number("lora_dropout", 0.0)? as f32,
         use_rslora: fields.switch("use_rslora")?,
+        use_dora: fields.switch("use_dora")?,
+        lora_bias: fields.switch("lora_bias")?,
         target_modules: fields.targets()?,
+        exclude_modules: fields.optional("exclude_modules", "a string or a list of names")?,
+        layers_to_transform: fields.list("layers_to_transform", "a whole number or a list of them")?,
+        layers_pattern: fields.list("layers_pattern", "a string or a list of strings")?,
+        rank_pattern: fields.optional("rank_pattern", numbers)?.unwrap_or_default(),
+        alpha_pattern: fields.optional("alpha_pattern", numbers)?.unwrap_or_default(),
+        modules_to_save: fields.optional("modules_to_save", "a list of names")?.unwrap_or_default(),
+        ensure_weight_tying: fields.switch("ensure_weight_tying")?,
     };
     config.check().map_err(|error| error.in_file(path))?;
-    Ok(config)
+    let mut notes = Vec::new();
+    if fields.switch("fan_in_fan_out")? {
+        let why = "the linear layers of this model store their weights as [out, in]";
+        notes.push(PeftNote::SettingWithoutEffect { setting: "fan_in_fan_out", why });
+    }
+    Ok(LoadedAdapter { config, notes })
 }
 
 struct Fields<'a> {
@@ -81,12 +113,13 @@ impl Fields<'_> {
             let feature = match (setting.as_str(), known) {
                 (_, Some((_, feature))) if is_on(value) => *feature,
                 ("peft_type", _) if value.as_str() != Some("LORA") => "any adapter but \"LORA\"",
-                ("bias", _) if value.as_str() != Some("none") => "training biases",
+                // What these train shows in the file: tensors that have no place here.
+                ("bias", _) if !matches!(value.as_str(), Some("none" | "all" | "lora_only")) => "such a bias",
                 // These change the base weight too, and the file holds only the adapter.
                 ("init_lora_weights", _) if changes_base(value) => {
                     "an initialisation that alters the base weight"
                 }
-                (name, None) if !is_read(name) && !HARMLESS.contains(&name) && is_on(value) => {
+                (name, None) if !READ.contains(&name) && !HARMLESS.contains(&name) && is_on(value) => {
                     "this setting, unknown here,"
                 }
                 _ => continue,
@@ -140,23 +173,33 @@ impl Fields<'_> {
     }
 
     fn targets(&self) -> Result<Targets, LoraError> {
-        let targets = self.object.get("target_modules").cloned().unwrap_or_default();
-        serde_json::from_value(targets)
-            .or_else(|_| self.wrong("target_modules", "a string or a list of names"))
+        let expected = "a string or a list of names";
+        self.optional("target_modules", expected)?.map_or_else(|| self.wrong("target_modules", expected), Ok)
     }
-}
 
-fn is_read(setting: &str) -> bool {
-    matches!(
-        setting,
-        "r" | "lora_alpha"
-            | "lora_dropout"
-            | "use_rslora"
-            | "target_modules"
-            | "peft_type"
-            | "bias"
-            | "init_lora_weights"
-    )
+    /// `None` when absent or `null`.
+    fn optional<T: DeserializeOwned>(
+        &self,
+        field: &str,
+        expected: &'static str,
+    ) -> Result<Option<T>, LoraError> {
+        match self.object.get(field) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => {
+                serde_json::from_value(value.clone()).map(Some).or_else(|_| self.wrong(field, expected))
+            }
+        }
+    }
+
+    /// A list, one value of it, or nothing.
+    fn list<T: DeserializeOwned>(&self, field: &str, expected: &'static str) -> Result<Vec<T>, LoraError> {
+        let list = match self.object.get(field) {
+            None | Some(Value::Null) => return Ok(Vec::new()),
+            Some(Value::Array(list)) => Value::Array(list.clone()),
+            Some(one) => json!([one]),
+        };
+        serde_json::from_value(list).or_else(|_| self.wrong(field, expected))
+    }
 }
 
 fn is_on(value: &Value) -> bool {
@@ -182,46 +225,64 @@ pub(super) fn write(config: &LoraConfig, paths: &[String], base_model: Option<&s
         Targets::AllLinear => json!(last_names(paths)),
         other => json!(other),
     };
-    // PEFT declares lora_alpha an integer; a fraction is written as it is.
-    let alpha = if config.lora_alpha.fract() == 0.0 {
-        json!(config.lora_alpha as i64)
-    } else {
-        json!(config.lora_alpha)
-    };
-    let value = json!({
-        "alpha_pattern": {},
+    let alphas: Map<String, Value> =
+        config.alpha_pattern.entries().map(|(key, alpha)| (key.to_string(), alpha_value(alpha))).collect();
+    let mut value = json!({
+        "alpha_pattern": alphas,
         "auto_mapping": null,
         "base_model_name_or_path": base_model,
         "bias": "none",
-        "exclude_modules": null,
+        "exclude_modules": config.exclude_modules,
         "fan_in_fan_out": false,
         "inference_mode": true,
         "init_lora_weights": true,
         "layer_replication": null,
-        "layers_pattern": null,
-        "layers_to_transform": null,
+        "layers_pattern": list_or_null(&config.layers_pattern),
+        "layers_to_transform": list_or_null(&config.layers_to_transform),
         "loftq_config": {},
-        "lora_alpha": alpha,
+        "lora_alpha": alpha_value(config.lora_alpha),
         // The shortest decimal of the f32, not the f64 nearest to it.
         "lora_dropout": config.lora_dropout.to_string().parse::<f64>().unwrap_or_default(),
         "megatron_config": null,
         "megatron_core": "megatron.core",
-        "modules_to_save": null,
+        "modules_to_save": list_or_null(&config.modules_to_save),
         "peft_type": "LORA",
         "r": config.r,
-        "rank_pattern": {},
+        "rank_pattern": config.rank_pattern,
         "revision": null,
         "target_modules": targets,
         "task_type": "CAUSAL_LM",
-        "use_dora": false,
+        "use_dora": config.use_dora,
         "use_rslora": config.use_rslora,
     });
+    // Older releases of PEFT do not know these.
+    for (setting, on) in
+        [("lora_bias", config.lora_bias), ("ensure_weight_tying", config.ensure_weight_tying)]
+    {
+        if on {
+            value[setting] = json!(true);
+        }
+    }
     format!("{value:#}\n")
+}
+
+/// PEFT declares alphas integers; a fraction is written as it is, in the shortest decimal.
+fn alpha_value(alpha: f32) -> Value {
+    if alpha.fract() == 0.0 {
+        json!(alpha as i64)
+    } else {
+        json!(alpha.to_string().parse::<f64>().unwrap_or_default())
+    }
+}
+
+fn list_or_null<T: serde::Serialize>(list: &[T]) -> Value {
+    if list.is_empty() { Value::Null } else { json!(list) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::targets::ModuleSet;
 
     fn read_with(field: &str, value: Value) -> Result<LoraConfig, LoraError> {
         let text = write(&LoraConfig::default(), &["m.q_proj".into()], None);
@@ -229,16 +290,15 @@ mod tests {
         object[field] = value;
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), object.to_string()).unwrap();
-        read(file.path())
+        Ok(read(file.path())?.config)
     }
 
     #[test]
     fn features_this_crate_lacks_are_refused_by_name() {
         for (field, value, word) in [
-            ("use_dora", json!(true), "DoRA"),
-            ("modules_to_save", json!(["lm_head"]), "`modules_to_save`"),
-            ("bias", json!("all"), "`bias` is \"all\""),
-            ("rank_pattern", json!({"q_proj": 4}), "rank per layer"),
+            ("use_qalora", json!(true), "QA-LoRA"),
+            ("layer_replication", json!([[0, 1]]), "`layer_replication`"),
+            ("bias", json!("some"), "`bias` is \"some\""),
             ("peft_type", json!("IA3"), "`peft_type` is \"IA3\""),
             ("init_lora_weights", json!("pissa"), "`init_lora_weights` is \"pissa\""),
             ("use_something_new", json!(true), "`use_something_new`"),
@@ -268,11 +328,20 @@ mod tests {
             lora_alpha: 16.0,
             lora_dropout: 0.1,
             use_rslora: true,
+            use_dora: true,
             target_modules: Targets::Names(vec!["q_proj".into(), "v_proj".into()]),
+            exclude_modules: Some(ModuleSet::Regex(r".*\.7\..*".into())),
+            layers_to_transform: vec![3, 1],
+            layers_pattern: vec!["layers".into()],
+            // Not in alphabetical order: the first that matches counts.
+            rank_pattern: [("v_proj".to_string(), 4), ("1.*q_proj".to_string(), 2)].into_iter().collect(),
+            alpha_pattern: [("v_proj".to_string(), 0.1)].into_iter().collect(),
+            modules_to_save: vec!["lm_head".into()],
+            ..LoraConfig::default()
         };
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), write(&config, &[], Some("base"))).unwrap();
-        assert_eq!(read(file.path()).unwrap(), config);
+        assert_eq!(read(file.path()).unwrap().config, config);
     }
 
     #[test]

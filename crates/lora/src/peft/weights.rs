@@ -5,47 +5,57 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
+use camelid_files::Input;
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, View};
 
+use super::names::{Meaning, Place, Role, meaning, peft_name};
+use crate::adapter::{Factors, LoraAdapter};
 use crate::error::LoraError;
-use crate::linear::LoraAdapter;
+use crate::host::{ModuleRef, Part};
+use crate::linear::LoraLinear;
 
-/// PEFT prefixes the base model's module paths with the wrappers' attribute names.
-const PREFIX: &str = "base_model.model.";
-
-fn name_a(path: &str) -> String {
-    format!("{PREFIX}{path}.lora_A.weight")
-}
-
-fn name_b(path: &str) -> String {
-    format!("{PREFIX}{path}.lora_B.weight")
-}
-
-/// The tensors of an adapter file, handed out layer by layer.
-pub(super) struct Factors {
+/// The tensors of an adapter file, handed out module by module.
+pub(super) struct Tensors {
     file: PathBuf,
-    tensors: BTreeMap<String, (Vec<usize>, Vec<f32>)>,
+    tensors: BTreeMap<Place, StoredTensor>,
 }
 
-pub(super) fn read(path: &Path) -> Result<Factors, LoraError> {
-    let bytes = std::fs::read(path).map_err(|source| LoraError::Io { path: path.to_path_buf(), source })?;
+struct StoredTensor {
+    /// As the file has it.
+    name: String,
+    shape: Vec<usize>,
+    values: Vec<f32>,
+}
+
+pub(super) fn read(path: &Path) -> Result<Tensors, LoraError> {
+    let bytes = Input::open(path)?.bytes()?;
     let file = SafeTensors::deserialize(&bytes)
-        .map_err(|source| LoraError::Safetensors { path: path.to_path_buf(), source })?;
-    let mut tensors = BTreeMap::new();
+        .map_err(|cause| LoraError::Safetensors { path: path.to_path_buf(), cause })?;
+    let mut tensors: BTreeMap<Place, StoredTensor> = BTreeMap::new();
     for (name, view) in file.iter() {
-        if name.ends_with("lora_magnitude_vector") {
-            return Err(tensor_error(path, name, "belongs to DoRA, which is not supported"));
-        }
+        let place = match meaning(name) {
+            Meaning::Of(place) => place,
+            Meaning::CopyOfBase => continue,
+            Meaning::Unknown => {
+                let problem = "is no tensor of a LoRA adapter (lora_A, lora_B, lora_embedding_A, \
+                               lora_embedding_B, lora_magnitude_vector, weight, bias)";
+                return Err(tensor_error(path, name, problem));
+            }
+        };
         let values = floats(&view).ok_or_else(|| {
             tensor_error(path, name, &format!("has type {:?}; expected F32, F16 or BF16", view.dtype()))
         })?;
         if let Some(i) = values.iter().position(|v| !v.is_finite()) {
             return Err(tensor_error(path, name, &format!("is not finite at index {i}")));
         }
-        tensors.insert(name.to_string(), (view.shape().to_vec(), values));
+        let tensor = StoredTensor { name: name.to_string(), shape: view.shape().to_vec(), values };
+        if let Some(other) = tensors.insert(place, tensor) {
+            let problem = format!("and `{}` mean the same place; one adapter is expected", other.name);
+            return Err(tensor_error(path, name, &problem));
+        }
     }
-    Ok(Factors { file: path.to_path_buf(), tensors })
+    Ok(Tensors { file: path.to_path_buf(), tensors })
 }
 
 fn tensor_error(path: &Path, name: &str, problem: &str) -> LoraError {
@@ -66,62 +76,184 @@ fn floats(view: &TensorView) -> Option<Vec<f32>> {
     }
 }
 
-impl Factors {
-    /// `A` `[r, inputs]` and `B` `[outputs, r]` of the layer at `path`.
-    pub(super) fn take(
-        &mut self,
-        path: &str,
-        r: usize,
-        inputs: usize,
-        outputs: usize,
-        device: &Device,
-    ) -> Result<(Tensor<2>, Tensor<2>), LoraError> {
-        Ok((
-            self.take_one(&name_a(path), [r, inputs], device)?,
-            self.take_one(&name_b(path), [outputs, r], device)?,
-        ))
+impl Tensors {
+    /// Whether there is any factor of the module at `path`.
+    pub(super) fn has_factors(&self, path: &str) -> bool {
+        let module = Place::of(path, Role::LoraA).module;
+        self.tensors.keys().any(|place| place.module == module && place.role.is_factor())
     }
 
-    fn take_one(
+    /// Whether there is this tensor of the module at `path`.
+    pub(super) fn has(&self, path: &str, role: Role) -> bool {
+        self.tensors.contains_key(&Place::of(path, role))
+    }
+
+    /// The factors of the linear layer at `path`: of rank `r`, with what the kind of adapter adds.
+    pub(super) fn linear(
         &mut self,
-        name: &str,
-        expected: [usize; 2],
+        path: &str,
+        linear: &LoraLinear,
+        kind: Kind,
         device: &Device,
-    ) -> Result<Tensor<2>, LoraError> {
-        let Some((shape, values)) = self.tensors.remove(name) else {
-            let problem = format!("is missing; expected with shape {expected:?}");
-            return Err(tensor_error(&self.file, name, &problem));
-        };
-        if shape != expected {
-            let problem = format!("has shape {shape:?}, expected {expected:?}");
-            return Err(tensor_error(&self.file, name, &problem));
+    ) -> Result<Factors, LoraError> {
+        let (inputs, outputs) = (linear.in_features(), linear.out_features());
+        Ok(Factors {
+            a: self.take(path, Role::LoraA, [kind.r, inputs], device)?,
+            b: self.take(path, Role::LoraB, [outputs, kind.r], device)?,
+            bias: match kind.lora_bias {
+                true => Some(self.take(path, Role::LoraBias, [outputs], device)?),
+                false => None,
+            },
+            magnitude: match kind.dora {
+                true => Some(self.magnitude(path, outputs, device)?),
+                false => None,
+            },
+        })
+    }
+
+    /// DoRA's lengths; early versions of PEFT stored them as a row or a column.
+    fn magnitude(&mut self, path: &str, outputs: usize, device: &Device) -> Result<Tensor<1>, LoraError> {
+        if let Some(tensor) = self.tensors.get_mut(&Place::of(path, Role::Magnitude))
+            && (tensor.shape == [outputs, 1] || tensor.shape == [1, outputs])
+        {
+            tensor.shape = vec![outputs];
         }
+        self.take(path, Role::Magnitude, [outputs], device)
+    }
+
+    /// The tensor of this role of the module at `path`.
+    pub(super) fn take<const D: usize>(
+        &mut self,
+        path: &str,
+        role: Role,
+        expected: [usize; D],
+        device: &Device,
+    ) -> Result<Tensor<D>, LoraError> {
+        let values = self.take_values(path, role, &expected)?;
         Ok(Tensor::from_data(TensorData::new(values, expected), device))
     }
 
-    /// Every tensor must have found its layer.
-    pub(super) fn expect_empty(&self) -> Result<(), LoraError> {
-        match self.tensors.keys().next() {
-            None => Ok(()),
-            Some(name) => Err(tensor_error(
-                &self.file,
-                name,
-                "has no place: the model has no such layer, or target_modules leaves it out",
-            )),
+    fn take_values(&mut self, path: &str, role: Role, expected: &[usize]) -> Result<Vec<f32>, LoraError> {
+        let Some(tensor) = self.tensors.remove(&Place::of(path, role)) else {
+            let problem = format!("is missing; expected with shape {expected:?}");
+            return Err(tensor_error(&self.file, &peft_name(path, role), &problem));
+        };
+        let StoredTensor { name, shape, values } = tensor;
+        if shape == expected {
+            return Ok(values);
+        }
+        // A table of another height: tokens were added, or taken away, before training.
+        let along = usize::from(role == Role::EmbeddingA);
+        let by_token = matches!(role, Role::Weight | Role::BaseWeight | Role::EmbeddingA | Role::LoraB);
+        let resized =
+            by_token && is_table(path) && shape.len() == 2 && shape[1 - along] == expected[1 - along];
+        let problem = if resized {
+            format!(
+                "has {} rows of tokens, the base has {} (shape {shape:?}, expected {expected:?}): the vocabulary \
+                 was resized before training, and the base must be resized likewise",
+                shape[along], expected[along]
+            )
+        } else if shape.contains(&0) {
+            format!(
+                "is empty (shape {shape:?}, expected {expected:?}): DeepSpeed ZeRO-3 and FSDP save so when the \
+                 shards were not gathered"
+            )
+        } else {
+            format!("has shape {shape:?}, expected {expected:?}")
+        };
+        Err(tensor_error(&self.file, &name, &problem))
+    }
+
+    /// Every tensor must have found its module.
+    pub(super) fn expect_empty(&self, paths: &[String]) -> Result<(), LoraError> {
+        let Some((place, tensor)) = self.tensors.first_key_value() else { return Ok(()) };
+        let there = paths.iter().any(|path| Place::of(path, place.role).module == place.module);
+        let why = match (there, place.role) {
+            (false, _) => "the model has no such module",
+            (true, Role::Magnitude) => "use_dora is off",
+            (true, Role::LoraBias) => "lora_bias is off",
+            (true, role) if role.is_factor() => "target_modules leaves it out",
+            (true, _) => "modules_to_save leaves it out",
+        };
+        Err(tensor_error(&self.file, &tensor.name, &format!("has no place: {why}")))
+    }
+
+    /// Some names of the file, for messages.
+    pub(super) fn some_names(&self) -> String {
+        let names: Vec<String> = self.tensors.values().take(2).map(|t| format!("`{}`", t.name)).collect();
+        match names.len() {
+            0 => "no tensor".to_string(),
+            _ => format!("{} tensors such as {}", self.tensors.len(), names.join(" and ")),
         }
     }
 }
 
-pub(super) fn write(path: &Path, adapters: &BTreeMap<String, &LoraAdapter>) -> Result<Vec<u8>, LoraError> {
-    let mut tensors = Vec::with_capacity(2 * adapters.len());
-    for (layer, adapter) in adapters {
-        tensors.push((name_a(layer), Stored::of(adapter.lora_a.val())));
-        tensors.push((name_b(layer), Stored::of(adapter.lora_b.val())));
+/// Whether the module's weight has a row per token.
+fn is_table(path: &str) -> bool {
+    matches!(path.rsplit('.').next(), Some("embed_tokens" | "lm_head"))
+}
+
+/// What the factors of one layer are.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kind {
+    /// Rank.
+    pub r: usize,
+    /// Whether there are DoRA's lengths.
+    pub dora: bool,
+    /// Whether `B` has a bias.
+    pub lora_bias: bool,
+}
+
+/// The bytes of a file with every tensor that the adapter adds to `modules`.
+pub(super) fn write(path: &Path, modules: &BTreeMap<String, ModuleRef<'_>>) -> Result<Vec<u8>, LoraError> {
+    let mut tensors = Vec::new();
+    for (layer, module) in modules {
+        let mut add = |role, tensor: Stored| tensors.push((peft_name(layer, role), tensor));
+        match module.to_part() {
+            Part::Linear(linear) => match (&linear.adapter, &linear.base, &linear.original) {
+                (Some(adapter), base, original) => {
+                    add_factors(adapter, [Role::LoraA, Role::LoraB], &mut add);
+                    if original.is_some() {
+                        add(Role::BaseWeight, Stored::of(base.dense_weight()));
+                    }
+                }
+                (None, base, Some(_)) => {
+                    add(Role::Weight, Stored::of(base.dense_weight()));
+                    if let Some(bias) = crate::adapter::base_bias(base) {
+                        add(Role::Bias, Stored::of(bias));
+                    }
+                }
+                (None, _, None) => {}
+            },
+            Part::Embedding(embedding) => match (&embedding.adapter, &embedding.original) {
+                (Some(adapter), original) => {
+                    add_factors(adapter, [Role::EmbeddingA, Role::EmbeddingB], &mut add);
+                    if original.is_some() {
+                        add(Role::BaseWeight, Stored::of(embedding.weight.val()));
+                    }
+                }
+                (None, Some(_)) => add(Role::Weight, Stored::of(embedding.weight.val())),
+                (None, None) => {}
+            },
+            Part::Norm(weight, Some(_)) => add(Role::Weight, Stored::of(weight.val())),
+            Part::Norm(_, None) => {}
+        }
     }
     // transformers refuses a file without this entry.
     let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
     safetensors::serialize(tensors, Some(metadata))
-        .map_err(|source| LoraError::Safetensors { path: path.to_path_buf(), source })
+        .map_err(|cause| LoraError::Safetensors { path: path.to_path_buf(), cause })
+}
+
+fn add_factors(adapter: &LoraAdapter, roles: [Role; 2], add: &mut impl FnMut(Role, Stored)) {
+    add(roles[0], Stored::of(adapter.lora_a.val()));
+    add(roles[1], Stored::of(adapter.lora_b.val()));
+    if let Some(bias) = &adapter.lora_bias {
+        add(Role::LoraBias, Stored::of(bias.val()));
+    }
+    if let Some(dora) = &adapter.dora {
+        add(Role::Magnitude, Stored::of(dora.magnitude.val()));
+    }
 }
 
 /// A tensor as it lies in the file: little-endian `f32`.
@@ -131,7 +263,7 @@ struct Stored {
 }
 
 impl Stored {
-    fn of(tensor: Tensor<2>) -> Self {
+    fn of<const D: usize>(tensor: Tensor<D>) -> Self {
         let data = tensor.cast(DType::F32).into_data();
         Self { shape: data.shape().to_vec(), bytes: data.iter::<f32>().flat_map(f32::to_le_bytes).collect() }
     }

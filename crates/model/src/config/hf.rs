@@ -4,8 +4,70 @@ use serde_json::{Map, Value, json};
 
 use super::{LlamaConfig, RopeScaling};
 use crate::error::ModelError;
+use crate::notes::LoadNote;
 
-pub(super) fn parse(value: &Value, origin: &str) -> Result<LlamaConfig, ModelError> {
+/// Settings of other families and of training. A LLaMA's numbers do not depend on them, or not
+/// without training; a value that means something elsewhere is worth a note.
+const WITHOUT_EFFECT: [(&str, &str); 12] = [
+    ("attention_dropout", "it acts in training only, and training here has none"),
+    ("sliding_window", "a llama attends to the whole text"),
+    ("attn_logit_softcapping", "a llama has none"),
+    ("final_logit_softcapping", "a llama has none"),
+    ("query_pre_attn_scalar", "a llama has none"),
+    ("embedding_multiplier", "a llama has none"),
+    ("residual_multiplier", "a llama has none"),
+    ("attention_multiplier", "a llama has none"),
+    ("logits_scaling", "a llama has none"),
+    ("scale_emb", "a llama has none"),
+    ("scale_depth", "a llama has none"),
+    ("clip_qkv", "a llama has none"),
+];
+
+/// Keys whose number the model needs.
+const NUMBERS: [&str; 10] = [
+    "vocab_size",
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "head_dim",
+    "max_position_embeddings",
+    "rope_theta",
+    "rms_norm_eps",
+];
+
+/// In a file in which `NaN` or `Infinity` was read as `null`, a number that is `null` may have been
+/// one of these: taking the default for it would be a guess.
+pub(super) fn refuse_numbers_read_as_null(value: &Value, origin: &str) -> Result<(), ModelError> {
+    let places = [Some(value), value.get("rope_scaling"), value.get("rope_parameters")];
+    for object in places.into_iter().flatten().filter_map(Value::as_object) {
+        let is_number = |key: &str| NUMBERS.contains(&key) || key.ends_with("factor");
+        if let Some((key, _)) = object.iter().find(|(key, value)| is_number(key) && value.is_null()) {
+            return Err(ModelError::Unsupported {
+                origin: origin.to_string(),
+                setting: key.clone(),
+                found: "NaN, Infinity or null".into(),
+                supported: "finite numbers".into(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// `eos_token_id` of a `generation_config.json`.
+pub(super) fn end_tokens(value: &Value, origin: &str) -> Result<Vec<u32>, ModelError> {
+    match value.as_object() {
+        Some(object) => Settings { object, origin }.token_ids("eos_token_id"),
+        None => Ok(Vec::new()),
+    }
+}
+
+pub(super) fn parse(
+    value: &Value,
+    origin: &str,
+    notes: &mut Vec<LoadNote>,
+) -> Result<LlamaConfig, ModelError> {
     let Some(object) = value.as_object() else {
         return Err(ModelError::Unsupported {
             origin: origin.to_string(),
@@ -16,6 +78,7 @@ pub(super) fn parse(value: &Value, origin: &str) -> Result<LlamaConfig, ModelErr
     };
     let s = Settings { object, origin };
     refuse_other_models(&s)?;
+    note_without_effect(&s, notes);
 
     let hidden_size = s.required_usize("hidden_size")?;
     let num_attention_heads = s.required_usize("num_attention_heads")?;
@@ -65,8 +128,10 @@ fn refuse_other_models(s: &Settings) -> Result<(), ModelError> {
     match s.get("architectures") {
         Some(found) => {
             let first = found.get(0).and_then(Value::as_str);
-            // Early conversions spell it LLaMAForCausalLM.
-            if !first.is_some_and(|a| a.eq_ignore_ascii_case("LlamaForCausalLM")) {
+            // Early conversions spell it LLaMAForCausalLM; the model without its head is saved as
+            // LlamaModel.
+            let known = ["LlamaForCausalLM", "LlamaModel"];
+            if !first.is_some_and(|a| known.iter().any(|known| a.eq_ignore_ascii_case(known))) {
                 return s.refuse("architectures", found, "[\"LlamaForCausalLM\"]");
             }
         }
@@ -78,16 +143,34 @@ fn refuse_other_models(s: &Settings) -> Result<(), ModelError> {
     {
         return s.refuse("hidden_act", found, "\"silu\"");
     }
-    // Dropout inside attention would change training; no released LLaMA has it.
-    if let Some(found) = s.get("attention_dropout")
-        && found.as_f64() != Some(0.0)
-    {
-        return s.refuse("attention_dropout", found, "0");
-    }
-    if let Some(found) = s.get("sliding_window") {
-        return s.refuse("sliding_window", found, "null (full attention)");
+    // Layers that attend to a part of the text only would compute other numbers.
+    if let Some(found) = s.get("layer_types") {
+        let full = |kind: &Value| kind.as_str() == Some("full_attention");
+        if !found.as_array().is_some_and(|kinds| kinds.iter().all(full)) {
+            return s.refuse("layer_types", found, "\"full_attention\" for every layer");
+        }
     }
     Ok(())
+}
+
+/// Notes settings that would mean something in another model, where they are not neutral.
+fn note_without_effect(s: &Settings, notes: &mut Vec<LoadNote>) {
+    for (setting, because) in WITHOUT_EFFECT {
+        let Some(found) = s.get(setting) else { continue };
+        let neutral = match setting {
+            "attention_dropout" => found.as_f64() == Some(0.0),
+            "sliding_window" => s.get("use_sliding_window") == Some(&json!(false)),
+            _ => found.as_f64() == Some(1.0),
+        };
+        if !neutral {
+            notes.push(LoadNote::SettingIgnored {
+                origin: s.origin.to_string(),
+                setting: setting.to_string(),
+                found: found.to_string(),
+                because,
+            });
+        }
+    }
 }
 
 /// transformers 5 writes `rope_parameters` with θ inside; earlier versions write
@@ -269,7 +352,10 @@ impl Settings<'_> {
         let Some(value) = self.get(setting) else {
             return Ok(None);
         };
-        match value.as_u64().and_then(|n| usize::try_from(n).ok()) {
+        // Some writers give whole numbers as 4096.0.
+        let whole =
+            || value.as_f64().filter(|x| x.fract() == 0.0 && (0.0..9e15).contains(x)).map(|x| x as u64);
+        match value.as_u64().or_else(whole).and_then(|n| usize::try_from(n).ok()) {
             Some(n) => Ok(Some(n)),
             None => self.refuse(setting, value, "non-negative integers"),
         }
@@ -444,7 +530,11 @@ mod tests {
             ("hidden_act", json!("gelu"), "`hidden_act` is \"gelu\"; supported: \"silu\""),
             ("rope_scaling", json!({"rope_type": "yarn", "factor": 4.0}), "`rope_type` is \"yarn\""),
             ("quantization_config", json!({"quant_method": "gptq"}), "`quant_method` is \"gptq\""),
-            ("sliding_window", json!(4096), "sliding_window"),
+            (
+                "layer_types",
+                json!(["full_attention", "sliding_attention"]),
+                "supported: \"full_attention\" for every layer",
+            ),
             ("vocab_size", json!("many"), "`vocab_size` is \"many\""),
         ] {
             let m = message(&with(key, value));
@@ -463,5 +553,27 @@ mod tests {
     fn unknown_harmless_settings_are_accepted() {
         assert!(LlamaConfig::from_value(&with("pretraining_tp", json!(1)), "t").is_ok());
         assert!(LlamaConfig::from_value(&with("use_cache", json!(true)), "t").is_ok());
+    }
+
+    #[test]
+    fn what_changes_nothing_is_accepted_and_noted_where_it_says_something() {
+        let plain = LlamaConfig::from_value(&smallest(), "t").unwrap();
+        for (key, value, noted) in [
+            ("attention_dropout", json!(0.1), true),
+            ("attention_dropout", json!(0), false),
+            ("sliding_window", json!(4096), true),
+            ("final_logit_softcapping", json!(30.0), true),
+            ("logits_scaling", json!(1.0), false),
+            ("layer_types", json!(["full_attention", "full_attention"]), false),
+            ("use_cache", json!(false), false),
+            ("pretraining_tp", json!(2), false),
+            ("vocab_size", json!(32.0), false),
+            ("architectures", json!(["LlamaModel"]), false),
+        ] {
+            let mut notes = Vec::new();
+            assert_eq!(parse(&with(key, value), "config.json", &mut notes).unwrap(), plain, "{key}");
+            let said: Vec<String> = notes.iter().map(ToString::to_string).collect();
+            assert_eq!(said.iter().any(|note| note.contains(key)), noted, "{key}: {said:?}");
+        }
     }
 }

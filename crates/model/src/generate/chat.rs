@@ -9,6 +9,7 @@ use tokenizers::Tokenizer;
 use super::text::generate_text;
 use crate::error::ModelError;
 use crate::llama::Llama;
+use crate::notes::LoadNote;
 
 /// A model in this process with its tokenizer and chat template.
 #[derive(Debug)]
@@ -16,6 +17,7 @@ pub struct LocalGenerator {
     model: Llama,
     tokenizer: Tokenizer,
     template: Template,
+    notes: Vec<LoadNote>,
 }
 
 impl LocalGenerator {
@@ -25,8 +27,19 @@ impl LocalGenerator {
     /// # Errors
     /// When the tokenizer lacks a token that the template needs.
     pub fn new(model: &Llama, tokenizer: Tokenizer, template: Template) -> Result<Self, ModelError> {
-        template.check_tokenizer(&tokenizer)?;
-        Ok(Self { model: model.valid(), tokenizer, template })
+        template.check_prompt(&tokenizer)?;
+        Ok(Self { model: model.valid(), tokenizer, template, notes: Vec::new() })
+    }
+
+    /// With what its files' readers noted.
+    pub(super) fn with_notes(mut self, notes: Vec<LoadNote>) -> Self {
+        self.notes = notes;
+        self
+    }
+
+    /// What of the files it was opened from was not taken as it stands there.
+    pub fn notes(&self) -> &[LoadNote] {
+        &self.notes
     }
 
     /// The model.
@@ -58,12 +71,12 @@ impl LocalGenerator {
         on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<GeneratedText, ModelError> {
         let conversation = Conversation { id: "prompt".into(), messages: messages.to_vec() };
-        let prompt = self.template.encode(&conversation, &self.tokenizer, true)?;
+        let prompt = self.template.prompt(&conversation, &self.tokenizer)?;
         let mut options = options.clone();
         options.stop.extend_from_slice(self.template.stop_strings());
         options.stop_ids.extend(self.template.stop_ids(&self.tokenizer));
         options.stop_ids.extend(&self.model.config().eos_token_ids);
-        generate_text(&self.model, &self.tokenizer, &prompt.ids, &options, on_text)
+        generate_text(&self.model, &self.tokenizer, &prompt, &options, on_text)
     }
 }
 

@@ -3,15 +3,18 @@
 use std::path::Path;
 
 use burn::tensor::Device;
-use camelid_chat::{SpecialTokens, Template};
+use camelid_chat::{ChatFiles, DEFAULT_TEMPLATE, SpecialTokens, Template};
 
 use super::chat::LocalGenerator;
 use crate::config::LlamaConfig;
 use crate::error::ModelError;
 use crate::llama::{Llama, WeightStorage};
+use crate::notes::load_notes;
 use crate::tokenizer::TokenizerFile;
 use crate::weights::{LoadedTensor, StoredType, WeightSource, open_weights};
 
+/// What errors call a model's template.
+const OWN_TEMPLATE: &str = "the model's chat template";
 /// The template of models that bring none.
 const FALLBACK_TEMPLATE: &str = "guanaco";
 
@@ -28,10 +31,12 @@ impl LocalGenerator {
         let tokenizer = TokenizerFile::open(tokenizer_place(path))?;
         let template = template.map_or_else(|| tokenizer.template(), Ok)?;
         // Whatever is cheap to find wrong is found before the weights are read.
-        template.check_tokenizer(&tokenizer.tokenizer)?;
+        template.check_prompt(&tokenizer.tokenizer)?;
+        let mut notes = load_notes(source.as_ref())?;
+        notes.extend(tokenizer.notes.iter().cloned());
         let storage = WeightStorage::as_stored(source.as_ref(), &source.config()?)?;
         let model = Llama::load(source.as_ref(), &storage, device)?;
-        Self::new(&model, tokenizer.tokenizer, template)
+        Ok(Self::new(&model, tokenizer.tokenizer, template)?.with_notes(notes))
     }
 }
 
@@ -50,15 +55,29 @@ impl TokenizerFile {
     /// The model's own chat template, or Guanaco's where it has none.
     ///
     /// # Errors
-    /// When its own is damaged.
+    /// When its own is damaged, or it has several with names and no default.
     pub fn template(&self) -> Result<Template, ModelError> {
-        Ok(match &self.chat_template {
-            Some(own) => {
-                let tokens = SpecialTokens { bos: self.bos_token.clone(), eos: self.eos_token.clone() };
-                Template::from_jinja("the model's chat template", own, tokens)?
-            }
-            None => Template::builtin(FALLBACK_TEMPLATE)?,
-        })
+        match self.chat_files().template(OWN_TEMPLATE)? {
+            Some(own) => Ok(own),
+            None => Ok(Template::builtin(FALLBACK_TEMPLATE)?),
+        }
+    }
+
+    /// The model's own template of this name, if it has one.
+    ///
+    /// # Errors
+    /// When it is damaged.
+    pub fn template_named(&self, name: &str) -> Result<Option<Template>, ModelError> {
+        Ok(self.chat_files().named(name, OWN_TEMPLATE)?)
+    }
+
+    fn chat_files(&self) -> ChatFiles {
+        let mut templates = self.templates.clone();
+        if let Some(own) = &self.chat_template {
+            templates.insert(DEFAULT_TEMPLATE.to_owned(), own.clone());
+        }
+        let tokens = SpecialTokens { bos: self.bos_token.clone(), eos: self.eos_token.clone() };
+        ChatFiles { tokens, templates, notes: Vec::new() }
     }
 }
 

@@ -34,7 +34,7 @@ impl Block {
         ctx: &ForwardContext,
         cache: Option<&mut LayerCache>,
     ) -> Tensor<3> {
-        let h = self.input_layernorm.forward(x.clone());
+        let h = self.input_layernorm.forward(x.clone(), ctx);
         let x = x + self.self_attn.forward(h, rope, ctx, cache);
         self.feed_forward(x, ctx)
     }
@@ -47,14 +47,30 @@ impl Block {
         rope: &Rope,
         ctx: &ForwardContext,
     ) -> Tensor<3> {
-        let h = self.input_layernorm.forward(x.clone());
+        let h = self.input_layernorm.forward(x.clone(), ctx);
         let x = x + self.self_attn.forward_rows(h, rows, rope, ctx);
         self.feed_forward(x, ctx)
     }
 
     fn feed_forward(&self, x: Tensor<3>, ctx: &ForwardContext) -> Tensor<3> {
-        let h = self.post_attention_layernorm.forward(x.clone());
+        let h = self.post_attention_layernorm.forward(x.clone(), ctx);
         x + self.mlp.forward(h, ctx)
+    }
+
+    /// The norms by their names inside the block.
+    pub(super) fn norms(&self) -> [(&'static str, &RmsNorm); 2] {
+        [
+            ("input_layernorm", &self.input_layernorm),
+            ("post_attention_layernorm", &self.post_attention_layernorm),
+        ]
+    }
+
+    /// As [`Block::norms`], to be changed.
+    pub(super) fn norms_mut(&mut self) -> [(&'static str, &mut RmsNorm); 2] {
+        [
+            ("input_layernorm", &mut self.input_layernorm),
+            ("post_attention_layernorm", &mut self.post_attention_layernorm),
+        ]
     }
 
     /// The linear layers by their names inside the block.

@@ -6,12 +6,12 @@ use std::collections::BTreeSet;
 use burn::module::Param;
 use burn::tensor::{Device, Tensor, TensorData};
 use camelid_kernels::ComputeType;
-use camelid_lora::LoraLinear;
+use camelid_lora::{Embedding, LoraLinear};
 use camelid_quant::{BaseLinear, DenseLinear, PIECE_VALUES, QuantConfig, QuantLinear, QuantizedTensor};
 use half::{bf16, f16};
 
 use super::streamed::Mapping;
-use super::{Attention, Block, Llama, Mlp, RmsNorm, Table};
+use super::{Attention, Block, Llama, Mlp, RmsNorm};
 use crate::config::{LinearShape, LlamaConfig};
 use crate::error::ModelError;
 use crate::rope::Rope;
@@ -72,8 +72,9 @@ impl Llama {
     /// tracked (`Device::flex().autodiff()`).
     ///
     /// # Errors
-    /// When a tensor is missing, unexpected, of the wrong shape, or holds a
-    /// value that is not finite; the message names it.
+    /// When a tensor is missing, of the wrong shape, or holds a value that is not finite; the
+    /// message names it. Tensors that the configuration has no place for are left out:
+    /// [`load_notes`](crate::load_notes) names them.
     pub fn load(
         source: &dyn WeightSource,
         storage: &WeightStorage,
@@ -93,13 +94,13 @@ impl Llama {
     ) -> Result<Self, ModelError> {
         let config = source.config()?;
         config.check(&source.describe())?;
-        check_names(&config, source)?;
+        needed_tensors(&config, source)?;
         Loader { source, options, device, config: &config, mapping: None }.model()
     }
 }
 
 /// Every tensor the configuration calls for, with its shape.
-pub(crate) fn expected_tensors(config: &LlamaConfig) -> Vec<(String, Vec<usize>)> {
+pub fn expected_tensors(config: &LlamaConfig) -> Vec<(String, Vec<usize>)> {
     let hidden = config.hidden_size;
     let table = vec![config.vocab_size, hidden];
     let mut tensors = vec![
@@ -123,11 +124,19 @@ pub(crate) fn expected_tensors(config: &LlamaConfig) -> Vec<(String, Vec<usize>)
     tensors
 }
 
-/// Compares names before anything is read, so that a wrong file fails at once.
-pub(super) fn check_names(config: &LlamaConfig, source: &dyn WeightSource) -> Result<(), ModelError> {
+/// Compares names before anything is read, so that a wrong file fails at once. Returns the tensors
+/// that the configuration calls for, with their shapes, and the names of those that it has no place
+/// for.
+#[expect(clippy::type_complexity, reason = "two lists, each plain")]
+pub(crate) fn needed_tensors(
+    config: &LlamaConfig,
+    source: &dyn WeightSource,
+) -> Result<(Vec<(String, Vec<usize>)>, Vec<String>), ModelError> {
     let mut found: BTreeSet<String> = source.names().into_iter().collect();
-    for (name, expected) in expected_tensors(config) {
-        if !found.remove(&name) {
+    let needed = expected_tensors(config);
+    for (name, expected) in &needed {
+        if !found.remove(name) {
+            let (name, expected) = (name.clone(), expected.clone());
             return Err(ModelError::MissingTensor { origin: source.describe(), name, expected });
         }
     }
@@ -137,14 +146,7 @@ pub(super) fn check_names(config: &LlamaConfig, source: &dyn WeightSource) -> Re
         let second_head = config.tie_word_embeddings && name == "lm_head.weight";
         !second_head && !name.ends_with("rotary_emb.inv_freq")
     });
-    match found.first() {
-        None => Ok(()),
-        Some(name) => Err(ModelError::UnexpectedTensor {
-            origin: source.describe(),
-            name: name.clone(),
-            count: found.len(),
-        }),
-    }
+    Ok((needed, found.into_iter().collect()))
 }
 
 pub(super) struct Loader<'a> {
@@ -158,7 +160,7 @@ pub(super) struct Loader<'a> {
 
 impl Loader<'_> {
     pub(super) fn model(&self) -> Result<Llama, ModelError> {
-        let embed_tokens = self.table("model.embed_tokens.weight")?;
+        let embed_tokens = Embedding::new(self.table("model.embed_tokens.weight")?);
         let mut layers = Vec::with_capacity(self.config.num_hidden_layers);
         for i in 0..self.config.num_hidden_layers {
             if let Some(mapping) = self.mapping {
@@ -168,7 +170,7 @@ impl Loader<'_> {
         }
         let norm = self.norm("model.norm.weight")?;
         let lm_head =
-            if self.config.tie_word_embeddings { None } else { Some(self.table("lm_head.weight")?) };
+            if self.config.tie_word_embeddings { None } else { Some(head(self.table("lm_head.weight")?)) };
         Ok(Llama::from_parts(self.config.clone(), embed_tokens, layers, norm, lm_head))
     }
 
@@ -195,7 +197,7 @@ impl Loader<'_> {
             Some(linear) => BaseLinear::Quant(linear),
             None => self.in_memory(&name, expected, bias)?,
         };
-        Ok(LoraLinear::new(base, &shape.path))
+        Ok(LoraLinear::new(base))
     }
 
     /// A layer over the file itself, for a model that streams.
@@ -231,7 +233,7 @@ impl Loader<'_> {
                 self.source.read_piece(name, first, piece)
             })
             .map_err(|error| match error {
-                ModelError::Quant(source) => ModelError::Packing { origin: self.source.describe(), source },
+                ModelError::Quant(cause) => ModelError::Packing { origin: self.source.describe(), cause },
                 other => other,
             })?;
             return Ok(BaseLinear::Quant(QuantLinear::from_quantized(packed, bias, self.device)?));
@@ -244,7 +246,7 @@ impl Loader<'_> {
             (LoadedTensor::Dense { shape, values, .. }, WeightStorage::Quantized(config)) => {
                 self.check_shape(name, &shape, &expected)?;
                 let packed = QuantizedTensor::quantize(name, &values, &expected, config)
-                    .map_err(|source| ModelError::Packing { origin: self.source.describe(), source })?;
+                    .map_err(|cause| ModelError::Packing { origin: self.source.describe(), cause })?;
                 // The dense values go before the packed ones are copied to the device.
                 drop(values);
                 BaseLinear::Quant(QuantLinear::from_quantized(packed, bias, self.device)?)
@@ -263,9 +265,9 @@ impl Loader<'_> {
         })
     }
 
-    fn table(&self, name: &str) -> Result<Table, ModelError> {
+    fn table(&self, name: &str) -> Result<Param<Tensor<2>>, ModelError> {
         let shape = [self.config.vocab_size, self.config.hidden_size];
-        let weight = match self.options.embeddings {
+        Ok(match self.options.embeddings {
             DenseStorage::F32 => matrix(self.dense(name, &shape)?, shape, DenseStorage::F32, self.device),
             DenseStorage::Bf16 => {
                 half_matrix(TensorData::new(self.halves(name, &shape, bf16::from_f32)?, shape), self.device)
@@ -273,8 +275,7 @@ impl Loader<'_> {
             DenseStorage::F16 => {
                 half_matrix(TensorData::new(self.halves(name, &shape, f16::from_f32)?, shape), self.device)
             }
-        };
-        Ok(Table { weight })
+        })
     }
 
     /// The values of a dense tensor, rounded as they come where they come in pieces.
@@ -347,6 +348,11 @@ impl Loader<'_> {
     }
 }
 
+/// The head over its weight, `[vocab_size, hidden_size]`.
+pub(super) fn head(weight: Param<Tensor<2>>) -> LoraLinear {
+    LoraLinear::new(BaseLinear::Dense(DenseLinear::from_params(weight, None)))
+}
+
 /// A parameter of the given storage; halves are frozen, since an optimizer
 /// updates `f32` only.
 pub(super) fn matrix(
@@ -376,10 +382,10 @@ fn half_matrix(data: TensorData, device: &Device) -> Param<Tensor<2>> {
 impl Llama {
     pub(super) fn from_parts(
         config: LlamaConfig,
-        embed_tokens: Table,
+        embed_tokens: Embedding,
         layers: Vec<Block>,
         norm: RmsNorm,
-        lm_head: Option<Table>,
+        lm_head: Option<LoraLinear>,
     ) -> Self {
         let rope = Rope::new(&config);
         let compute_type = ComputeType::F32;

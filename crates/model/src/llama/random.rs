@@ -4,14 +4,14 @@ use std::convert::Infallible;
 
 use burn::module::Param;
 use burn::tensor::{Device, Tensor};
-use camelid_lora::LoraLinear;
+use camelid_lora::{Embedding, LoraLinear};
 use camelid_quant::{BaseLinear, DenseLinear};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use sha2::{Digest, Sha256};
 
-use super::load::{DenseStorage, LoadOptions, expected_tensors, matrix};
-use super::{Attention, Block, Llama, Mlp, RmsNorm, Table};
+use super::load::{DenseStorage, LoadOptions, expected_tensors, head, matrix};
+use super::{Attention, Block, Llama, Mlp, RmsNorm};
 use crate::config::{LinearShape, LlamaConfig};
 use crate::error::ModelError;
 use crate::weights::{LoadedTensor, StoredType, WeightSource};
@@ -36,7 +36,7 @@ impl Llama {
             let weight = Tensor::ones([config.hidden_size], device);
             RmsNorm::new(weight, config.rms_norm_eps)
         };
-        let table = |name| Table { weight: init.normal(name, [config.vocab_size, config.hidden_size]) };
+        let table = |name| init.normal(name, [config.vocab_size, config.hidden_size]);
         let layers = (0..config.num_hidden_layers)
             .map(|i| Block {
                 input_layernorm: norm(),
@@ -45,8 +45,8 @@ impl Llama {
                 mlp: always(Mlp::new(config, i, |shape| Ok(init.linear(&shape)))),
             })
             .collect();
-        let lm_head = (!config.tie_word_embeddings).then(|| table("lm_head.weight"));
-        let embed_tokens = table("model.embed_tokens.weight");
+        let lm_head = (!config.tie_word_embeddings).then(|| head(table("lm_head.weight")));
+        let embed_tokens = Embedding::new(table("model.embed_tokens.weight"));
         Self::from_parts(config.clone(), embed_tokens, layers, norm(), lm_head)
     }
 
@@ -120,7 +120,7 @@ impl Init<'_> {
     fn linear(&self, shape: &LinearShape) -> LoraLinear {
         let weight = self.normal(&format!("{}.weight", shape.path), [shape.out_features, shape.in_features]);
         let bias = shape.bias.then(|| Param::from_tensor(Tensor::zeros([shape.out_features], self.device)));
-        LoraLinear::new(BaseLinear::Dense(DenseLinear::from_params(weight, bias)), &shape.path)
+        LoraLinear::new(BaseLinear::Dense(DenseLinear::from_params(weight, bias)))
     }
 
     fn normal(&self, name: &str, shape: [usize; 2]) -> Param<Tensor<2>> {

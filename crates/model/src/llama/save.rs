@@ -7,7 +7,7 @@ use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 use burn::tensor::{DType, Tensor};
-use camelid_lora::AdapterHost;
+use camelid_lora::{AdapterHost, ForwardContext};
 use camelid_quant::{BaseLinear, Format, bnb};
 use safetensors::tensor::{Dtype, View};
 use serde_json::{Value, json};
@@ -38,8 +38,7 @@ impl Llama {
         }
         let index = dir.join(SHARD_INDEX);
         if index.exists() {
-            let problem = "belongs to a sharded model, which would be read instead of this one; \
-                           save into another directory";
+            let problem = "belongs to a sharded model; a folder holds one model: save into another directory";
             return Err(ModelError::File { path: index, problem: problem.into() });
         }
         std::fs::create_dir_all(dir).map_err(ModelError::io(dir))?;
@@ -85,13 +84,13 @@ impl Llama {
             ("model.norm.weight".to_string(), Stored::vector(self.norm.weight.val())),
         ];
         if let Some(head) = &self.lm_head {
-            tensors.push(("lm_head.weight".to_string(), Stored::matrix(head.weight.val())));
+            tensors.push((
+                "lm_head.weight".to_string(),
+                Stored::matrix(head.weight(&ForwardContext::evaluation())),
+            ));
         }
         for (i, block) in self.layers.iter().enumerate() {
-            for (name, norm) in [
-                ("input_layernorm", &block.input_layernorm),
-                ("post_attention_layernorm", &block.post_attention_layernorm),
-            ] {
+            for (name, norm) in block.norms() {
                 let name = format!("model.layers.{i}.{name}.weight");
                 tensors.push((name, Stored::vector(norm.weight.val())));
             }

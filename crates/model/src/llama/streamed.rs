@@ -10,7 +10,7 @@ use camelid_kernels::{MappedFile, NestedSpec, Packed4Spec};
 use camelid_quant::{PackedParts, QuantLinear};
 
 use super::Llama;
-use super::load::{DenseStorage, LoadOptions, Loader, WeightStorage, check_names};
+use super::load::{DenseStorage, LoadOptions, Loader, WeightStorage, needed_tensors};
 use crate::error::ModelError;
 use crate::stream::{BlockStream, Piece};
 use crate::weights::{FilePart, PackedPlace, WeightSource};
@@ -42,7 +42,7 @@ impl Llama {
     ) -> Result<Self, ModelError> {
         let config = source.config()?;
         config.check(&source.describe())?;
-        check_names(&config, source)?;
+        needed_tensors(&config, source)?;
         let load = LoadOptions { linears: WeightStorage::F32, embeddings: options.embeddings };
         let mapping = RefCell::new(Mapping::default());
         let loader = Loader { source, options: &load, device, config: &config, mapping: Some(&mapping) };

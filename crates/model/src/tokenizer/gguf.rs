@@ -1,8 +1,9 @@
 //! What the two kinds of GGUF vocabulary have in common: tokens, their types, the
 //! special ones, and what is put around a text.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
+use camelid_chat::DEFAULT_TEMPLATE;
 use tokenizers::models::bpe::Vocab;
 use tokenizers::processors::template::{SpecialToken, TemplateProcessing};
 use tokenizers::{AddedToken, Tokenizer};
@@ -37,12 +38,32 @@ pub(super) fn rebuild(file: &GgufFile) -> Result<TokenizerFile, ModelError> {
     let wants_bos = file.optional_bool("tokenizer.ggml.add_bos_token")?.unwrap_or(adds_bos);
     let wants_eos = file.optional_bool("tokenizer.ggml.add_eos_token")?.unwrap_or(false);
     frame_texts(file, &mut tokenizer, bos.filter(|_| wants_bos), eos.filter(|_| wants_eos))?;
+    let templates = templates(file)?;
     Ok(TokenizerFile {
         tokenizer,
-        chat_template: file.optional_string("tokenizer.chat_template")?.map(String::from),
+        chat_template: templates.get(DEFAULT_TEMPLATE).cloned(),
         bos_token: bos.map(|(_, token)| token.to_string()),
         eos_token: eos.map(|(_, token)| token.to_string()),
+        templates,
+        notes: Vec::new(),
     })
+}
+
+/// The chat templates of the file by name: the usual one, and those that `tokenizer.chat_templates`
+/// lists.
+fn templates(file: &GgufFile) -> Result<BTreeMap<String, String>, ModelError> {
+    let mut templates = BTreeMap::new();
+    if let Some(usual) = file.optional_string("tokenizer.chat_template")? {
+        templates.insert(DEFAULT_TEMPLATE.to_owned(), usual.to_owned());
+    }
+    let list = "tokenizer.chat_templates";
+    let names = if file.value(list).is_some() { file.strings(list)? } else { &[] };
+    for name in names {
+        if let Some(template) = file.optional_string(&format!("tokenizer.chat_template.{name}"))? {
+            templates.insert(name.clone(), template.to_owned());
+        }
+    }
+    Ok(templates)
 }
 
 /// The token list of the file, found consistent.

@@ -3,37 +3,67 @@
 use std::panic::catch_unwind;
 use std::path::Path;
 
+use camelid_chat::{ChatFiles, DEFAULT_TEMPLATE};
+use camelid_files::Input;
 use serde_json::Value;
-use tokenizers::Tokenizer;
+use tokenizers::{AddedToken, Tokenizer};
 
 use super::TokenizerFile;
+use super::added::{complete, named_specials};
 use crate::error::ModelError;
+use crate::json_file::read_json_if_there;
+use crate::notes::LoadNote;
 
 pub(super) fn open(path: &Path) -> Result<TokenizerFile, ModelError> {
-    let text = std::fs::read(path).map_err(ModelError::io(path))?;
-    let json: Value = serde_json::from_slice(&text)
-        .map_err(|source| ModelError::Json { path: path.to_path_buf(), source })?;
+    let mut text = Input::open(path)?.bytes()?;
+    let mut json: Value = serde_json::from_slice(&text)
+        .map_err(|cause| ModelError::Json { path: path.to_path_buf(), cause })?;
     let wrong = |problem| ModelError::Tokenizer { origin: path.display().to_string(), problem };
     check_merges(&json["model"]).map_err(wrong)?;
+    let config = read_json_if_there(&path.with_file_name("tokenizer_config.json"))?;
+    let map = read_json_if_there(&path.with_file_name("special_tokens_map.json"))?;
+    let added = read_json_if_there(&path.with_file_name("added_tokens.json"))?;
+    let specials = named_specials(&config, &map);
+    let completed = complete(&mut json, &added, &config, &specials).map_err(wrong)?;
+    if !completed.is_empty() {
+        text = json.to_string().into_bytes();
+    }
     drop(json);
     // What the check leaves, the library mostly reports; some malformed parts (a
     // `Precompiled` normaliser, for one) it meets with a panic.
-    let tokenizer = catch_unwind(|| Tokenizer::from_bytes(&text))
+    let mut tokenizer = catch_unwind(|| Tokenizer::from_bytes(&text))
         .map_err(|_| wrong("one of its parts is malformed".into()))?
         .map_err(|e| wrong(e.to_string()))?;
 
-    let config = read_if_present(&path.with_file_name("tokenizer_config.json"))?;
-    let jinja = path.with_file_name("chat_template.jinja");
-    let chat_template = if jinja.exists() {
-        Some(std::fs::read_to_string(&jinja).map_err(ModelError::io(&jinja))?)
-    } else {
-        chat_template(&config["chat_template"])
-    };
+    for (id, token) in &completed {
+        if tokenizer.token_to_id(token) != Some(*id) {
+            return Err(wrong(format!(
+                "the token {token:?} cannot have the id {id} that the files beside it give"
+            )));
+        }
+    }
+    let mut notes = Vec::new();
+    for token in specials {
+        if tokenizer.token_to_id(&token).is_none() {
+            tokenizer
+                .add_special_tokens([AddedToken::from(token.as_str(), true)])
+                .map_err(|e| wrong(e.to_string()))?;
+            let id = tokenizer.token_to_id(&token).map_or_else(String::new, |id| id.to_string());
+            notes.push(LoadNote::Other(format!(
+                "{}: the special token {token:?} is in no vocabulary; it takes the next id, {id}",
+                path.display()
+            )));
+        }
+    }
+    let chat = ChatFiles::of_folder(path.parent().unwrap_or(Path::new("")))?;
+    notes.extend(chat.notes.iter().cloned().map(LoadNote::Other));
     Ok(TokenizerFile {
         tokenizer,
-        chat_template,
-        bos_token: token(&config["bos_token"]),
-        eos_token: token(&config["eos_token"]),
+        chat_template: chat.templates.get(DEFAULT_TEMPLATE).cloned(),
+        bos_token: chat.tokens.bos,
+        eos_token: chat.tokens.eos,
+        templates: chat.templates,
+        notes,
     })
 }
 
@@ -69,28 +99,6 @@ fn check_merges(model: &Value) -> Result<(), String> {
     Ok(())
 }
 
-fn read_if_present(path: &Path) -> Result<Value, ModelError> {
-    if !path.exists() {
-        return Ok(Value::Null);
-    }
-    let text = std::fs::read(path).map_err(ModelError::io(path))?;
-    serde_json::from_slice(&text).map_err(|source| ModelError::Json { path: path.to_path_buf(), source })
-}
-
-/// A token is given as text, or as an object with the text under `content`.
-fn token(value: &Value) -> Option<String> {
-    value.as_str().or_else(|| value["content"].as_str()).map(String::from)
-}
-
-/// A template is given as text, or as a list of named ones of which `default` counts.
-fn chat_template(value: &Value) -> Option<String> {
-    if let Some(text) = value.as_str() {
-        return Some(text.into());
-    }
-    let named = value.as_array()?.iter().find(|t| t["name"] == "default")?;
-    named["template"].as_str().map(String::from)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,14 +112,5 @@ mod tests {
         let error = check_merges(&model(json!([["ab", "b"]]))).unwrap_err();
         assert!(error.contains("merge 0") && error.contains("\"abb\""), "{error}");
         assert!(check_merges(&model(json!([["a"]]))).is_err());
-    }
-
-    #[test]
-    fn templates_and_tokens_in_either_form() {
-        assert_eq!(token(&json!("</s>")).as_deref(), Some("</s>"));
-        assert_eq!(token(&json!({"content": "</s>", "lstrip": false})).as_deref(), Some("</s>"));
-        assert_eq!(token(&Value::Null), None);
-        let list = json!([{"name": "tool_use", "template": "t"}, {"name": "default", "template": "d"}]);
-        assert_eq!(chat_template(&list).as_deref(), Some("d"));
     }
 }

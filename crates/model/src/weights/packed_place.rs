@@ -45,11 +45,11 @@ impl FilePart {
             File::open(&self.file).and_then(|file| file.read_exact_at(&mut bytes, self.range.start as u64));
         match read {
             Ok(()) => Ok(bytes),
-            Err(source) => Err(ModelError::StreamRead {
+            Err(cause) => Err(ModelError::StreamRead {
                 path: self.file.clone(),
                 tensor: self.name.clone(),
                 range: self.range.clone(),
-                source,
+                cause,
             }),
         }
     }

@@ -3,6 +3,7 @@
 //! The `safetensors` crate parses and checks headers; its reader wants the whole file
 //! as one slice, so the data are read here, tensor by tensor.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
@@ -12,7 +13,7 @@ use half::{bf16, f16};
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 
-use super::StoredType;
+use super::{StoredType, refuse_lfs_pointer};
 use crate::error::ModelError;
 
 /// Longest header accepted, as in the reference implementation.
@@ -25,6 +26,8 @@ const PIECE_BYTES: usize = 1 << 20;
 pub(super) struct SafetensorsFile {
     path: PathBuf,
     header: Metadata,
+    /// Names that the file has under another one: that one.
+    stored_as: BTreeMap<String, String>,
     /// Where tensor data begin, in bytes from the start of the file.
     data_start: u64,
 }
@@ -43,6 +46,7 @@ impl SafetensorsFile {
         }
         let mut length = [0; 8];
         file.read_exact(&mut length).map_err(ModelError::io(path))?;
+        refuse_lfs_pointer(path)?;
         let header_len = u64::from_le_bytes(length);
         if header_len > MAX_HEADER_BYTES || header_len > file_len - 8 {
             return Err(damaged(format!(
@@ -61,7 +65,7 @@ impl SafetensorsFile {
             let hint = if file_len < expected { " (truncated?)" } else { "" };
             return Err(damaged(format!("has {file_len} bytes, but its header calls for {expected}{hint}")));
         }
-        Ok(Self { path: path.to_path_buf(), header, data_start })
+        Ok(Self { path: path.to_path_buf(), header, stored_as: BTreeMap::new(), data_start })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -72,8 +76,15 @@ impl SafetensorsFile {
         self.header.offset_keys()
     }
 
+    /// From now on finds the tensor stored as `stored` by the name `name`.
+    pub(super) fn rename(&mut self, stored: &str, name: &str) {
+        // What was given another name before is stored under its first one.
+        let stored = self.stored_as.remove(stored).unwrap_or_else(|| stored.to_owned());
+        self.stored_as.insert(name.to_owned(), stored);
+    }
+
     pub(super) fn info(&self, name: &str) -> Option<&TensorInfo> {
-        self.header.info(name)
+        self.header.info(self.stored_as.get(name).map_or(name, String::as_str))
     }
 
     /// The raw bytes of tensor `name`.

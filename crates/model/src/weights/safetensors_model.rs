@@ -4,17 +4,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
 use camelid_kernels::blockwise4::{block_count, packed_len};
-use camelid_quant::{QuantError, bnb};
+use camelid_quant::{PIECE_VALUES, QuantError, bnb};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 
+use super::names::mended;
 use super::packed_place::{FilePart, PackedPlace};
 use super::safetensors_file::SafetensorsFile;
-use super::{LoadedTensor, WeightSource};
+use super::{LoadedTensor, StoredType, WeightSource};
 use crate::config::LlamaConfig;
 use crate::error::ModelError;
+use crate::llama::needed_tensors;
+use crate::notes::LoadNote;
 
+const EMBEDDING: &str = "model.embed_tokens.weight";
+const HEAD: &str = "lm_head.weight";
 /// What bitsandbytes calls the JSON part of a 4-bit weight: the weight's name, this,
 /// and `nf4` or `fp4`.
 const QUANT_STATE: &str = ".quant_state.bitsandbytes__";
@@ -29,6 +34,12 @@ pub struct SafetensorsWeights {
     index: BTreeMap<String, usize>,
     /// Names of the weights stored as bitsandbytes 4-bit.
     quantized: BTreeSet<String>,
+    /// What the files beside the weights say, and the weights themselves; `None` where that cannot
+    /// be read.
+    config: Option<LlamaConfig>,
+    notes: Vec<LoadNote>,
+    /// Tensors that are zero and not stored, with their shapes.
+    zeros: BTreeMap<String, Vec<usize>>,
 }
 
 /// `model.safetensors.index.json`; its `metadata` (a total size) is not needed.
@@ -45,7 +56,7 @@ impl SafetensorsWeights {
     pub fn open_file(path: &Path) -> Result<Self, ModelError> {
         let file = SafetensorsFile::open(path)?;
         let index = file.names().into_iter().map(|name| (name, 0)).collect();
-        Ok(Self::new(path, vec![file], index))
+        Self::new(path, vec![file], index).settled()
     }
 
     /// Opens the shards named by a `model.safetensors.index.json`.
@@ -55,9 +66,9 @@ impl SafetensorsWeights {
     /// tensor that the index puts there.
     pub fn open_index(path: &Path) -> Result<Self, ModelError> {
         let damaged = |problem: String| ModelError::File { path: path.to_path_buf(), problem };
-        let text = std::fs::read(path).map_err(ModelError::io(path))?;
+        let text = camelid_files::Input::open(path)?.bytes()?;
         let shards: ShardIndex = serde_json::from_slice(&text)
-            .map_err(|source| ModelError::Json { path: path.to_path_buf(), source })?;
+            .map_err(|cause| ModelError::Json { path: path.to_path_buf(), cause })?;
 
         let dir = path.parent().unwrap_or(Path::new(""));
         let mut files: Vec<SafetensorsFile> = Vec::new();
@@ -90,16 +101,124 @@ impl SafetensorsWeights {
             }
             index.insert(tensor, file);
         }
-        Ok(Self::new(path, files, index))
+        Self::new(path, files, index).settled()
+    }
+
+    /// Of a whole file and an index of shards in one folder: the whole file, unless it lacks tensors
+    /// that the shards have.
+    ///
+    /// # Errors
+    /// As [`SafetensorsWeights::open_file`].
+    pub fn open_either(whole: &Path, index: &Path) -> Result<Self, ModelError> {
+        let mut one = Self::open_file(whole)?;
+        let lacks =
+            |weights: &Self| weights.config().is_ok_and(|config| needed_tensors(&config, weights).is_err());
+        let note = |taken: &Path, left: &Path, because| LoadNote::OneOfTwo {
+            taken: taken.display().to_string(),
+            left: left.display().to_string(),
+            because,
+        };
+        let sharded = Self::open_index(index).ok();
+        match sharded {
+            Some(mut sharded) if lacks(&one) && !lacks(&sharded) => {
+                sharded.notes.push(note(index, whole, "the whole file lacks tensors"));
+                Ok(sharded)
+            }
+            // An index of the whole file itself says nothing else.
+            Some(sharded) if sharded.files.len() == 1 && sharded.files[0].path() == whole => Ok(one),
+            _ => {
+                one.notes.push(note(whole, index, "a whole file goes before an index of shards"));
+                Ok(one)
+            }
+        }
+    }
+
+    /// Settles what configuration and tensors say only together: names, head, biases.
+    fn settled(mut self) -> Result<Self, ModelError> {
+        let folder = self.path.parent().unwrap_or(Path::new("")).to_path_buf();
+        // Whoever asks for the configuration is told why it cannot be read.
+        let Ok((mut config, notes)) = LlamaConfig::of_folder(&folder) else { return Ok(self) };
+        self.notes.extend(notes);
+        let mended = mended(self.index.keys().map(String::as_str));
+        if let Some((stored, taken_for)) = mended.iter().next() {
+            let (stored, taken_for) = (stored.clone(), taken_for.clone());
+            self.notes.push(LoadNote::NamesMended { origin: self.describe(), stored, taken_for });
+        }
+        for (stored, name) in &mended {
+            self.rename(stored, name);
+        }
+        self.settle_head(&mut config)?;
+        self.settle_output_bias(&config);
+        self.config = Some(config);
+        Ok(self)
+    }
+
+    /// The stored tensor `stored` under another name.
+    fn rename(&mut self, stored: &str, name: &str) {
+        if let Some(file) = self.index.remove(stored) {
+            self.files[file].rename(stored, name);
+            self.index.insert(name.to_owned(), file);
+            self.quantized = quantized(&self.index);
+        }
+    }
+
+    /// Data go before the flag: a head that differs from the embedding is not tied to it, and of a
+    /// tied model either copy will do.
+    fn settle_head(&mut self, config: &mut LlamaConfig) -> Result<(), ModelError> {
+        if !config.tie_word_embeddings || !self.index.contains_key(HEAD) {
+            return Ok(());
+        }
+        if !self.index.contains_key(EMBEDDING) {
+            self.rename(HEAD, EMBEDDING);
+            self.notes.push(LoadNote::EmbeddingFromHead { origin: self.describe() });
+        } else if !self.equal(EMBEDDING, HEAD)? {
+            config.tie_word_embeddings = false;
+            self.notes.push(LoadNote::HeadOfItsOwn { origin: self.describe() });
+        }
+        Ok(())
+    }
+
+    /// Whether two dense tensors hold the same numbers.
+    fn equal(&self, one: &str, other: &str) -> Result<bool, ModelError> {
+        let (Some(shape), Some(other_shape)) = (self.shape_in_pieces(one), self.shape_in_pieces(other))
+        else {
+            return Ok(false);
+        };
+        if shape != other_shape {
+            return Ok(false);
+        }
+        let len: usize = shape.iter().product();
+        let mut pieces = [vec![0.0; PIECE_VALUES.min(len)], vec![0.0; PIECE_VALUES.min(len)]];
+        for first in (0..len).step_by(PIECE_VALUES) {
+            let count = PIECE_VALUES.min(len - first);
+            for (name, piece) in [one, other].iter().zip(&mut pieces) {
+                self.read_piece(name, first, &mut piece[..count])?;
+            }
+            let bits = |piece: &[f32]| piece[..count].iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+            if bits(&pieces[0]) != bits(&pieces[1]) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Models made from others have biases on q, k and v alone.
+    fn settle_output_bias(&mut self, config: &LlamaConfig) {
+        let stored = |part: &str| self.index.keys().any(|name| name.ends_with(part));
+        if config.attention_bias && stored("self_attn.k_proj.bias") && !stored("self_attn.o_proj.bias") {
+            self.notes.push(LoadNote::NoOutputBias { origin: self.describe() });
+            self.zeros = (0..config.num_hidden_layers)
+                .map(|layer| {
+                    (format!("model.layers.{layer}.self_attn.o_proj.bias"), vec![config.hidden_size])
+                })
+                .collect();
+        }
     }
 
     fn new(path: &Path, files: Vec<SafetensorsFile>, index: BTreeMap<String, usize>) -> Self {
-        let quantized = index
-            .keys()
-            .filter_map(|name| name.split_once(QUANT_STATE))
-            .map(|(weight, _)| weight.to_string())
-            .collect();
-        Self { path: path.to_path_buf(), files, index, quantized }
+        let quantized = quantized(&index);
+        let (notes, zeros) = (Vec::new(), BTreeMap::new());
+        Self { path: path.to_path_buf(), files, index, quantized, config: None, notes, zeros }
     }
 
     /// Whether `name` is a part of a bitsandbytes weight rather than a tensor by itself.
@@ -182,20 +301,45 @@ impl SafetensorsWeights {
     }
 }
 
+/// The weights stored as bitsandbytes 4-bit: those with a `quant_state`.
+fn quantized(index: &BTreeMap<String, usize>) -> BTreeSet<String> {
+    index
+        .keys()
+        .filter_map(|name| name.split_once(QUANT_STATE))
+        .map(|(weight, _)| weight.to_string())
+        .collect()
+}
+
 fn wrong(name: &str, file: &Path, problem: String) -> ModelError {
     ModelError::Tensor { origin: file.display().to_string(), name: name.into(), problem }
 }
 
 impl WeightSource for SafetensorsWeights {
     fn config(&self) -> Result<LlamaConfig, ModelError> {
-        LlamaConfig::from_json(&self.path.with_file_name("config.json"))
+        match &self.config {
+            Some(config) => Ok(config.clone()),
+            None => {
+                LlamaConfig::of_folder(self.path.parent().unwrap_or(Path::new(""))).map(|(config, _)| config)
+            }
+        }
+    }
+
+    fn notes(&self) -> Vec<LoadNote> {
+        self.notes.clone()
     }
 
     fn names(&self) -> Vec<String> {
-        self.index.keys().filter(|name| !self.is_part(name)).cloned().collect()
+        let stored = self.index.keys().filter(|name| !self.is_part(name));
+        let mut names: Vec<String> = stored.chain(self.zeros.keys()).cloned().collect();
+        names.sort();
+        names
     }
 
     fn read(&self, name: &str) -> Result<LoadedTensor, ModelError> {
+        if let Some(shape) = self.zeros.get(name) {
+            let values = vec![0.0; shape.iter().product()];
+            return Ok(LoadedTensor::Dense { shape: shape.clone(), values, stored: StoredType::F32 });
+        }
         let Some(&file) = self.index.get(name) else {
             return Err(ModelError::Tensor {
                 origin: self.path.display().to_string(),
@@ -212,12 +356,19 @@ impl WeightSource for SafetensorsWeights {
     }
 
     fn shape_in_pieces(&self, name: &str) -> Option<Vec<usize>> {
+        if let Some(shape) = self.zeros.get(name) {
+            return Some(shape.clone());
+        }
         let &file = self.index.get(name).filter(|_| !self.quantized.contains(name))?;
         let info = self.files[file].info(name)?;
         matches!(info.dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16).then(|| info.shape.clone())
     }
 
     fn read_piece(&self, name: &str, first: usize, values: &mut [f32]) -> Result<(), ModelError> {
+        if self.zeros.contains_key(name) {
+            values.fill(0.0);
+            return Ok(());
+        }
         let Some(&file) = self.index.get(name) else {
             return Err(wrong(name, &self.path, "is not among the weights".into()));
         };

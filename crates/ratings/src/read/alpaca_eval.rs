@@ -21,8 +21,8 @@ pub(super) fn push(battles: &mut Battles, record: &Map<String, Value>) -> Result
         p => return Err(RejectedRow::new("preference", p, EXPECTED)),
     };
     battles.push(&NamedBattle {
-        question: optional_text(record, &["instruction"])?.as_deref(),
-        judge: optional_text(record, &["annotator"])?.as_deref(),
+        question: optional_text(record, &["instruction"], true)?.as_deref(),
+        judge: optional_text(record, &["annotator"], true)?.as_deref(),
         ..NamedBattle::new(&generator_1, &generator_2, outcome)
     })
 }

@@ -1,32 +1,42 @@
-//! Battles as a polars frame, both ways.
+//! Battles as a polars frame, both ways, and from Parquet.
 
 use std::borrow::Cow;
 use std::fs::File;
+use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
+use camelid_files::{Input, Packing};
 use polars::prelude::{
-    Column, DataFrame, DataType, Float64Chunked, ParquetReader, PolarsError, PolarsResult, SerReader,
-    StringChunked,
+    AnyValue, Column, DataFrame, DataType, Int64Chunked, ParquetReader, PolarsResult, SerReader, Series,
+    StringChunked, TimeUnit,
 };
+use serde_json::{Map, Value};
 
-use super::fields::{Cell, Fields, push, style_columns};
-use super::{REQUIRED, origin};
+use super::fields::{Cell, Fields, push, style_columns, style_of_metadata};
+use super::rows::{missing, unreadable};
+use super::{Needs, REQUIRED};
 use crate::battles::{Battle, Battles, Style};
-use crate::error::RatingsError;
+use crate::error::{RatingsError, RejectedRow};
 
-/// All columns that are read.
-const COLUMNS: [&str; 19] = [
+/// Columns that decide what a battle says.
+const VERDICT: [&str; 13] = [
     "model_a",
     "model_b",
     "winner",
-    "question",
-    "question_id",
-    "judge",
-    "language",
-    "turn",
-    "timestamp",
-    "tstamp",
+    "winner_model_a",
+    "winner_model_b",
+    "winner_tie",
+    "winner_tie_bothbad",
+    "win_a",
+    "win_b",
+    "tie",
+    "both_bad",
+    "weight",
+    "anony",
+];
+/// Columns of style.
+const STYLE: [&str; 9] = [
     "length_a",
     "length_b",
     "headers_a",
@@ -35,90 +45,189 @@ const COLUMNS: [&str; 19] = [
     "lists_b",
     "bold_a",
     "bold_b",
-    "anony",
+    "conv_metadata",
 ];
 
+/// The columns that battles are read from, each with whether it has to make sense.
+fn columns(needs: Needs) -> Vec<(&'static str, bool)> {
+    let mut columns: Vec<(&str, bool)> = VERDICT.into_iter().map(|name| (name, true)).collect();
+    columns.extend([
+        ("question", needs.questions),
+        ("question_id", needs.questions),
+        ("judge", needs.judges),
+        ("language", needs.languages),
+        ("turn", needs.turns),
+        ("timestamp", needs.timestamps),
+        ("tstamp", needs.timestamps),
+    ]);
+    if needs.styles {
+        columns.extend(STYLE.into_iter().map(|name| (name, false)));
+    }
+    columns
+}
+
 /// Reads the columns of a Parquet file that battles are made of.
-pub(super) fn read_parquet(path: &Path) -> Result<Battles, RatingsError> {
-    let file = File::open(path).map_err(|source| RatingsError::Read { path: path.to_owned(), source })?;
+pub(super) fn read_parquet(
+    path: &Path,
+    input: Input,
+    origin: &str,
+    needs: Needs,
+) -> Result<Battles, RatingsError> {
     let damaged =
         |message: String| RatingsError::Damaged { path: path.to_owned(), expected: "Parquet", message };
-    // polars answers some damaged files with a panic instead of an error.
-    let frame = catch_unwind(AssertUnwindSafe(|| {
-        let mut reader = ParquetReader::new(file);
-        let known = |name: &str| COLUMNS.contains(&name);
-        let present: Vec<String> = reader.schema()?.iter_names().map(|name| name.to_string()).collect();
-        if let Some(column) = REQUIRED.iter().find(|column| !present.iter().any(|name| name == *column)) {
-            return Ok(Err((*column, present.join(", "))));
+    // A packed file and standard input are read to their end, a plain file where it lies.
+    let plain = input.packing() == Packing::Plain && path.is_file();
+    let read = if plain {
+        let open = || File::open(path).map_err(|cause| RatingsError::Read { path: path.to_owned(), cause });
+        let file = open()?;
+        decoded(|| ParquetReader::new(file), needs)
+    } else {
+        let bytes = input.bytes().map_err(|error| unreadable(path, "Parquet", error))?;
+        decoded(|| ParquetReader::new(Cursor::new(bytes)), needs)
+    };
+    match read {
+        Ok(Decoded::Frame(frame)) => of_frame(&frame, origin, needs),
+        Ok(Decoded::Missing(columns)) => {
+            missing(origin, &columns)?;
+            Err(damaged("it holds no battles".to_owned()))
         }
-        let wanted = present.into_iter().filter(|name| known(name)).collect();
-        Ok::<_, PolarsError>(Ok(reader.with_columns(Some(wanted)).finish()?))
-    }));
-    match frame {
-        Ok(Ok(Ok(frame))) => from_frame(&frame, &origin(path)),
-        Ok(Ok(Err((column, present)))) => {
-            Err(RatingsError::MissingColumn { origin: path.display().to_string(), column, present })
-        }
-        Ok(Err(error)) => Err(damaged(error.to_string())),
-        Err(_) => Err(damaged("it cannot be decoded".to_owned())),
+        Err(message) => Err(damaged(message)),
     }
 }
 
-/// The battles of a frame with the columns that [`Format::Battles`](super::Format::Battles) names;
-/// `origin` says in messages where it comes from.
+enum Decoded {
+    Frame(DataFrame),
+    /// The columns there are, without those that battles need.
+    Missing(Vec<String>),
+}
+
+/// The frame of the columns that are wanted; polars answers some damaged files with a panic instead
+/// of an error.
+fn decoded<R: polars::io::mmap::MmapBytesReader>(
+    reader: impl FnOnce() -> ParquetReader<R>,
+    needs: Needs,
+) -> Result<Decoded, String> {
+    let read = catch_unwind(AssertUnwindSafe(|| {
+        let mut reader = reader();
+        let schema = reader.schema().map_err(|error| error.to_string())?;
+        let present: Vec<String> = schema.iter_names().map(|name| name.to_string()).collect();
+        if missing("", &present).is_err() {
+            return Ok(Decoded::Missing(present));
+        }
+        let wanted = columns(needs).into_iter().map(|(name, _)| name.to_owned());
+        let wanted = wanted.filter(|name| present.contains(name)).collect();
+        let frame = reader.with_columns(Some(wanted)).finish().map_err(|error| error.to_string())?;
+        Ok(Decoded::Frame(frame))
+    }));
+    read.unwrap_or_else(|_| Err("it cannot be decoded".to_owned()))
+}
+
+/// The battles of a frame with the columns that [`Format::Battles`](super::Format::Battles) or
+/// [`Format::Counts`](super::Format::Counts) names; `origin` says in messages where it comes from.
 ///
 /// # Errors
-/// [`RatingsError::MissingColumn`], [`RatingsError::WrongType`] for a column that holds neither
+/// [`RatingsError::MissingColumn`], [`RatingsError::WrongType`] for a needed column that holds neither
 /// texts nor numbers, [`RatingsError::Empty`] without a battle.
 pub fn from_frame(frame: &DataFrame, origin: &str) -> Result<Battles, RatingsError> {
-    let names: Vec<&str> = frame.get_column_names().into_iter().map(|name| name.as_str()).collect();
-    if let Some(column) = REQUIRED.into_iter().find(|column| !names.contains(column)) {
-        let present = names.join(", ");
-        return Err(RatingsError::MissingColumn { origin: origin.to_owned(), column, present });
-    }
-    let columns = COLUMNS
-        .into_iter()
-        .filter(|name| names.contains(name))
-        .map(|name| Ok((name, Values::of(frame, name, origin)?)))
-        .collect::<Result<Vec<_>, RatingsError>>()?;
+    let battles = of_frame(frame, origin, Needs::ANY)?;
+    battles.check(origin)?;
+    Ok(battles)
+}
+
+fn of_frame(frame: &DataFrame, origin: &str, needs: Needs) -> Result<Battles, RatingsError> {
+    let names: Vec<String> = frame.get_column_names().into_iter().map(|name| name.to_string()).collect();
+    missing(origin, &names)?;
+    let wrong = |name: &str, found: String| RatingsError::WrongType {
+        origin: origin.to_owned(),
+        column: name.to_owned(),
+        found,
+        expected: "texts or numbers",
+    };
     let mut battles = Battles::new();
-    for row in 0..frame.height() {
-        if let Err(rejected) = push(&mut battles, &FrameRow { columns: &columns, row }) {
-            battles.reject(rejected.at(origin, row + 1));
+    let mut decoded = Vec::new();
+    for (name, needed) in columns(needs) {
+        if !names.iter().any(|present| present == name) {
+            continue;
+        }
+        let column = frame.column(name).map_err(|error| wrong(name, error.to_string()))?;
+        let text = REQUIRED.contains(&name);
+        match Values::of(column) {
+            Some(Values::Truths(_)) if text => return Err(wrong(name, column.dtype().to_string())),
+            Some(values) => decoded.push((name, values)),
+            None if needed => return Err(wrong(name, column.dtype().to_string())),
+            None => {
+                let what = RejectedRow::new(name, column.dtype(), "texts or numbers").at(origin, 1);
+                for _ in 0..frame.height() {
+                    battles.note_unread(what.clone());
+                }
+            }
         }
     }
-    battles.check(origin)?;
+    for row in 0..frame.height() {
+        if let Err(rejected) = push(&mut battles, &FrameRow { columns: &decoded, row }, needs) {
+            let rejected = rejected.at(origin, row + 1);
+            if rejected.is_undecided() {
+                return Err(RatingsError::NotUnderstood(Box::new(rejected)));
+            }
+            battles.reject(rejected);
+        }
+    }
     Ok(battles)
 }
 
 /// A column, decoded once.
 enum Values {
     Texts(StringChunked),
-    Numbers(Float64Chunked),
+    Whole(Int64Chunked),
+    Numbers(Vec<Option<f64>>),
+    Truths(Vec<Option<bool>>),
+    /// Seconds since the Unix epoch.
+    Moments(Vec<Option<f64>>),
+    /// Read value by value: lists, objects, bytes, numbers of other kinds.
+    Any(Series),
 }
 
 impl Values {
-    fn of(frame: &DataFrame, name: &str, origin: &str) -> Result<Self, RatingsError> {
-        let wrong = |found: String| RatingsError::WrongType {
-            origin: origin.to_owned(),
-            column: name.to_owned(),
-            found,
-            expected: "texts or numbers",
-        };
-        let column = frame.column(name).map_err(|error| wrong(error.to_string()))?;
-        let kind = column.dtype().clone();
-        let number = kind.is_primitive_numeric();
-        let target = if number { DataType::Float64 } else { DataType::String };
-        let text = kind == DataType::String || kind.is_null() || is_category(&kind);
-        let readable = number || text || (name == "anony" && kind == DataType::Boolean);
-        let cast = readable.then(|| column.cast(&target).ok()).flatten();
-        let cast = cast.ok_or_else(|| wrong(kind.to_string()))?;
-        let decoded = if number {
-            cast.f64().map(|values| Values::Numbers(values.rechunk().into_owned()))
-        } else {
-            cast.str().map(|values| Values::Texts(values.rechunk().into_owned()))
-        };
-        decoded.map_err(|error: PolarsError| wrong(error.to_string()))
+    /// `None` for a type that holds nothing to read.
+    fn of(column: &Column) -> Option<Self> {
+        let kind = column.dtype();
+        let texts =
+            || Some(Values::Texts(column.cast(&DataType::String).ok()?.str().ok()?.rechunk().into_owned()));
+        match kind {
+            DataType::String | DataType::Null => texts(),
+            DataType::Boolean => Some(Values::Truths(column.bool().ok()?.iter().collect())),
+            DataType::UInt64 => Some(Values::Any(column.as_materialized_series().clone())),
+            kind if kind.is_integer() => {
+                Some(Values::Whole(column.cast(&DataType::Int64).ok()?.i64().ok()?.rechunk().into_owned()))
+            }
+            kind if kind.is_float() => {
+                Some(Values::Numbers(column.cast(&DataType::Float64).ok()?.f64().ok()?.iter().collect()))
+            }
+            DataType::Date => {
+                let days = column.cast(&DataType::Int32).ok()?;
+                let days = days.i32().ok()?;
+                Some(Values::Moments(
+                    days.iter().map(|day| day.map(|day| 86_400.0 * f64::from(day))).collect(),
+                ))
+            }
+            DataType::Datetime(unit, _) => {
+                let per_second = match unit {
+                    TimeUnit::Nanoseconds => 1e9,
+                    TimeUnit::Microseconds => 1e6,
+                    TimeUnit::Milliseconds => 1e3,
+                };
+                let ticks = column.cast(&DataType::Int64).ok()?;
+                let ticks = ticks.i64().ok()?;
+                Some(Values::Moments(
+                    ticks.iter().map(|tick| tick.map(|tick| tick as f64 / per_second)).collect(),
+                ))
+            }
+            DataType::Binary | DataType::List(_) | DataType::Struct(_) | DataType::Decimal(..) => {
+                Some(Values::Any(column.as_materialized_series().clone()))
+            }
+            kind if is_category(kind) => texts(),
+            _ => None,
+        }
     }
 }
 
@@ -132,22 +241,93 @@ struct FrameRow<'a> {
     row: usize,
 }
 
+impl FrameRow<'_> {
+    fn column(&self, name: &str) -> Option<&Values> {
+        self.columns.iter().find(|(column, _)| *column == name).map(|(_, values)| values)
+    }
+}
+
 impl Fields for FrameRow<'_> {
     fn style(&self) -> Option<[Style; 2]> {
-        style_columns(self)
+        match self.column("conv_metadata") {
+            Some(Values::Any(series)) => match series.get(self.row).map(json) {
+                Ok(Value::Object(metadata)) => style_of_metadata(&metadata),
+                _ => style_columns(self),
+            },
+            Some(Values::Texts(texts)) => match texts.get(self.row).map(serde_json::from_str) {
+                Some(Ok(metadata)) => style_of_metadata(&metadata),
+                _ => style_columns(self),
+            },
+            _ => style_columns(self),
+        }
     }
 
     fn get(&self, name: &str) -> Cell<'_> {
-        let Some((_, values)) = self.columns.iter().find(|(column, _)| *column == name) else {
-            return Cell::Missing;
-        };
-        match values {
-            Values::Texts(texts) => match texts.get(self.row) {
-                None | Some("") => Cell::Missing,
-                Some(text) => Cell::Text(Cow::Borrowed(text)),
+        match self.column(name) {
+            None => Cell::Missing,
+            Some(Values::Texts(texts)) => match texts.get(self.row) {
+                Some(text) if !text.trim().is_empty() => Cell::Text(Cow::Borrowed(text)),
+                _ => Cell::Missing,
             },
-            Values::Numbers(numbers) => numbers.get(self.row).map_or(Cell::Missing, Cell::Number),
+            Some(Values::Whole(whole)) => {
+                whole.get(self.row).map_or(Cell::Missing, |number| Cell::Whole(number.into()))
+            }
+            Some(Values::Numbers(numbers)) => match numbers[self.row] {
+                // pandas has NaN where a value is missing.
+                Some(number) if !number.is_nan() => Cell::Number(number),
+                _ => Cell::Missing,
+            },
+            Some(Values::Truths(truths)) => truths[self.row].map_or(Cell::Missing, Cell::Truth),
+            Some(Values::Moments(moments)) => moments[self.row].map_or(Cell::Missing, Cell::Moment),
+            Some(Values::Any(series)) => series.get(self.row).map_or(Cell::Missing, |value| match value {
+                AnyValue::UInt64(whole) => Cell::Whole(whole.into()),
+                value => match json(value) {
+                    Value::Null => Cell::Missing,
+                    Value::String(text) if text.trim().is_empty() => Cell::Missing,
+                    Value::String(text) => Cell::Text(Cow::Owned(text)),
+                    Value::Array(parts) if !parts.is_empty() && parts.iter().all(Value::is_string) => {
+                        let parts: Vec<&str> = parts.iter().filter_map(Value::as_str).collect();
+                        Cell::Text(Cow::Owned(parts.join(" ")))
+                    }
+                    other => Cell::Other(other.to_string()),
+                },
+            }),
         }
+    }
+}
+
+/// A value of a nested column as JSON. Decimals become texts, since they are exact; bytes become their
+/// text, or hexadecimal digits.
+fn json(value: AnyValue) -> Value {
+    match value {
+        AnyValue::Null => Value::Null,
+        AnyValue::String(text) => text.into(),
+        AnyValue::StringOwned(text) => text.as_str().into(),
+        AnyValue::Boolean(truth) => truth.into(),
+        AnyValue::Binary(bytes) => bytes_as_text(bytes).into(),
+        AnyValue::BinaryOwned(bytes) => bytes_as_text(&bytes).into(),
+        AnyValue::List(items) => (0..items.len()).map(|i| items.get(i).map_or(Value::Null, json)).collect(),
+        AnyValue::Struct(..) | AnyValue::StructOwned(_) => {
+            let mut object = Map::new();
+            if let AnyValue::StructOwned(held) = value.into_static() {
+                let (values, fields) = *held;
+                for (value, field) in values.into_iter().zip(fields) {
+                    object.insert(field.name().to_string(), json(value));
+                }
+            }
+            Value::Object(object)
+        }
+        AnyValue::UInt64(whole) => whole.into(),
+        value if value.is_integer() => value.extract::<i64>().map_or(Value::Null, Value::from),
+        value if value.is_float() => value.extract::<f64>().map_or(Value::Null, Value::from),
+        other => Value::String(other.to_string()),
+    }
+}
+
+fn bytes_as_text(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.chars().any(char::is_control) => text.to_owned(),
+        _ => camelid_files::digest::hex(bytes),
     }
 }
 
@@ -162,7 +342,10 @@ pub fn to_frame(battles: &Battles) -> PolarsResult<DataFrame> {
     let mut columns = vec![
         required("model_a", named().map(|b| b.model_a).collect()),
         required("model_b", named().map(|b| b.model_b).collect()),
-        required("winner", named().map(|b| b.outcome.label()).collect()),
+        required(
+            "winner",
+            named().map(|b| if b.both_bad { "tie (bothbad)" } else { b.outcome.label() }).collect(),
+        ),
     ];
     let texts: [(&str, Vec<Option<&str>>); 3] = [
         ("question", named().map(|b| b.question).collect()),
@@ -180,6 +363,9 @@ pub fn to_frame(battles: &Battles) -> PolarsResult<DataFrame> {
     if rows.iter().any(|row| row.timestamp.is_some()) {
         columns
             .push(Column::new("timestamp".into(), rows.iter().map(|row| row.timestamp).collect::<Vec<_>>()));
+    }
+    if battles.is_counted() {
+        columns.push(Column::new("weight".into(), rows.iter().map(|row| row.votes).collect::<Vec<_>>()));
     }
     if rows.iter().any(|row| row.style.is_some()) {
         columns.extend(columns_of_style(rows));

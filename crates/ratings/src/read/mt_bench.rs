@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::fields::{optional_number, optional_text, quoted, text};
+use super::fields::{optional_moment, optional_text, optional_turn, quoted, text};
 use crate::battles::{Battles, NamedBattle, Outcome};
 use crate::error::RejectedRow;
 
@@ -13,10 +13,10 @@ const LABELS: &str = "model_1, model_2 or tie";
 pub(super) fn push(battles: &mut Battles, record: &Map<String, Value>) -> Result<(), RejectedRow> {
     let model_1 = text(record, "model_1", "a model's name")?;
     let model_2 = text(record, "model_2", "a model's name")?;
-    let question = optional_text(record, &["question_id"])?;
-    let judge = optional_text(record, &["judge"])?;
-    let turn = optional_number(record, &["turn"])?;
-    let timestamp = optional_number(record, &["tstamp"])?;
+    let question = optional_text(record, &["question_id"], true)?;
+    let judge = optional_text(record, &["judge"], true)?;
+    let turn = optional_turn(record)?;
+    let timestamp = optional_moment(record, &["tstamp"]).unwrap_or(None);
     let mut rejected = None;
     for (field, first, second) in [("g1_winner", &model_1, &model_2), ("g2_winner", &model_2, &model_1)] {
         let outcome = text(record, field, LABELS).and_then(|label| {
@@ -36,7 +36,7 @@ pub(super) fn push(battles: &mut Battles, record: &Map<String, Value>) -> Result
             battles.push(&NamedBattle {
                 question: question.as_deref(),
                 judge: judge.as_deref(),
-                turn: turn.map(|turn| turn as u32),
+                turn,
                 timestamp,
                 ..NamedBattle::new(first, second, outcome)
             })

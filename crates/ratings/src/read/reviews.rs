@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::fields::{optional_text, quoted};
-use super::json::Records;
+use super::rows::{Row, Rows};
 use crate::battles::{Battles, NamedBattle, Outcome};
 use crate::error::{RatingsError, RejectedRow};
 
@@ -54,7 +54,9 @@ pub struct Reviews {
 struct ReviewFile {
     models: (String, String),
     judge: Option<String>,
-    records: Records,
+    /// Its name.
+    origin: String,
+    rows: Vec<Row>,
     /// Whether the name may be the wrong way round.
     doubtful: bool,
 }
@@ -65,7 +67,7 @@ struct ReviewFile {
 /// [`RatingsError::FileName`] where a name does not say which models, otherwise as
 /// [`read`](super::read).
 pub fn read_reviews(paths: &[PathBuf]) -> Result<Reviews, RatingsError> {
-    let records = paths.iter().map(|path| Ok((path.clone(), Records::read(path)?)));
+    let records = paths.iter().map(|path| Ok((path.clone(), Rows::open(path)?)));
     let (files, orders) = review_battles(records.collect::<Result<_, RatingsError>>()?)?;
     let mut battles = Battles::new();
     for file in &files {
@@ -77,7 +79,7 @@ pub fn read_reviews(paths: &[PathBuf]) -> Result<Reviews, RatingsError> {
 
 /// The battles of each file and the order found for it.
 pub(super) fn review_battles(
-    files: Vec<(PathBuf, Records)>,
+    files: Vec<(PathBuf, Rows)>,
 ) -> Result<(Vec<Battles>, Vec<FileOrder>), RatingsError> {
     let files = files
         .into_iter()
@@ -86,7 +88,7 @@ pub(super) fn review_battles(
     let orders = settle(&files);
     let battles = files.iter().zip(&orders).map(|(file, order)| file.battles(*order)).collect();
     let orders = files.iter().zip(orders).map(|(file, order)| FileOrder {
-        file: file.records.origin.clone(),
+        file: file.origin.clone(),
         models: file.models.clone(),
         order,
     });
@@ -94,9 +96,8 @@ pub(super) fn review_battles(
 }
 
 /// One file alone: its name is all there is to go by.
-pub(super) fn read_one(path: &Path, records: &Records) -> Result<Battles, RatingsError> {
-    let records = Records { origin: records.origin.clone(), records: records.records.clone() };
-    Ok(ReviewFile::named(path, records)?.battles(Order::Assumed))
+pub(super) fn read_one(path: &Path, rows: Rows) -> Result<Battles, RatingsError> {
+    Ok(ReviewFile::named(path, rows)?.battles(Order::Assumed))
 }
 
 /// Goes from files whose names can be trusted to those that share answers with them, until no
@@ -146,16 +147,17 @@ fn settle(files: &[ReviewFile]) -> Vec<Order> {
 }
 
 impl ReviewFile {
-    fn named(path: &Path, records: Records) -> Result<Self, RatingsError> {
-        let stem = path.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned());
+    fn named(path: &Path, rows: Rows) -> Result<Self, RatingsError> {
+        let stem = camelid_files::stem(path);
         let (first, second, judge) = models_of(&stem)
             .ok_or_else(|| RatingsError::FileName { path: path.to_owned(), expected: PATTERN })?;
         let doubtful = stem.contains("generations");
-        Ok(Self { models: (first, second), judge, records, doubtful })
+        let origin = rows.origin.clone();
+        Ok(Self { models: (first, second), judge, origin, rows: rows.collect()?, doubtful })
     }
 
     fn answers(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.records.records.iter().flatten().filter_map(|record| {
+        self.rows.iter().flatten().filter_map(|record| {
             Some((record.get("answer1_id")?.as_str()?, record.get("answer2_id")?.as_str()?))
         })
     }
@@ -196,14 +198,31 @@ impl ReviewFile {
 
     fn battles(&self, order: Order) -> Battles {
         let (first, second) = self.shown(order);
-        self.records.battles(|record, _, battles| {
-            let question = optional_text(record, &["question_id"])?;
-            let reviewer = record.get("reviewer_id").and_then(Value::as_str);
-            battles.push(&NamedBattle {
-                question: question.as_deref(),
-                judge: self.judge.as_deref().or(reviewer),
-                ..NamedBattle::new(first, second, verdict(record)?)
-            })
+        let mut battles = Battles::new();
+        for (index, row) in self.rows.iter().enumerate() {
+            let pushed = row
+                .as_ref()
+                .map_err(Clone::clone)
+                .and_then(|row| self.push(&mut battles, row, (first, second)));
+            if let Err(rejected) = pushed {
+                battles.reject(rejected.at(&self.origin, index + 1));
+            }
+        }
+        battles
+    }
+
+    fn push(
+        &self,
+        battles: &mut Battles,
+        row: &Map<String, Value>,
+        (first, second): (&str, &str),
+    ) -> Result<(), RejectedRow> {
+        let question = optional_text(row, &["question_id"], true)?;
+        let reviewer = row.get("reviewer_id").and_then(Value::as_str);
+        battles.push(&NamedBattle {
+            question: question.as_deref(),
+            judge: self.judge.as_deref().or(reviewer),
+            ..NamedBattle::new(first, second, verdict(row)?)
         })
     }
 }

@@ -1,14 +1,14 @@
 //! Several files as one set of battles.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::json::Records;
 use super::reviews::{FileOrder, review_battles};
-use super::{Format, extension, from_records, origin, read};
+use super::rows::ROW;
+use super::{Format, Needs, Opened, origin};
 use crate::battles::Battles;
-use crate::error::RatingsError;
+use crate::error::{RatingsError, RejectedRow};
 
 /// What one file gave.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,7 +18,7 @@ pub struct SourceFile {
     /// What it looks like.
     pub format: Format,
     /// Battles read from it.
-    pub battles: usize,
+    pub battles: u64,
     /// Rows of it that were no battles.
     pub rejected: usize,
 }
@@ -32,17 +32,57 @@ pub struct Sources {
     pub files: Vec<SourceFile>,
     /// Whose answer stood first in each review file.
     pub orders: Vec<FileOrder>,
+    /// What looks like a mistake and is none for sure: files given twice, repeated rows, values that
+    /// were not understood and not needed.
+    pub notices: Vec<String>,
+    /// For each file its rows, those that are no battles (votes that were not blind left out), and the
+    /// first of these.
+    dropped: Vec<(usize, usize, Option<RejectedRow>)>,
 }
 
-/// Reads files of any formats, in the order given; `format` forces one. Review files are settled
-/// together, as by [`read_reviews`](super::read_reviews). `progress` is called before each file
-/// with its number, from 0.
+/// The share of a file's rows that may be no battles.
+pub const MOST_DROPPED: f64 = 0.2;
+
+impl Sources {
+    /// That no file lost more than [`MOST_DROPPED`] of its rows.
+    ///
+    /// # Errors
+    /// [`RatingsError::Dropped`] with the first row that was dropped.
+    pub fn check_dropped(&self) -> Result<(), RatingsError> {
+        for (file, (rows, dropped, first)) in self.files.iter().zip(&self.dropped) {
+            if let Some(first) = first
+                && *dropped as f64 > MOST_DROPPED * *rows as f64
+            {
+                return Err(RatingsError::Dropped {
+                    origin: file.file.clone(),
+                    dropped: *dropped,
+                    rows: *rows,
+                    first: Box::new(first.clone()),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What to read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ReadOptions {
+    /// The format of every file; told from its content where it is not given.
+    pub format: Option<Format>,
+    /// The fields that every row has to make sense in.
+    pub needs: Needs,
+}
+
+/// Reads files of any formats, in the order given. Review files are settled together, as by
+/// [`read_reviews`](super::read_reviews). `progress` is called before each file with its number,
+/// from 0.
 ///
 /// # Errors
 /// As [`read`](super::read()), for every file: one without a single battle is an error too.
 pub fn read_all(
     paths: &[PathBuf],
-    format: Option<Format>,
+    options: &ReadOptions,
     mut progress: impl FnMut(usize),
 ) -> Result<Sources, RatingsError> {
     let mut parts: Vec<Option<Battles>> = vec![None; paths.len()];
@@ -50,33 +90,78 @@ pub fn read_all(
     let (mut reviews, mut places) = (Vec::new(), Vec::new());
     for (number, path) in paths.iter().enumerate() {
         progress(number);
-        let table = matches!(extension(path).as_str(), "parquet" | "csv");
-        let format = if table && format.is_none_or(|format| format == Format::Battles) {
-            parts[number] = Some(read(path)?);
-            Format::Battles
-        } else {
-            let records = Records::read(path)?;
-            let format = format.unwrap_or_else(|| records.format());
-            if format == Format::Reviews {
-                reviews.push((path.clone(), records));
+        let opened = Opened::new(path, options.needs)?;
+        let format = options.format.unwrap_or_else(|| opened.format());
+        match opened {
+            Opened::Rows(rows) if format == Format::Reviews => {
+                reviews.push((path.clone(), *rows));
                 places.push(number);
-            } else {
-                parts[number] = Some(from_records(path, &records, format)?);
             }
-            format
-        };
+            opened => parts[number] = Some(opened.battles(format, options.needs)?),
+        }
         files.push(SourceFile { file: origin(path), format, battles: 0, rejected: 0 });
     }
     let (settled, orders) = review_battles(reviews)?;
     for (place, battles) in places.into_iter().zip(settled) {
-        battles.check(&paths[place].display().to_string())?;
+        battles.check(&origin(&paths[place]))?;
         parts[place] = Some(battles);
     }
+    let parts: Vec<Battles> = parts.into_iter().flatten().collect();
+    let mut notices = given_twice(paths, &parts);
     let mut battles = Battles::new();
-    for (file, part) in files.iter_mut().zip(parts.iter().flatten()) {
-        (file.battles, file.rejected) = (part.rows().len(), part.rejected().len());
+    let mut dropped = Vec::with_capacity(files.len());
+    for (file, part) in files.iter_mut().zip(&parts) {
+        (file.battles, file.rejected) = (part.votes(), part.rejected().len());
+        let damaged = || part.rejected().iter().filter(|row| !row.is_not_blind());
+        let count = damaged().count();
+        dropped.push((part.rows().len() + count, count, damaged().next().cloned()));
         battles.extend(part);
     }
     battles.check("battles")?;
-    Ok(Sources { battles, files, orders })
+    let repeated = battles.repeated();
+    if repeated > 0 && notices.is_empty() {
+        notices.push(format!(
+            "{repeated} rows repeat an earlier row with its question or time, pair, judge and verdict; every one counts, \
+             and narrows the intervals"
+        ));
+    }
+    for (field, unread) in battles.unread() {
+        let RejectedRow { origin, row, found, .. } = &unread.first;
+        notices.push(match field.as_str() {
+            ROW => format!("{found} in {} rows, the first: {origin}, row {row}", unread.rows),
+            _ => format!(
+                "`{field}` was not understood in {} rows, and not needed: {}",
+                unread.rows, unread.first
+            ),
+        });
+    }
+    Ok(Sources { battles, files, orders, notices, dropped })
+}
+
+/// Files that are given twice, or hold the very same battles.
+fn given_twice(paths: &[PathBuf], parts: &[Battles]) -> Vec<String> {
+    let place = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let named = |battles: &Battles| {
+        battles.rows().iter().map(|row| format!("{:?}", battles.named(row))).collect::<Vec<_>>()
+    };
+    let mut notices = Vec::new();
+    for (second, path) in paths.iter().enumerate() {
+        for (first, earlier) in paths[..second].iter().enumerate() {
+            let same = parts[first].rows().len() == parts[second].rows().len()
+                && parts[first].models() == parts[second].models();
+            if place(path) == place(earlier) {
+                notices.push(format!("{} is given twice: every battle of it counts twice", path.display()));
+                break;
+            }
+            if same && named(&parts[first]) == named(&parts[second]) {
+                notices.push(format!(
+                    "{} holds the same battles as {}: every one counts twice",
+                    path.display(),
+                    earlier.display()
+                ));
+                break;
+            }
+        }
+    }
+    notices
 }

@@ -61,7 +61,9 @@ pub struct AgreementReport {
     /// Rows that were no battles, all of them.
     pub dropped: Vec<RejectedRow>,
     /// Battles that were read.
-    pub read: usize,
+    pub read: u64,
+    /// What looks like a mistake and is none for sure.
+    pub notices: Vec<String>,
     /// Which of them count.
     pub selection: Selection,
     /// The groups.
@@ -137,7 +139,8 @@ impl AgreementReport {
             command,
             files: sources.files.clone(),
             dropped: sources.battles.rejected().to_vec(),
-            read: sources.battles.rows().len(),
+            read: sources.battles.votes(),
+            notices: sources.notices.clone(),
             selection: selection.clone(),
             rows: rows.collect(),
             groups: members.into_values().collect(),
@@ -146,12 +149,28 @@ impl AgreementReport {
     }
 }
 
+/// Groups, and pairs of groups, that the text names: one screen of them.
+const NAMED_GROUPS: usize = 40;
+
+/// How many were left out.
+fn more(all: usize, what: &str) -> String {
+    match all.saturating_sub(NAMED_GROUPS) {
+        0 => String::new(),
+        more => format!("… and {more} more {what}; --json and --parquet name all, --group unites judges\n"),
+    }
+}
+
 impl Report for AgreementReport {
     fn text(&self) -> String {
         let mut text = "Agreement between judges: votes on the same pair, question and turn.\n\n".to_owned();
-        let groups =
-            self.groups.iter().map(|g| vec![g.name.clone(), g.judges.to_string(), g.votes.to_string()]);
-        text += &text_table(&["group", "judges", "votes"], &groups.collect::<Vec<_>>(), &[0]);
+        let mut groups: Vec<&GroupMembers> = self.groups.iter().collect();
+        if groups.len() > NAMED_GROUPS {
+            groups.sort_by_key(|group| std::cmp::Reverse(group.votes));
+        }
+        let shown = groups.iter().take(NAMED_GROUPS);
+        let shown = shown.map(|g| vec![g.name.clone(), g.judges.to_string(), g.votes.to_string()]);
+        text += &text_table(&["group", "judges", "votes"], &shown.collect::<Vec<_>>(), &[0]);
+        text += &more(self.groups.len(), "groups");
         let share = |i: &Option<Interval>| i.as_ref().map_or_else(|| "–".to_owned(), percent);
         let row = |row: &AgreementRow| {
             let GroupAgreement { left, right, turn, with_ties, without_ties } = &row.counts;
@@ -167,7 +186,13 @@ impl Report for AgreementReport {
         };
         let header = ["", "", "turn", "with ties", "pairs", "without ties", "pairs"];
         text += "\n";
-        text += &text_table(&header, &self.rows.iter().map(row).collect::<Vec<_>>(), &[0, 1, 2]);
+        let mut rows: Vec<&AgreementRow> = self.rows.iter().collect();
+        if rows.len() > NAMED_GROUPS {
+            rows.sort_by_key(|row| std::cmp::Reverse(row.counts.with_ties.compared));
+        }
+        let shown: Vec<Vec<String>> = rows.into_iter().take(NAMED_GROUPS).map(row).collect();
+        text += &text_table(&header, &shown, &[0, 1, 2]);
+        text += &more(self.rows.len(), "pairs of groups");
         text += "\nBy chance a third of the votes would agree, and half of those that both decide.\n\
                  A judge that contradicts itself when the order is swapped has voted for a tie.\n\
                  Intervals are Wilson's, 95 %.\n";
@@ -177,6 +202,9 @@ impl Report for AgreementReport {
                 "\n{} verdicts name no judge or no question and cannot be compared.",
                 self.incomparable
             );
+        }
+        for notice in &self.notices {
+            let _ = writeln!(text, "\n{notice}");
         }
         text + &dropped(&self.dropped, self.read)
     }

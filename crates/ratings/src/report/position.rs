@@ -5,6 +5,7 @@ use minijinja::value::Serde;
 use minijinja::{Environment, Value, context};
 
 use super::plots;
+use super::ratings_text::NAMED_JUDGES;
 use crate::PositionEffect;
 
 /// Adds the part `position` to the templates of a page: what it shows is a variable `position`
@@ -21,13 +22,18 @@ pub fn add_position(environment: &mut Environment<'static>) -> Result<(), Report
 /// # Errors
 /// [`ReportError::Draw`] when the plot cannot be drawn.
 pub fn position_context(effect: &PositionEffect) -> Result<Value, ReportError> {
-    let judges: Vec<Value> = effect
-        .judges
-        .iter()
+    let mut most: Vec<_> = effect.judges.iter().collect();
+    if most.len() > NAMED_JUDGES {
+        most.sort_by_key(|(_, counts)| std::cmp::Reverse(counts.battles()));
+        most.truncate(NAMED_JUDGES);
+    }
+    let judges: Vec<Value> = most
+        .into_iter()
         .map(|(judge, counts)| context! { judge => judge.as_str(), counts => Value::from(Serde(counts)), rate => Value::from(Serde(counts.rate())) })
         .collect();
     Ok(context! {
         effect => Value::from(Serde(effect)),
+        judges_left_out => effect.judges.len() - judges.len(),
         judges,
         overall => Value::from(Serde(effect.overall.rate())),
         decided => Value::from(Serde(effect.overall.decided_rate())),

@@ -25,11 +25,18 @@ pub struct RatingsReport {
     /// Rows that were no battles, all of them.
     pub dropped: Vec<RejectedRow>,
     /// Battles that were read.
-    pub read: usize,
+    pub read: u64,
+    /// What looks like a mistake and is none for sure.
+    pub notices: Vec<String>,
+    /// Whether rows stand for many votes each, in a table of counts.
+    pub counted: bool,
+    /// Whether the text names every judge.
+    #[serde(skip)]
+    pub all_judges: bool,
     /// Which of them count.
     pub selection: Selection,
     /// How many of them are ties.
-    pub ties: usize,
+    pub ties: u64,
     /// Their questions.
     pub questions: usize,
     /// The ratings.
@@ -75,7 +82,10 @@ impl RatingsReport {
             files: sources.files.clone(),
             orders: sources.orders.clone(),
             dropped: sources.battles.rejected().to_vec(),
-            read: sources.battles.rows().len(),
+            read: sources.battles.votes(),
+            notices: sources.notices.clone(),
+            counted: battles.is_counted(),
+            all_judges: false,
             selection: selection.clone(),
             ties: ties(&battles),
             questions: battles.questions().all().len(),
@@ -127,7 +137,8 @@ impl Report for RatingsReport {
         Ok(environment.get_template("ratings")?.render(minijinja::context! {
             report => minijinja::Value::from(minijinja::value::Serde(self)),
             style => PAGE_STYLE,
-            method => self.leaderboard.options.method.words(),
+            method => self.leaderboard.options.words(),
+            tie_model => ratings_text::tie_model(&self.leaderboard),
             settings => ratings_text::settings(self),
             orders => ratings_text::orders(&self.orders),
             second_interval => self.second_interval(),
@@ -142,8 +153,8 @@ impl Report for RatingsReport {
     }
 }
 
-fn ties(battles: &Battles) -> usize {
-    battles.rows().iter().filter(|row| row.outcome == Outcome::Tie).count()
+fn ties(battles: &Battles) -> u64 {
+    battles.rows().iter().filter(|row| row.outcome == Outcome::Tie).map(|row| row.votes).sum()
 }
 
 /// A share as its interval in per cent, e.g. `63.0 % [61.5, 64.4]`.

@@ -5,17 +5,22 @@ use std::fmt::Write;
 use camelid_report::text_table;
 
 use super::ratings::{RatingsReport, percent};
-use crate::{FileOrder, Interval, LeaderboardRow, Method, Order, RejectedRow, Standing, Ties, Unit, Z95};
+use crate::{
+    FileOrder, FirstPosition, Interval, Leaderboard, LeaderboardRow, Method, Order, RejectedRow, Standing,
+    Ties, Unit, Z95,
+};
 
 /// Rows without a verdict that the terminal names; the rest are in the files.
 const NAMED_ROWS: usize = 10;
+/// Judges that a report names unless all are asked for.
+pub(super) const NAMED_JUDGES: usize = 10;
 
 /// All tables, the leaderboard first.
 pub(super) fn text(report: &RatingsReport) -> String {
     let board = &report.leaderboard;
     let mut text = format!(
         "{}: {} battles ({} ties) of {} models",
-        board.options.method.words(),
+        board.options.words(),
         board.battles,
         report.ties,
         report.models.len()
@@ -35,8 +40,8 @@ pub(super) fn text(report: &RatingsReport) -> String {
     if !board.unrated.is_empty() {
         let _ = writeln!(text, "\nWithout a battle that counts: {}.", board.unrated.join(", "));
     }
-    if let Some(nu) = board.tie_parameter {
-        let _ = writeln!(text, "\nRao and Kupper's ν = {nu:.3}.");
+    if let Some(likelihood) = tie_model(board) {
+        let _ = writeln!(text, "\n{likelihood}");
     }
     if !board.style.is_empty() {
         text += "\nWhat one standard deviation of style is worth, in points:\n";
@@ -46,11 +51,27 @@ pub(super) fn text(report: &RatingsReport) -> String {
         }
     }
     text += &position(report);
+    if !report.notices.is_empty() {
+        text += "\nNotices\n";
+        for notice in &report.notices {
+            let _ = writeln!(text, "  {notice}");
+        }
+    }
     if !report.orders.is_empty() {
         let _ = writeln!(text, "\n{}", orders(&report.orders));
     }
     text += &dropped(&report.dropped, report.read);
     text
+}
+
+/// ν of a model of ties, with the likelihood by which models of ties are compared.
+pub(super) fn tie_model(board: &Leaderboard) -> Option<String> {
+    let nu = board.tie_parameter?;
+    let whose = if board.options.ties == Ties::Davidson { "Davidson's" } else { "Rao and Kupper's" };
+    let likelihood = board
+        .negative_log_likelihood
+        .map_or_else(String::new, |value| format!("; mean negative log-likelihood of a vote {value:.5}"));
+    Some(format!("{whose} ν = {nu:.4}{likelihood}."))
 }
 
 /// Scale, ties, orderings and intervals, in one sentence.
@@ -62,6 +83,7 @@ pub(super) fn settings(report: &RatingsReport) -> String {
         Ties::Half => "ties as halves",
         Ties::Skip => "ties left out",
         Ties::RaoKupper => "ties as an outcome of their own (Rao and Kupper)",
+        Ties::Davidson => "ties as an outcome of their own (Davidson)",
     };
     let points = format!("{} points for odds of {} to one", scale.scale, scale.base);
     let order = if board.by_time { "by timestamp" } else { "as read" };
@@ -142,6 +164,9 @@ fn leaderboard(report: &RatingsReport) -> String {
 fn position(report: &RatingsReport) -> String {
     let effect = &report.position;
     let mut text = "\nPosition effect\n".to_owned();
+    if report.counted {
+        return text + "(a table of counts does not tell whose answer was shown first)\n";
+    }
     if report.places_shuffled {
         text += "(AlpacaEval's annotator shuffles the answers: of its battles the places say nothing)\n";
     }
@@ -159,9 +184,9 @@ fn position(report: &RatingsReport) -> String {
     }
     let share = |i: Option<Interval>| i.as_ref().map_or_else(|| "–".to_owned(), percent);
     if effect.judges.len() > 1 {
-        let rows: Vec<Vec<String>> = effect
-            .judges
-            .iter()
+        let (judges, left_out) = judges(report);
+        let rows: Vec<Vec<String>> = judges
+            .into_iter()
             .map(|(judge, counts)| {
                 vec![
                     judge.clone(),
@@ -173,6 +198,9 @@ fn position(report: &RatingsReport) -> String {
             .collect();
         text += "\n";
         text += &text_table(&["judge", "battles", "first scores", "first wins of decided"], &rows, &[0]);
+        if left_out > 0 {
+            let _ = writeln!(text, "… and {left_out} more judges; --all-judges and --json name all");
+        }
     }
     let rows: Vec<Vec<String>> = effect
         .models
@@ -189,12 +217,26 @@ fn position(report: &RatingsReport) -> String {
     text + &text_table(&["model", "shown first", "shown second", "first − second"], &rows, &[0])
 }
 
+/// The judges to show, those with most battles first where not all are asked for; and how many are
+/// left out.
+fn judges(report: &RatingsReport) -> (Vec<(&String, &FirstPosition)>, usize) {
+    let mut judges: Vec<_> = report.position.judges.iter().collect();
+    if report.all_judges || judges.len() <= NAMED_JUDGES {
+        return (judges, 0);
+    }
+    let left_out = judges.len() - NAMED_JUDGES;
+    judges.sort_by_key(|(_, counts)| std::cmp::Reverse(counts.battles()));
+    judges.truncate(NAMED_JUDGES);
+    (judges, left_out)
+}
+
 /// How many rows were no battles, and which.
-pub(super) fn dropped(rows: &[RejectedRow], read: usize) -> String {
+pub(super) fn dropped(rows: &[RejectedRow], read: u64) -> String {
     if rows.is_empty() {
         return format!("\nNo row was dropped: all {read} are battles.\n");
     }
-    let mut text = format!("\nDropped: {} of {} rows are no battles.\n", rows.len(), read + rows.len());
+    let mut text =
+        format!("\nDropped: {} of {} rows are no battles.\n", rows.len(), read + rows.len() as u64);
     for row in rows.iter().take(NAMED_ROWS) {
         let _ = writeln!(text, "  {row}");
     }

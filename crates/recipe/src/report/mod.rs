@@ -82,8 +82,9 @@ impl<D: Serialize> Report<D> {
     /// When a file cannot be written.
     pub fn write(&self, folder: &Path, body: &str) -> Result<PathBuf, RecipeError> {
         let path = folder.join("report.json");
-        let json = serde_json::to_vec_pretty(self).map_err(|error| {
-            camelid_files::FileError::Content { path: path.clone(), message: error.to_string() }
+        let json = serde_json::to_vec_pretty(self).map_err(|error| camelid_files::FileError::Content {
+            path: path.clone(),
+            message: error.to_string(),
         })?;
         write_whole(&path, &json)?;
         let page = folder.join("report.html");

@@ -126,7 +126,6 @@ impl Arm {
     pub fn named(name: &str) -> Option<Arm> {
         ALL.into_iter().find(|arm| arm.name == name)
     }
-
 }
 
 impl camelid_recipe::Arm for Arm {

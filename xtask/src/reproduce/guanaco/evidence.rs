@@ -182,8 +182,12 @@ impl Measured<'_> {
         let tuned: Vec<&ArmOutcome> = self.seeds_of(arms::QLORA).collect();
         let by_match = tuned.iter().all(|o| !o.answers.is_empty());
         let difference = match by_match {
-            true => matches_crossed(&tuned.iter().map(|o| (&o.answers[..], &base.answers[..])).collect::<Vec<_>>()),
-            false => losses_crossed(&tuned.iter().map(|o| (&base.losses[..], &o.losses[..])).collect::<Vec<_>>()),
+            true => matches_crossed(
+                &tuned.iter().map(|o| (&o.answers[..], &base.answers[..])).collect::<Vec<_>>(),
+            ),
+            false => {
+                losses_crossed(&tuned.iter().map(|o| (&base.losses[..], &o.losses[..])).collect::<Vec<_>>())
+            }
         };
         let name = match by_match {
             true => "exact match, tuned − base",

@@ -141,9 +141,11 @@ pub fn formats(
             return Ok(None);
         }
         let asks = arms.iter().any(|arm| arm.base == base);
-        let settings = format!("format = {}\npacking = {:?}\nasked = {asks}", base.name(), study.packing(base));
+        let settings =
+            format!("format = {}\npacking = {:?}\nasked = {asks}", base.name(), study.packing(base));
         let key = study.comparison.key(&["format", &settings]);
-        let path = study.comparison.folder.join("formats").join(format!("{}-{}.json", base.name(), &key[..8]));
+        let path =
+            study.comparison.folder.join("formats").join(format!("{}-{}.json", base.name(), &key[..8]));
         let outcome = match Stored::reuse(&path, &key) {
             Some(outcome) => outcome,
             None => {

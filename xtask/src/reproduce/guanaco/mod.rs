@@ -199,7 +199,8 @@ fn paged_difference(study: &Study, outcomes: &[ArmOutcome]) -> anyhow::Result<Op
         if !outcomes.iter().any(|o| o.arm == arms::QLORA.name && o.seed == paged.seed) {
             continue;
         }
-        let (left, right) = (study.adapter(arms::PAGED, paged.seed)?, study.adapter(arms::QLORA, paged.seed)?);
+        let (left, right) =
+            (study.adapter(arms::PAGED, paged.seed)?, study.adapter(arms::QLORA, paged.seed)?);
         anyhow::ensure!(left.len() == right.len(), "paged and resident adapters differ in size");
         let difference = left.iter().zip(&right).map(|(l, r)| f64::from((l - r).abs())).fold(0.0, f64::max);
         largest = Some(f64::max(largest.unwrap_or(0.0), difference));

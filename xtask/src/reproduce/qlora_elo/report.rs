@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use camelid_recipe::claims::{ClaimsFile, Paper};
-use camelid_recipe::compare::Z95;
 use camelid_files::write_whole;
 use camelid_ratings::report::{RatingRow, add_position, position_context, rating_intervals, win_matrix};
 use camelid_ratings::{FileOrder, Interval, Order, PositionEffect, ranks};
+use camelid_recipe::claims::{ClaimsFile, Paper};
+use camelid_recipe::compare::Z95;
 use camelid_report::{PAGE_STYLE, environment};
 use serde::Serialize;
 

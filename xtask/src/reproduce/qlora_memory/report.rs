@@ -8,9 +8,9 @@ use camelid_model::LlamaConfig;
 use camelid_train::{MemoryPlan, StepPhase};
 use serde::Serialize;
 
-use crate::workspace::workspace;
 use super::bytes::{file_bytes, size};
 use super::{Optimizer, PROCESS_RESERVE, QloraMemoryArguments, Size};
+use crate::workspace::workspace;
 
 /// What was asked for.
 #[derive(Clone, Debug, Serialize)]

@@ -36,7 +36,7 @@ impl<'a> LocalModel<'a> {
         template: Option<Template>,
     ) -> Result<Self, ModelFailure> {
         if let Some(template) = &template {
-            template.check_tokenizer(&tokenizer.tokenizer)?;
+            template.check_prompt(&tokenizer.tokenizer)?;
         }
         Ok(Self { cache: PromptCache::new(model), tokenizer, template })
     }
@@ -94,7 +94,7 @@ impl<'a> LocalModel<'a> {
     fn encode_message(&self, template: &Template, text: &str) -> Result<Vec<u32>, ModelFailure> {
         let messages = vec![Message::new(Role::User, text)];
         let conversation = Conversation { id: "prompt".into(), messages };
-        Ok(template.encode(&conversation, &self.tokenizer.tokenizer, true)?.ids)
+        Ok(template.prompt(&conversation, &self.tokenizer.tokenizer)?)
     }
 
     fn encode_prompt(&self, text: &str) -> Result<Vec<u32>, ModelFailure> {

@@ -1,0 +1,121 @@
+//! What a finished run leaves: an adapter or a model with its tokenizer, and the report.
+
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use camelid_chat::{Conversation, Message, Role};
+use camelid_files::{program::print, write_whole};
+use camelid_lora::{detach, save_peft};
+use camelid_model::{GenerateOptions, Llama, LocalGenerator};
+use camelid_recipe::{Experiment, Opened};
+use camelid_report::Report;
+use camelid_train::Outcome;
+
+use super::report::{Sample, TrainReport};
+use crate::model_files::write_tokenizer;
+use crate::output_dir::OutputDir;
+
+/// Questions of the test set that the report shows with their answers.
+const SAMPLES: usize = 3;
+/// Tokens of an answer at most.
+const ANSWER_TOKENS: usize = 96;
+
+/// Writes the weights, `report.html` and `report.json`, and prints the report.
+pub fn write(experiment: &Experiment, opened: &Opened, outcome: &Outcome<Llama>, run: &Path) -> Result<()> {
+    let weights = run.join(if experiment.lora.is_some() { "adapter" } else { "model" });
+    // A folder that is there is complete, and of this run: it appears under its name when it is.
+    if !weights.exists() {
+        save_weights(experiment, opened, &outcome.model, &weights)?;
+    }
+    let report = TrainReport::new(experiment, opened, &outcome.summary, samples(opened, &outcome.model)?)?;
+    let json = serde_json::to_string_pretty(&report).context("cannot write the report as JSON")?;
+    write_whole(&run.join("report.json"), (json + "\n").as_bytes())?;
+    write_whole(&run.join("report.html"), report.page()?.as_bytes())?;
+    print(report.text())?;
+    print(format!("wrote {} and {}\n", weights.display(), run.join("report.html").display()))?;
+    let hint = super::template_hint(experiment);
+    print(match experiment.lora {
+        Some(_) => format!(
+            "talk with it: camelid chat --model {} --adapter {}{hint}\n",
+            experiment.model.base,
+            weights.display()
+        ),
+        None => format!("talk with it: camelid chat --model {}{hint}\n", weights.display()),
+    })?;
+    Ok(())
+}
+
+fn save_weights(experiment: &Experiment, opened: &Opened, model: &Llama, folder: &Path) -> Result<()> {
+    let out = OutputDir::create(folder)?;
+    match &experiment.lora {
+        Some(lora) => save_peft(model, lora, Some(&experiment.model.base), out.path())?,
+        None => model.save_safetensors(out.path())?,
+    }
+    if !write_tokenizer(&opened.base, out.path())? {
+        opened
+            .tokenizer
+            .save(out.path().join("tokenizer.json"), true)
+            .map_err(|error| anyhow::anyhow!("cannot write the tokenizer: {error}"))?;
+    }
+    if experiment.data.template != "auto" {
+        leave_out_template(out.path())?;
+    }
+    out.finish()
+}
+
+/// Takes the base's chat template out of a folder of weights that were tuned on another one, which
+/// these would be asked in otherwise.
+fn leave_out_template(folder: &Path) -> Result<()> {
+    let file = folder.join("chat_template.jinja");
+    if file.exists() {
+        fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))?;
+    }
+    let path = folder.join("tokenizer_config.json");
+    if !path.exists() {
+        return Ok(());
+    }
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut config: serde_json::Value =
+        serde_json::from_str(&text).with_context(|| format!("{} is not JSON", path.display()))?;
+    if let Some(config) = config.as_object_mut() {
+        config.remove("chat_template");
+    }
+    Ok(write_whole(&path, format!("{config:#}\n").as_bytes())?)
+}
+
+/// Answers to questions of the test set before and after.
+fn samples(opened: &Opened, model: &Llama) -> Result<Vec<Sample>> {
+    let mut before = model.clone();
+    let before = match detach(&mut before) {
+        0 => None,
+        _ => Some(LocalGenerator::new(&before, opened.tokenizer.clone(), opened.template.clone())?),
+    };
+    let after = LocalGenerator::new(model, opened.tokenizer.clone(), opened.template.clone())?;
+    let options = GenerateOptions { max_new_tokens: ANSWER_TOKENS, ..GenerateOptions::default() };
+    let mut samples = vec![];
+    for conversation in &opened.test_conversations {
+        if samples.len() == SAMPLES {
+            break;
+        }
+        let Some((messages, reference)) = question(conversation) else { continue };
+        let answer = |generator: &LocalGenerator| -> Result<String> {
+            let answer = generator.answer(messages, &options, &mut |_| ControlFlow::Continue(()))?;
+            Ok(answer.text.trim().to_owned())
+        };
+        samples.push(Sample {
+            question: messages.last().map_or(String::new(), |message| message.content.clone()),
+            reference: reference.to_owned(),
+            before: before.as_ref().map(answer).transpose()?,
+            after: answer(&after)?,
+        });
+    }
+    Ok(samples)
+}
+
+/// The messages up to the first answer, and that answer.
+fn question(conversation: &Conversation) -> Option<(&[Message], &str)> {
+    let at = conversation.messages.iter().position(|message| message.role == Role::Assistant)?;
+    (at > 0).then(|| (&conversation.messages[..at], conversation.messages[at].content.trim()))
+}

@@ -5,7 +5,7 @@ use camelid_report::short;
 /// `value` with as many digits as make two of its standard error (or spread): 0.0178 ± 0.0034, not
 /// 0.017823. Four significant digits where nothing is known of the spread.
 pub fn rounded(value: f64, error: f64) -> String {
-    if !(error.is_finite() && error > 0.0) || !value.is_finite() {
+    if !(error.is_finite() && error > 0.0 && value.is_finite()) {
         return short(value);
     }
     let decimals = (1 - error.log10().floor() as i32).clamp(0, 9) as usize;

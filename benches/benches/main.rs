@@ -8,9 +8,9 @@ mod blockwise4;
 mod causal_attention;
 mod elementwise;
 mod linear;
+mod linear4bit;
 mod linear_cross_entropy;
-mod lora_linear;
-mod nf4_linear;
+mod lora_update;
 mod paged_adamw;
 mod peak;
 mod whole_model;
@@ -26,9 +26,9 @@ fn main() {
         .measurement_time(Duration::from_secs(1))
         .configure_from_args();
     blockwise4::bench(&mut criterion);
-    nf4_linear::bench(&mut criterion);
+    linear4bit::bench(&mut criterion);
     linear::bench(&mut criterion);
-    lora_linear::bench(&mut criterion);
+    lora_update::bench(&mut criterion);
     causal_attention::bench(&mut criterion);
     linear_cross_entropy::bench(&mut criterion);
     elementwise::bench(&mut criterion);

@@ -44,7 +44,7 @@ def layer(setting):
     return made.train(mode == "train"), dtype
 
 
-def nf4_linear_forward(setting):
+def linear4bit_forward(setting):
     linear, dtype = layer(setting)
     x = torch.randn(TOKENS, WIDTH, dtype=dtype)
 
@@ -55,7 +55,7 @@ def nf4_linear_forward(setting):
     return run, 1
 
 
-def nf4_linear_dx(setting):
+def linear4bit_dx(setting):
     linear, dtype = layer(setting)
     x = torch.randn(TOKENS, WIDTH, dtype=dtype, requires_grad=True)
     dy = torch.randn(TOKENS, WIDTH, dtype=dtype)
@@ -63,7 +63,7 @@ def nf4_linear_dx(setting):
     return lambda: torch.autograd.grad(y, x, dy, retain_graph=True), 1
 
 
-def nf4_linear_one_row(setting):
+def linear4bit_one_row(setting):
     """As many matrices in turn as the caller says, so that none waits in a cache."""
     count = int(os.environ["CAMELID_MATRICES"])
     first, dtype = layer(setting)
@@ -133,9 +133,9 @@ ROWS = {
     row.__name__: row
     for row in (
         linear_f32,
-        nf4_linear_forward,
-        nf4_linear_dx,
-        nf4_linear_one_row,
+        linear4bit_forward,
+        linear4bit_dx,
+        linear4bit_one_row,
         nf4_quantize,
         nf4_dequantize_public,
         nf4_dequantize_kernel,

@@ -1,7 +1,7 @@
 //! Values to compute with.
 
 use burn::tensor::{DType, Device, Distribution, Int, Tensor, TensorData};
-use camelid_kernels::{ComputeType, NestedSpec, Packed4Spec, nf4_linear_with};
+use camelid_kernels::{ComputeType, NestedSpec, Packed4Spec, linear4bit_with};
 use camelid_quant::{Absmax, QuantConfig, QuantizedTensor};
 
 use crate::BenchError;
@@ -23,7 +23,7 @@ pub(crate) fn weights(len: usize) -> Vec<f32> {
         .collect()
 }
 
-/// An NF4 matrix on a device, ready for [`nf4_linear_with`].
+/// An NF4 matrix on a device, ready for [`linear4bit_with`].
 #[derive(Clone, Debug)]
 pub struct Packed {
     packed: Tensor<1, Int>,
@@ -54,8 +54,8 @@ impl Packed {
         let (packed, absmax) = q.into_parts();
         let (absmax, codes, nested) = match absmax {
             Absmax::Plain(absmax) => (absmax, None, None),
-            Absmax::Nested { codes, absmax, offset, block_size } => {
-                (absmax, Some(codes), Some(NestedSpec { block_size, offset }))
+            Absmax::Nested { codes, absmax, offset, block_size, table } => {
+                (absmax, Some(codes), Some(NestedSpec { block_size, offset, table }))
             }
         };
         let shape = [absmax.len()];
@@ -70,6 +70,6 @@ impl Packed {
     /// `x·Wᵀ`.
     pub fn project<const D: usize>(&self, x: Tensor<D>, compute: ComputeType) -> Tensor<D> {
         let (packed, absmax) = (self.packed.clone(), self.absmax.clone());
-        nf4_linear_with(x, packed, absmax, self.absmax_codes.clone(), self.spec, compute)
+        linear4bit_with(x, packed, absmax, self.absmax_codes.clone(), self.spec, compute)
     }
 }

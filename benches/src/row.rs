@@ -11,11 +11,11 @@ pub enum Row {
     /// `x·Wᵀ` in f32.
     LinearF32,
     /// `x·Wᵀ` with `W` in NF4.
-    Nf4LinearForward,
+    Linear4bitForward,
     /// Gradient of that product with respect to `x`.
-    Nf4LinearDx,
+    Linear4bitDx,
     /// The product of one row with matrices that wait in no cache.
-    Nf4LinearOneRow,
+    Linear4bitOneRow,
     /// Quantising to NF4 with double quantisation.
     Nf4Quantize,
     /// Dequantising into an output that is reused, scales plain.
@@ -62,9 +62,9 @@ impl Row {
     /// All of them, in the table's order.
     pub const ALL: [Row; 14] = [
         Row::LinearF32,
-        Row::Nf4LinearForward,
-        Row::Nf4LinearDx,
-        Row::Nf4LinearOneRow,
+        Row::Linear4bitForward,
+        Row::Linear4bitDx,
+        Row::Linear4bitOneRow,
         Row::Nf4Quantize,
         Row::Nf4DequantizeKernel,
         Row::Nf4DequantizePublic,
@@ -81,9 +81,9 @@ impl Row {
     pub fn name(self) -> &'static str {
         match self {
             Row::LinearF32 => "linear_f32",
-            Row::Nf4LinearForward => "nf4_linear_forward",
-            Row::Nf4LinearDx => "nf4_linear_dx",
-            Row::Nf4LinearOneRow => "nf4_linear_one_row",
+            Row::Linear4bitForward => "linear4bit_forward",
+            Row::Linear4bitDx => "linear4bit_dx",
+            Row::Linear4bitOneRow => "linear4bit_one_row",
             Row::Nf4Quantize => "nf4_quantize",
             Row::Nf4DequantizeKernel => "nf4_dequantize_kernel",
             Row::Nf4DequantizePublic => "nf4_dequantize_public",
@@ -104,10 +104,10 @@ impl Row {
         let tokens = |amount: usize| Work { amount: amount as f64, unit: Unit::Tokens };
         let matrix = (rows::WIDTH * rows::WIDTH) as f64;
         match self {
-            Row::LinearF32 | Row::Nf4LinearForward | Row::Nf4LinearDx => {
+            Row::LinearF32 | Row::Linear4bitForward | Row::Linear4bitDx => {
                 operations(2.0 * rows::TOKENS as f64 * matrix)
             }
-            Row::Nf4LinearOneRow => bytes(matrix * rows::DOUBLE_QUANTISED_BITS / 8.0),
+            Row::Linear4bitOneRow => bytes(matrix * rows::DOUBLE_QUANTISED_BITS / 8.0),
             Row::Nf4Quantize => bytes(matrix * (4.0 + rows::DOUBLE_QUANTISED_BITS / 8.0)),
             Row::Nf4DequantizeKernel => bytes(matrix * (2.0 + rows::PLAIN_BITS / 8.0)),
             Row::Nf4DequantizePublic => bytes(matrix * (2.0 + rows::DOUBLE_QUANTISED_BITS / 8.0)),

@@ -9,7 +9,7 @@ use std::time::Instant;
 use burn::tensor::{DType, Device, Distribution, Int, Tensor, TensorData};
 use camelid_kernels::blockwise4::{self, Code4, Rounding};
 use camelid_kernels::{
-    Dropout, Packed4Spec, causal_attention, linear, linear_cross_entropy, lora_linear, nf4_linear, rms_norm,
+    Dropout, Packed4Spec, causal_attention, linear, linear_cross_entropy, linear4bit, lora_update, rms_norm,
     rotary, swiglu, vjp_seed,
 };
 
@@ -132,7 +132,7 @@ fn products() {
                 (&device, DType::U8),
             );
             let absmax = Tensor::from_data(TensorData::new(absmax.clone(), [absmax.len()]), &device);
-            move |x: Tensor<2>| nf4_linear(x, bytes.clone(), absmax.clone(), None, spec)
+            move |x: Tensor<2>| linear4bit(x, bytes.clone(), absmax.clone(), None, spec)
         };
         let work = || Work::Products(flops(TOKENS, out, inn));
         let shape = format!("{out}x{inn}");
@@ -140,7 +140,7 @@ fn products() {
             let x = random([1, inn], &Device::flex());
             let run = nf4(&x);
             time(
-                &format!("nf4_linear {shape} one row"),
+                &format!("linear4bit {shape} one row"),
                 50,
                 Work::Products(flops(1, out, inn)),
                 || (),
@@ -154,7 +154,7 @@ fn products() {
                 |()| linear(x.clone(), weight.clone(), None),
             );
         }
-        both(&format!("nf4_linear {shape}"), &[[TOKENS, inn]], work(), work(), |x| nf4(&x[0])(x[0].clone()));
+        both(&format!("linear4bit {shape}"), &[[TOKENS, inn]], work(), work(), |x| nf4(&x[0])(x[0].clone()));
         both(
             &format!("linear {shape} (dx and dw)"),
             &[[TOKENS, inn], [out, inn]],
@@ -167,13 +167,13 @@ fn products() {
     for p in [0.0, 0.1] {
         let low_rank = 2.0 * flops(TOKENS, D, R);
         both(
-            &format!("lora_linear 576x576 r 64 dropout {p}"),
+            &format!("lora_update 576x576 r 64 dropout {p}"),
             &[[TOKENS, D], [TOKENS, D], [R, D], [D, R]],
             Work::Products(low_rank),
             Work::Products(2.5 * low_rank),
             |x| {
                 let dropout = Some(Dropout { p, seed: 1 });
-                lora_linear(x[0].clone(), x[1].clone(), x[2].clone(), x[3].clone(), 0.25, dropout)
+                lora_update(x[0].clone(), x[1].clone(), x[2].clone(), x[3].clone(), 0.25, dropout)
             },
         );
     }

@@ -13,10 +13,10 @@ mod fresh;
 mod isa;
 mod lanes;
 pub mod linear;
+pub mod linear4bit;
 pub mod linear_cross_entropy;
-pub mod lora_linear;
+pub mod lora_update;
 mod mapped_file;
-pub mod nf4_linear;
 pub mod probe;
 mod product;
 pub mod rms_norm;
@@ -35,9 +35,9 @@ pub use linear::{linear, linear_with};
 pub use linear_cross_entropy::{
     LOGIT_CHUNK_VALUES, LOGIT_TILE_VALUES, linear_cross_entropy, linear_cross_entropy_with,
 };
-pub use lora_linear::{Dropout, lora_linear, lora_linear_with};
+pub use linear4bit::{linear4bit, linear4bit_with};
+pub use lora_update::{Dropout, lora_update, lora_update_with};
 pub use mapped_file::MappedFile;
-pub use nf4_linear::{nf4_linear, nf4_linear_with};
 pub use product::ComputeType;
 pub use rms_norm::rms_norm;
 pub use rotary::rotary;

@@ -41,14 +41,14 @@ fn pack(out: usize, inn: usize, block_size: usize, nested: bool, code: Code4, se
         let centred: Vec<f32> = absmax.iter().map(|a| a - offset).collect();
         let (mut eight, mut scales) = (vec![0u8; centred.len()], vec![0f32; centred.len().div_ceil(256)]);
         blockwise8::quantize(Map8::DynamicSigned, 256, Rounding::Cuda, &centred, &mut eight, &mut scales);
-        spec.nested = Some(NestedSpec { block_size: 256, offset });
+        spec.nested = Some(NestedSpec { block_size: 256, offset, table: Map8::DynamicSigned.into() });
         absmax = scales;
         codes = Some(eight);
     }
     let scales = match (&codes, spec.nested) {
         (Some(codes), Some(nested)) => {
-            let NestedSpec { block_size, offset } = nested;
-            AbsmaxView::Nested { codes, absmax: &absmax, offset, block_size }
+            let NestedSpec { block_size, offset, table } = nested;
+            AbsmaxView::Nested { codes, absmax: &absmax, offset, block_size, table }
         }
         _ => AbsmaxView::Plain(&absmax),
     };
@@ -120,7 +120,7 @@ proptest! {
             absmax.fill(0.25); // all centred scales are then 0
         }
         let offset = if equal { 0.25 } else { absmax.iter().sum::<f32>() / count as f32 };
-        let nested = NestedSpec { block_size: block, offset };
+        let nested = NestedSpec { block_size: block, offset, table: Map8::DynamicSigned.into() };
         let (codes, scales) = blockwise4::nest_scales_tensor(tensor(&absmax, [count], &device()), nested);
         let centred: Vec<f32> = absmax.iter().map(|a| a - offset).collect();
         let (mut want_codes, mut want) = (vec![0u8; count], vec![0f32; count.div_ceil(block)]);

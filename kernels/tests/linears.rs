@@ -1,4 +1,4 @@
-//! linear, nf4_linear and lora_linear against their references.
+//! linear, linear4bit and lora_update against their references.
 
 mod checks;
 
@@ -6,14 +6,14 @@ use burn::tensor::{DType, Int, Tensor, TensorData};
 use camelid_kernels::blockwise4::{self, AbsmaxView, Code4, Packed4View, Rounding};
 use camelid_kernels::blockwise8::{self, Map8};
 use camelid_kernels::{
-    ComputeType, Dropout, NestedSpec, Packed4Spec, linear, linear_with, lora_linear, lora_linear_with,
-    nf4_linear_with, vjp_seed,
+    ComputeType, Dropout, NestedSpec, Packed4Spec, linear, linear_with, linear4bit_with, lora_update,
+    lora_update_with, vjp_seed,
 };
 use checks::{bits, cases, close, device, gradient, inner, list, tensor, values, view, wide, with_threads};
 use half::{bf16, f16};
 use proptest::prelude::*;
 
-/// A packed matrix with the tensors `nf4_linear` takes.
+/// A packed matrix with the tensors `linear4bit` takes.
 struct Packed {
     packed: Vec<u8>,
     absmax: Vec<f32>,
@@ -43,7 +43,7 @@ impl Packed {
             &mut codes,
             &mut nested_absmax,
         );
-        spec.nested = Some(NestedSpec { block_size: 256, offset });
+        spec.nested = Some(NestedSpec { block_size: 256, offset, table: Map8::DynamicSigned.into() });
         Self { packed, absmax: nested_absmax, codes: Some(codes), spec }
     }
 
@@ -54,6 +54,7 @@ impl Packed {
                 absmax: &self.absmax,
                 offset: nested.offset,
                 block_size: nested.block_size,
+                table: nested.table,
             },
             _ => AbsmaxView::Plain(&self.absmax),
         };
@@ -71,20 +72,20 @@ impl Packed {
             Tensor::<1, Int>::from_data(TensorData::new(b.to_vec(), [b.len()]), (&device, DType::U8))
         };
         let absmax = tensor(&self.absmax, [self.absmax.len()], &device);
-        nf4_linear_with(x, bytes(&self.packed), absmax, self.codes.as_deref().map(bytes), self.spec, compute)
+        linear4bit_with(x, bytes(&self.packed), absmax, self.codes.as_deref().map(bytes), self.spec, compute)
     }
 }
 
 fn reference(x: &[f64], packed: &Packed) -> Vec<f64> {
     let Packed4Spec { out_features, in_features, .. } = packed.spec;
-    camelid_kernels::nf4_linear::reference::nf4_linear(x, &packed.view(), out_features, in_features)
+    camelid_kernels::linear4bit::reference::linear4bit(x, &packed.view(), out_features, in_features)
 }
 
 proptest! {
     #![proptest_config(cases(24))]
 
     #[test]
-    fn nf4_linear_and_its_gradient(
+    fn linear4bit_and_its_gradient(
         m in 1usize..12, out in 1usize..150, inn in 1usize..130, nested: bool, code in 0usize..3,
         block in prop::sample::select(vec![32usize, 64, 256]), seed in 0u64..1000,
     ) {
@@ -125,7 +126,7 @@ proptest! {
     }
 
     #[test]
-    fn lora_linear_and_its_gradients(
+    fn lora_update_and_its_gradients(
         m in 1usize..400, out in 1usize..40, inn in 1usize..40, r in 1usize..9,
         p in prop::sample::select(vec![0.0f32, 0.1, 0.5]), seed in 0u64..1000,
     ) {
@@ -138,10 +139,10 @@ proptest! {
         let xt = view(&x, [m, inn], &device).detach().require_grad();
         let at = tensor(&a, [r, inn], &device).require_grad();
         let bt = tensor(&b, [out, r], &device).require_grad();
-        let y = lora_linear(base_t.clone(), xt.clone(), at.clone(), bt.clone(), 0.7, Some(dropout));
+        let y = lora_update(base_t.clone(), xt.clone(), at.clone(), bt.clone(), 0.7, Some(dropout));
         let scale = f64::from(0.7f32);
         let f = |x: &[f64], a: &[f64], b: &[f64]| {
-            camelid_kernels::lora_linear::reference::lora_linear(&wide(&base), x, &factors, a, b, scale, r)
+            camelid_kernels::lora_update::reference::lora_update(&wide(&base), x, &factors, a, b, scale, r)
         };
         let (wx, wa, wb) = (wide(&x), wide(&a), wide(&b));
         close("y", &list(y.clone()), &f(&wx, &wa, &wb), 1e-5);
@@ -211,7 +212,7 @@ fn a_bfloat16_adapter_is_close_to_an_exact_one() {
         let a = tensor(&values(r * inn, 3), [r, inn], &device).require_grad();
         let b = tensor(&values(out * r, 4), [out, r], &device).require_grad();
         let dropout = Some(Dropout { p: 0.1, seed: 5 });
-        let y = lora_linear_with(base, x.clone(), a.clone(), b.clone(), 0.5, dropout, compute);
+        let y = lora_update_with(base, x.clone(), a.clone(), b.clone(), 0.5, dropout, compute);
         let grads = vjp_seed(y.clone(), tensor(&values(m * out, 6), [m, out], &device)).backward();
         let grad = |t: &Tensor<2>| list(t.grad(&grads).unwrap());
         [list(y), grad(&x), grad(&a), grad(&b)]
@@ -243,7 +244,7 @@ fn decoding_rows_of_every_alignment() {
 }
 
 #[test]
-fn nf4_linear_over_several_tiles() {
+fn linear4bit_over_several_tiles() {
     // 1024 rows a tile at most: three tiles, the last one partial; rows straddle blocks.
     let (m, out, inn) = (9, 2 * 1024 + 77, 33);
     let packed = Packed::new(out, inn, 64, true, Code4::Nf4, 5);
@@ -280,7 +281,7 @@ fn products_with_no_rows() {
     let x = Tensor::<2>::zeros([0, 64], &device);
     let base = Tensor::<2>::zeros([0, 8], &device);
     let dropout = Some(Dropout { p: 0.1, seed: 1 });
-    assert_eq!(lora_linear(base, x, a, b, 1.0, dropout).dims(), [0, 8]);
+    assert_eq!(lora_update(base, x, a, b, 1.0, dropout).dims(), [0, 8]);
 }
 
 #[test]
@@ -328,7 +329,7 @@ fn untracked_operands_get_no_gradient() {
     let a = tensor(&values(2 * 6, 3), [2, 6], &device);
     let b = tensor(&values(3 * 2, 4), [3, 2], &device).require_grad();
     let base = tensor(&values(4 * 3, 5), [4, 3], &device);
-    let grads = lora_linear(base.clone(), x.clone(), a.clone(), b.clone(), 1.0, None).sum().backward();
+    let grads = lora_update(base.clone(), x.clone(), a.clone(), b.clone(), 1.0, None).sum().backward();
     assert!(base.grad(&grads).is_none() && x.grad(&grads).is_none() && a.grad(&grads).is_none());
     assert!(b.grad(&grads).is_some());
 }
@@ -340,7 +341,7 @@ fn a_zero_b_passes_the_base_through_and_still_trains_b() {
     let a = tensor(&values(2 * 6, 3), [2, 6], &device).require_grad();
     let b = Tensor::<2>::zeros([3, 2], &device).require_grad();
     let x = tensor(&values(4 * 6, 1), [4, 6], &device);
-    let y = lora_linear(tensor(&base, [4, 3], &device), x, a.clone(), b.clone(), 1.0, None);
+    let y = lora_update(tensor(&base, [4, 3], &device), x, a.clone(), b.clone(), 1.0, None);
     assert_eq!(list(y.clone()), base);
     let grads = y.sum().backward();
     assert!(list(a.grad(&grads).unwrap()).iter().all(|&v| v == 0.0));
@@ -358,7 +359,7 @@ fn equal_bits_with_one_and_two_threads_and_on_every_run() {
         let at = tensor(&a, [8, 160], &device).require_grad();
         let bt = tensor(&b, [300, 8], &device).require_grad();
         let dropout = Some(Dropout { p: 0.1, seed: 9 });
-        let y = lora_linear(packed.apply(xt.clone()), xt.clone(), at.clone(), bt.clone(), 0.5, dropout);
+        let y = lora_update(packed.apply(xt.clone()), xt.clone(), at.clone(), bt.clone(), 0.5, dropout);
         let out = list(y.clone());
         let grads = vjp_seed(y, tensor(&dy, [160, 300], &device)).backward();
         [out, list(xt.grad(&grads).unwrap()), list(at.grad(&grads).unwrap()), list(bt.grad(&grads).unwrap())]

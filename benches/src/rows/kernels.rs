@@ -21,7 +21,7 @@ pub(super) fn linear_f32() -> Result<Prepared, BenchError> {
     }))
 }
 
-pub(super) fn nf4_linear_forward(compute: ComputeType) -> Result<Prepared, BenchError> {
+pub(super) fn linear4bit_forward(compute: ComputeType) -> Result<Prepared, BenchError> {
     let device = device()?;
     let x = random([TOKENS, WIDTH], &device);
     let weight = Packed::random(WIDTH, WIDTH, &device)?;
@@ -32,7 +32,7 @@ pub(super) fn nf4_linear_forward(compute: ComputeType) -> Result<Prepared, Bench
 }
 
 /// The backward pass alone counts; it uses burn's graph up, so each run makes another.
-pub(super) fn nf4_linear_dx(compute: ComputeType) -> Result<Prepared, BenchError> {
+pub(super) fn linear4bit_dx(compute: ComputeType) -> Result<Prepared, BenchError> {
     let device = device()?.autodiff();
     let x = random([TOKENS, WIDTH], &device).require_grad();
     let dy = random([TOKENS, WIDTH], &device);
@@ -47,7 +47,7 @@ pub(super) fn nf4_linear_dx(compute: ComputeType) -> Result<Prepared, BenchError
     }))
 }
 
-pub(super) fn nf4_linear_one_row(matrices: usize, compute: ComputeType) -> Result<Prepared, BenchError> {
+pub(super) fn linear4bit_one_row(matrices: usize, compute: ComputeType) -> Result<Prepared, BenchError> {
     let device = device()?;
     let x = random([1, WIDTH], &device);
     let q = QuantizedTensor::quantize(

@@ -36,7 +36,7 @@ pub const DOUBLE_QUANTISED_BITS: f64 = 4.0 + 8.0 / 64.0 + 32.0 / (64.0 * 256.0);
 /// A row that is ready to run.
 pub struct Prepared {
     run: Box<dyn FnMut() -> Result<f64, BenchError>>,
-    /// Units of the row that one run does: matrices for `nf4_linear_one_row`, else 1.
+    /// Units of the row that one run does: matrices for `linear4bit_one_row`, else 1.
     pub per_run: usize,
 }
 
@@ -66,7 +66,7 @@ impl Prepared {
     }
 }
 
-/// Matrices that `nf4_linear_one_row` takes in turn: four times what the largest cache holds.
+/// Matrices that `linear4bit_one_row` takes in turn: four times what the largest cache holds.
 pub fn matrices() -> usize {
     let bytes = (WIDTH * WIDTH) as f64 * DOUBLE_QUANTISED_BITS / 8.0;
     (4.0 * last_level_cache() as f64 / bytes).ceil().max(8.0) as usize
@@ -84,9 +84,9 @@ pub fn prepare(row: Row, setting: &str) -> Result<Prepared, BenchError> {
     let compute = if setting == BF16 { ComputeType::Bf16 } else { ComputeType::F32 };
     match row {
         Row::LinearF32 => kernels::linear_f32(),
-        Row::Nf4LinearForward => kernels::nf4_linear_forward(compute),
-        Row::Nf4LinearDx => kernels::nf4_linear_dx(compute),
-        Row::Nf4LinearOneRow => kernels::nf4_linear_one_row(matrices(), compute),
+        Row::Linear4bitForward => kernels::linear4bit_forward(compute),
+        Row::Linear4bitDx => kernels::linear4bit_dx(compute),
+        Row::Linear4bitOneRow => kernels::linear4bit_one_row(matrices(), compute),
         Row::Nf4Quantize => kernels::nf4_quantize(),
         Row::Nf4DequantizeKernel => kernels::nf4_dequantize_kernel(),
         Row::Nf4DequantizePublic => kernels::nf4_dequantize_public(),
@@ -107,7 +107,7 @@ const BF16: &str = "bf16";
 /// See [`Row::settings`].
 pub(crate) fn settings(row: Row) -> &'static [&'static str] {
     match row {
-        Row::Nf4LinearForward | Row::Nf4LinearDx | Row::Nf4LinearOneRow => &[F32, BF16],
+        Row::Linear4bitForward | Row::Linear4bitDx | Row::Linear4bitOneRow => &[F32, BF16],
         Row::QloraStep | Row::QloraStepCheckpointed | Row::Decode | Row::Prefill => &[F32, BF16],
         _ => &[F32],
     }

@@ -192,7 +192,10 @@ fn detect(rows: &mut Rows) -> Result<DataFormat, DataError> {
             let fields = record.fields.keys().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
             format!("in {}, the first row has {fields}", rows.shape())
         }
-        None => "there are no rows".to_string(),
+        None => match rows.first_bad() {
+            Some(bad) => format!("no row can be read; {bad}"),
+            None => "there are no rows".to_string(),
+        },
     };
     Err(DataError::UnknownShape { path: rows.path().to_path_buf(), found })
 }

@@ -103,6 +103,11 @@ impl Rows {
         Ok(self.ahead.iter().filter_map(|row| row.as_ref().ok()).cloned().collect())
     }
 
+    /// What is wrong with the first of the rows looked at that cannot be read.
+    pub(crate) fn first_bad(&self) -> Option<&BadRecord> {
+        self.ahead.iter().find_map(|row| row.as_ref().err())
+    }
+
     fn read(&mut self) -> Result<Option<Result<Record, BadRecord>>, DataError> {
         match &mut self.source {
             Source::Text(records) => Ok(records.next_record()?),

@@ -23,6 +23,9 @@ pub(crate) struct Names {
     pub content: &'static [&'static str],
 }
 
+/// Fields with a conversation's id.
+const ID: [&str; 2] = ["id", "conversation_id"];
+
 /// Fields beside the turns that hold a system message.
 const SYSTEM: [&str; 2] = ["system", "system_prompt"];
 
@@ -34,9 +37,9 @@ const LEFT_OUT_OF_TURNS: [&str; 5] = ["reasoning_content", "reasoning", "thinkin
 
 /// Reads rows that each hold a list of turns.
 pub(crate) fn read(mut rows: Rows, names: &Names, first_turn: FirstTurn) -> Result<Loaded, DataError> {
-    let columns = names.list.iter().copied().chain(SYSTEM).chain(LEFT_OUT_OF_ROWS).chain(["id"]);
+    let columns = names.list.iter().copied().chain(SYSTEM).chain(LEFT_OUT_OF_ROWS).chain(ID);
     rows.only(&columns.collect::<Vec<_>>());
-    let own_id = |record: &Record| fields::id(&record.fields, "id");
+    let own_id = |record: &Record| ID.iter().find_map(|name| fields::id(&record.fields, name));
     load(rows, "conversations", own_id, |id, record, report| {
         let (messages, left_out) = messages(&record.fields, names, report)?;
         let (conversation, mut changes) = dialogue::conversation(id, messages, first_turn)?;

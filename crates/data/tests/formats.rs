@@ -367,7 +367,7 @@ fn chat_messages_with_parts_and_without_tools() {
         {"id": "tool", "messages": [message("user", json!("a")), message("assistant", json!("b")), message("tool", json!("c"))]},
         {"id": "call", "messages": [message("user", json!("a")), {"role": "assistant", "content": null, "tool_calls": [{"id": 1}]}]},
         {"id": "lists", "messages": {"role": ["user", "assistant"], "content": ["a", "b"]}},
-        {"id": "beside", "system": "From the row.", "messages": [message("user", json!("a")), message("assistant", json!("b"))]},
+        {"conversation_id": "beside", "system": "From the row.", "messages": [message("user", json!("a")), message("assistant", json!("b"))]},
     ]);
     let loaded = messages::load(&file(&dir, "m.json", rows.to_string())).unwrap();
     assert_eq!(ids(&loaded), ["parts", "lists", "beside"]);
@@ -406,6 +406,9 @@ fn a_named_format_is_taken_at_its_word() {
     let other = file(&dir, "other.jsonl", "{\"weight\": 7}\n");
     let error = read_detected(&[&other], &ReadOptions::default()).unwrap_err().to_string();
     assert!(error.contains("`weight`") && error.contains("oasst-flat"), "{error}");
+    let nested = file(&dir, "nested.json", "[[1], [2]]");
+    let error = read_detected(&[&nested], &ReadOptions::default()).unwrap_err().to_string();
+    assert!(error.contains("item 1: an array; an object is expected"), "{error}");
     let none: [&Path; 0] = [];
     assert!(read_conversations(DataFormat::Messages, &none, &ReadOptions::default()).is_err());
 }

@@ -2,7 +2,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
-use camelid_kernels::{ComputeType, Dropout, lora_linear_with};
+use camelid_kernels::{ComputeType, Dropout, lora_update_with};
 use camelid_quant::BaseLinear;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -157,7 +157,7 @@ impl LoraAdapter {
             _ => None,
         };
         let (a, b) = (self.lora_a.val(), self.lora_b.val());
-        let y = lora_linear_with(base.forward(x.clone()), x, a, b, self.scale, dropout, compute_type);
+        let y = lora_update_with(base.forward(x.clone()), x, a, b, self.scale, dropout, compute_type);
         let y = match &self.lora_bias {
             Some(bias) => y + (bias.val() * self.scale).unsqueeze(),
             None => y,

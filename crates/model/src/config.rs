@@ -3,6 +3,7 @@
 mod hf;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::error::ModelError;
 use crate::json_file::{read_json, read_json_if_there};
@@ -55,7 +56,7 @@ pub struct LlamaConfig {
 /// How rotary frequencies are stretched (`rope_scaling` or `rope_parameters`).
 ///
 /// In an experiment it is a table with its `type`, such as `type = "linear"`, `factor = 4.0`.
-#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
 pub enum RopeScaling {
     /// Frequencies as they are.
@@ -77,6 +78,9 @@ pub enum RopeScaling {
         /// Context length before stretching.
         original_max_position_embeddings: usize,
     },
+    /// Every frequency divided by a number of its own, as GGUF's `rope_freqs` says.
+    #[serde(skip)]
+    Divisors(Arc<[f32]>),
 }
 
 /// One linear layer of the model: its path and the shape of its weight.
@@ -200,6 +204,12 @@ impl LlamaConfig {
         }
         if !(self.rope_theta.is_finite() && self.rope_theta > 0.0) {
             return wrong("rope_theta", self.rope_theta.to_string(), "positive numbers".into());
+        }
+        if let RopeScaling::Divisors(divisors) = &self.rope_scaling
+            && (divisors.len() != self.head_dim / 2 || !divisors.iter().all(|d| d.is_finite() && *d > 0.0))
+        {
+            let found = format!("{} divisors of the rotary frequencies", divisors.len());
+            return wrong("rope_scaling", found, format!("{} positive numbers", self.head_dim / 2));
         }
         if !(self.rms_norm_eps.is_finite() && self.rms_norm_eps >= 0.0) {
             return wrong("rms_norm_eps", self.rms_norm_eps.to_string(), "non-negative numbers".into());

@@ -100,19 +100,20 @@ impl Table {
 }
 
 /// `head_dim / 2` rotation speeds in radians per position, after scaling.
+///
+/// # Panics
+/// If [`RopeScaling::Divisors`] are fewer; [`LlamaConfig::check`] refuses such a configuration.
 pub fn inverse_frequencies(head_dim: usize, theta: f64, scaling: &RopeScaling) -> Vec<f32> {
     let base = theta as f32;
-    (0..head_dim / 2)
-        .map(|i| 1.0 / base.powf((2 * i) as f32 / head_dim as f32))
-        .map(|inv_freq| scale(inv_freq, scaling))
-        .collect()
+    (0..head_dim / 2).map(|i| scale(1.0 / base.powf((2 * i) as f32 / head_dim as f32), i, scaling)).collect()
 }
 
-fn scale(inv_freq: f32, scaling: &RopeScaling) -> f32 {
+fn scale(inv_freq: f32, i: usize, scaling: &RopeScaling) -> f32 {
     match *scaling {
         RopeScaling::None => inv_freq,
         // Position interpolation (Chen et al. 2023): position p becomes p / factor.
         RopeScaling::Linear { factor } => inv_freq / factor as f32,
+        RopeScaling::Divisors(ref divisors) => inv_freq / divisors[i],
         RopeScaling::Llama3 {
             factor,
             low_freq_factor,

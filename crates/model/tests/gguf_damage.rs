@@ -177,7 +177,7 @@ fn models_that_are_not_what_they_should_be() {
     let bytes = with(&|w| {
         w.set("split.count", Meta::U16(2));
     });
-    assert_error(&bytes, &["split.count", "2", "merge the parts"]);
+    assert_error(&bytes, &["split.count", "one of 2 parts", "NAME-00001-of-00002.gguf"]);
     for key in
         ["general.architecture", "llama.block_count", "llama.attention.head_count", "llama.context_length"]
     {
@@ -215,9 +215,9 @@ fn models_that_are_not_what_they_should_be() {
     });
     assert_error(&bytes, &["unexpected tensor `blk.0.ffn_gate_inp.weight`"]);
     let bytes = with(&|w| {
-        w.raw_tensor("output.weight", &[8, 256], 10, vec![0; 8 * 84]);
+        w.raw_tensor("output.weight", &[8, 256], 16, vec![0; 8 * 66]);
     });
-    assert_error(&bytes, &["`output.weight`", "Q2_K"]);
+    assert_error(&bytes, &["`output.weight`", "IQ2_XXS"]);
 }
 
 #[test]

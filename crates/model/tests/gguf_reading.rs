@@ -3,7 +3,7 @@
 mod gguf_writer;
 
 use camelid_model::gguf::{GgufFile, TensorType, Value};
-use gguf_writer::quantise::worst_error;
+use gguf_writer::quantise::{WRITTEN, worst_error};
 use gguf_writer::samples::values;
 use gguf_writer::{GgufWriter, Meta};
 
@@ -79,12 +79,12 @@ fn tensors_of_every_type_come_back_within_half_a_step() {
     let shape = [3, 512];
     let mut w = GgufWriter { version: 2, alignment: 64, ..Default::default() };
     w.set("general.alignment", Meta::U32(64));
-    for (seed, kind) in TensorType::ALL.into_iter().enumerate() {
+    for (seed, kind) in WRITTEN.into_iter().enumerate() {
         w.tensor(kind.name(), &shape, kind, &values(seed as u64, 3 * 512));
     }
     let file = open(&w);
     assert_eq!(file.version(), 2);
-    for (seed, kind) in TensorType::ALL.into_iter().enumerate() {
+    for (seed, kind) in WRITTEN.into_iter().enumerate() {
         let info = file.tensor(kind.name()).unwrap();
         assert_eq!(info.shape, shape, "outermost dimension first");
         assert_eq!(info.type_name(), kind.name());
@@ -112,10 +112,10 @@ fn a_tensor_larger_than_one_piece_is_read_whole() {
 #[test]
 fn an_unsupported_type_is_named_with_tensor_and_file() {
     let mut w = GgufWriter::default();
-    w.raw_tensor("blk.0.attn_q.weight", &[1, 256], 13, vec![0; 176]);
+    w.raw_tensor("blk.0.attn_q.weight", &[1, 256], 16, vec![0; 66]);
     let file = open(&w);
     let message = file.read("blk.0.attn_q.weight").unwrap_err().to_string();
-    for part in ["sample.gguf", "`blk.0.attn_q.weight`", "Q5_K", "Q4_K, Q6_K"] {
+    for part in ["sample.gguf", "`blk.0.attn_q.weight`", "IQ2_XXS", "Q4_K, Q6_K"] {
         assert!(message.contains(part), "{part} in {message}");
     }
 }

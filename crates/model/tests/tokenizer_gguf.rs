@@ -110,8 +110,42 @@ fn inconsistent_vocabularies_are_named() {
     error(bpe().set("tokenizer.ggml.merges", merges("hello hello")), &["\"hellohello\" at 1"]);
     error(spm().set("tokenizer.ggml.scores", Meta::F32Array(vec![0.0])), &["scores", "1 elements"]);
     error(spm().set("tokenizer.ggml.scores", Meta::F32Array(vec![f32::NAN; 270])), &["scores", "NaN at 0"]);
-    let twice = Meta::StrArray(vec!["a".into(), "b".into(), "a".into()]);
-    error(spm().set("tokenizer.ggml.tokens", twice), &["\"a\" twice", "second time at 2"]);
+}
+
+#[test]
+fn of_a_repeated_token_the_last_id_counts() {
+    let Meta::StrArray(tokens) = vocabulary_of(&bpe()) else { panic!("an array") };
+    let hello = tokens.iter().position(|token| token == "hello").unwrap();
+    let mut twice = tokens.clone();
+    twice.push("hello".into());
+    let mut w = bpe();
+    w.set("tokenizer.ggml.tokens", Meta::StrArray(twice));
+    let types = vec![1; tokens.len() + 1];
+    w.set("tokenizer.ggml.token_type", Meta::I32Array(types));
+    let file = load(&w).unwrap();
+    let ids = file.tokenizer.encode("hello world", false).unwrap();
+    assert_eq!(ids.get_ids()[0] as usize, tokens.len());
+    assert_eq!(file.tokenizer.decode(ids.get_ids(), false).unwrap(), "hello world");
+    assert_eq!(file.tokenizer.id_to_token(hello as u32), None);
+}
+
+fn vocabulary_of(w: &GgufWriter) -> Meta {
+    w.metadata.iter().find(|(key, _)| key == "tokenizer.ggml.tokens").unwrap().1.clone()
+}
+
+#[test]
+fn newer_pre_tokenisations_cut_as_their_models_do() {
+    let with = |pre: &str, text: &str| {
+        let mut w = bpe();
+        w.set("tokenizer.ggml.pre", Meta::str(pre)).set("tokenizer.ggml.add_bos_token", Meta::Bool(false));
+        tokens(&load(&w).unwrap(), text)
+    };
+    assert_eq!(with("mpt", "12 12"), with("gpt-2", "12 12"));
+    assert_eq!(with("qwen2", "12"), ["1", "2"], "digits stand alone");
+    assert_eq!(with("qwen2", "e\u{301}"), with("qwen2", "é"), "in normal form C");
+    assert_ne!(with("tekken", "e\u{301}"), with("tekken", "é"));
+    assert_eq!(with("smaug-bpe", "12"), ["12"], "digits go in threes");
+    assert_eq!(with("tekken", "12"), ["1", "2"]);
 }
 
 /// The LLaMA vocabulary as its GGUF files hold it: no merges, but scores. A piece's

@@ -3,13 +3,16 @@
 mod gguf_writer;
 mod oracles;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Int, Tensor};
 use camelid_lora::ForwardContext;
 use camelid_model::gguf::TensorType;
+use camelid_model::rope::inverse_frequencies;
 use camelid_model::weights::{GgufWeights, WeightSource};
-use camelid_model::{Llama, LlamaConfig, LoadedTensor, RopeScaling, StoredType, WeightStorage, open_weights};
+use camelid_model::{
+    Llama, LlamaConfig, LoadedTensor, RopeScaling, StoredType, TokenizerFile, WeightStorage, open_weights,
+};
 use camelid_quant::QuantConfig;
 use gguf_writer::{GgufWriter, Meta, samples};
 
@@ -231,8 +234,65 @@ fn llama3_divisors(head_dim: usize, theta: f64, factor: f64) -> Vec<f32> {
         .collect()
 }
 
+/// A file in three parts, as `gguf-split` writes it, in a folder.
+fn in_three_parts(dir: &Path) -> [PathBuf; 3] {
+    let mut whole = samples::llama();
+    let count = whole.tensors.len();
+    let mut parts = [GgufWriter::default(), GgufWriter::default(), GgufWriter::default()];
+    parts[2].tensors = whole.tensors.split_off(count / 2);
+    parts[1].tensors = whole.tensors.split_off(count / 4);
+    parts[0] = whole;
+    std::array::from_fn(|i| {
+        let part = &mut parts[i];
+        part.set("split.count", Meta::U16(3)).set("split.no", Meta::U16(i as u16));
+        part.set("split.tensors.count", Meta::I32(count as i32));
+        let path = dir.join(format!("sample-q4-{:05}-of-00003.gguf", i + 1));
+        write(part, &path);
+        path
+    })
+}
+
 #[test]
-fn llama3_scaling_is_recognised_by_its_divisors_and_never_guessed() {
+fn a_file_in_several_parts_is_one_model_whichever_part_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let one = dir.path().join("one");
+    let split = dir.path().join("split");
+    std::fs::create_dir_all(&one).unwrap();
+    std::fs::create_dir_all(&split).unwrap();
+    write(&samples::llama(), &one.join("sample.gguf"));
+    let parts = in_three_parts(&split);
+    let whole = open_weights(&one).unwrap();
+    for path in [&split, &parts[0], &parts[1], &parts[2]] {
+        let source = open_weights(path).unwrap();
+        assert_eq!(source.config().unwrap(), whole.config().unwrap());
+        assert_eq!(source.names(), whole.names());
+        for name in whole.names() {
+            assert_eq!(dense(source.as_ref(), &name), dense(whole.as_ref(), &name), "{name}");
+        }
+        assert!(TokenizerFile::open(path).is_ok(), "{}", path.display());
+    }
+}
+
+#[test]
+fn a_part_that_is_missing_or_of_another_file_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let parts = in_three_parts(dir.path());
+    let aside = dir.path().join("aside");
+    std::fs::rename(&parts[1], &aside).unwrap();
+    let message = open_weights(&parts[2]).unwrap_err().to_string();
+    assert!(message.contains("sample-q4-00002-of-00003.gguf` is missing"), "{message}");
+    std::fs::copy(&parts[2], &parts[1]).unwrap();
+    let message = open_weights(&parts[0]).unwrap_err().to_string();
+    assert!(message.contains("00002-of-00003.gguf: metadata key `split.no`: is 2, expected 1"), "{message}");
+    std::fs::remove_file(&parts[1]).unwrap();
+    let other = dir.path().join("renamed.gguf");
+    std::fs::copy(&parts[0], &other).unwrap();
+    let message = open_weights(&other).unwrap_err().to_string();
+    assert!(message.contains("expected to be named NAME-00001-of-00003.gguf"), "{message}");
+}
+
+#[test]
+fn llama3_scaling_is_recognised_and_any_other_divisors_are_used_as_stored() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("sample.gguf");
     let with = |divisors: &[f32]| {
@@ -253,7 +313,20 @@ fn llama3_scaling_is_recognised_by_its_divisors_and_never_guessed() {
     assert_eq!(source.config().unwrap().rope_scaling, expected);
     assert!(!source.names().iter().any(|n| n.contains("rope")));
 
+    assert_eq!(with(&[1.0; 64]).unwrap().config().unwrap().rope_scaling, RopeScaling::None);
     divisors[40] *= 1.1;
-    let message = with(&divisors).unwrap_err().to_string();
-    assert!(message.contains("rope_freqs.weight") && message.contains("sample.gguf"), "{message}");
+    let config = with(&divisors).unwrap().config().unwrap();
+    assert_eq!(config.rope_scaling, RopeScaling::Divisors(divisors.as_slice().into()));
+    let plain = inverse_frequencies(128, 500_000.0, &RopeScaling::None);
+    let divided = inverse_frequencies(128, 500_000.0, &config.rope_scaling);
+    assert!(plain.iter().zip(&divisors).zip(&divided).all(|((p, d), s)| p / d == *s));
+
+    divisors[40] = 0.0;
+    for (divisors, expected) in
+        [(&divisors[..], "holds 0 at index 40"), (&[1.0; 3], "3 divisors, expected 64")]
+    {
+        let message = with(divisors).unwrap_err().to_string();
+        assert!(message.contains("rope_freqs.weight") && message.contains("sample.gguf"), "{message}");
+        assert!(message.contains(expected), "{message}");
+    }
 }

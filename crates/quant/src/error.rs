@@ -102,6 +102,22 @@ pub enum QuantError {
         /// The number of elements it should have.
         expected: usize,
     },
+    /// The codes of a bitsandbytes weight are too few or too many for its shape.
+    #[error(
+        "{file}: tensor `{weight}` holds {found} bytes of 4-bit codes (as {stored_type:?}), expected {expected}"
+    )]
+    PackedBytes {
+        /// The file.
+        file: PathBuf,
+        /// The weight concerned.
+        weight: String,
+        /// The element type that its bytes are stored as.
+        stored_type: Dtype,
+        /// Bytes found.
+        found: usize,
+        /// Bytes that the shape asks for.
+        expected: usize,
+    },
     /// A part of a bitsandbytes weight holds NaN or an infinity.
     #[error("{file}: tensor `{part}` holds {value} at index {index}, expected finite numbers")]
     PartNotFinite {

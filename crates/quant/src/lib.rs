@@ -12,6 +12,8 @@ mod source;
 mod tensor;
 
 pub use camelid_kernels::blockwise4::{Code4, Float, Rounding};
+pub use camelid_kernels::blockwise8::Table8;
+pub use camelid_kernels::{ComputeType, NestedSpec, Packed4Spec};
 pub use config::{Format, NESTED_BLOCK_SIZE, QuantConfig};
 pub use error::QuantError;
 pub use finite::OnNonFinite;

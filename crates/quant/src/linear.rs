@@ -3,8 +3,9 @@
 use burn::module::{Module, Param, ParamId};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use camelid_kernels::{ComputeType, NestedSpec, Packed4Spec};
+use half::{bf16, f16};
 
-use crate::{Absmax, Format, QuantConfig, QuantError, QuantizedTensor, SourceType};
+use crate::{Absmax, Format, QuantConfig, QuantError, QuantizeOptions, QuantizedTensor, SourceType};
 
 /// `y = x·Wᵀ + b` over a dense weight.
 ///
@@ -106,6 +107,55 @@ pub struct QuantLinear {
 }
 
 impl QuantLinear {
+    /// Quantises a weight `[out_features, in_features]` of f32, f16 or bf16 and moves it onto a
+    /// device; the weight's own type is kept as [`SourceType`].
+    ///
+    /// # Errors
+    /// As [`QuantizedTensor::quantize`] and [`QuantLinear::from_quantized`].
+    ///
+    /// # Panics
+    /// If the weight's data cannot be read back from its device.
+    ///
+    /// # Example
+    /// ```
+    /// use burn::tensor::{Device, Tensor};
+    /// use camelid_quant::{QuantConfig, QuantLinear};
+    ///
+    /// # fn main() -> Result<(), camelid_quant::QuantError> {
+    /// let device = Device::flex();
+    /// let weight = Tensor::<2>::full([4, 64], 0.5, &device);
+    /// let linear = QuantLinear::quantize(weight, None, &QuantConfig::default(), &device)?;
+    /// let y = linear.forward(Tensor::<2>::ones([1, 64], &device));
+    /// assert_eq!(y.dims(), [1, 4]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn quantize(
+        weight: Tensor<2>,
+        bias: Option<Tensor<1>>,
+        config: &QuantConfig,
+        device: &Device,
+    ) -> Result<Self, QuantError> {
+        let shape = weight.dims();
+        let options = QuantizeOptions::default();
+        let data = weight.into_data();
+        let q = match data.dtype() {
+            DType::F16 => {
+                let values = data.try_into_vec::<f16>().expect("f16 as the data say");
+                QuantizedTensor::quantize_with("weight", values.as_slice(), &shape, config, &options)
+            }
+            DType::BF16 => {
+                let values = data.try_into_vec::<bf16>().expect("bf16 as the data say");
+                QuantizedTensor::quantize_with("weight", values.as_slice(), &shape, config, &options)
+            }
+            _ => {
+                let values = floats(data.convert::<f32>());
+                QuantizedTensor::quantize_with("weight", values.as_slice(), &shape, config, &options)
+            }
+        }?;
+        Self::from_quantized(q, bias, device)
+    }
+
     /// Moves a quantised `[out_features, in_features]` matrix onto a device.
     ///
     /// # Errors
@@ -127,8 +177,8 @@ impl QuantLinear {
         let (packed, absmax) = q.into_parts();
         let (absmax, codes, nested) = match absmax {
             Absmax::Plain(absmax) => (absmax, None, None),
-            Absmax::Nested { codes, absmax, offset, block_size } => {
-                (absmax, Some(codes), Some(NestedSpec { block_size, offset }))
+            Absmax::Nested { codes, absmax, offset, block_size, table } => {
+                (absmax, Some(codes), Some(NestedSpec { block_size, offset, table }))
             }
         };
         let spec = Packed4Spec {
@@ -190,7 +240,7 @@ impl QuantLinear {
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         let codes = self.absmax_codes.as_ref().map(Param::val);
         let (packed, absmax) = (self.packed.val(), self.absmax.val());
-        let y = camelid_kernels::nf4_linear_with(x, packed, absmax, codes, self.spec, self.compute_type);
+        let y = camelid_kernels::linear4bit_with(x, packed, absmax, codes, self.spec, self.compute_type);
         match &self.bias {
             Some(bias) => y + bias.val().unsqueeze(),
             None => y,
@@ -199,10 +249,10 @@ impl QuantLinear {
 
     /// Copies the packed weight back off the device, bit for bit.
     pub fn to_quantized(&self) -> QuantizedTensor {
-        let absmax = floats(self.absmax.val());
+        let absmax = floats(self.absmax.val().into_data());
         let (absmax, double_quant) = match (&self.absmax_codes, self.spec.nested) {
-            (Some(codes), Some(NestedSpec { block_size, offset })) => {
-                (Absmax::Nested { codes: bytes(codes.val()), absmax, offset, block_size }, true)
+            (Some(codes), Some(NestedSpec { block_size, offset, table })) => {
+                (Absmax::Nested { codes: bytes(codes.val()), absmax, offset, block_size, table }, true)
             }
             _ => (Absmax::Plain(absmax), false),
         };
@@ -250,9 +300,9 @@ fn bytes(tensor: Tensor<1, Int>) -> Vec<u8> {
     tensor.into_data().as_bytes().to_vec()
 }
 
-/// The values of an f32 tensor, which only this module creates.
-fn floats(tensor: Tensor<1>) -> Vec<f32> {
-    tensor.into_data().try_into_vec().expect("scales are f32")
+/// The values of f32 data.
+fn floats(data: TensorData) -> Vec<f32> {
+    data.try_into_vec().expect("f32 as the data say")
 }
 
 /// The weight under an adapter: dense or packed.

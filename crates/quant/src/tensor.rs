@@ -1,7 +1,7 @@
 //! A quantised tensor that owns its bytes.
 
 use camelid_kernels::blockwise4::{self, AbsmaxView, Float, Packed4View, Rounding, block_count, packed_len};
-use camelid_kernels::blockwise8::{self, Map8};
+use camelid_kernels::blockwise8::{self, Map8, Table8};
 use half::{bf16, f16};
 
 use crate::finite::{all_finite, finite};
@@ -23,6 +23,8 @@ pub enum Absmax {
         offset: f32,
         /// Codes per nested scale.
         block_size: usize,
+        /// What the codes stand for; a file brings its own table, which differs in last bits.
+        table: Table8,
     },
 }
 
@@ -31,8 +33,8 @@ impl Absmax {
     pub fn view(&self) -> AbsmaxView<'_> {
         match self {
             Absmax::Plain(absmax) => AbsmaxView::Plain(absmax),
-            Absmax::Nested { codes, absmax, offset, block_size } => {
-                AbsmaxView::Nested { codes, absmax, offset: *offset, block_size: *block_size }
+            Absmax::Nested { codes, absmax, offset, block_size, table } => {
+                AbsmaxView::Nested { codes, absmax, offset: *offset, block_size: *block_size, table: *table }
             }
         }
     }
@@ -52,15 +54,22 @@ impl Absmax {
             &mut codes,
             &mut nested,
         );
-        Absmax::Nested { codes, absmax: nested, offset, block_size: NESTED_BLOCK_SIZE }
+        Absmax::Nested {
+            codes,
+            absmax: nested,
+            offset,
+            block_size: NESTED_BLOCK_SIZE,
+            table: Map8::DynamicSigned.into(),
+        }
     }
 
     /// The first scale that does not decode to a finite number, with what it decodes to: the mean
     /// of huge scales, and so every scale, can leave f32.
     pub(crate) fn first_overflow(&self) -> Option<(usize, f32)> {
-        let Absmax::Nested { codes, absmax, offset, .. } = self else { return None };
-        // No code stands for more than 1, so this sum bounds every scale of a nested block.
-        if absmax.iter().all(|scale| (scale + offset.abs()).is_finite()) {
+        let Absmax::Nested { codes, absmax, offset, table, .. } = self else { return None };
+        // This sum bounds every scale of a nested block; 1, but for tables from elsewhere.
+        let largest = table.values().iter().fold(0f32, |largest, code| largest.max(code.abs()));
+        if absmax.iter().all(|scale| (scale.abs() * largest + offset.abs()).is_finite()) {
             return None;
         }
         let scales = self.view();

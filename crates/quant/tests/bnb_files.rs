@@ -4,9 +4,11 @@ mod oracles;
 
 use std::path::Path;
 
+use burn::tensor::Device;
 use camelid_quant::bnb::{self, Entry};
 use camelid_quant::{
-    Format, OnNonFinite, QuantConfig, QuantError, QuantizeOptions, QuantizedTensor, Rounding,
+    Absmax, Code4, Format, OnNonFinite, QuantConfig, QuantError, QuantLinear, QuantizeOptions,
+    QuantizedTensor, Rounding,
 };
 use oracles::load;
 use safetensors::Dtype;
@@ -212,6 +214,79 @@ fn a_foreign_code_book_is_refused() {
     let error =
         read_changed(|entries| entry(entries, "w.quant_map").3[4..8].copy_from_slice(&0.5f32.to_le_bytes()));
     assert!(matches!(error, QuantError::QuantMap { code: 1, expected: "NF4", .. }), "{error}");
+}
+
+/// The table of double quantisation is computed where a file is made: last bits differ from ours,
+/// and scales decode by what is stored.
+#[test]
+fn a_stored_table_of_double_quantisation_is_used_and_kept() {
+    let values: Vec<f32> = (0..20_000).map(|i| ((i * 37 % 101) as f32 - 50.0) / (64.0 + i as f32)).collect();
+    let q = QuantizedTensor::quantize("w", &values, &[200, 100], &QuantConfig::default()).unwrap();
+    let Absmax::Nested { codes, absmax, offset, .. } = q.absmax() else { panic!("nested by default") };
+    for change in [|v: f32| f32::from_bits(v.to_bits() + 1), |v: f32| v * 0.75, |v: f32| -v] {
+        let mut entries = bnb::tensors_for("w", &q);
+        let table: Vec<f32> =
+            floats(&entry(&mut entries, "w.nested_quant_map").3).into_iter().map(change).collect();
+        entry(&mut entries, "w.nested_quant_map").3 = table.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let bytes = bnb::to_bytes(&entries, &[]);
+        let file = Path::new("dir/model.safetensors");
+        let read = bnb::read_tensor(&bnb::parse(&bytes, file).unwrap(), file, "w").unwrap().unwrap();
+
+        let scale = |block: usize| table[usize::from(codes[block])] * absmax[block / 256] + offset;
+        let code = |i: usize| {
+            usize::from(if i.is_multiple_of(2) { q.packed()[i / 2] >> 4 } else { q.packed()[i / 2] & 15 })
+        };
+        let expected: Vec<f32> =
+            (0..values.len()).map(|i| Code4::Nf4.table()[code(i)] * scale(i / 64)).collect();
+        assert_eq!(read.dequantize(), expected);
+        let linear = QuantLinear::from_quantized(read.clone(), None, &Device::flex()).unwrap();
+        assert_eq!(linear.to_quantized(), read);
+        assert_eq!(bnb::to_bytes(&bnb::tensors_for("w", &read), &[]), bytes, "written as it was read");
+    }
+    let error = read_changed(|entries| {
+        entry(entries, "w.nested_quant_map").3[8..12].copy_from_slice(&f32::NAN.to_le_bytes());
+    });
+    assert!(error.to_string().contains("`w.nested_quant_map` holds NaN at index 2"), "{error}");
+}
+
+fn floats(bytes: &[u8]) -> Vec<f32> {
+    bytes.as_chunks::<4>().0.iter().map(|&word| f32::from_le_bytes(word)).collect()
+}
+
+/// `bnb_4bit_quant_storage` only changes what the bytes of the codes are called.
+#[test]
+fn codes_may_be_stored_as_any_element_type() {
+    let q = QuantizedTensor::quantize("w", &[0.25; 1024], &[32, 32], &QuantConfig::default()).unwrap();
+    for dtype in [Dtype::I8, Dtype::BF16, Dtype::F16, Dtype::F32, Dtype::I32, Dtype::F64, Dtype::F8_E4M3] {
+        let mut entries = bnb::tensors_for("w", &q);
+        let codes = entry(&mut entries, "w");
+        (codes.1, codes.2) = (dtype, vec![512 * 8 / dtype.bitsize(), 1]);
+        let bytes = bnb::to_bytes(&entries, &[]);
+        let file = Path::new("dir/model.safetensors");
+        let read = bnb::read_tensor(&bnb::parse(&bytes, file).unwrap(), file, "w").unwrap();
+        assert_eq!(read.as_ref(), Some(&q), "{dtype:?}");
+    }
+    let error = read_changed(|entries| {
+        let codes = entry(entries, "w");
+        (codes.1, codes.2, codes.3) = (Dtype::BF16, vec![32, 1], vec![0; 64]);
+    });
+    assert!(
+        error.to_string().contains("`w` holds 64 bytes of 4-bit codes (as BF16), expected 65"),
+        "{error}"
+    );
+}
+
+/// The last bits of the 4-bit table are not looked at: bitsandbytes' kernels hold their own.
+#[test]
+fn a_code_book_equal_within_rounding_is_the_known_one() {
+    let q = QuantizedTensor::quantize("w", &[0.25; 128], &[128], &QuantConfig::default()).unwrap();
+    let mut entries = bnb::tensors_for("w", &q);
+    for value in entry(&mut entries, "w.quant_map").3.as_chunks_mut::<4>().0 {
+        *value = (f32::from_le_bytes(*value) * (1.0 + 1e-7)).to_le_bytes();
+    }
+    let bytes = bnb::to_bytes(&entries, &[]);
+    let file = Path::new("dir/model.safetensors");
+    assert_eq!(bnb::read_tensor(&bnb::parse(&bytes, file).unwrap(), file, "w").unwrap(), Some(q));
 }
 
 #[test]

@@ -4,7 +4,9 @@
 use burn::module::Module;
 use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
 use burn::tensor::{DType, Device, Distribution, Tensor};
-use camelid_quant::{BaseLinear, DenseLinear, Format, QuantConfig, QuantError, QuantLinear, QuantizedTensor};
+use camelid_quant::{
+    BaseLinear, DenseLinear, Format, QuantConfig, QuantError, QuantLinear, QuantizedTensor, SourceType,
+};
 
 const CONFIGS: [QuantConfig; 4] = [
     QuantConfig { format: Format::Nf4, block_size: 64, double_quant: false },
@@ -155,4 +157,22 @@ fn what_is_no_linear_layer_is_an_error() {
     let bias = Tensor::<1>::zeros([5], &device);
     let error = QuantLinear::from_quantized(quantize(&[4, 16]), Some(bias), &device).unwrap_err();
     assert!(matches!(error, QuantError::Bias { expected: 4, found: 5 }), "{error}");
+}
+
+#[test]
+fn a_layer_is_quantised_from_a_tensor_of_any_float_type() {
+    let device = Device::flex();
+    let values = weights(6, 64);
+    let dense = Tensor::<1>::from_floats(values.as_slice(), &device).reshape([6, 64]);
+    for config in &CONFIGS {
+        let q = QuantizedTensor::quantize("weight", &values, &[6, 64], config).unwrap();
+        let linear = QuantLinear::quantize(dense.clone(), None, config, &device).unwrap();
+        assert_eq!(linear.to_quantized(), q);
+        let rounded = dense.clone().cast(DType::BF16);
+        let linear = QuantLinear::quantize(rounded, None, config, &device).unwrap();
+        assert_eq!(linear.to_quantized().source(), SourceType::Bf16);
+    }
+    let nan = dense * f32::NAN;
+    let error = QuantLinear::quantize(nan, None, &CONFIGS[0], &device).unwrap_err();
+    assert!(matches!(error, QuantError::NotFinite { .. }), "{error}");
 }

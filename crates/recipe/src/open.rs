@@ -196,8 +196,8 @@ impl Opened {
     pub fn model(&self, experiment: &Experiment, device: &Device) -> Result<Llama, RecipeError> {
         let weights = self.weights()?;
         let mut model = Llama::load(weights.as_ref(), &experiment.weight_storage(), device)?;
-        if let Some(scaling) = experiment.model.rope_scaling {
-            model = model.with_rope_scaling(scaling)?;
+        if let Some(scaling) = &experiment.model.rope_scaling {
+            model = model.with_rope_scaling(scaling.clone())?;
         }
         match &experiment.lora {
             Some(lora) => Ok(camelid_lora::attach(model, lora, experiment.seed, device)?),

@@ -13,7 +13,6 @@ use cubecl::prelude::*;
 
 use super::op::Blockwise4Op;
 use super::{Code4, NestedSpec, Packed4Spec, Rounding};
-use crate::blockwise8::Map8;
 use crate::cube::buffers::{bytes, cubes, f32s, output, scalars, units, vectors, words};
 use crate::cube::specimen::Specimen;
 
@@ -88,7 +87,7 @@ impl PackedMatrix {
         spec.check_lengths(len(&packed), len(&absmax), len(&codes));
         let (map, offset) = match spec.nested {
             None => (absmax.clone(), 0.0),
-            Some(nested) => (constants(&absmax, Map8::DynamicSigned.table()), nested.offset),
+            Some(nested) => (constants(&absmax, nested.table.values()), nested.offset),
         };
         Self { packed, absmax, codes, map, offset, format: Format::new(spec) }
     }

@@ -12,7 +12,7 @@ use crate::flex_slices::{Bytes, F32s, f32_tensor};
 /// Dequantises a packed matrix on its device.
 ///
 /// # Shapes
-/// - `packed`, `absmax`, `absmax_codes`: as in [`nf4_linear`](crate::nf4_linear())
+/// - `packed`, `absmax`, `absmax_codes`: as in [`linear4bit`](crate::linear4bit())
 /// - returns `[out_features, in_features]`, f32: the values of [`super::dequantize`], with double quantisation to one rounding
 ///   of the scale where a device fuses its product and sum
 ///
@@ -112,6 +112,7 @@ impl Blockwise4Op for Flex {
                 absmax: &absmax,
                 offset: nested.offset,
                 block_size: nested.block_size,
+                table: nested.table,
             },
         };
         let Packed4Spec { code, block_size, .. } = spec;

@@ -1,6 +1,7 @@
 //! The description of a packed matrix that travels beside its bytes.
 
 use super::{Code4, block_count, packed_len};
+use crate::blockwise8::Table8;
 
 /// What the bytes of a packed `[out_features, in_features]` matrix mean.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,6 +25,9 @@ pub struct NestedSpec {
     pub block_size: usize,
     /// The mean that was taken off every scale before quantising it.
     pub offset: f32,
+    /// What the 8-bit codes stand for: the signed dynamic map, to the last bits of whoever
+    /// made the file.
+    pub table: Table8,
 }
 
 impl Packed4Spec {

@@ -4,6 +4,7 @@ use half::{bf16, f16};
 use proptest::prelude::*;
 
 use super::*;
+use crate::blockwise8::Map8;
 
 const CODES: [Code4; 3] = [Code4::Nf4, Code4::Fp4, Code4::Int4];
 const ROUNDINGS: [Rounding; 2] = [Rounding::Cuda, Rounding::BnbCpu];
@@ -196,7 +197,7 @@ proptest! {
         let len = 2 * packed.len() - usize::from(odd);
         let absmax = match nested {
             false => AbsmaxView::Plain(&scales),
-            true => AbsmaxView::Nested { codes: &packed, absmax: &scales, offset: 0.25, block_size: 32 },
+            true => AbsmaxView::Nested { codes: &packed, absmax: &scales, offset: 0.25, block_size: 32, table: Map8::DynamicSigned.into() },
         };
         let len = len.min(absmax.len().min(400) * block_size);
         let view = Packed4View { code, block_size, packed: &packed, absmax, len };
@@ -333,7 +334,13 @@ fn widest_gaps_are_those_of_the_tables() {
 
 #[test]
 fn nested_scales_decode_with_the_signed_dynamic_map() {
-    let view = AbsmaxView::Nested { codes: &[127, 255, 0], absmax: &[2.0, 4.0], offset: 0.5, block_size: 2 };
+    let view = AbsmaxView::Nested {
+        codes: &[127, 255, 0],
+        absmax: &[2.0, 4.0],
+        offset: 0.5,
+        block_size: 2,
+        table: Map8::DynamicSigned.into(),
+    };
     assert_eq!(view.get(0), 0.5);
     assert_eq!(view.get(1), 2.5);
     assert!((view.get(2) - (0.5 - 4.0 * 0.992_968_74)).abs() < 1e-6);

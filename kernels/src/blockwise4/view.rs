@@ -1,7 +1,7 @@
 //! Borrowed packed tensors and how they are read.
 
 use super::{Code4, Float};
-use crate::blockwise8::Map8;
+use crate::blockwise8::Table8;
 use crate::fresh::overwritten;
 use crate::isa::Isa;
 
@@ -10,7 +10,7 @@ use crate::isa::Isa;
 pub enum AbsmaxView<'a> {
     /// One f32 per block.
     Plain(&'a [f32]),
-    /// Double quantisation: one signed dynamic 8-bit code per block.
+    /// Double quantisation: one 8-bit code per block.
     Nested {
         /// One code per block.
         codes: &'a [u8],
@@ -20,6 +20,8 @@ pub enum AbsmaxView<'a> {
         offset: f32,
         /// Codes per nested scale (256 in bitsandbytes).
         block_size: usize,
+        /// What the codes stand for.
+        table: Table8,
     },
 }
 
@@ -32,10 +34,9 @@ impl AbsmaxView<'_> {
     pub fn get(&self, block: usize) -> f32 {
         match *self {
             AbsmaxView::Plain(absmax) => absmax[block],
-            AbsmaxView::Nested { codes, absmax, offset, block_size } => {
+            AbsmaxView::Nested { codes, absmax, offset, block_size, table } => {
                 // Two roundings, as in bitsandbytes: never a fused multiply-add.
-                let product =
-                    Map8::DynamicSigned.table()[usize::from(codes[block])] * absmax[block / block_size];
+                let product = table.values()[usize::from(codes[block])] * absmax[block / block_size];
                 product + offset
             }
         }
@@ -108,8 +109,8 @@ impl<'a> Scales<'a> {
     pub fn new(view: &AbsmaxView<'a>) -> Self {
         match *view {
             AbsmaxView::Plain(absmax) => Scales::Plain(absmax),
-            AbsmaxView::Nested { codes, absmax, offset, block_size } => Scales::Nested {
-                table: Map8::DynamicSigned.table(),
+            AbsmaxView::Nested { codes, absmax, offset, block_size, table } => Scales::Nested {
+                table: table.values(),
                 codes,
                 absmax,
                 offset,

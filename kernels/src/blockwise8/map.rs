@@ -1,6 +1,7 @@
 //! The dynamic maps and their decision tables.
 
-use std::sync::LazyLock;
+use std::fmt;
+use std::sync::{LazyLock, Mutex};
 
 #[cfg(target_arch = "x86_64")]
 use super::avx2::Pieces;
@@ -28,6 +29,61 @@ impl Map8 {
             Map8::DynamicSigned => &SIGNED,
             Map8::DynamicUnsigned => &UNSIGNED,
         }
+    }
+}
+
+/// 256 numbers that 8-bit codes stand for, such as a file brings along.
+///
+/// A table is kept for the life of the process, equal ones once, so that what describes a packed
+/// tensor can be copied freely.
+#[derive(Clone, Copy)]
+pub struct Table8(&'static [f32; 256]);
+
+static STORED: Mutex<Vec<Table8>> = Mutex::new(Vec::new());
+
+impl Table8 {
+    /// The table of these numbers, in any order.
+    pub fn new(values: &[f32; 256]) -> Self {
+        let same = |table: &Table8| table.has(values);
+        let known = Table8::from(Map8::DynamicSigned);
+        if same(&known) {
+            return known;
+        }
+        let mut stored = STORED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(table) = stored.iter().copied().find(same) {
+            return table;
+        }
+        let table = Table8(Box::leak(Box::new(*values)));
+        stored.push(table);
+        table
+    }
+
+    /// The numbers, by code.
+    pub fn values(self) -> &'static [f32; 256] {
+        self.0
+    }
+
+    /// To the bit: −0 is not 0.
+    fn has(&self, values: &[f32; 256]) -> bool {
+        std::ptr::eq(self.0, values) || self.0.iter().zip(values).all(|(a, b)| a.to_bits() == b.to_bits())
+    }
+}
+
+impl From<Map8> for Table8 {
+    fn from(map: Map8) -> Self {
+        Table8(map.table())
+    }
+}
+
+impl PartialEq for Table8 {
+    fn eq(&self, other: &Self) -> bool {
+        self.has(other.0)
+    }
+}
+
+impl fmt::Debug for Table8 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Table8({} … {})", self.0[0], self.0[255])
     }
 }
 

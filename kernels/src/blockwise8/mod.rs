@@ -26,7 +26,7 @@ pub(crate) mod cpu;
 mod map;
 pub mod reference;
 
-pub use map::Map8;
+pub use map::{Map8, Table8};
 
 use crate::blockwise4::{Rounding, block_count};
 use crate::isa::Isa;

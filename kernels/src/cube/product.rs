@@ -7,7 +7,7 @@ use cubecl::prelude::*;
 use super::buffers::{scalars, units};
 use super::specimen::{Specimen, Target};
 use crate::ComputeType;
-use crate::lora_linear::Mask;
+use crate::lora_update::Mask;
 
 /// One operand: a contiguous tensor read as a matrix.
 #[derive(Clone, Copy)]
@@ -354,7 +354,7 @@ pub(crate) fn specimens() -> Vec<Specimen> {
     }
     vec![
         Specimen {
-            name: "lora_linear low rank",
+            name: "lora_update low rank",
             shape: "drop(x[512×4096])·Aᵀ, r 64",
             cube_dim: CubeDim::new_1d(32),
             cubes: M / 16 * (R / 32),
@@ -364,7 +364,7 @@ pub(crate) fn specimens() -> Vec<Specimen> {
             kernel: |target| kernel(target, LOW_RANK),
         },
         Specimen {
-            name: "lora_linear update",
+            name: "lora_update update",
             shape: "base[512×4096] + h·Bᵀ, r 64",
             cube_dim: CubeDim::new_1d(256),
             cubes: M / 64 * (N / 64),

@@ -7,7 +7,7 @@ use cubecl::prelude::*;
 
 /// A kernel at one shape: how to compile it, and its work on paper.
 pub struct Specimen {
-    /// The operation and the step of it, such as `nf4_linear forward`.
+    /// The operation and the step of it, such as `linear4bit forward`.
     pub name: &'static str,
     /// The shape that `cubes`, `bytes` and `operations` are those of.
     pub shape: &'static str,
@@ -59,7 +59,7 @@ impl Target {
 pub fn specimens() -> Vec<Specimen> {
     [
         crate::blockwise4::cube::specimens(),
-        crate::nf4_linear::cube::specimens(),
+        crate::linear4bit::cube::specimens(),
         crate::cube::product::specimens(),
         crate::rms_norm::cube::specimens(),
         crate::swiglu::cube::specimens(),

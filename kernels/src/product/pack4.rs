@@ -8,7 +8,6 @@
 use super::kernel::Word;
 use super::pack_avx2::{Codes, F32, PAIR, ROUNDED, unpack_rows, unpack_words};
 use crate::blockwise4::{AbsmaxView, Packed4View};
-use crate::blockwise8::Map8;
 use crate::weight_rows::{Stored, WeightRows};
 
 /// Codes that the fast path takes at a time: 8 bytes.
@@ -38,9 +37,9 @@ pub(super) fn run_scales(
     let block = |at: usize| at >> block_shift;
     let starts = (start..start + len).step_by(run);
     match view.absmax {
-        AbsmaxView::Nested { codes, absmax, offset, block_size } if block_size.is_power_of_two() => {
+        AbsmaxView::Nested { codes, absmax, offset, block_size, table } if block_size.is_power_of_two() => {
             // As `AbsmaxView::get`, without a division for each.
-            let table = Map8::DynamicSigned.table();
+            let table = table.values();
             let shift = block_size.trailing_zeros();
             scales.extend(starts.map(|at| {
                 let block = block(at);

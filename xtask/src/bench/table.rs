@@ -44,7 +44,7 @@ pub const COMPARISONS: [Comparison; Row::ALL.len()] = [
         ],
     },
     Comparison {
-        row: Row::Nf4LinearForward,
+        row: Row::Linear4bitForward,
         title: "NF4 linear 4096×4096, 512 tokens: forward",
         modules: "kernels",
         theirs: &[
@@ -58,14 +58,14 @@ pub const COMPARISONS: [Comparison; Row::ALL.len()] = [
         targets: &[Target::Speed(1.3)],
     },
     Comparison {
-        row: Row::Nf4LinearDx,
+        row: Row::Linear4bitDx,
         title: "the same, input gradient",
         modules: "kernels",
         theirs: &["train f32 double", "train f32 plain", "train bf16 plain", "train bf16 double"],
         targets: &[Target::Speed(2.0)],
     },
     Comparison {
-        row: Row::Nf4LinearOneRow,
+        row: Row::Linear4bitOneRow,
         title: "NF4 linear 4096×4096, 1 token, weights from memory",
         modules: "kernels",
         theirs: &[

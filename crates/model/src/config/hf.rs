@@ -189,7 +189,7 @@ fn rope(s: &Settings) -> Result<(f64, RopeScaling), ModelError> {
         theta = inner.f64("rope_theta")?.or(theta);
         refuse_partial_rotation(&inner)?;
         let Some(found) = rope_scaling(&inner, s)? else { continue };
-        if scaling.is_some_and(|earlier| earlier != found) {
+        if scaling.as_ref().is_some_and(|earlier| *earlier != found) {
             return s.refuse(section, value, "the same scaling as in rope_scaling, or one of the two alone");
         }
         scaling = Some(found);
@@ -230,9 +230,33 @@ fn rope_scaling(inner: &Settings, outer: &Settings) -> Result<Option<RopeScaling
                 original_max_position_embeddings: original,
             })
         }
-        _ => inner.refuse(key, kind, "\"default\", \"linear\", \"llama3\""),
+        Some("longrope") => divisors(inner),
+        _ => inner.refuse(
+            key,
+            kind,
+            "\"default\", \"linear\", \"llama3\", \"longrope\" of one list of factors",
+        ),
     };
     scaling.map(Some)
+}
+
+/// LongRoPE with the same factors for short and long texts and no scaling of the attention, which
+/// is how transformers spells a divisor for every frequency.
+fn divisors(inner: &Settings) -> Result<RopeScaling, ModelError> {
+    let expected = "the same list of positive numbers as `short_factor`, with `attention_factor` 1";
+    let [short, long, attention] =
+        ["short_factor", "long_factor", "attention_factor"].map(|key| inner.get(key));
+    let (Some(short), Some(long)) = (short, long) else {
+        return Err(inner.missing(if short.is_none() { "short_factor" } else { "long_factor" }));
+    };
+    if short != long || attention.and_then(Value::as_f64) != Some(1.0) {
+        return inner.refuse("long_factor", long, expected);
+    }
+    let number = |v: &Value| v.as_f64().map(|v| v as f32).filter(|v| v.is_finite() && *v > 0.0);
+    match long.as_array().and_then(|values| values.iter().map(number).collect::<Option<Vec<f32>>>()) {
+        Some(values) => Ok(RopeScaling::Divisors(values.into())),
+        None => inner.refuse("long_factor", long, expected),
+    }
 }
 
 fn stored_4bit(s: &Settings) -> Result<bool, ModelError> {
@@ -257,16 +281,12 @@ fn stored_4bit(s: &Settings) -> Result<bool, ModelError> {
     {
         return inner.refuse("bnb_4bit_quant_type", found, "\"nf4\", \"fp4\", \"int4\"");
     }
-    if let Some(found) = inner.get("bnb_4bit_quant_storage")
-        && found.as_str() != Some("uint8")
-    {
-        return inner.refuse("bnb_4bit_quant_storage", found, "\"uint8\"");
-    }
+    // `bnb_4bit_quant_storage`, the compute type and the like change nothing that is stored.
     inner.bool("load_in_4bit").map(|on| on.unwrap_or(false))
 }
 
 pub(super) fn write(config: &LlamaConfig) -> Value {
-    let (older, mut newer) = match config.rope_scaling {
+    let (older, mut newer) = match &config.rope_scaling {
         RopeScaling::None => (Value::Null, json!({"rope_type": "default"})),
         RopeScaling::Linear { factor } => {
             let v = json!({"rope_type": "linear", "factor": factor});
@@ -284,6 +304,17 @@ pub(super) fn write(config: &LlamaConfig) -> Value {
                 "low_freq_factor": low_freq_factor,
                 "high_freq_factor": high_freq_factor,
                 "original_max_position_embeddings": original_max_position_embeddings,
+            });
+            (v.clone(), v)
+        }
+        RopeScaling::Divisors(divisors) => {
+            let divisors: Vec<f64> = divisors.iter().copied().map(f64::from).collect();
+            let v = json!({
+                "rope_type": "longrope",
+                "short_factor": divisors,
+                "long_factor": divisors,
+                "attention_factor": 1.0,
+                "original_max_position_embeddings": config.max_position_embeddings,
             });
             (v.clone(), v)
         }
@@ -461,6 +492,7 @@ mod tests {
                 high_freq_factor: 4.0,
                 original_max_position_embeddings: 8192,
             },
+            RopeScaling::Divisors((0..32).map(|i| 1.0 + i as f32 / 7.0).collect()),
         ] {
             let config =
                 LlamaConfig { rope_scaling, eos_token_ids: vec![2, 7], ..LlamaConfig::smollm2_135m() };

@@ -4,8 +4,12 @@
 //! `dequantize_row_*` functions, so results agree with them to the last bit:
 //! scales are widened to `f32` first and every product is rounded once.
 
-use half::{bf16, f16};
+use half::bf16;
 
+use super::few_bits::{q2_k, q3_k};
+use super::five_bits::{q5_0, q5_1, q5_k};
+use super::scales::{half_at, scale_and_min};
+use super::tables::{iq4_nl, iq4_xs, mxfp4};
 use super::tensor_type::TensorType;
 
 /// Expands whole blocks of `kind` into `out`.
@@ -24,11 +28,15 @@ pub fn dequantize(kind: TensorType, blocks: &[u8], out: &mut [f32]) {
         TensorType::Q4_1 => pairs.for_each(|(b, y)| q4_1(b, y)),
         TensorType::Q4_K => pairs.for_each(|(b, y)| q4_k(b, y)),
         TensorType::Q6_K => pairs.for_each(|(b, y)| q6_k(b, y)),
+        TensorType::Q5_0 => pairs.for_each(|(b, y)| q5_0(b, y)),
+        TensorType::Q5_1 => pairs.for_each(|(b, y)| q5_1(b, y)),
+        TensorType::Q2_K => pairs.for_each(|(b, y)| q2_k(b, y)),
+        TensorType::Q3_K => pairs.for_each(|(b, y)| q3_k(b, y)),
+        TensorType::Q5_K => pairs.for_each(|(b, y)| q5_k(b, y)),
+        TensorType::IQ4_NL => pairs.for_each(|(b, y)| iq4_nl(b, y)),
+        TensorType::IQ4_XS => pairs.for_each(|(b, y)| iq4_xs(b, y)),
+        TensorType::MXFP4 => pairs.for_each(|(b, y)| mxfp4(b, y)),
     }
-}
-
-fn half_at(block: &[u8], at: usize) -> f32 {
-    f16::from_le_bytes([block[at], block[at + 1]]).to_f32()
 }
 
 /// `d: f16, q: [i8; 32]`; value = d·q.
@@ -67,8 +75,8 @@ fn q4_k(block: &[u8], y: &mut [f32]) {
     let (d, dmin) = (half_at(block, 0), half_at(block, 2));
     let (scales, codes) = block[4..].split_at(12);
     for (pair, (y, q)) in y.chunks_exact_mut(64).zip(codes.chunks_exact(32)).enumerate() {
-        let (scale_low, min_low) = q4_k_scale_and_min(scales, 2 * pair);
-        let (scale_high, min_high) = q4_k_scale_and_min(scales, 2 * pair + 1);
+        let (scale_low, min_low) = scale_and_min(scales, 2 * pair);
+        let (scale_high, min_high) = scale_and_min(scales, 2 * pair + 1);
         let (scale_low, min_low) = (d * scale_low, dmin * min_low);
         let (scale_high, min_high) = (d * scale_high, dmin * min_high);
         let (low, high) = y.split_at_mut(32);
@@ -77,18 +85,6 @@ fn q4_k(block: &[u8], y: &mut [f32]) {
             *high = scale_high * f32::from(q >> 4) - min_high;
         }
     }
-}
-
-/// The 6-bit scale and minimum of sub-block `j` (of 8). The first four of each lie
-/// in the low six bits of bytes 0..4 and 4..8; the last four are split between the
-/// nibbles of bytes 8..12 and the two high bits left over.
-fn q4_k_scale_and_min(packed: &[u8], j: usize) -> (f32, f32) {
-    let (scale, min) = if j < 4 {
-        (packed[j] & 63, packed[j + 4] & 63)
-    } else {
-        ((packed[j + 4] & 0x0f) | ((packed[j - 4] >> 6) << 4), (packed[j + 4] >> 4) | ((packed[j] >> 6) << 4))
-    };
-    (f32::from(scale), f32::from(min))
 }
 
 /// `ql: [u8; 128], qh: [u8; 64], scales: [i8; 16], d: f16`; value = (d·scale)·(q − 32)
@@ -136,22 +132,5 @@ mod tests {
         block.extend([0x80; 15]);
         dequantize(TensorType::Q4_0, &block, &mut y);
         assert_eq!((y[0], y[16], y[1], y[17]), (3.5, -3.0, -4.0, 0.0));
-    }
-
-    #[test]
-    fn q4_k_scales_straddle_bytes() {
-        let packed = [0xc1, 0x82, 0x43, 0x04, 0x45, 0x86, 0xc7, 0x08, 0x21, 0x43, 0x65, 0x87];
-        let pairs: Vec<_> = (0..8).map(|j| q4_k_scale_and_min(&packed, j)).collect();
-        let expected = [
-            (1.0, 5.0),
-            (2.0, 6.0),
-            (3.0, 7.0),
-            (4.0, 8.0),
-            (49.0, 18.0), // 0x1 | 3<<4, 0x2 | 1<<4
-            (35.0, 36.0), // 0x3 | 2<<4, 0x4 | 2<<4
-            (21.0, 54.0), // 0x5 | 1<<4, 0x6 | 3<<4
-            (7.0, 8.0),   // 0x7 | 0,    0x8 | 0
-        ];
-        assert_eq!(pairs, expected);
     }
 }

@@ -79,6 +79,16 @@ pub enum GgufError {
         /// The tensor.
         tensor: String,
     },
+    /// One of several parts is not beside the others.
+    #[error("{file}: is one of {count} parts; `{part}` is missing", file = file.display(), part = part.display())]
+    MissingPart {
+        /// The file being read.
+        file: PathBuf,
+        /// The part that is not there.
+        part: PathBuf,
+        /// Number of parts.
+        count: usize,
+    },
     /// A tensor in a block format this reader cannot expand.
     #[error(
         "{file}: tensor `{tensor}` has type {found}, which is not supported; supported are {supported}",

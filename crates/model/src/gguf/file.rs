@@ -28,8 +28,10 @@ pub struct TensorInfo {
     pub shape: Vec<usize>,
     /// ggml's number of the block format; see [`TensorType::from_id`].
     pub type_id: u32,
-    /// First byte of the data, from the start of the file.
+    /// First byte of the data, from the start of its part of the file.
     offset: u64,
+    /// Which part of the file holds the data, from 0.
+    part: usize,
 }
 
 impl TensorInfo {
@@ -72,6 +74,8 @@ impl TensorInfo {
 #[derive(Debug)]
 pub struct GgufFile {
     pub(super) path: PathBuf,
+    /// Where the data are: `path` alone, unless the file is in several parts.
+    parts: Vec<PathBuf>,
     version: u32,
     pub(super) metadata: HashMap<String, Value>,
     tensors: Vec<TensorInfo>,
@@ -79,13 +83,19 @@ pub struct GgufFile {
 }
 
 impl GgufFile {
-    /// Reads header, metadata and tensor table of the file at `path`.
+    /// Reads header, metadata and tensor table of the file at `path`. Of a file in several parts
+    /// (`split.count`) any part may be named; the others are sought beside it.
     ///
     /// # Errors
     /// Any [`GgufError`]; in particular for files that are truncated, whose counts or
     /// offsets do not fit the file, or whose tensors overlap. Tensors of unsupported
     /// types are listed; reading one is the error.
     pub fn open(path: &Path) -> Result<Self, GgufError> {
+        Self::with_other_parts(path, Self::open_part(path)?)
+    }
+
+    /// Reads one file, whether or not it is the whole.
+    pub(super) fn open_part(path: &Path) -> Result<Self, GgufError> {
         let io = |source| GgufError::Io { file: path.to_path_buf(), place: "the file".into(), source };
         let file = File::open(path).map_err(io)?;
         let file_len = file.metadata().map_err(io)?.len();
@@ -107,17 +117,36 @@ impl GgufFile {
         }
         refuse_overlaps(path, &tensors)?;
 
-        let mut index = HashMap::with_capacity(tensors.len());
-        for (i, tensor) in tensors.iter().enumerate() {
-            if index.insert(tensor.name.clone(), i).is_some() {
-                return Err(GgufError::Damaged {
-                    file: path.to_path_buf(),
-                    place: format!("tensor `{}`", tensor.name),
-                    problem: "is in the table twice, expected unique names".into(),
-                });
-            }
+        let path = path.to_path_buf();
+        let mut file = Self {
+            parts: vec![path.clone()],
+            path,
+            version,
+            metadata,
+            tensors: Vec::with_capacity(tensors.len()),
+            index: HashMap::with_capacity(tensors.len()),
+        };
+        tensors.into_iter().try_for_each(|tensor| file.list(tensor))?;
+        Ok(file)
+    }
+
+    fn list(&mut self, tensor: TensorInfo) -> Result<(), GgufError> {
+        if self.index.insert(tensor.name.clone(), self.tensors.len()).is_some() {
+            return Err(GgufError::Damaged {
+                file: self.parts[tensor.part].clone(),
+                place: format!("tensor `{}`", tensor.name),
+                problem: "is in the table twice, expected unique names".into(),
+            });
         }
-        Ok(Self { path: path.to_path_buf(), version, metadata, tensors, index })
+        self.tensors.push(tensor);
+        Ok(())
+    }
+
+    /// Adds the tensors of another part.
+    pub(super) fn append(&mut self, next: GgufFile) -> Result<(), GgufError> {
+        let part = self.parts.len();
+        self.parts.push(next.path);
+        next.tensors.into_iter().try_for_each(|tensor| self.list(TensorInfo { part, ..tensor }))
     }
 
     /// The file's path.
@@ -162,10 +191,10 @@ impl GgufFile {
             .tensor(name)
             .ok_or_else(|| GgufError::MissingTensor { file: self.path.clone(), tensor: name.into() })?;
         let kind = self.tensor_type(tensor)?;
-        let io =
-            |source| GgufError::Io { file: self.path.clone(), place: format!("tensor `{name}`"), source };
+        let path = &self.parts[tensor.part];
+        let io = |source| GgufError::Io { file: path.clone(), place: format!("tensor `{name}`"), source };
 
-        let mut file = File::open(&self.path).map_err(io)?;
+        let mut file = File::open(path).map_err(io)?;
         file.seek(SeekFrom::Start(tensor.offset)).map_err(io)?;
         let blocks_per_piece = (PIECE_BYTES / kind.block_bytes()).max(1);
         let mut piece = vec![0; blocks_per_piece * kind.block_bytes()];
@@ -240,7 +269,7 @@ fn read_tensor_table(cursor: &mut Cursor, count: u64) -> Result<Vec<TensorInfo>,
         }
         let type_id = cursor.u32()?;
         let offset = cursor.u64()?;
-        tensors.push(TensorInfo { name, shape, type_id, offset });
+        tensors.push(TensorInfo { name, shape, type_id, offset, part: 0 });
     }
     Ok(tensors)
 }

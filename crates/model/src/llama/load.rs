@@ -268,7 +268,7 @@ impl Loader<'_> {
     fn table(&self, name: &str) -> Result<Param<Tensor<2>>, ModelError> {
         let shape = [self.config.vocab_size, self.config.hidden_size];
         Ok(match self.options.embeddings {
-            DenseStorage::F32 => matrix(self.dense(name, &shape)?, shape, DenseStorage::F32, self.device),
+            DenseStorage::F32 => matrix(self.widened(name, &shape)?, shape, DenseStorage::F32, self.device),
             DenseStorage::Bf16 => {
                 half_matrix(TensorData::new(self.halves(name, &shape, bf16::from_f32)?, shape), self.device)
             }
@@ -281,7 +281,7 @@ impl Loader<'_> {
     /// The values of a dense tensor, rounded as they come where they come in pieces.
     fn halves<T>(&self, name: &str, expected: &[usize], round: fn(f32) -> T) -> Result<Vec<T>, ModelError> {
         let Some(shape) = self.source.shape_in_pieces(name) else {
-            return Ok(self.dense(name, expected)?.into_iter().map(round).collect());
+            return Ok(self.widened(name, expected)?.into_iter().map(round).collect());
         };
         self.check_shape(name, &shape, expected)?;
         let len = shape.iter().product();
@@ -303,20 +303,42 @@ impl Loader<'_> {
         Ok(RmsNorm::new(weight, self.config.rms_norm_eps))
     }
 
-    /// The values of a tensor that must be dense and of this shape.
-    fn dense(&self, name: &str, expected: &[usize]) -> Result<Vec<f32>, ModelError> {
+    /// The values of an embedding or head, which are held dense even where they are packed in the
+    /// file (`llm_int8_skip_modules` without `lm_head`).
+    fn widened(&self, name: &str, expected: &[usize]) -> Result<Vec<f32>, ModelError> {
         match self.source.read(name)? {
-            LoadedTensor::Dense { shape, values, .. } => {
-                self.check_shape(name, &shape, expected)?;
+            LoadedTensor::Quantized(packed) => {
+                self.check_shape(name, packed.shape(), expected)?;
+                let values = packed.dequantize();
                 self.check_finite(name, &values)?;
                 Ok(values)
             }
+            LoadedTensor::Dense { shape, values, .. } => self.checked(name, shape, values, expected),
+        }
+    }
+
+    /// The values of a tensor that must be dense and of this shape.
+    fn dense(&self, name: &str, expected: &[usize]) -> Result<Vec<f32>, ModelError> {
+        match self.source.read(name)? {
+            LoadedTensor::Dense { shape, values, .. } => self.checked(name, shape, values, expected),
             LoadedTensor::Quantized(_) => Err(ModelError::Tensor {
                 origin: self.source.describe(),
                 name: name.to_string(),
-                problem: "is packed to 4 bits; only the blocks' linear layers may be".into(),
+                problem: "is packed to 4 bits; only linear layers, embedding and head may be".into(),
             }),
         }
+    }
+
+    fn checked(
+        &self,
+        name: &str,
+        shape: Vec<usize>,
+        values: Vec<f32>,
+        expected: &[usize],
+    ) -> Result<Vec<f32>, ModelError> {
+        self.check_shape(name, &shape, expected)?;
+        self.check_finite(name, &values)?;
+        Ok(values)
     }
 
     fn check_finite(&self, name: &str, values: &[f32]) -> Result<(), ModelError> {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use camelid_kernels::{MappedFile, NestedSpec, Packed4Spec};
+use camelid_kernels::{MappedFile, Packed4Spec};
 use camelid_quant::{PackedParts, QuantLinear};
 
 use super::Llama;
@@ -84,7 +84,7 @@ impl Mapping {
             out_features: shape[0],
             in_features: shape[1],
             block_size: header.config.block_size,
-            nested: header.nested.map(|(block_size, offset)| NestedSpec { block_size, offset }),
+            nested: header.nested,
         };
         let packed = self.data(packed, DType::U8)?;
         let parts = match nested_absmax {

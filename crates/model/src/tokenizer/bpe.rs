@@ -1,13 +1,14 @@
 //! GGUF vocabularies of type `gpt2`: byte-level BPE.
 
 use tokenizers::models::bpe::{BpeBuilder, Merges, Vocab};
+use tokenizers::normalizers::NFC;
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::{SplitDelimiterBehavior, Tokenizer};
 
-use super::gguf::{Vocabulary, wrong};
+use super::vocabulary::{Vocabulary, wrong};
 use crate::error::ModelError;
 use crate::gguf::GgufFile;
 
@@ -22,17 +23,20 @@ struct PreTokenization {
     ignore_merges: bool,
     /// Whether texts begin with the bos token when the file does not say.
     adds_bos: bool,
+    /// Whether texts are brought into normal form C first.
+    nfc: bool,
 }
 
 /// The patterns are those of the models' own `tokenizer.json` files and, for `default`,
 /// of llama.cpp, which has no other definition.
-const PRE_TOKENIZATIONS: [PreTokenization; 4] = [
+const PRE_TOKENIZATIONS: [PreTokenization; 7] = [
     PreTokenization {
-        names: &["gpt-2", "phi-2"],
+        names: &["gpt-2", "phi-2", "mpt"],
         cuts: &[],
         then_gpt2: true,
         ignore_merges: false,
         adds_bos: false,
+        nfc: false,
     },
     PreTokenization {
         // Every digit by itself, then GPT-2.
@@ -41,6 +45,7 @@ const PRE_TOKENIZATIONS: [PreTokenization; 4] = [
         then_gpt2: true,
         ignore_merges: false,
         adds_bos: false,
+        nfc: false,
     },
     PreTokenization {
         names: &["llama-bpe", "llama3", "llama-v3"],
@@ -51,6 +56,44 @@ const PRE_TOKENIZATIONS: [PreTokenization; 4] = [
         then_gpt2: false,
         ignore_merges: true,
         adds_bos: true,
+        nfc: false,
+    },
+    PreTokenization {
+        // Llama 3's cuts, without its shortcut past the merges.
+        names: &["smaug-bpe"],
+        cuts: &[concat!(
+            r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|",
+            r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+        )],
+        then_gpt2: false,
+        ignore_merges: false,
+        adds_bos: false,
+        nfc: false,
+    },
+    PreTokenization {
+        // As Llama 3, every digit by itself.
+        names: &["qwen2", "deepseek-r1-qwen"],
+        cuts: &[concat!(
+            r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}|",
+            r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+        )],
+        then_gpt2: false,
+        ignore_merges: false,
+        adds_bos: false,
+        nfc: true,
+    },
+    PreTokenization {
+        // Mistral's Tekken: words are cut where a capital follows a small letter.
+        names: &["tekken"],
+        cuts: &[concat!(
+            r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|",
+            r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|",
+            r"\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+        )],
+        then_gpt2: false,
+        ignore_merges: true,
+        adds_bos: true,
+        nfc: false,
     },
     PreTokenization {
         names: &["default"],
@@ -63,6 +106,7 @@ const PRE_TOKENIZATIONS: [PreTokenization; 4] = [
         then_gpt2: false,
         ignore_merges: false,
         adds_bos: false,
+        nfc: false,
     },
 ];
 
@@ -87,6 +131,9 @@ pub(super) fn build(file: &GgufFile, vocabulary: &Vocabulary) -> Result<(Tokeniz
     steps.push(ByteLevel::new(false, true, pre.then_gpt2).into());
 
     let mut tokenizer = Tokenizer::new(model);
+    if pre.nfc {
+        tokenizer.with_normalizer(Some(NFC)).map_err(|e| wrong(file, e))?;
+    }
     tokenizer.with_pre_tokenizer(Some(Sequence::new(steps))).with_decoder(Some(ByteLevel::default()));
     Ok((tokenizer, pre.adds_bos))
 }

@@ -1,13 +1,13 @@
 //! What the two kinds of GGUF vocabulary have in common: tokens, their types, the
 //! special ones, and what is put around a text.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use camelid_chat::DEFAULT_TEMPLATE;
-use tokenizers::models::bpe::Vocab;
 use tokenizers::processors::template::{SpecialToken, TemplateProcessing};
 use tokenizers::{AddedToken, Tokenizer};
 
+use super::vocabulary::{Vocabulary, wrong};
 use super::{TokenizerFile, bpe, spm};
 use crate::error::ModelError;
 use crate::gguf::GgufFile;
@@ -64,70 +64,6 @@ fn templates(file: &GgufFile) -> Result<BTreeMap<String, String>, ModelError> {
         }
     }
     Ok(templates)
-}
-
-/// The token list of the file, found consistent.
-pub(super) struct Vocabulary<'a> {
-    pub(super) tokens: &'a [String],
-    /// One per token; empty when the file has none, which makes every token normal.
-    types: &'a [i64],
-}
-
-impl<'a> Vocabulary<'a> {
-    fn read(file: &'a GgufFile) -> Result<Self, ModelError> {
-        let tokens = file.strings("tokenizer.ggml.tokens")?;
-        let mut seen = HashSet::with_capacity(tokens.len());
-        if let Some(twice) = tokens.iter().position(|token| !seen.insert(token)) {
-            return Err(wrong(
-                file,
-                format!(
-                    "`tokenizer.ggml.tokens` holds {:?} twice, the second time at {twice}",
-                    tokens[twice]
-                ),
-            ));
-        }
-        let types_key = "tokenizer.ggml.token_type";
-        let types = match file.value(types_key) {
-            Some(_) => file.integers(types_key)?,
-            None => &[],
-        };
-        if !types.is_empty() && types.len() != tokens.len() {
-            return Err(wrong(
-                file,
-                format!(
-                    "`{types_key}` has {} elements, expected one for each of {} tokens",
-                    types.len(),
-                    tokens.len()
-                ),
-            ));
-        }
-        Ok(Self { tokens, types })
-    }
-
-    /// Tokens to ids, as the library's models take them.
-    pub(super) fn ids(&self) -> Vocab {
-        self.tokens.iter().cloned().zip(0..).collect()
-    }
-
-    /// Id and text of the token that `key` gives the id of.
-    pub(super) fn token(&self, file: &GgufFile, key: &str) -> Result<Option<(u32, &'a str)>, ModelError> {
-        let Some(id) = file.optional_size(key)? else {
-            return Ok(None);
-        };
-        let token = self.tokens.get(id).map(String::as_str);
-        match (u32::try_from(id), token) {
-            (Ok(id), Some(token)) => Ok(Some((id, token))),
-            _ => Err(wrong(
-                file,
-                format!("`{key}` is {id}, outside the vocabulary of {} tokens", self.tokens.len()),
-            )),
-        }
-    }
-}
-
-/// An error about the embedded tokenizer of `file`.
-pub(super) fn wrong(file: &GgufFile, problem: impl ToString) -> ModelError {
-    ModelError::Tokenizer { origin: file.path().display().to_string(), problem: problem.to_string() }
 }
 
 /// Makes control tokens (and the unknown one) special and user-defined ones whole,

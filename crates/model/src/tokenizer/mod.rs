@@ -9,6 +9,7 @@ mod bpe;
 mod gguf;
 mod json;
 mod spm;
+mod vocabulary;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -13,7 +13,7 @@ use tokenizers::decoders::strip::Strip;
 use tokenizers::models::bpe::{BpeBuilder, Merges, Vocab};
 use tokenizers::normalizers::{NormalizerWrapper, Prepend, Replace, Sequence};
 
-use super::gguf::{Vocabulary, wrong};
+use super::vocabulary::{Vocabulary, wrong};
 use crate::error::ModelError;
 use crate::gguf::GgufFile;
 

@@ -3,14 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::gguf_config::read_config;
+use super::gguf_config::{ROPE_FACTORS, read_config};
 use super::{LoadedTensor, StoredType, WeightSource};
 use crate::config::LlamaConfig;
 use crate::error::ModelError;
 use crate::gguf::{GgufFile, TensorType};
-
-/// GGUF's name of the rotary factors of Llama 3.1; configuration, not a weight.
-pub(super) const ROPE_FACTORS: &str = "rope_freqs.weight";
 
 /// Weights in a GGUF file of architecture `llama`.
 ///

@@ -1,10 +1,12 @@
 //! The configuration of a `llama` model from GGUF metadata.
 
-use super::gguf::ROPE_FACTORS;
 use crate::config::{LlamaConfig, RopeScaling};
 use crate::error::ModelError;
 use crate::gguf::GgufFile;
 use crate::rope::inverse_frequencies;
+
+/// GGUF's name of the divisors of the rotary frequencies; configuration, not a weight.
+pub(super) const ROPE_FACTORS: &str = "rope_freqs.weight";
 
 /// No dimension of a model comes near this; larger numbers are damage, and refusing
 /// them keeps products of two from overflowing.
@@ -15,9 +17,6 @@ pub(super) fn read_config(file: &GgufFile) -> Result<LlamaConfig, ModelError> {
     let architecture = file.string("general.architecture")?;
     if architecture != "llama" {
         return Err(unsupported(file, "general.architecture", format!("`{architecture}`"), "`llama`"));
-    }
-    if let Some(files @ 2..) = file.optional_size("split.count")? {
-        return Err(unsupported(file, "split.count", files.to_string(), "1 (merge the parts into one file)"));
     }
     if let Some(experts @ 1..) = file.optional_size("llama.expert_count")? {
         return Err(unsupported(
@@ -154,19 +153,13 @@ fn rope_scaling(file: &GgufFile, head_dim: usize, theta: f64) -> Result<RopeScal
                 file,
                 type_key,
                 format!("`{other}`"),
-                "`none`, `linear`, or Llama 3.1's rope_freqs tensor",
+                "`none`, `linear`, or a rope_freqs tensor",
             ));
         }
     };
     match file.tensor(ROPE_FACTORS) {
         None => Ok(by_type),
-        Some(_) if by_type != RopeScaling::None => Err(unsupported(
-            file,
-            type_key,
-            format!("`linear` together with the tensor `{ROPE_FACTORS}`"),
-            "one of the two",
-        )),
-        Some(_) => llama3_scaling(file, head_dim, theta),
+        Some(_) => divided(file, head_dim, theta, &by_type),
     }
 }
 
@@ -180,32 +173,46 @@ fn linear(file: &GgufFile, key: &str, factor: f64) -> Result<RopeScaling, ModelE
     Ok(RopeScaling::Linear { factor })
 }
 
-/// Llama 3.1's scaling: GGUF keeps the divisor of every frequency instead of the four
-/// settings they came from. The largest divisor is `factor`; the other three are the
-/// same in all released models. Divisors that these settings do not reproduce are an
-/// error, not an approximation.
-fn llama3_scaling(file: &GgufFile, head_dim: usize, theta: f64) -> Result<RopeScaling, ModelError> {
-    let divisors = file.read(ROPE_FACTORS)?;
-    let factor = divisors.iter().copied().fold(1.0, f32::max);
+/// A stored divisor for every frequency, which is what llama.cpp divides by; a linear factor
+/// divides once more. Where they are Llama 3.1's, to the rounding of f32, the settings they came
+/// from are known again: the largest divisor is `factor`, and the other three are the same in all
+/// released models.
+fn divided(
+    file: &GgufFile,
+    head_dim: usize,
+    theta: f64,
+    by_type: &RopeScaling,
+) -> Result<RopeScaling, ModelError> {
+    let mut divisors = file.read(ROPE_FACTORS)?;
+    let wrong = |problem: String| ModelError::Tensor {
+        origin: file.path().display().to_string(),
+        name: ROPE_FACTORS.into(),
+        problem,
+    };
+    if divisors.len() != head_dim / 2 {
+        let expected = head_dim / 2;
+        return Err(wrong(format!("has {} divisors, expected {expected} (half a head)", divisors.len())));
+    }
+    if let Some(i) = divisors.iter().position(|d| !d.is_finite() || *d <= 0.0) {
+        return Err(wrong(format!("holds {} at index {i}, expected positive numbers", divisors[i])));
+    }
+    if let RopeScaling::Linear { factor } = by_type {
+        divisors.iter_mut().for_each(|d| *d *= *factor as f32);
+        return Ok(RopeScaling::Divisors(divisors.into()));
+    }
     let scaling = RopeScaling::Llama3 {
-        factor: f64::from(factor),
+        factor: f64::from(divisors.iter().copied().fold(1.0, f32::max)),
         low_freq_factor: 1.0,
         high_freq_factor: 4.0,
         original_max_position_embeddings: 8192,
     };
     let plain = inverse_frequencies(head_dim, theta, &RopeScaling::None);
     let scaled = inverse_frequencies(head_dim, theta, &scaling);
-    let agrees = divisors.len() == plain.len()
-        && plain.iter().zip(&scaled).zip(&divisors).all(|((p, s), d)| (p / s - d).abs() <= 1e-3 * d.abs());
+    let agrees = plain.iter().zip(&scaled).zip(&divisors).all(|((p, s), d)| (p / s - d).abs() <= 1e-5 * d);
     if agrees {
-        return Ok(scaling);
+        return Ok(if divisors.iter().all(|d| *d == 1.0) { RopeScaling::None } else { scaling });
     }
-    Err(unsupported(
-        file,
-        ROPE_FACTORS,
-        format!("{} divisors up to {factor}", divisors.len()),
-        &format!("the {} divisors of Llama 3.1 scaling (low 1, high 4, original context 8192)", plain.len()),
-    ))
+    Ok(RopeScaling::Divisors(divisors.into()))
 }
 
 fn token(file: &GgufFile, key: &'static str) -> Result<Option<u32>, ModelError> {

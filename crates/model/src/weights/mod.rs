@@ -23,7 +23,7 @@ use camelid_quant::QuantizedTensor;
 
 use crate::config::LlamaConfig;
 use crate::error::ModelError;
-use crate::gguf::TensorType;
+use crate::gguf::{TensorType, is_later_part};
 use crate::json_file::read_json;
 use crate::notes::LoadNote;
 
@@ -279,7 +279,7 @@ pub(crate) fn refuse_lfs_pointer(path: &Path) -> Result<(), ModelError> {
     }
 }
 
-/// The files of `dir` ending in `.wanted`, sorted by name.
+/// The files of `dir` ending in `.wanted`, sorted by name; of a GGUF file in several parts the first.
 pub(crate) fn files_with_extension(dir: &Path, wanted: &str) -> Result<Vec<PathBuf>, ModelError> {
     files_where(dir, |path| extension(path) == wanted)
 }
@@ -288,7 +288,7 @@ fn files_where(dir: &Path, wanted: impl Fn(&Path) -> bool) -> Result<Vec<PathBuf
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(ModelError::io(dir))? {
         let path = entry.map_err(ModelError::io(dir))?.path();
-        if path.is_file() && wanted(&path) {
+        if path.is_file() && wanted(&path) && !is_later_part(&path) {
             found.push(path);
         }
     }

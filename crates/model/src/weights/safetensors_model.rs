@@ -271,6 +271,28 @@ impl SafetensorsWeights {
         wrong(name, file, "has a quant_state but no packed weight".into())
     }
 
+    /// The place of the codes, whatever element type they are stored as.
+    fn packed(&self, weight: &str, expected: usize) -> Result<FilePart, ModelError> {
+        let file = self.index.get(weight).map(|&file| &self.files[file]);
+        let found = file.and_then(|file| Some((file.path(), file.info(weight)?, file.place(weight)?)));
+        match found {
+            None => {
+                let (file, weight) = (self.path.clone(), weight.to_owned());
+                Err(QuantError::MissingPart { file, part: weight.clone(), weight }.into())
+            }
+            Some((_, info, _)) if info.dtype == Dtype::U8 => self.part(weight, "", Dtype::U8, expected),
+            Some((path, info, range)) if range.len() != expected => Err(QuantError::PackedBytes {
+                file: path.to_owned(),
+                weight: weight.to_owned(),
+                stored_type: info.dtype,
+                found: range.len(),
+                expected,
+            }
+            .into()),
+            Some((path, _, range)) => Ok(FilePart { file: path.to_owned(), name: weight.to_owned(), range }),
+        }
+    }
+
     /// The place of a part that must be of this type and length.
     fn part(
         &self,
@@ -386,11 +408,11 @@ impl WeightSource for SafetensorsWeights {
         let header = bnb::read_header(&self.parsed(&buffer, name, file)?, file, name)?
             .ok_or_else(|| self.no_packed_weight(name, file))?;
         let blocks = block_count(header.len(), header.config.block_size);
-        let packed = self.part(name, "", Dtype::U8, packed_len(header.len()))?;
+        let packed = self.packed(name, packed_len(header.len()))?;
         let (absmax, nested_absmax) = match header.nested {
             None => (self.part(name, ".absmax", Dtype::F32, blocks)?, None),
-            Some((block_size, _)) => {
-                let nested = block_count(blocks, block_size);
+            Some(nested) => {
+                let nested = block_count(blocks, nested.block_size);
                 let nested = self.part(name, ".nested_absmax", Dtype::F32, nested)?;
                 (self.part(name, ".absmax", Dtype::U8, blocks)?, Some(nested.read_finite()?))
             }

@@ -4,6 +4,18 @@
 use camelid_model::gguf::TensorType;
 use half::{bf16, f16};
 
+/// The types that these make; the others come from golden files alone.
+pub const WRITTEN: [TensorType; 8] = [
+    TensorType::F32,
+    TensorType::F16,
+    TensorType::BF16,
+    TensorType::Q8_0,
+    TensorType::Q4_0,
+    TensorType::Q4_1,
+    TensorType::Q4_K,
+    TensorType::Q6_K,
+];
+
 pub fn quantise(kind: TensorType, values: &[f32]) -> Vec<u8> {
     let blocks = values.chunks_exact(kind.block_len());
     match kind {
@@ -15,6 +27,7 @@ pub fn quantise(kind: TensorType, values: &[f32]) -> Vec<u8> {
         TensorType::Q4_1 => blocks.flat_map(q4_1).collect(),
         TensorType::Q4_K => blocks.flat_map(q4_k).collect(),
         TensorType::Q6_K => blocks.flat_map(q6_k).collect(),
+        other => panic!("no quantiser for {}", other.name()),
     }
 }
 
@@ -34,6 +47,7 @@ pub fn worst_error(kind: TensorType, block: &[f32]) -> f32 {
         TensorType::Q4_1 => (high - low) / 15.0 * 0.6,
         TensorType::Q4_K => (high - low) * (0.6 / 15.0 + 2.0 / 63.0),
         TensorType::Q6_K => largest * (0.6 / 31.0 + 1.0 / 127.0),
+        other => panic!("no quantiser for {}", other.name()),
     }
 }
 

@@ -8,7 +8,6 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use camelid_kernels::blockwise4::{block_count, packed_len};
-use camelid_kernels::blockwise8::Map8;
 use safetensors::Dtype;
 
 use super::file::{Layout, header, make_readable};
@@ -39,7 +38,7 @@ pub fn planned_for(weight_name: &str, shape: &[usize], config: &QuantConfig) -> 
         entries.extend([
             planned(".absmax", Dtype::U8, vec![blocks]),
             planned(".nested_absmax", Dtype::F32, vec![nested]),
-            planned(".nested_quant_map", Dtype::F32, vec![Map8::DynamicSigned.table().len()]),
+            planned(".nested_quant_map", Dtype::F32, vec![256]),
         ]);
     } else {
         entries.push(planned(".absmax", Dtype::F32, vec![blocks]));
@@ -137,10 +136,10 @@ impl FileWriter {
         self.write(&name(".quant_map"), &floats(q.config().format.code().table()))?;
         match q.absmax() {
             Absmax::Plain(absmax) => self.write(&name(".absmax"), &floats(absmax))?,
-            Absmax::Nested { codes, absmax, .. } => {
+            Absmax::Nested { codes, absmax, table, .. } => {
                 self.write(&name(".absmax"), codes)?;
                 self.write(&name(".nested_absmax"), &floats(absmax))?;
-                self.write(&name(".nested_quant_map"), &floats(Map8::DynamicSigned.table()))?;
+                self.write(&name(".nested_quant_map"), &floats(table.values()))?;
             }
         }
         let mut state = json_for(q).into_bytes();

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use camelid_kernels::NestedSpec;
 use camelid_kernels::blockwise4::{block_count, packed_len};
-use camelid_kernels::blockwise8::Map8;
+use camelid_kernels::blockwise8::Table8;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
@@ -20,8 +21,8 @@ pub struct WeightHeader {
     pub config: QuantConfig,
     /// The element type the values had.
     pub source: SourceType,
-    /// With double quantisation: codes per nested scale, and the mean of the scales.
-    pub nested: Option<(usize, f32)>,
+    /// With double quantisation: how the scales' codes decode, by the table that the file brings.
+    pub nested: Option<NestedSpec>,
 }
 
 impl WeightHeader {
@@ -36,8 +37,16 @@ impl WeightHeader {
     }
 }
 
+/// How far a stored 4-bit code book may lie from the known one and still be it.
+///
+/// The next code is at least 0.005 away, and whatever a file says, bitsandbytes' own kernels decode
+/// with the constants compiled into them, as ours do.
+const SAME_CODE: f32 = 1e-6;
+
 /// Reads what describes a weight stored in bitsandbytes' 4-bit format: the quant_state and the
-/// code books, which have to be the known ones. The codes and scales themselves (`weight` and
+/// code books. The 4-bit one has to be the known one to within [`SAME_CODE`]; the 8-bit one of double
+/// quantisation, which is computed where the file is made and differs in last bits, is used
+/// as it is. The codes and scales themselves (`weight` and
 /// `weight.absmax`) need not be in `st`. `None` and `file` as for [`read_tensor`].
 ///
 /// # Errors
@@ -63,9 +72,12 @@ pub fn read_header(
         return Err(problem(file, weight_name, format!("shape {:?} overflows", state.shape)));
     }
     reader.check_map(".quant_map", format.code().table(), format_table_name(format))?;
-    if nested.is_some() {
-        reader.check_map(".nested_quant_map", Map8::DynamicSigned.table(), "signed dynamic 8-bit")?;
-    }
+    let nested = match nested {
+        None => None,
+        Some((block_size, offset)) => {
+            Some(NestedSpec { block_size, offset, table: reader.table(".nested_quant_map")? })
+        }
+    };
     Ok(Some(WeightHeader { shape: state.shape, config, source, nested }))
 }
 
@@ -75,7 +87,7 @@ pub fn read_header(
 ///
 /// # Errors
 /// A part that is missing, has the wrong type or size or holds NaN or an infinity,
-/// an unknown quant_type, a code book that is not the known one, or a quant_state
+/// an unknown quant_type, a 4-bit code book that is not the known one, or a quant_state
 /// that does not parse.
 pub fn read_tensor(
     st: &SafeTensors<'_>,
@@ -87,14 +99,15 @@ pub fn read_tensor(
         return Ok(None);
     };
     let blocks = block_count(header.len(), header.config.block_size);
-    let packed = reader.bytes("", packed_len(header.len()))?;
+    let packed = reader.packed(packed_len(header.len()))?;
     let absmax = match header.nested {
         None => Absmax::Plain(reader.floats(".absmax", blocks)?),
-        Some((block_size, offset)) => Absmax::Nested {
+        Some(NestedSpec { block_size, offset, table }) => Absmax::Nested {
             codes: reader.bytes(".absmax", blocks)?,
             absmax: reader.floats(".nested_absmax", block_count(blocks, block_size))?,
             offset,
             block_size,
+            table,
         },
     };
     let WeightHeader { shape, config, source, .. } = header;
@@ -162,6 +175,31 @@ impl<'a> Reader<'a> {
         Ok(view)
     }
 
+    /// The codes. `bnb_4bit_quant_storage` gives them any element type; the bytes are the same.
+    fn packed(&self, len: usize) -> Result<Vec<u8>, QuantError> {
+        let view = self.st.tensor(self.weight).map_err(|_| self.missing(self.weight.to_owned()))?;
+        if view.dtype() == Dtype::U8 {
+            return self.bytes("", len);
+        }
+        if view.data().len() == len {
+            return Ok(view.data().to_vec());
+        }
+        Err(QuantError::PackedBytes {
+            file: self.file.to_owned(),
+            weight: self.weight.to_owned(),
+            stored_type: view.dtype(),
+            found: view.data().len(),
+            expected: len,
+        })
+    }
+
+    /// The 256 numbers of an 8-bit code book.
+    fn table(&self, suffix: &str) -> Result<Table8, QuantError> {
+        let mut values = [0.0; 256];
+        values.copy_from_slice(&self.floats(suffix, 256)?);
+        Ok(Table8::new(&values))
+    }
+
     fn bytes(&self, suffix: &str, elements: usize) -> Result<Vec<u8>, QuantError> {
         Ok(self.part(suffix, Dtype::U8, elements)?.data().to_vec())
     }
@@ -183,7 +221,7 @@ impl<'a> Reader<'a> {
 
     fn check_map(&self, suffix: &str, table: &[f32], expected: &'static str) -> Result<(), QuantError> {
         let stored = self.floats(suffix, table.len())?;
-        match stored.iter().zip(table).position(|(stored, known)| stored != known) {
+        match stored.iter().zip(table).position(|(stored, known)| (stored - known).abs() > SAME_CODE) {
             None => Ok(()),
             Some(code) => Err(QuantError::QuantMap {
                 file: self.file.to_owned(),

@@ -1,6 +1,5 @@
 //! One weight as the tensors that a file holds for it.
 
-use camelid_kernels::blockwise8::Map8;
 use safetensors::Dtype;
 
 use super::Entry;
@@ -24,10 +23,10 @@ pub fn tensors_for(weight_name: &str, q: &QuantizedTensor) -> Vec<Entry> {
     ];
     match q.absmax() {
         Absmax::Plain(absmax) => entries.push(floats(".absmax", absmax)),
-        Absmax::Nested { codes, absmax, .. } => entries.extend([
+        Absmax::Nested { codes, absmax, table, .. } => entries.extend([
             bytes(".absmax", codes),
             floats(".nested_absmax", absmax),
-            floats(".nested_quant_map", Map8::DynamicSigned.table()),
+            floats(".nested_quant_map", table.values()),
         ]),
     }
     entries.push(bytes(&format!(".quant_state.bitsandbytes__{}", q.config().format), json_for(q).as_bytes()));

@@ -17,8 +17,11 @@ from gguf.constants import GGML_QUANT_SIZES
 from gguf.quants import dequantize
 
 BLOCKS = {T.F32: 16, T.F16: 16, T.BF16: 16, T.Q8_0: 6, T.Q4_0: 6, T.Q4_1: 6, T.Q4_K: 4, T.Q6_K: 4}
+BLOCKS |= {T.Q5_0: 6, T.Q5_1: 6, T.Q2_K: 3, T.Q3_K: 3, T.Q5_K: 3, T.IQ4_NL: 6, T.IQ4_XS: 3, T.MXFP4: 8}
 # Byte offsets of the half-precision numbers in a block.
 HALVES = {T.Q8_0: [0], T.Q4_0: [0], T.Q4_1: [0, 2], T.Q4_K: [0, 2], T.Q6_K: [208]}
+HALVES |= {T.Q5_0: [0], T.Q5_1: [0, 2], T.Q2_K: [80, 82], T.Q3_K: [108], T.Q5_K: [0, 2], T.IQ4_NL: [0]}
+HALVES |= {T.IQ4_XS: [0], T.MXFP4: []}
 
 
 def random_blocks(kind, count, rng):
@@ -34,6 +37,9 @@ def random_blocks(kind, count, rng):
     for at in HALVES[kind]:
         scales = (rng.standard_normal(count) * 0.05).astype(np.float16)
         blocks[:, at : at + 2] = scales.view(np.uint8).reshape(count, 2)
+    if kind == T.MXFP4:
+        # Exponents from the least to a large one, all of which give finite values.
+        blocks[:, 0] = [0, 1, 2, 100, 126, 127, 130, 200][:count]
     return blocks
 
 

@@ -378,7 +378,7 @@ pub(super) fn specimens() -> Vec<Specimen> {
             kernel,
         };
     vec![
-        specimen("nf4_linear forward f32", |t| {
+        specimen("linear4bit forward f32", |t| {
             let b = || t.buffer();
             Box::new(tiles::Tiles::new(
                 t.settings(),
@@ -399,7 +399,7 @@ pub(super) fn specimens() -> Vec<Specimen> {
                 Format::NF4_NESTED,
             ))
         }),
-        specimen("nf4_linear input gradient f32", |t| {
+        specimen("linear4bit input gradient f32", |t| {
             let b = || t.buffer();
             Box::new(tiles::Tiles::new(
                 t.settings(),

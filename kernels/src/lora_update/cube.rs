@@ -6,7 +6,7 @@ use burn::tensor::DType;
 use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
 
-use super::op::{LoraGrads, LoraLinearGrad, LoraLinearOp, LoraState, LoraWanted};
+use super::op::{LoraGrads, LoraState, LoraUpdateGrad, LoraUpdateOp, LoraWanted};
 use super::{Dropout, Mask};
 use crate::ComputeType;
 use crate::cube::buffers::{f32s, output, rows};
@@ -27,7 +27,7 @@ impl Sizes {
         let (a, b) = (a.shape().to_vec(), b.shape().to_vec());
         assert!(
             a.len() == 2 && b.len() == 2 && a[1] == inn && b[1] == a[0],
-            "lora_linear: A {a:?} and B {b:?} against rows of {inn}"
+            "lora_update: A {a:?} and B {b:?} against rows of {inn}"
         );
         Self { m, inn, out: b[0], r: a[0] }
     }
@@ -57,8 +57,8 @@ fn low_rank(
     h
 }
 
-impl LoraLinearOp for CubeBackend {
-    fn lora_linear_op(
+impl LoraUpdateOp for CubeBackend {
+    fn lora_update_op(
         base: CubeTensor,
         x: CubeTensor,
         lora_a: CubeTensor,
@@ -69,7 +69,7 @@ impl LoraLinearOp for CubeBackend {
     ) -> CubeTensor {
         let sizes = Sizes::of(&x, &lora_a, &lora_b);
         let Sizes { m, out, r, .. } = sizes;
-        assert_eq!(rows(&base), (m, out), "lora_linear: rows and columns of the base's output");
+        assert_eq!(rows(&base), (m, out), "lora_update: rows and columns of the base's output");
         let (x, a, b, base) = (f32s(x), f32s(lora_a), f32s(lora_b), f32s(base));
         let h = low_rank(&x, &a, sizes, dropout, compute);
         let (h, b) = (Operand::new(&h, r), Operand::new(&b, r).t());
@@ -83,8 +83,8 @@ impl LoraLinearOp for CubeBackend {
     }
 }
 
-impl LoraLinearGrad for CubeBackend {
-    fn lora_linear_grads(
+impl LoraUpdateGrad for CubeBackend {
+    fn lora_update_grads(
         dy: CubeTensor,
         state: LoraState<CubeTensor>,
         wanted: LoraWanted,

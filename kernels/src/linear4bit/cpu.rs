@@ -3,14 +3,14 @@
 use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
 
-use super::op::{Nf4LinearGrad, Nf4LinearOp};
+use super::op::{Linear4bitGrad, Linear4bitOp};
 use crate::blockwise4::{AbsmaxView, Packed4Spec, Packed4View};
 use crate::flex_slices::{Bytes, F32s, f32_tensor, rows, with_last};
 use crate::product::ComputeType;
 use crate::weight_rows::{Stored, WeightRows};
 
-impl Nf4LinearOp for Flex {
-    fn nf4_linear_op(
+impl Linear4bitOp for Flex {
+    fn linear4bit_op(
         x: FlexTensor,
         packed: FlexTensor,
         absmax: FlexTensor,
@@ -19,7 +19,7 @@ impl Nf4LinearOp for Flex {
         compute: ComputeType,
     ) -> FlexTensor {
         let (m, inn) = rows(&x);
-        assert_eq!(inn, spec.in_features, "nf4_linear: last dimension of x against in_features");
+        assert_eq!(inn, spec.in_features, "linear4bit: last dimension of x against in_features");
         let shape = with_last(&x, spec.out_features);
         let y =
             with_weight(&packed, &absmax, &absmax_codes, &spec, |w| w.project(&F32s::new(&x), m, compute));
@@ -27,8 +27,8 @@ impl Nf4LinearOp for Flex {
     }
 }
 
-impl Nf4LinearGrad for Flex {
-    fn nf4_linear_dx(
+impl Linear4bitGrad for Flex {
+    fn linear4bit_dx(
         dy: FlexTensor,
         packed: FlexTensor,
         absmax: FlexTensor,
@@ -56,17 +56,18 @@ fn with_weight<R>(
     let packed = Bytes::new(packed);
     let absmax = F32s::new(absmax);
     let codes = Bytes::new(absmax_codes);
-    assert_eq!(packed.len(), spec.packed_len(), "nf4_linear: bytes of packed codes");
-    assert_eq!(absmax.len(), spec.absmax_len(), "nf4_linear: number of f32 scales");
+    assert_eq!(packed.len(), spec.packed_len(), "linear4bit: bytes of packed codes");
+    assert_eq!(absmax.len(), spec.absmax_len(), "linear4bit: number of f32 scales");
     let scales = match spec.nested {
         None => AbsmaxView::Plain(&absmax),
         Some(nested) => {
-            assert_eq!(codes.len(), spec.block_count(), "nf4_linear: number of 8-bit scales");
+            assert_eq!(codes.len(), spec.block_count(), "linear4bit: number of 8-bit scales");
             AbsmaxView::Nested {
                 codes: &codes,
                 absmax: &absmax,
                 offset: nested.offset,
                 block_size: nested.block_size,
+                table: nested.table,
             }
         }
     };

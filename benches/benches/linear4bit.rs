@@ -14,12 +14,12 @@ pub fn bench(criterion: &mut Criterion) {
         let Ok(weight) = Packed::random(out, inn, &device) else { continue };
         let x = random([TOKENS, inn], &device);
         let work = product(TOKENS, out, inn);
-        bench_all(criterion, &format!("nf4_linear/{shape} forward"), work, || {
+        bench_all(criterion, &format!("linear4bit/{shape} forward"), work, || {
             weight.project(x.clone(), ComputeType::F32)
         });
         let row = random([1, inn], &device);
         let work = bytes(((out * inn) as f64 * DOUBLE_QUANTISED_BITS / 8.0) as usize);
-        bench_all(criterion, &format!("nf4_linear/{shape} one row"), work, || {
+        bench_all(criterion, &format!("linear4bit/{shape} one row"), work, || {
             weight.project(row.clone(), ComputeType::F32)
         });
 
@@ -27,7 +27,7 @@ pub fn bench(criterion: &mut Criterion) {
         let Ok(weight) = Packed::random(out, inn, &device) else { continue };
         let x = random([TOKENS, inn], &device).require_grad();
         let work = product(TOKENS, out, inn);
-        backward(criterion, &format!("nf4_linear/{shape} backward"), work, || {
+        backward(criterion, &format!("linear4bit/{shape} backward"), work, || {
             weight.project(x.clone(), ComputeType::F32)
         });
     }

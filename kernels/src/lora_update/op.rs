@@ -29,17 +29,17 @@ use crate::ComputeType;
 /// # Example
 /// ```
 /// use burn::tensor::{Device, Tensor};
-/// use camelid_kernels::lora_linear;
+/// use camelid_kernels::lora_update;
 ///
 /// let device = Device::flex();
 /// let base = Tensor::<2>::from_floats([[10.0]], &device);
 /// let x = Tensor::<2>::from_floats([[1.0, 2.0]], &device);
 /// let a = Tensor::<2>::from_floats([[3.0, 4.0]], &device);
 /// let b = Tensor::<2>::from_floats([[2.0]], &device);
-/// let y = lora_linear(base, x, a, b, 0.5, None);
+/// let y = lora_update(base, x, a, b, 0.5, None);
 /// assert_eq!(y.into_scalar::<f32>(), 21.0); // 10 + 0.5·2·(3 + 8)
 /// ```
-pub fn lora_linear<const D: usize>(
+pub fn lora_update<const D: usize>(
     base: Tensor<D>,
     x: Tensor<D>,
     lora_a: Tensor<2>,
@@ -47,11 +47,11 @@ pub fn lora_linear<const D: usize>(
     scale: f32,
     dropout: Option<Dropout>,
 ) -> Tensor<D> {
-    lora_linear_with(base, x, lora_a, lora_b, scale, dropout, ComputeType::F32)
+    lora_update_with(base, x, lora_a, lora_b, scale, dropout, ComputeType::F32)
 }
 
-/// [`lora_linear`] in a given compute type, forward and backward.
-pub fn lora_linear_with<const D: usize>(
+/// [`lora_update`] in a given compute type, forward and backward.
+pub fn lora_update_with<const D: usize>(
     base: Tensor<D>,
     x: Tensor<D>,
     lora_a: Tensor<2>,
@@ -60,7 +60,7 @@ pub fn lora_linear_with<const D: usize>(
     dropout: Option<Dropout>,
     compute: ComputeType,
 ) -> Tensor<D> {
-    Tensor::from_dispatch(<Dispatch as LoraLinearOp>::lora_linear_op(
+    Tensor::from_dispatch(<Dispatch as LoraUpdateOp>::lora_update_op(
         base.into_dispatch(),
         x.into_dispatch(),
         lora_a.into_dispatch(),
@@ -72,11 +72,11 @@ pub fn lora_linear_with<const D: usize>(
     ))
 }
 
-/// Backends that run [`lora_linear`].
+/// Backends that run [`lora_update`].
 #[backend_extension(Autodiff, Flex, Cube: cfg(feature = "cube"))]
-pub trait LoraLinearOp: Backend {
-    /// See [`lora_linear`].
-    fn lora_linear_op(
+pub trait LoraUpdateOp: Backend {
+    /// See [`lora_update`].
+    fn lora_update_op(
         base: FloatTensor<Self>,
         x: FloatTensor<Self>,
         lora_a: FloatTensor<Self>,
@@ -87,7 +87,7 @@ pub trait LoraLinearOp: Backend {
     ) -> FloatTensor<Self>;
 }
 
-/// What the backward pass of [`lora_linear`] starts from.
+/// What the backward pass of [`lora_update`] starts from.
 #[derive(Clone, Debug)]
 pub struct LoraState<T> {
     /// The input, `[.., in]`.
@@ -126,10 +126,10 @@ pub struct LoraGrads<T> {
     pub lora_b: Option<T>,
 }
 
-/// Backends that run the backward pass of [`lora_linear`].
-pub trait LoraLinearGrad: LoraLinearOp {
+/// Backends that run the backward pass of [`lora_update`].
+pub trait LoraUpdateGrad: LoraUpdateOp {
     /// The wanted gradients, given `dy[.., out]`. That of `base` is `dy` itself.
-    fn lora_linear_grads(
+    fn lora_update_grads(
         dy: FloatTensor<Self>,
         state: LoraState<FloatTensor<Self>>,
         wanted: LoraWanted,
@@ -137,16 +137,16 @@ pub trait LoraLinearGrad: LoraLinearOp {
 }
 
 #[derive(Debug)]
-struct LoraLinearBackward;
+struct LoraUpdateBackward;
 
-impl<B: LoraLinearGrad> Backward<B, 4> for LoraLinearBackward {
+impl<B: LoraUpdateGrad> Backward<B, 4> for LoraUpdateBackward {
     type State = LoraState<FloatTensor<B>>;
 
     fn backward(self, ops: Ops<Self::State, 4>, grads: &mut Gradients, _: &mut Checkpointer) {
         let dy = grads.consume::<B>(&ops.node);
         let [base_node, x_node, a_node, b_node] = ops.parents;
         let wanted = LoraWanted { x: x_node.is_some(), lora_a: a_node.is_some(), lora_b: b_node.is_some() };
-        let found = B::lora_linear_grads(dy.clone(), ops.state, wanted);
+        let found = B::lora_update_grads(dy.clone(), ops.state, wanted);
         if let Some(node) = base_node {
             grads.register::<B>(node.id, dy);
         }
@@ -158,8 +158,8 @@ impl<B: LoraLinearGrad> Backward<B, 4> for LoraLinearBackward {
     }
 }
 
-impl<B: LoraLinearGrad, C: CheckpointStrategy> LoraLinearOp for Autodiff<B, C> {
-    fn lora_linear_op(
+impl<B: LoraUpdateGrad, C: CheckpointStrategy> LoraUpdateOp for Autodiff<B, C> {
+    fn lora_update_op(
         base: FloatTensor<Self>,
         x: FloatTensor<Self>,
         lora_a: FloatTensor<Self>,
@@ -173,14 +173,14 @@ impl<B: LoraLinearGrad, C: CheckpointStrategy> LoraLinearOp for Autodiff<B, C> {
         let (lora_a, a_node) = lora_a.into_parts();
         let (lora_b, b_node) = lora_b.into_parts();
         let nodes = [base_node, x_node, a_node, b_node];
-        match LoraLinearBackward.prepare::<C>(nodes).compute_bound().stateful() {
+        match LoraUpdateBackward.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
                 let (a, b) = (lora_a.clone(), lora_b.clone());
-                let y = B::lora_linear_op(base, x.clone(), a, b, scale, dropout, compute);
+                let y = B::lora_update_op(base, x.clone(), a, b, scale, dropout, compute);
                 prep.finish(LoraState { x, lora_a, lora_b, scale, dropout, compute }, y)
             }
             OpsKind::UnTracked(prep) => {
-                prep.finish(B::lora_linear_op(base, x, lora_a, lora_b, scale, dropout, compute))
+                prep.finish(B::lora_update_op(base, x, lora_a, lora_b, scale, dropout, compute))
             }
         }
     }

@@ -13,4 +13,4 @@ pub(crate) mod cube;
 mod op;
 pub mod reference;
 
-pub use op::{Nf4LinearGrad, Nf4LinearOp, nf4_linear, nf4_linear_with};
+pub use op::{Linear4bitGrad, Linear4bitOp, linear4bit, linear4bit_with};

@@ -14,4 +14,4 @@ pub mod reference;
 pub use dropout::Dropout;
 #[cfg(feature = "cube")]
 pub(crate) use dropout::Mask;
-pub use op::{LoraLinearGrad, LoraLinearOp, lora_linear, lora_linear_with};
+pub use op::{LoraUpdateGrad, LoraUpdateOp, lora_update, lora_update_with};

@@ -6,7 +6,7 @@ use burn::tensor::DType;
 use rayon::prelude::*;
 
 use super::Dropout;
-use super::op::{LoraGrads, LoraLinearGrad, LoraLinearOp, LoraState, LoraWanted};
+use super::op::{LoraGrads, LoraState, LoraUpdateGrad, LoraUpdateOp, LoraWanted};
 use crate::flex_slices::{F32s, dims, f32_tensor, own_buffer, rows};
 use crate::lanes::vectorised;
 use crate::product::{ComputeType, Matrix, MatrixMut, Rhs, Update, multiply_with, product};
@@ -29,14 +29,14 @@ impl Sizes {
         let (a, b) = (dims(a), dims(b));
         assert!(
             a.len() == 2 && b.len() == 2 && a[1] == inn && b[1] == a[0],
-            "lora_linear: A {a:?} and B {b:?} against rows of {inn}"
+            "lora_update: A {a:?} and B {b:?} against rows of {inn}"
         );
         Self { m, inn, out: b[0], r: a[0] }
     }
 }
 
-impl LoraLinearOp for Flex {
-    fn lora_linear_op(
+impl LoraUpdateOp for Flex {
+    fn lora_update_op(
         base: FlexTensor,
         x: FlexTensor,
         lora_a: FlexTensor,
@@ -46,7 +46,7 @@ impl LoraLinearOp for Flex {
         compute: ComputeType,
     ) -> FlexTensor {
         let sizes = Sizes::of(&x, &lora_a, &lora_b);
-        assert_eq!(rows(&base), (sizes.m, sizes.out), "lora_linear: rows and columns of the base's output");
+        assert_eq!(rows(&base), (sizes.m, sizes.out), "lora_update: rows and columns of the base's output");
         assert_eq!(base.dtype(), DType::F32, "the operation computes in f32");
         let (x, a, b) = (F32s::new(&x), F32s::new(&lora_a), F32s::new(&lora_b));
         let h = low_rank(&x, &a, sizes, dropout, compute);
@@ -63,8 +63,8 @@ impl LoraLinearOp for Flex {
     }
 }
 
-impl LoraLinearGrad for Flex {
-    fn lora_linear_grads(
+impl LoraUpdateGrad for Flex {
+    fn lora_update_grads(
         dy: FlexTensor,
         state: LoraState<FlexTensor>,
         wanted: LoraWanted,

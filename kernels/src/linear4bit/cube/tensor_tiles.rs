@@ -315,7 +315,7 @@ pub(super) fn specimens() -> Vec<Specimen> {
         kernel,
     };
     vec![
-        specimen("nf4_linear forward bf16", |target| kernel(target, Side::Forward)),
-        specimen("nf4_linear input gradient bf16", |target| kernel(target, Side::Backward)),
+        specimen("linear4bit forward bf16", |target| kernel(target, Side::Forward)),
+        specimen("linear4bit input gradient bf16", |target| kernel(target, Side::Backward)),
     ]
 }

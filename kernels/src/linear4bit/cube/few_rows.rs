@@ -161,7 +161,7 @@ pub(super) fn specimens() -> Vec<Specimen> {
     const GROUPING: Grouping = Grouping { lanes: 32, groups: GROUPS as usize, planes: true };
     let weights = (N * N) as f64;
     vec![Specimen {
-        name: "nf4_linear one row",
+        name: "linear4bit one row",
         shape: "1×4096×4096, double quantised",
         cube_dim: CubeDim::new_2d(32, GROUPS),
         cubes: N / ROWS / GROUPS as usize,

@@ -2,7 +2,7 @@
 
 /// `base[m, out] + scale·((x·factors)·Aᵀ)·Bᵀ`, in f64; `factors` is the dropout
 /// mask of `x[m, in]`, `a` is `[r, in]` and `b` is `[out, r]`.
-pub fn lora_linear(
+pub fn lora_update(
     base: &[f64],
     x: &[f64],
     factors: &[f64],

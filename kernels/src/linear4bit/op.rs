@@ -31,7 +31,7 @@ use crate::blockwise4::Packed4Spec;
 /// ```
 /// use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 /// use camelid_kernels::blockwise4::{self, Code4, Packed4Spec, Rounding};
-/// use camelid_kernels::nf4_linear;
+/// use camelid_kernels::linear4bit;
 ///
 /// let device = Device::flex();
 /// let weight: Vec<f32> = (0..2 * 32).map(|i| (i % 7) as f32 - 3.0).collect();
@@ -41,24 +41,24 @@ use crate::blockwise4::Packed4Spec;
 ///
 /// let packed = Tensor::<1, Int>::from_data(TensorData::new(packed, [32]), (&device, DType::U8));
 /// let absmax = Tensor::<1>::from_data(TensorData::new(absmax, [1]), &device);
-/// let y = nf4_linear(Tensor::<2>::ones([3, 32], &device), packed, absmax, None, spec);
+/// let y = linear4bit(Tensor::<2>::ones([3, 32], &device), packed, absmax, None, spec);
 /// assert_eq!(y.dims(), [3, 2]);
 /// ```
-pub fn nf4_linear<const D: usize>(
+pub fn linear4bit<const D: usize>(
     x: Tensor<D>,
     packed: Tensor<1, Int>,
     absmax: Tensor<1>,
     absmax_codes: Option<Tensor<1, Int>>,
     spec: Packed4Spec,
 ) -> Tensor<D> {
-    nf4_linear_with(x, packed, absmax, absmax_codes, spec, ComputeType::F32)
+    linear4bit_with(x, packed, absmax, absmax_codes, spec, ComputeType::F32)
 }
 
-/// [`nf4_linear`] in a given compute type, forward and backward.
+/// [`linear4bit`] in a given compute type, forward and backward.
 ///
 /// Up to four rows of `x` are bound by reading the weight: they go through a kernel
 /// that computes in f32 whatever the type.
-pub fn nf4_linear_with<const D: usize>(
+pub fn linear4bit_with<const D: usize>(
     x: Tensor<D>,
     packed: Tensor<1, Int>,
     absmax: Tensor<1>,
@@ -69,11 +69,11 @@ pub fn nf4_linear_with<const D: usize>(
     assert_eq!(
         absmax_codes.is_some(),
         spec.nested.is_some(),
-        "nf4_linear: absmax_codes are given exactly when spec.nested is"
+        "linear4bit: absmax_codes are given exactly when spec.nested is"
     );
     // Dispatch takes no optional tensors: without double quantisation any handle will do.
     let absmax_codes = absmax_codes.unwrap_or_else(|| packed.clone());
-    Tensor::from_dispatch(<Dispatch as Nf4LinearOp>::nf4_linear_op(
+    Tensor::from_dispatch(<Dispatch as Linear4bitOp>::linear4bit_op(
         x.into_dispatch(),
         packed.into_dispatch(),
         absmax.into_dispatch(),
@@ -83,11 +83,11 @@ pub fn nf4_linear_with<const D: usize>(
     ))
 }
 
-/// Backends that run [`nf4_linear`].
+/// Backends that run [`linear4bit`].
 #[backend_extension(Autodiff, Flex, Cube: cfg(feature = "cube"))]
-pub trait Nf4LinearOp: Backend {
-    /// See [`nf4_linear`]; `absmax_codes` is read only when `spec.nested` is `Some`.
-    fn nf4_linear_op(
+pub trait Linear4bitOp: Backend {
+    /// See [`linear4bit`]; `absmax_codes` is read only when `spec.nested` is `Some`.
+    fn linear4bit_op(
         x: FloatTensor<Self>,
         packed: IntTensor<Self>,
         absmax: FloatTensor<Self>,
@@ -97,10 +97,10 @@ pub trait Nf4LinearOp: Backend {
     ) -> FloatTensor<Self>;
 }
 
-/// Backends that run the backward pass of [`nf4_linear`].
-pub trait Nf4LinearGrad: Nf4LinearOp {
+/// Backends that run the backward pass of [`linear4bit`].
+pub trait Linear4bitGrad: Linear4bitOp {
     /// `dx[.., in] = dy[.., out]·W`.
-    fn nf4_linear_dx(
+    fn linear4bit_dx(
         dy: FloatTensor<Self>,
         packed: IntTensor<Self>,
         absmax: FloatTensor<Self>,
@@ -111,9 +111,9 @@ pub trait Nf4LinearGrad: Nf4LinearOp {
 }
 
 #[derive(Debug)]
-struct Nf4LinearBackward;
+struct Linear4bitBackward;
 
-impl<B: Nf4LinearGrad> Backward<B, 1> for Nf4LinearBackward {
+impl<B: Linear4bitGrad> Backward<B, 1> for Linear4bitBackward {
     // Handles to the packed tensors; nothing dense.
     type State = (IntTensor<B>, FloatTensor<B>, IntTensor<B>, Packed4Spec, ComputeType);
 
@@ -122,13 +122,13 @@ impl<B: Nf4LinearGrad> Backward<B, 1> for Nf4LinearBackward {
         let [x] = ops.parents;
         let (packed, absmax, codes, spec, compute) = ops.state;
         if let Some(x) = x {
-            grads.register::<B>(x.id, B::nf4_linear_dx(dy, packed, absmax, codes, spec, compute));
+            grads.register::<B>(x.id, B::linear4bit_dx(dy, packed, absmax, codes, spec, compute));
         }
     }
 }
 
-impl<B: Nf4LinearGrad, C: CheckpointStrategy> Nf4LinearOp for Autodiff<B, C> {
-    fn nf4_linear_op(
+impl<B: Linear4bitGrad, C: CheckpointStrategy> Linear4bitOp for Autodiff<B, C> {
+    fn linear4bit_op(
         x: FloatTensor<Self>,
         packed: IntTensor<Self>,
         absmax: FloatTensor<Self>,
@@ -138,14 +138,14 @@ impl<B: Nf4LinearGrad, C: CheckpointStrategy> Nf4LinearOp for Autodiff<B, C> {
     ) -> FloatTensor<Self> {
         let absmax = absmax.into_primitive(); // a constant: its node is dropped
         let (x, x_node) = x.into_parts();
-        match Nf4LinearBackward.prepare::<C>([x_node]).compute_bound().stateful() {
+        match Linear4bitBackward.prepare::<C>([x_node]).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
                 let y =
-                    B::nf4_linear_op(x, packed.clone(), absmax.clone(), absmax_codes.clone(), spec, compute);
+                    B::linear4bit_op(x, packed.clone(), absmax.clone(), absmax_codes.clone(), spec, compute);
                 prep.finish((packed, absmax, absmax_codes, spec, compute), y)
             }
             OpsKind::UnTracked(prep) => {
-                prep.finish(B::nf4_linear_op(x, packed, absmax, absmax_codes, spec, compute))
+                prep.finish(B::linear4bit_op(x, packed, absmax, absmax_codes, spec, compute))
             }
         }
     }

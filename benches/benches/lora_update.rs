@@ -2,7 +2,7 @@
 
 use burn::tensor::Device;
 use camelid_benches::random;
-use camelid_kernels::{Dropout, lora_linear};
+use camelid_kernels::{Dropout, lora_update};
 use criterion::Criterion;
 
 use crate::peak::{backward, bench_all, device, product};
@@ -20,15 +20,15 @@ pub fn bench(criterion: &mut Criterion) {
         };
         let work = product(TOKENS, 2 * WIDTH, RANK);
         let (base, x, a, b) = inputs(&device());
-        bench_all(criterion, &format!("lora_linear/forward, dropout {p}"), work, || {
-            lora_linear(base.clone(), x.clone(), a.clone(), b.clone(), 2.0, dropout)
+        bench_all(criterion, &format!("lora_update/forward, dropout {p}"), work, || {
+            lora_update(base.clone(), x.clone(), a.clone(), b.clone(), 2.0, dropout)
         });
         let (base, x, a, b) = inputs(&device().autodiff());
         let (base, x, a, b) = (base.require_grad(), x.require_grad(), a.require_grad(), b.require_grad());
         // x·Aᵀ again, then dy·B, dB, dA and dx.
         let work = product(TOKENS, 5 * WIDTH, RANK);
-        backward(criterion, &format!("lora_linear/backward, dropout {p}"), work, || {
-            lora_linear(base.clone(), x.clone(), a.clone(), b.clone(), 2.0, dropout)
+        backward(criterion, &format!("lora_update/backward, dropout {p}"), work, || {
+            lora_update(base.clone(), x.clone(), a.clone(), b.clone(), 2.0, dropout)
         });
     }
 }

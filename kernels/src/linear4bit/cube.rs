@@ -9,7 +9,7 @@ use burn::tensor::DType;
 use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
 
-use super::op::{Nf4LinearGrad, Nf4LinearOp};
+use super::op::{Linear4bitGrad, Linear4bitOp};
 use crate::ComputeType;
 use crate::blockwise4::Packed4Spec;
 use crate::blockwise4::cube::PackedMatrix;
@@ -20,8 +20,8 @@ use tiles::Side;
 /// Most rows of `x` that are multiplied while the weight streams by once.
 const FEW_ROWS: usize = 4;
 
-impl Nf4LinearOp for CubeBackend {
-    fn nf4_linear_op(
+impl Linear4bitOp for CubeBackend {
+    fn linear4bit_op(
         x: CubeTensor,
         packed: CubeTensor,
         absmax: CubeTensor,
@@ -30,7 +30,7 @@ impl Nf4LinearOp for CubeBackend {
         compute: ComputeType,
     ) -> CubeTensor {
         let (m, inn) = rows(&x);
-        assert_eq!(inn, spec.in_features, "nf4_linear: last dimension of x against in_features");
+        assert_eq!(inn, spec.in_features, "linear4bit: last dimension of x against in_features");
         let y = output(&x, with_last(&x, spec.out_features), DType::F32);
         let weight = PackedMatrix::new(packed, absmax, absmax_codes, &spec);
         // Without a whole word per eight columns the rows do not stream.
@@ -43,8 +43,8 @@ impl Nf4LinearOp for CubeBackend {
     }
 }
 
-impl Nf4LinearGrad for CubeBackend {
-    fn nf4_linear_dx(
+impl Linear4bitGrad for CubeBackend {
+    fn linear4bit_dx(
         dy: CubeTensor,
         packed: CubeTensor,
         absmax: CubeTensor,
@@ -53,7 +53,7 @@ impl Nf4LinearGrad for CubeBackend {
         compute: ComputeType,
     ) -> CubeTensor {
         let (m, out) = rows(&dy);
-        assert_eq!(out, spec.out_features, "nf4_linear: last dimension of dy against out_features");
+        assert_eq!(out, spec.out_features, "linear4bit: last dimension of dy against out_features");
         let dx = output(&dy, with_last(&dy, spec.in_features), DType::F32);
         let weight = PackedMatrix::new(packed, absmax, absmax_codes, &spec);
         multiply(dy, &weight, &dx, m, &spec, Side::Backward, compute);

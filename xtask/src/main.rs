@@ -4,16 +4,16 @@ mod bench;
 mod cargo;
 mod gpu_check;
 mod ptx;
-mod report;
 mod reproduce;
 mod setup_llvm;
+mod workspace;
 
 use std::process::ExitCode;
 
 use camelid_files::program;
 use camelid_kernels::Isa;
 use clap::{Parser, Subcommand};
-use reproduce::workspace;
+use workspace::workspace;
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Run the open-model recipes of 2023 again", version)]

@@ -1,7 +1,5 @@
 #![doc = include_str!("../README.md")]
 
-pub mod claims;
-pub mod compare;
 #[cfg(feature = "models")]
 pub mod exact_match;
 #[cfg(feature = "judge")]

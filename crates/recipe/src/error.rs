@@ -38,6 +38,17 @@ pub enum RecipeError {
         /// What was tried.
         reason: String,
     },
+    /// A part of a run in a process of its own.
+    #[error("{what} failed: {reason}")]
+    Child {
+        /// Which part.
+        what: String,
+        /// Why.
+        reason: String,
+    },
+    /// A page or plot of the report.
+    #[error(transparent)]
+    Report(#[from] camelid_report::ReportError),
     /// A file that cannot be read or written.
     #[error(transparent)]
     File(#[from] FileError),

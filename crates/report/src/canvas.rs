@@ -4,8 +4,6 @@ use plotters::coord::Shift;
 use plotters::drawing::DrawingAreaErrorKind;
 use plotters::prelude::*;
 
-use crate::page::short;
-
 /// What a plot is drawn on.
 pub type Canvas<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 /// Why something could not be drawn.
@@ -113,6 +111,18 @@ pub fn room_for(names: &[&str], least: i32) -> i32 {
     (widest + 16).clamp(least, 340)
 }
 
+/// The distance of ticks on an axis from 0 to `axis`, so that they are round numbers (1, 2 or 5 and
+/// zeros) and three to six in all; and the decimals that they need.
+pub fn tick_step(axis: f64) -> (f64, usize) {
+    if !(axis.is_finite() && axis > 0.0) {
+        return (1.0, 0);
+    }
+    let magnitude = 10f64.powf((axis / 5.0).log10().floor());
+    let factor = [1.0, 2.0, 5.0, 10.0].into_iter().find(|f| axis / (f * magnitude) <= 5.0 + 1e-9);
+    let step = factor.unwrap_or(10.0) * magnitude;
+    (step, (-(step * 1.000_001).log10().floor()).max(0.0) as usize)
+}
+
 /// From a value to its pixel along the axis.
 pub type ToPixel<'a> = &'a dyn Fn(f64) -> i32;
 /// From a row's number to its upper edge.
@@ -133,14 +143,17 @@ pub fn horizontal_bars<E: From<DrawError>>(
     let height = 34 * names.len() as u32 + 76;
     let (left, right) = (room_for(names, 150), WIDTH as i32 - 110);
     svg((WIDTH, height), |canvas| {
+        let (step, decimals) = tick_step(axis);
+        // The axis ends at a tick.
+        let axis = (axis / step - 1e-9).ceil().max(1.0) * step;
         let x = |value: f64| left + (value / axis.max(1e-12) * f64::from(right - left)).round() as i32;
         let y = |row: usize| 12 + 34 * row as i32;
         let bottom = y(names.len());
-        for tick in 0..=4 {
-            let value = axis * f64::from(tick) / 4.0;
-            let at = x(value);
+        for tick in 0..=(axis / step).round() as i32 {
+            let value = step * f64::from(tick);
+            let (at, text) = (x(value), format!("{value:.decimals$}"));
             canvas.draw(&PathElement::new([(at, 8), (at, bottom)], GREY.mix(0.6)))?;
-            label(canvas, &short(value), at - 10, bottom + 4)?;
+            label(canvas, &text, at - label_width(&text) / 2, bottom + 4)?;
         }
         label(canvas, description, (left + right) / 2 - 50, bottom + 22)?;
         for (i, name) in names.iter().enumerate() {
@@ -148,4 +161,20 @@ pub fn horizontal_bars<E: From<DrawError>>(
         }
         fill(canvas, &x, &y)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::tick_step;
+
+    #[test]
+    fn ticks_are_round_numbers() {
+        assert_eq!(tick_step(0.8), (0.2, 1));
+        assert_eq!(tick_step(7.3), (2.0, 0));
+        assert_eq!(tick_step(5.0), (1.0, 0));
+        assert_eq!(tick_step(1431.0), (500.0, 0));
+        assert_eq!(tick_step(0.0), (1.0, 0));
+        let (step, decimals) = tick_step(0.12);
+        assert!((step - 0.05).abs() < 1e-12 && decimals == 2);
+    }
 }

@@ -10,7 +10,7 @@ mod text_table;
 
 pub use canvas::{
     COLOURS, Canvas, DrawError, GREY, ToPixel, ToRow, bar, cut, horizontal_bars, label, label_width,
-    label_within, legend, room_for, svg,
+    label_within, legend, room_for, svg, tick_step,
 };
 pub use lines::{Line, line_chart};
 pub use page::{PAGE_STYLE, environment, short};

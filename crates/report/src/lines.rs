@@ -92,7 +92,7 @@ mod tests {
         let drawn = line_chart(&[line("training", 3.0), line("test", 2.0)], "step", "loss").unwrap();
         assert!(drawn.contains("training") && drawn.contains("test") && drawn.contains("loss"), "{drawn}");
         assert!(drawn.contains("2.5") && drawn.contains("40"), "{drawn}");
-        assert!(!drawn.contains("000000"), "ticks are round");
+        assert!(!drawn.contains("0000001") && !drawn.contains("999999"), "ticks are round");
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! A process that measures on request: ours or the peers'.
 
+use std::cell::RefCell;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::rc::Rc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
@@ -133,3 +135,6 @@ impl Drop for Measurer {
         self.stop();
     }
 }
+
+/// A process that several contenders may live in.
+pub type Shared = Rc<RefCell<Measurer>>;

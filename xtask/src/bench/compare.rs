@@ -10,7 +10,7 @@ use camelid_benches::{OTHERS_ALLOWED, Row, Sample};
 use camelid_kernels::DEVICE_VARIABLE;
 use serde::{Deserialize, Serialize};
 
-use super::child::{Measurer, TooSlow};
+use super::child::{Measurer, Shared, TooSlow};
 use super::python::Peers;
 use super::table::{Comparison, Target};
 
@@ -146,9 +146,6 @@ fn ours() -> Result<Shared> {
     command.args(["bench", "--serve"]).env_remove(DEVICE_VARIABLE);
     Ok(Rc::new(RefCell::new(Measurer::start(&mut command)?)))
 }
-
-/// A process that several contenders may live in.
-pub type Shared = Rc<RefCell<Measurer>>;
 
 /// A setting that is ready to be sampled.
 struct Contender {

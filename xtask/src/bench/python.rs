@@ -8,8 +8,7 @@ use std::rc::Rc;
 use anyhow::{Context, Result, bail};
 use camelid_benches::rows;
 
-use super::child::Measurer;
-use super::compare::Shared;
+use super::child::{Measurer, Shared};
 
 /// Names an interpreter that has the peers.
 const VARIABLE: &str = "CAMELID_PEERS_PYTHON";

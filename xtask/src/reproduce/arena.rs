@@ -11,16 +11,17 @@ use std::time::Instant;
 
 use anyhow::{Context, bail, ensure};
 use camelid_data::catalogue::{self, FetchOptions};
-use camelid_eval::claims::{ClaimsFile, Evidence, ExactFigure, Figure};
 use camelid_files::Records;
 use camelid_ratings::{
     Anchor, Battles, Bootstrap, BradleyTerry, Interval, NamedBattle, Outcome, PairCounts, Ratings, Selection,
     Ties, Z95,
 };
+use camelid_recipe::claims::{ClaimsFile, Evidence, ExactFigure, Figure};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use super::{Ending, workspace};
+use super::Ending;
+use crate::workspace;
 
 /// The counts and the published ratings in the catalogue.
 const SOURCE: &str = "arena-2024-08-14";
@@ -375,7 +376,7 @@ mod tests {
             let decision = claim.decide(evidence.get(claim.id.as_str()), report::SCALE, true);
             assert_eq!(
                 decision.verdict,
-                camelid_eval::claims::Verdict::Held,
+                camelid_recipe::claims::Verdict::Held,
                 "{}: {}",
                 claim.id,
                 decision.because

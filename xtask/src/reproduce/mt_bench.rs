@@ -6,7 +6,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use anyhow::{Context, bail};
 use burn::tensor::Device;
@@ -22,7 +22,8 @@ use camelid_report::{Report, Tabular};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{Ending, summary, workspace};
+use super::Ending;
+use crate::workspace::workspace;
 
 /// Raised by Ctrl-C.
 static STOP: AtomicBool = AtomicBool::new(false);
@@ -148,8 +149,7 @@ pub fn reproduce(arguments: &MtBenchArguments) -> anyhow::Result<Ending> {
     let shortcoming = judged.shortcoming();
     let resampling = Resampling { seed: arguments.seed, ..Resampling::default() };
     let mut report = JudgeReport::new("MT-bench", &session, judged, resampling, command(arguments));
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
-    report.run.push(format!("{}, {}", summary::date(now), summary::machine()));
+    report.run.push(format!("{}, {}", camelid_recipe::today(), camelid_recipe::machine()));
     report.run.push(format!(
         "Camelid {}, {:.1} s from start to report",
         env!("CARGO_PKG_VERSION"),

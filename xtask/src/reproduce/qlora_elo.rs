@@ -15,16 +15,17 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 use camelid_data::catalogue::{self, FetchOptions};
-use camelid_eval::claims::ClaimsFile;
-use camelid_eval::compare::Z95;
 use camelid_ratings::{
     AveragedRatings, Battles, Bootstrap, BradleyTerry, Elo, EloErrors, FileOrder, Interval, Orderings,
     PairCounts, PositionEffect, Ratings, Replicates, SequentialRatings, TieRule, Unit, WinMatrix,
     read_reviews,
 };
+use camelid_recipe::claims::ClaimsFile;
+use camelid_recipe::compare::Z95;
 use clap::Args;
 
-use super::{Ending, workspace};
+use super::Ending;
+use crate::workspace::workspace;
 
 /// The judgments in the catalogue.
 const SOURCE: &str = "qlora-vicuna-judgments";

@@ -4,6 +4,7 @@
 //! The weights have the true shapes and made-up values, so nothing is downloaded: what a step
 //! holds does not depend on what the weights say.
 
+mod bytes;
 mod machine;
 mod report;
 mod size;
@@ -108,9 +109,9 @@ pub fn reproduce(arguments: &QloraMemoryArguments) -> anyhow::Result<Ending> {
             bail!(
                 "{} has {} free: not enough for one block of LLaMA {} and {} in reserve",
                 folder.display(),
-                report::size(free),
+                bytes::size(free),
                 settings.size,
-                report::size(DISK_RESERVE)
+                bytes::size(DISK_RESERVE)
             );
         }
         if fitting < settings.model.num_hidden_layers {
@@ -130,8 +131,8 @@ pub fn reproduce(arguments: &QloraMemoryArguments) -> anyhow::Result<Ending> {
     if !budgeted {
         let sentence = format!(
             "the plan needs {} with the process itself, more than the budget of {}",
-            report::size(plan.peak() + PROCESS_RESERVE),
-            report::size(settings.budget)
+            bytes::size(plan.peak() + PROCESS_RESERVE),
+            bytes::size(settings.budget)
         );
         if !arguments.dry_run {
             let way_out = if settings.streamed { "a lower --rank or --seq" } else { "--stream" };
@@ -183,7 +184,7 @@ fn plan(settings: &Settings) -> anyhow::Result<MemoryPlan> {
 /// How many blocks' weights fit on the disk.
 fn layers_that_fit(settings: &Settings, free: u64) -> anyhow::Result<usize> {
     let wanted = settings.model.num_hidden_layers;
-    let bytes = |layers: usize| weights::file_bytes(&settings.with_layers(layers));
+    let bytes = |layers: usize| bytes::file_bytes(&settings.with_layers(layers));
     let fits = |layers: &usize| bytes(*layers) + DISK_RESERVE <= free;
     Ok((1..=wanted).rev().find(fits).unwrap_or(0))
 }

@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 
+use camelid_ratings::Z95;
 use camelid_report::{Bar, PAGE_STYLE, Report, ReportError, Tabular, environment, interval_bars, text_table};
 use polars::prelude::{Column, DataFrame, PolarsResult};
 use serde::Serialize;
 
-use crate::compare::Z95;
 use crate::tasks::{Score, TaskReport};
 
 /// Digits of a hash that are shown.

@@ -2,18 +2,17 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
-use camelid_eval::claims::{ClaimsFile, Erratum, Paper};
 use camelid_files::write_whole;
 use camelid_ratings::Interval;
 use camelid_ratings::report::{RatingRow, rating_intervals};
+use camelid_recipe::claims::{ClaimsFile, Erratum, Paper};
 use camelid_report::{PAGE_STYLE, environment, text_table};
 use serde::Serialize;
 
-use super::super::summary;
 use super::{ANCHOR, ArenaArguments, Measured, Row, TieModel};
-use crate::report::ClaimRow;
+use camelid_recipe::ClaimRow;
 
 /// The scale at which the claims of this recipe are tested.
 pub const SCALE: &str = "published votes";
@@ -58,7 +57,6 @@ impl Report {
         let decided = claims.claims.iter();
         let decided =
             decided.map(|claim| ClaimRow::decided(claim, evidence.get(claim.id.as_str()), SCALE, true));
-        let finished = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
         let mut command = "cargo xtask reproduce arena".to_owned();
         if arguments.replicates != 100 {
             command += &format!(" --replicates {}", arguments.replicates);
@@ -70,9 +68,9 @@ impl Report {
             recipe: "arena",
             scale: SCALE,
             command,
-            date: summary::date(finished),
+            date: camelid_recipe::today(),
             camelid: env!("CARGO_PKG_VERSION"),
-            machine: summary::machine(),
+            machine: camelid_recipe::machine(),
             paper: claims.paper.clone(),
             claims: decided.collect(),
             errata: claims.errata.clone(),

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use camelid_eval::claims::{Evidence, ExactFigure, Figure, NamedDifference};
-use camelid_eval::compare::Difference;
+use camelid_recipe::claims::{Evidence, ExactFigure, Figure, NamedDifference};
+use camelid_recipe::compare::Difference;
 
 use super::{Measured, PUBLISHED, Reading, gaps, largest};
 

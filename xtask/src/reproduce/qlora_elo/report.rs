@@ -2,21 +2,20 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
-use camelid_eval::claims::{ClaimsFile, Paper};
-use camelid_eval::compare::Z95;
 use camelid_files::write_whole;
 use camelid_ratings::report::{RatingRow, add_position, position_context, rating_intervals, win_matrix};
 use camelid_ratings::{FileOrder, Interval, Order, PositionEffect, ranks};
+use camelid_recipe::claims::{ClaimsFile, Paper};
+use camelid_recipe::compare::Z95;
 use camelid_report::{PAGE_STYLE, environment};
 use serde::Serialize;
 
-use super::super::summary;
 use super::{
     Measured, PROFILE_ORDERINGS, PUBLISHED, QloraEloArguments, Reading, evidence, gaps, largest, plots,
 };
-use crate::report::ClaimRow;
+use camelid_recipe::ClaimRow;
 
 /// The scale at which the claims of this recipe are tested.
 const SCALE: &str = "published judgments";
@@ -128,7 +127,6 @@ impl Report {
             .iter()
             .map(|(_, model, _)| battles.model(model).map(|index| index as usize))
             .collect::<Result<Vec<_>, _>>()?;
-        let finished = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
         let count = |order: Order| measured.orders.iter().filter(|file| file.order == order).count();
         let mut position = measured.position.clone();
         position.models = indices.iter().map(|&i| position.models[i].clone()).collect();
@@ -139,9 +137,9 @@ impl Report {
             recipe: "qlora-elo",
             scale: SCALE,
             command: command(arguments),
-            date: summary::date(finished),
+            date: camelid_recipe::today(),
             camelid: env!("CARGO_PKG_VERSION"),
-            machine: summary::machine(),
+            machine: camelid_recipe::machine(),
             paper: claims.paper.clone(),
             claims: claims_rows.collect(),
             judgments: Judgments {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
 
-use super::report::size;
+use super::bytes::size;
 
 /// `16GiB`, `500MB`, `1073741824`.
 pub fn parse_bytes(text: &str) -> Result<u64, String> {

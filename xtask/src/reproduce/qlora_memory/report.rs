@@ -8,8 +8,9 @@ use camelid_model::LlamaConfig;
 use camelid_train::{MemoryPlan, StepPhase};
 use serde::Serialize;
 
-use super::super::guanaco::workspace;
+use super::bytes::{file_bytes, size};
 use super::{Optimizer, PROCESS_RESERVE, QloraMemoryArguments, Size};
+use crate::workspace::workspace;
 
 /// What was asked for.
 #[derive(Clone, Debug, Serialize)]
@@ -106,7 +107,7 @@ impl Settings {
 
     /// Keeps only so many blocks, and what the whole would have been.
     pub fn cut_to(&mut self, layers: usize, whole: MemoryPlan) {
-        let file_bytes = super::weights::file_bytes(&self.model);
+        let file_bytes = file_bytes(&self.model);
         self.cut = Some(Cut { layers: self.layers, file_bytes, plan: whole });
         self.model = self.with_layers(layers);
         self.layers = layers;
@@ -367,7 +368,7 @@ pub fn plan_table(settings: &Settings, plan: &MemoryPlan) -> String {
         let _ = writeln!(
             text,
             "weights' file: {}; of it in memory at most {}, one block is {}",
-            size(super::weights::file_bytes(&settings.model)),
+            size(file_bytes(&settings.model)),
             size(plan.weights),
             size(plan.streamed_block)
         );
@@ -395,15 +396,6 @@ fn parts(plan: &MemoryPlan) -> String {
         let _ = writeln!(text, "| {name} | {} |", size(bytes));
     }
     text
-}
-
-/// Bytes for people.
-pub fn size(bytes: u64) -> String {
-    let bytes = bytes as f64;
-    match bytes {
-        b if b >= f64::from(1 << 30) => format!("{:.2} GiB", b / f64::from(1 << 30)),
-        b => format!("{:.1} MiB", b / f64::from(1 << 20)),
-    }
 }
 
 fn against(measured: u64, planned: u64) -> String {

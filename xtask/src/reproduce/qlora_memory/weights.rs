@@ -7,7 +7,7 @@ use burn::tensor::Device;
 use camelid_lora::attach;
 use camelid_model::{
     DenseStorage, GeneratedWeights, Llama, LlamaConfig, LoadOptions, LoadedTensor, ModelError, StreamOptions,
-    WeightSource, WeightStorage, open_weights, packed_file_bytes, write_packed,
+    WeightSource, WeightStorage, open_weights, write_packed,
 };
 use camelid_quant::QuantConfig;
 use camelid_train::PeakMemory;
@@ -57,11 +57,6 @@ pub fn make(report: &mut Report, cleaner: &Cleaner, memory: &PeakMemory) -> anyh
     report.peak("adding adapters", memory.take_peak()?);
     report.held_before_step = memory.resident()?;
     Ok(model)
-}
-
-/// Bytes of the file that holds this model.
-pub fn file_bytes(model: &LlamaConfig) -> u64 {
-    packed_file_bytes(model, &QuantConfig::default())
 }
 
 /// Generated weights that know how long making them took.

@@ -1,10 +1,9 @@
 //! The report's plots, as SVG text to put inline.
 
-use camelid_report::short;
 use camelid_report::{COLOURS, GREY, bar, horizontal_bars, label, svg};
 use plotters::prelude::*;
 
-use super::{ArmRow, Curve, FormatRow, PlanRow};
+use super::rows::{ArmRow, Curve, FormatRow, PlanRow};
 
 const SIZE: (u32, u32) = (860, 380);
 
@@ -124,7 +123,7 @@ pub fn weight_bytes(arms: &[ArmRow]) -> anyhow::Result<String> {
     horizontal_bars(&names, axis, "MiB of weights", |canvas, x, y| {
         for (i, size) in arms.iter().map(mib).enumerate() {
             bar(canvas, x(0.0), x(size), y(i), 18, COLOURS[i % COLOURS.len()])?;
-            label(canvas, &format!("{} MiB", short(size)), x(size) + 6, y(i) + 3)?;
+            label(canvas, &format!("{size:.1} MiB"), x(size) + 6, y(i) + 3)?;
         }
         Ok(())
     })
@@ -143,7 +142,7 @@ pub fn plans(plans: &[PlanRow]) -> anyhow::Result<String> {
                 bar(canvas, x(from), x(from + gib), y(row), 18, COLOURS[part % COLOURS.len()])?;
                 from += gib;
             }
-            label(canvas, &format!("{} GiB", short(plan.total)), x(from) + 6, y(row) + 3)?;
+            label(canvas, &format!("{:.1} GiB", plan.total), x(from) + 6, y(row) + 3)?;
         }
         let mut left = 150;
         let below = y(plans.len()) + 44;

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use camelid_eval::claims::{Evidence, ExactFigure, Figure, NamedDifference};
-use camelid_eval::compare::{Difference, over_seeds, paired, paired_per_token};
 use camelid_eval::exact_match::Answer;
+use camelid_recipe::claims::{Evidence, ExactFigure, Figure, NamedDifference};
+use camelid_recipe::compare::{Difference, crossed, paired};
+use camelid_recipe::rounded;
 use camelid_train::ExampleLoss;
 
 use super::arms::{self, Arm};
-use super::outcome::{ArmOutcome, FormatOutcome};
+use super::measure::{ArmOutcome, FormatOutcome, token_mean};
 
 /// All that a run measured.
 pub struct Measured<'a> {
@@ -26,7 +27,7 @@ pub struct Measured<'a> {
 const REQUANTISED: &str = "the base comes from a 4-bit file, so its weights lie on another format's grid and rank nothing; give the \
      original with --base";
 /// Why one seed decides no equality of tuned arms.
-const ONE_SEED: &str = "one seed, so the spread between seeds is unknown; --seeds 3 measures it";
+const ONE_SEED: &str = "one seed, so the spread between seeds is unknown; --seeds 4 measures it";
 
 impl Measured<'_> {
     /// Evidence by claim id; a claim without an entry was not measured.
@@ -38,7 +39,7 @@ impl Measured<'_> {
             ("format-perplexity", self.format_losses()),
             ("dq-free", self.format_difference("nf4-dq", "nf4")),
             ("qlora-lora", self.equal_losses(arms::QLORA, arms::LORA)),
-            ("qlora-full", self.match_difference(arms::QLORA, arms::FULL)),
+            ("qlora-full", self.equal_losses(arms::QLORA, arms::FULL)),
             ("fp4-behind", self.loss_difference(arms::FP4, arms::QLORA)),
             ("all-layers", self.loss_difference(arms::ATTENTION, arms::QLORA)),
             ("paged-same", self.paged()),
@@ -113,57 +114,50 @@ impl Measured<'_> {
         Some(Evidence { differences: vec![named(left, right, difference)?], ..Evidence::default() })
     }
 
-    /// Held-out loss of `left` minus that of `right`, over the seeds both were run with.
+    /// Test loss of `left` minus that of `right`, over the seeds both were run with.
     fn loss_difference(&self, left: Arm, right: Arm) -> Option<Evidence> {
         let pairs = self.by_seed(left, right);
-        let differences: Vec<_> = pairs.iter().filter_map(|(l, r)| loss_pair(&l.losses, &r.losses)).collect();
+        let losses: Vec<_> = pairs.iter().map(|(l, r)| (&l.losses[..], &r.losses[..])).collect();
         Some(Evidence {
             figures: vec![self.loss_figure(left)?, self.loss_figure(right)?],
-            differences: vec![named(left.name, right.name, over_seeds(&differences)?)?],
+            differences: vec![named(left.name, right.name, losses_crossed(&losses)?)?],
             ..Evidence::default()
         })
     }
 
-    /// As [`Self::loss_difference`], for arms that should be equal.
+    /// As [`Self::loss_difference`], for arms that should be equal; where a scale has questions
+    /// with one right answer, their exact match stands beside, which decides nothing.
     fn equal_losses(&self, left: Arm, right: Arm) -> Option<Evidence> {
-        let evidence = self.loss_difference(left, right)?;
+        let mut evidence = self.loss_difference(left, right)?;
         let gain = |arm: Arm| {
             let base = self.format(&arm.base.name())?;
-            let gains: Vec<_> =
-                self.seeds_of(arm).filter_map(|o| loss_pair(&base.losses, &o.losses)).collect();
-            named(&format!("untuned {}", base.name), arm.name, over_seeds(&gains)?)
+            let pairs: Vec<_> = self.seeds_of(arm).map(|o| (&base.losses[..], &o.losses[..])).collect();
+            named(&format!("untuned {}", base.name), arm.name, losses_crossed(&pairs)?)
         };
-        let gains = vec![gain(left)?, gain(right)?];
-        Some(Evidence { undecidable: one_seed(&evidence), gains, ..evidence })
+        evidence.gains = vec![gain(left)?, gain(right)?];
+        evidence.undecidable = one_seed(&evidence);
+        if let Some(difference) = self.match_difference(left, right) {
+            let (low, high) = difference.interval();
+            let percent = |share: f64| rounded(100.0 * share, 100.0 * difference.standard_error);
+            evidence.note = format!(
+                "Exact match on the held-out questions, {} − {}: {} points [{}, {}].",
+                left.name,
+                right.name,
+                percent(difference.mean),
+                percent(low),
+                percent(high)
+            );
+        }
+        Some(evidence)
     }
 
     /// Exact match of `left` minus that of `right`; none where a scale has no such tasks.
-    fn match_difference(&self, left: Arm, right: Arm) -> Option<Evidence> {
+    fn match_difference(&self, left: Arm, right: Arm) -> Option<Difference> {
         let pairs = self.by_seed(left, right);
         if pairs.iter().any(|(l, _)| l.answers.is_empty()) {
             return None;
         }
-        let differences: Vec<_> =
-            pairs.iter().filter_map(|(l, r)| paired(&correct(&l.answers), &correct(&r.answers))).collect();
-        let share = |arm: Arm| {
-            let shares: Vec<f64> = self.seeds_of(arm).map(|o| share_correct(&o.answers)).collect();
-            figure(arm.name, shares.iter().sum::<f64>() / shares.len() as f64, "of questions")
-        };
-        let gain = |arm: Arm| {
-            let base = self.format(&arm.base.name())?;
-            let gains: Vec<_> = self
-                .seeds_of(arm)
-                .filter_map(|o| paired(&correct(&o.answers), &correct(&base.answers)))
-                .collect();
-            named(arm.name, &format!("untuned {}", base.name), over_seeds(&gains)?)
-        };
-        let evidence = Evidence {
-            figures: vec![share(left), share(right)],
-            differences: vec![named(left.name, right.name, over_seeds(&differences)?)?],
-            gains: vec![gain(left)?, gain(right)?],
-            ..Evidence::default()
-        };
-        Some(Evidence { undecidable: one_seed(&evidence), ..evidence })
+        matches_crossed(&pairs.iter().map(|(l, r)| (&l.answers[..], &r.answers[..])).collect::<Vec<_>>())
     }
 
     fn paged(&self) -> Option<Evidence> {
@@ -187,22 +181,20 @@ impl Measured<'_> {
         let base = self.format("nf4-dq")?;
         let tuned: Vec<&ArmOutcome> = self.seeds_of(arms::QLORA).collect();
         let by_match = tuned.iter().all(|o| !o.answers.is_empty());
-        let differences: Vec<Difference> = tuned
-            .iter()
-            .filter_map(|o| match by_match {
-                true => paired(&correct(&o.answers), &correct(&base.answers)),
-                false => loss_pair(&base.losses, &o.losses),
-            })
-            .collect();
+        let difference = match by_match {
+            true => matches_crossed(
+                &tuned.iter().map(|o| (&o.answers[..], &base.answers[..])).collect::<Vec<_>>(),
+            ),
+            false => {
+                losses_crossed(&tuned.iter().map(|o| (&base.losses[..], &o.losses[..])).collect::<Vec<_>>())
+            }
+        };
         let name = match by_match {
             true => "exact match, tuned − base",
             false => "held-out loss, base − tuned",
         };
         Some(Evidence {
-            differences: vec![NamedDifference {
-                name: name.to_owned(),
-                difference: over_seeds(&differences)?,
-            }],
+            differences: vec![NamedDifference { name: name.to_owned(), difference: difference? }],
             note:
                 "A small scale's proof that the recipe works at all; the paper's figures are preferences of \
                    GPT-4 at 7B to 65B."
@@ -237,22 +229,28 @@ fn one_seed(evidence: &Evidence) -> Option<String> {
     evidence.differences.iter().any(|d| d.difference.seeds == 1).then(|| ONE_SEED.to_owned())
 }
 
-/// Mean loss per token over all examples.
-pub fn token_mean(losses: &[ExampleLoss]) -> f64 {
-    let tokens: usize = losses.iter().map(|l| l.tokens).sum();
-    losses.iter().map(|l| l.nll).sum::<f64>() / tokens as f64
-}
-
 /// Share of answers that match exactly.
 pub fn share_correct(answers: &[Answer]) -> f64 {
     correct(answers).iter().sum::<f64>() / answers.len() as f64
 }
 
-/// Paired difference per token of two models' losses on the same examples.
+/// Difference per token of two models' losses on the same examples.
 pub fn loss_pair(left: &[ExampleLoss], right: &[ExampleLoss]) -> Option<Difference> {
+    losses_crossed(&[(left, right)])
+}
+
+/// The same over seeds, each a pair of losses.
+fn losses_crossed(pairs: &[(&[ExampleLoss], &[ExampleLoss])]) -> Option<Difference> {
     let nll = |losses: &[ExampleLoss]| losses.iter().map(|l| l.nll).collect::<Vec<_>>();
-    let tokens: Vec<f64> = left.iter().map(|l| l.tokens as f64).collect();
-    paired_per_token(&nll(left), &nll(right), &tokens)
+    let (left, right): (Vec<_>, Vec<_>) = pairs.iter().map(|(l, r)| (nll(l), nll(r))).unzip();
+    let tokens: Vec<f64> = pairs.first()?.0.iter().map(|l| l.tokens as f64).collect();
+    crossed(&left, &right, &tokens)
+}
+
+/// Difference of two models' shares of right answers to the same questions, over seeds.
+fn matches_crossed(pairs: &[(&[Answer], &[Answer])]) -> Option<Difference> {
+    let (left, right): (Vec<_>, Vec<_>) = pairs.iter().map(|(l, r)| (correct(l), correct(r))).unzip();
+    crossed(&left, &right, &vec![1.0; left.first()?.len()])
 }
 
 fn correct(answers: &[Answer]) -> Vec<f64> {
@@ -274,11 +272,9 @@ mod tests {
     /// Twenty conversations of ten tokens at about `loss` nats, twenty answers of which `right` are right.
     fn arm(arm: Arm, seed: u64, loss: f64, right: usize) -> ArmOutcome {
         ArmOutcome {
-            key: String::new(),
             arm: arm.name.to_owned(),
             seed,
             trainable: 1,
-            weight_bytes: 1,
             losses: losses(loss),
             answers: answers(right),
             samples: Vec::new(),
@@ -292,7 +288,6 @@ mod tests {
 
     fn format(name: &str, loss: f64, error: f64) -> FormatOutcome {
         FormatOutcome {
-            key: String::new(),
             name: name.to_owned(),
             bits: 4.127,
             constant_bits: 0.127,
@@ -332,11 +327,11 @@ mod tests {
     }
 
     fn verdicts(arms: &[ArmOutcome], requantised: bool) -> BTreeMap<String, &'static str> {
-        let path = super::super::guanaco::workspace().join("papers/qlora/claims.toml");
-        let claims = camelid_eval::claims::ClaimsFile::read(&path).unwrap();
+        let path = crate::workspace::workspace().join("papers/qlora/claims.toml");
+        let claims = camelid_recipe::claims::ClaimsFile::read(&path).unwrap();
         let measured = Measured { formats: &formats(), arms, paged_difference: Some(0.0), requantised };
         let evidence = measured.evidence();
-        let decide = |claim: &camelid_eval::claims::Claim| {
+        let decide = |claim: &camelid_recipe::claims::Claim| {
             claim.decide(evidence.get(claim.id.as_str()), "nano", false).verdict.words()
         };
         claims.claims.iter().map(|claim| (claim.id.clone(), decide(claim))).collect()
@@ -348,7 +343,7 @@ mod tests {
             |which: Arm, loss: f64, right: usize| (0..3).map(move |seed| arm(which, seed, loss, right));
         let arms: Vec<_> = seeds(arms::QLORA, 1.0, 15)
             .chain(seeds(arms::LORA, 1.0, 15))
-            .chain(seeds(arms::FULL, 0.9, 15))
+            .chain(seeds(arms::FULL, 0.97, 15))
             .chain(seeds(arms::ATTENTION, 1.4, 9))
             .chain(seeds(arms::FP4, 1.2, 12))
             .chain(seeds(arms::PAGED, 1.0, 15))

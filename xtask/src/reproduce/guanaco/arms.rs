@@ -126,9 +126,18 @@ impl Arm {
     pub fn named(name: &str) -> Option<Arm> {
         ALL.into_iter().find(|arm| arm.name == name)
     }
+}
 
-    /// The experiment with this arm's settings and seed in place of its own.
-    pub fn experiment(&self, common: &Experiment, seed: u64) -> Experiment {
+impl camelid_recipe::Arm for Arm {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn label(&self) -> &str {
+        self.label
+    }
+
+    fn experiment(&self, common: &Experiment, seed: u64) -> Experiment {
         let mut experiment = common.clone();
         experiment.name = format!("{}-{}-seed{seed}", common.name, self.name);
         experiment.seed = common.seed + seed;

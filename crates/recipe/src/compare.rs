@@ -74,27 +74,39 @@ pub fn paired_per_token(left: &[f64], right: &[f64], tokens: &[f64]) -> Option<D
     Some(Difference { mean, standard_error, examples: left.len(), seeds: 1 })
 }
 
-/// Averages the differences of several seeds.
+/// The differences of several seeds over the same examples: `left[seed][i] − right[seed][i]`, per
+/// `tokens[i]` (ones where every example weighs the same).
 ///
-/// The error joins in quadrature the error over examples, which all seeds share
-/// and which therefore does not shrink with their number, and the spread of the
-/// means between seeds over √seeds. That spread is known from few draws: it is
-/// widened by Student's t over 1.96, so that the interval keeps its 95 %.
-pub fn over_seeds(seeds: &[Difference]) -> Option<Difference> {
-    let first = seeds.first()?;
-    if seeds.len() == 1 {
-        return Some(*first);
+/// Examples and seeds are crossed. The standard error joins in quadrature that of the means over
+/// seeds, taken over examples (which examples were drawn), and that of the seeds' means (which
+/// seeds were drawn); noise of a single answer is in both, so the sum is on the safe side. The
+/// spread between few seeds is known badly: it is widened by Student's t over 1.96, so that the
+/// interval keeps its 95 %.
+///
+/// `None` as for [`paired_per_token`], and without seeds.
+pub fn crossed(left: &[Vec<f64>], right: &[Vec<f64>], tokens: &[f64]) -> Option<Difference> {
+    if left.is_empty() || left.len() != right.len() {
+        return None;
     }
-    let means: Vec<f64> = seeds.iter().map(|d| d.mean).collect();
-    let (mean, between) = mean_and_standard_error(&means);
-    let t = T95.get(seeds.len() - 2).copied().unwrap_or(Z95);
-    let between = between * t / Z95;
-    let within = (seeds.iter().map(|d| d.standard_error.powi(2)).sum::<f64>() / seeds.len() as f64).sqrt();
+    let mean_over_seeds = |side: &[Vec<f64>]| -> Option<Vec<f64>> {
+        side.iter().all(|values| values.len() == tokens.len()).then(|| {
+            let mean = |i: usize| side.iter().map(|values| values[i]).sum::<f64>() / side.len() as f64;
+            (0..tokens.len()).map(mean).collect()
+        })
+    };
+    let joined = paired_per_token(&mean_over_seeds(left)?, &mean_over_seeds(right)?, tokens)?;
+    if left.len() == 1 {
+        return Some(joined);
+    }
+    let total: f64 = tokens.iter().sum();
+    let mean_of = |(l, r): (&Vec<f64>, &Vec<f64>)| l.iter().zip(r).map(|(l, r)| l - r).sum::<f64>() / total;
+    let means: Vec<f64> = left.iter().zip(right).map(mean_of).collect();
+    let (_, between) = mean_and_standard_error(&means);
+    let t = T95.get(left.len() - 2).copied().unwrap_or(Z95);
     Some(Difference {
-        mean,
-        standard_error: within.hypot(between),
-        examples: first.examples,
-        seeds: seeds.len(),
+        standard_error: joined.standard_error.hypot(between * t / Z95),
+        seeds: left.len(),
+        ..joined
     })
 }
 
@@ -149,10 +161,24 @@ mod tests {
 
     #[test]
     fn disagreeing_seeds_widen_the_interval() {
-        let one = Difference { mean: 0.1, standard_error: 0.01, examples: 50, seeds: 1 };
-        let other = Difference { mean: -0.1, ..one };
-        let joined = over_seeds(&[one, other]).unwrap();
-        assert_eq!(joined.mean, 0.0);
-        assert!(joined.standard_error > 0.09 && joined.seeds == 2);
+        let left = [vec![0.1; 50], vec![-0.1; 50]];
+        let right = [vec![0.0; 50], vec![0.0; 50]];
+        let joined = crossed(&left, &right, &[1.0; 50]).unwrap();
+        assert!(joined.mean.abs() < 1e-12);
+        // The seeds' means are ±0.1, the error of their mean 0.1, t of one degree of freedom 12.7.
+        assert!((joined.standard_error - 0.1 * 12.706 / 1.96).abs() < 1e-9 && joined.seeds == 2);
+    }
+
+    #[test]
+    fn more_seeds_narrow_what_single_answers_blur() {
+        // Every seed answers right where another does not: over the seeds each question is the same.
+        let seed =
+            |k: usize| -> Vec<f64> { (0..64).map(|i| f64::from(u8::from((i + k).is_multiple_of(4_usize)))).collect() };
+        let (left, right) = ([seed(0), seed(1), seed(2), seed(3)], vec![vec![0.0; 64]; 4]);
+        let one = crossed(&left[..1], &right[..1], &[1.0; 64]).unwrap();
+        let four = crossed(&left, &right, &[1.0; 64]).unwrap();
+        assert!(one.standard_error > 0.05 && four.standard_error < 1e-9, "{one:?} {four:?}");
+        assert!(crossed(&left, &right[..1], &[1.0; 64]).is_none());
+        assert!(crossed(&[], &[], &[1.0; 64]).is_none());
     }
 }

@@ -8,23 +8,41 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::Context;
 use burn::tensor::Device;
-use camelid_chat::requests::{RequestStore, RunError, RunSettings};
+use camelid_chat::requests::{Prices, RequestStore, RunError, RunSettings};
 use camelid_eval::exact_match::compare_marked;
 use camelid_eval::judge::{
     Answer, Answers, EndpointSettings, JudgeError, Judgment, Mode, ModelSpec, Question, QuestionSet,
     Resampling, Scoreboard, Setup,
 };
+use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use super::GuanacoArguments;
 use super::arms;
 use super::evidence::Measured;
-use super::mt_bench::progress_bar;
-use super::study::Study;
+use super::setup::Study;
+use crate::reproduce::mt_bench::progress_bar;
 
 /// Names of the two in judgments, files and the report.
 const BASE: &str = "base";
 const TUNED: &str = "tuned";
+
+/// Who judges, and at what price.
+#[derive(Args, Clone)]
+pub struct JudgeArguments {
+    /// Judge of the tuned model's answers against the base's, [NAME=]PATH of its files or [NAME=]URL#MODEL
+    /// at an OpenAI-compatible endpoint [default: exact match, where questions have one right answer]
+    #[arg(long, value_name = "MODEL")]
+    pub judge: Option<ModelSpec>,
+    /// Prices of the judge's endpoint per million tokens: of prompts, of replies
+    #[arg(long, value_name = "IN,OUT", requires = "judge")]
+    pub judge_price: Option<Prices>,
+    /// Environment variable with the API key of the judge's endpoint
+    #[arg(long, value_name = "VARIABLE", requires = "judge")]
+    pub judge_api_key_env: Option<String>,
+    /// Most that the judge may cost, in the currency of the prices
+    #[arg(long, value_name = "AMOUNT", requires = "judge_price")]
+    pub spending_limit: Option<f64>,
+}
 
 /// How the comparison ended.
 pub enum Compared {
@@ -33,12 +51,12 @@ pub enum Compared {
     /// Ctrl-C; what the judge had replied is kept.
     Interrupted,
     /// It came to its end.
-    Done(Comparison),
+    Done(Judged),
 }
 
 /// Wins, ties and losses of the tuned model against its base, for the report.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Comparison {
+pub struct Judged {
     /// Who judged, by which prompts.
     pub judge: String,
     /// Questions that were answered by both.
@@ -59,7 +77,7 @@ pub struct Comparison {
 pub fn compare(
     study: &Study,
     measured: &Measured,
-    arguments: &GuanacoArguments,
+    arguments: &JudgeArguments,
     interrupted: &AtomicBool,
 ) -> anyhow::Result<Compared> {
     let main = arms::QLORA;
@@ -72,7 +90,7 @@ pub fn compare(
     if let Some(judge) = &arguments.judge {
         let asked = asked(study);
         let texts = |of_questions: Vec<&str>, of_samples: &[String]| -> Vec<String> {
-            if study.supplies.questions.is_empty() {
+            if study.questions.is_empty() {
                 of_samples.to_vec()
             } else {
                 of_questions.into_iter().map(str::to_owned).collect()
@@ -98,21 +116,20 @@ fn asked(study: &Study) -> QuestionSet {
         reference: Vec::new(),
         temperature: None,
     };
-    let supplies = &study.supplies;
-    let questions = if supplies.questions.is_empty() {
+    let questions = if study.questions.is_empty() {
         let first = |c: &camelid_chat::Conversation| {
             let turn = c.messages.first().map_or("", |m| m.content.as_str());
             question(c.id.clone(), "held-out conversations".to_owned(), turn)
         };
-        supplies.samples.iter().map(first).collect()
+        study.samples.iter().map(first).collect()
     } else {
         let last = |q: &camelid_eval::exact_match::Question| {
             let turn = q.messages.last().map_or("", |m| m.content.as_str());
             question(q.id.clone(), q.family.clone(), turn)
         };
-        supplies.questions.iter().map(last).collect()
+        study.questions.iter().map(last).collect()
     };
-    QuestionSet { name: format!("{} held out", study.experiment.name), questions }
+    QuestionSet { name: format!("{} held out", study.comparison.experiment.name), questions }
 }
 
 fn by_a_model(
@@ -120,10 +137,10 @@ fn by_a_model(
     questions: QuestionSet,
     texts: [(&str, Vec<String>); 2],
     judge: &ModelSpec,
-    arguments: &GuanacoArguments,
+    arguments: &JudgeArguments,
     interrupted: &AtomicBool,
 ) -> anyhow::Result<Compared> {
-    let folder = study.folder.join("judged");
+    let folder = study.comparison.folder.join("judged");
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let mut answers = Vec::new();
     for (model, texts) in texts {
@@ -169,13 +186,13 @@ fn by_a_model(
     }
 }
 
-fn summed(questions: &QuestionSet, rows: &[Judgment]) -> anyhow::Result<Comparison> {
+fn summed(questions: &QuestionSet, rows: &[Judgment]) -> anyhow::Result<Judged> {
     let board = Scoreboard::new(questions, Mode::Pair, rows, None, Resampling::default());
     let score = board.pairs.iter().find(|score| score.model == TUNED);
     let score = score.context("the judgments say nothing of the tuned model")?;
     // Without a model there are no prompts, versions and temperatures to state.
     let asked_a_model = rows.iter().any(|row| row.request.is_some());
-    Ok(Comparison {
+    Ok(Judged {
         judge: if asked_a_model { board.judged_by.to_string() } else { board.judged_by.judge.clone() },
         questions: board.questions,
         wins_ties_losses: [score.wins, score.ties, score.losses],
@@ -186,7 +203,7 @@ fn summed(questions: &QuestionSet, rows: &[Judgment]) -> anyhow::Result<Comparis
     })
 }
 
-impl Comparison {
+impl Judged {
     /// The comparison in a sentence.
     pub fn words(&self) -> String {
         let [wins, ties, losses] = self.wins_ties_losses;

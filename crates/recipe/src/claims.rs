@@ -8,11 +8,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use camelid_report::short;
 use serde::{Deserialize, Serialize};
 
 use crate::compare::Difference;
-
-pub use camelid_report::short;
+use crate::digits::rounded;
 
 /// What can go wrong with a claims file.
 #[derive(Debug, thiserror::Error)]
@@ -356,9 +356,9 @@ fn sentence(named: &NamedDifference) -> String {
     format!(
         "{}: {} [{}, {}], n = {}, {seeds}",
         named.name,
-        short(named.difference.mean),
-        short(low),
-        short(high),
+        rounded(named.difference.mean, named.difference.standard_error),
+        rounded(low, named.difference.standard_error),
+        rounded(high, named.difference.standard_error),
         named.difference.examples
     )
 }
@@ -475,12 +475,5 @@ mod tests {
         std::fs::write(&path, format!("{paper}{claim}verdict='held'\n")).unwrap();
         let error = ClaimsFile::read(&path).unwrap_err().to_string();
         assert!(error.contains("verdict"), "{error}");
-    }
-
-    #[test]
-    fn figures_keep_four_significant_digits() {
-        assert_eq!(short(0.126953), "0.1270");
-        assert_eq!(short(1348.2), "1348");
-        assert_eq!(short(-0.0), "0");
     }
 }

@@ -9,3 +9,8 @@ mod small_disk;
 
 pub use oracles::{oracles, workspace};
 pub use small_disk::SmallDisk;
+
+/// The program of the workspace's README, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;

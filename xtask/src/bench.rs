@@ -37,7 +37,7 @@ pub struct Arguments {
     /// One short sample of each side: to see that everything works
     #[arg(long, requires = "peers")]
     quick: bool,
-    /// Place the table in README.md
+    /// Place the table in benches/README.md
     #[arg(long, requires = "peers")]
     write: bool,
     /// A Python that has the peers [default: CAMELID_PEERS_PYTHON, else one is set up under runs/peers]
@@ -91,7 +91,7 @@ fn peers(arguments: &Arguments) -> Result<()> {
         report.folder().display()
     );
     if arguments.write {
-        report.write_into(&workspace().join("README.md"))?;
+        report.write_into(&workspace().join("benches/README.md"))?;
     }
     Ok(())
 }

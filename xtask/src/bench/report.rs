@@ -1,4 +1,4 @@
-//! The results: JSON as they come, Markdown, and the README's table.
+//! The results: JSON as they come, Markdown, and the table of benches/README.md.
 
 use std::path::{Path, PathBuf};
 

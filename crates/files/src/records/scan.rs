@@ -178,6 +178,9 @@ impl Scan {
             }
             let blanks = chunk.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
             let found = chunk.get(blanks).copied();
+            if self.mode == Mode::Lines {
+                self.count += chunk[..blanks].iter().filter(|byte| **byte == b'\n').count() as u64;
+            }
             self.input.consume(blanks);
             if found.is_some() {
                 return Ok(found);

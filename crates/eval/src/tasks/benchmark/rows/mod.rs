@@ -8,8 +8,8 @@ mod place;
 use std::io::Cursor;
 use std::path::Path;
 
-use camelid_files::Input;
-use camelid_files::records::Records;
+use camelid_files::records::{Records, Shape};
+use camelid_files::{FileError, Input};
 use serde_json::{Map, Value};
 
 use super::error::TaskError;
@@ -71,17 +71,31 @@ pub fn read(file: &DataFile, inner: Option<&str>) -> Result<Vec<Row>, TaskError>
 
 /// The records of JSON in any shape, or of separated values.
 fn records(file: &DataFile, bytes: Vec<u8>) -> Result<Vec<Numbered>, TaskError> {
-    let path = Path::new(&file.name);
-    let mut records = Records::new(Input::from_reader(path, Cursor::new(bytes))?)?;
+    let whole = |problem: String| TaskError::Row { place: file.name.clone(), problem };
+    if let Err(error) = std::str::from_utf8(&bytes) {
+        return Err(whole(format!("not UTF-8: {error}")));
+    }
+    let mut records = Records::new(Input::from_reader(Path::new(&file.name), Cursor::new(bytes))?)?;
+    let array = records.shape() == Shape::Array;
     let mut rows = Vec::new();
-    while let Some(record) = records.next_record()? {
-        let record = record.map_err(|bad| TaskError::Row {
-            place: format!("{}, row {}", file.name, bad.place.number()),
-            problem: bad.message,
+    loop {
+        let record = match records.next_record() {
+            Ok(Some(record)) => record,
+            Ok(None) => return Ok(rows),
+            Err(FileError::Content { message, .. }) if array => {
+                return Err(whole(format!("not a JSON array: {message}")));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let record = record.map_err(|bad| {
+            let problem = match bad.message.strip_suffix("; an object is expected") {
+                Some(found) => format!("is {found}, expected a JSON object"),
+                None => bad.message,
+            };
+            TaskError::Row { place: format!("{}, row {}", file.name, bad.place.number()), problem }
         })?;
         rows.push((record.place.number() as usize, record.fields));
     }
-    Ok(rows)
 }
 
 /// The object under `key`.

@@ -271,6 +271,55 @@ fn options_that_say_nothing_are_refused_and_nothing_is_written() {
 }
 
 #[test]
+fn a_board_of_what_little_was_left_is_refused_unless_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let rows = (0..20).map(|i| format!("x,y,{}\n", if i % 3 == 0 { "neither" } else { "model_a" }));
+    let file =
+        write(dir.path(), "votes.csv", &("model_a,model_b,winner\n".to_owned() + &rows.collect::<String>()));
+    for command in ["ratings", "agreement"] {
+        let said = error_of(&["eval", command, text(&file)]);
+        assert!(
+            said.contains("votes.csv: 7 of 20 rows are no battles, the first: votes.csv, row 1"),
+            "{said}"
+        );
+        assert!(said.contains("--allow-dropped"), "{said}");
+    }
+    let said = ratings(&file, &["--allow-dropped"]);
+    assert!(said.contains("13 battles") && said.contains("Dropped: 7 of 20 rows"), "{said}");
+}
+
+#[test]
+fn counts_are_rated_by_every_method_that_needs_no_single_votes() {
+    let dir = tempfile::tempdir().unwrap();
+    let counts =
+        "model_a,model_b,win_a,win_b,tie,both_bad\nx,y,300,200,50,20\ny,z,120,90,0,10\nz,x,80,150,30,0\n";
+    let file = write(dir.path(), "counts.csv", counts);
+    for method in ["bradley-terry", "davidson", "rao-kupper", "win-rate"] {
+        let report = rated(&file, &["--method", method]);
+        assert_eq!(report["leaderboard"]["battles"], 1050, "{method}");
+        assert_eq!(report["leaderboard"]["rows"][0]["model"], "x", "{method}");
+        assert_eq!(report["counted"], true);
+    }
+    assert_eq!(rated(&file, &["--no-both-bad"])["leaderboard"]["battles"], 1020);
+    let said = error_of(&["eval", "ratings", text(&file), "--method", "elo"]);
+    assert!(said.contains("a table of counts holds no single votes"), "{said}");
+}
+
+#[test]
+fn many_judges_do_not_bury_the_board() {
+    let dir = tempfile::tempdir().unwrap();
+    let rows = (0..300).map(|i| {
+        let winner = if i % 3 == 0 { "model_b" } else { "model_a" };
+        format!("x,y,{winner},voter_{},q{i}\n", i / 2)
+    });
+    let header = "model_a,model_b,winner,judge,question\n".to_owned();
+    let file = write(dir.path(), "votes.csv", &(header + &rows.collect::<String>()));
+    let said = ratings(&file, &[]);
+    assert!(said.lines().count() < 40 && said.contains("… and 140 more judges"), "{said}");
+    assert!(ratings(&file, &["--all-judges"]).contains("voter_149"));
+}
+
+#[test]
 fn qloras_published_judgments_give_its_table() {
     let Some(oracles) = oracles() else { return };
     let folder = oracles.join("qlora-elo/vicuna-pairwise");

@@ -4,13 +4,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::battles::{Battles, Outcome};
 use crate::bootstrap::Bootstrap;
-use crate::bradley_terry::{Anchor, BradleyTerry, Ratings, Ties};
+use crate::bradley_terry::{Anchor, BradleyTerry, Ratings};
 use crate::counts::PairCounts;
 use crate::elo::{Elo, Orderings, TieRule};
 use crate::error::RatingsError;
 use crate::graph::Standing;
 use crate::scale::{Interval, RatingScale, Z95, ranks};
 use crate::style::FEATURE_NAMES;
+use crate::ties::Ties;
 use crate::win_matrix::WinMatrix;
 
 /// Orderings that each replicate of a bootstrap averages over.

@@ -1,10 +1,10 @@
 //! The likelihood of counted battles, with ties as halves, after Rao and Kupper (1967) or after
 //! Davidson (1970).
 
-use crate::bradley_terry::Ties;
 use crate::counts::{Pair, PairCounts};
 use crate::graph::Comparisons;
 use crate::newton::{Local, Maximum, log_sigmoid, maximise};
+use crate::ties::Ties;
 
 /// One outcome at one difference of strength: log-probability, its slope and its curvature.
 #[derive(Clone, Copy)]

@@ -4,13 +4,14 @@
 use serde::{Deserialize, Serialize};
 
 use crate::battles::{Battle, Battles, Style};
-use crate::bradley_terry::{BradleyTerry, Ratings, Ties};
+use crate::bradley_terry::{BradleyTerry, Ratings};
 use crate::counts::PairCounts;
 use crate::error::RatingsError;
 use crate::graph::{Comparisons, Standing, comparisons, variance_from};
 use crate::linear::{Cholesky, sandwich};
 use crate::newton::{Local, log_sigmoid, maximise};
 use crate::scale::Interval;
+use crate::ties::Ties;
 
 /// Number of style features.
 const FEATURES: usize = 4;

@@ -7,6 +7,11 @@ use camelid_ratings::report::{AgreementReport, JudgeGroup};
 use super::battle_files::{BattleFiles, spinner};
 use super::outputs::{Outputs, command_line};
 
+pub const EXAMPLES: &str = "\
+Examples:
+  camelid eval agreement gpt-4_pair.jsonl human_judgments.parquet
+  camelid eval agreement votes.csv --group experts=expert_*,author_* --turn 1 --json";
+
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]

@@ -13,10 +13,12 @@ use anyhow::Result;
 #[derive(clap::Subcommand)]
 pub enum Command {
     /// Rate models from pairwise verdicts, with intervals and position effect
+    #[command(after_help = ratings::EXAMPLES)]
     Ratings(ratings::Args),
     /// Put questions to models and have a judge grade or compare the answers
     Judge(Box<judge::Args>),
     /// How often judges agree with each other and with humans
+    #[command(after_help = agreement::EXAMPLES)]
     Agreement(agreement::Args),
     /// Put benchmark tasks to a model and score its answers
     Tasks(tasks::Args),

@@ -10,6 +10,13 @@ use clap::ValueEnum;
 use super::battle_files::{BattleFiles, spinner};
 use super::outputs::{Outputs, command_line};
 
+pub const EXAMPLES: &str = "\
+Examples:
+  camelid eval ratings votes.csv
+  camelid eval ratings clean_battle.json.gz --method elo --k 32 --html board.html
+  camelid eval ratings counts.csv --method davidson --no-both-bad --json
+  cat votes.jsonl | camelid eval ratings - --anchor mixtral-8x7b=1114";
+
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]

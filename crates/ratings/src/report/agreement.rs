@@ -7,8 +7,7 @@ use camelid_report::{PAGE_STYLE, Report, ReportError, environment, text_table};
 use serde::{Deserialize, Serialize};
 
 use super::plots::{RatingRow, rating_intervals};
-use super::ratings::percent;
-use super::ratings_text::dropped;
+use super::ratings::{dropped, percent};
 use crate::{
     Agreement, GroupAgreement, Interval, RatingsError, RejectedRow, Selection, SourceFile, Sources, agreement,
 };

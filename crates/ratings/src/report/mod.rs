@@ -4,7 +4,6 @@ mod agreement;
 mod plots;
 mod position;
 mod ratings;
-mod ratings_text;
 #[cfg(feature = "parquet")]
 mod tables;
 

@@ -5,8 +5,10 @@ use minijinja::value::Serde;
 use minijinja::{Environment, Value, context};
 
 use super::plots;
-use super::ratings_text::NAMED_JUDGES;
 use crate::PositionEffect;
+
+/// Judges that a report names unless all are asked for.
+pub(super) const NAMED_JUDGES: usize = 10;
 
 /// Adds the part `position` to the templates of a page: what it shows is a variable `position`
 /// made by [`position_context`].

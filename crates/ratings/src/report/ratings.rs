@@ -1,15 +1,18 @@
 //! The report of a set of battles: leaderboard, win matrix, position effect, what was dropped.
 
+mod text;
+
 use camelid_report::{PAGE_STYLE, Report, ReportError, environment};
 use serde::Serialize;
 
 use super::plots::{RatingRow, rating_intervals, win_matrix};
 use super::position::{add_position, position_context};
-use super::ratings_text;
 use crate::{
     Battles, FileOrder, Format, Interval, Leaderboard, LeaderboardOptions, Method, Outcome, PositionEffect,
     RatingsError, RejectedRow, Selection, SourceFile, Sources, Standing, TieRule, WinMatrix,
 };
+
+pub(super) use text::dropped;
 
 /// Everything a report of ratings says.
 #[derive(Debug, Clone, Serialize)]
@@ -113,7 +116,7 @@ impl RatingsReport {
 
 impl Report for RatingsReport {
     fn text(&self) -> String {
-        ratings_text::text(self)
+        text::text(self)
     }
 
     fn page(&self) -> Result<String, ReportError> {
@@ -138,9 +141,9 @@ impl Report for RatingsReport {
             report => minijinja::Value::from(minijinja::value::Serde(self)),
             style => PAGE_STYLE,
             method => self.leaderboard.options.words(),
-            tie_model => ratings_text::tie_model(&self.leaderboard),
-            settings => ratings_text::settings(self),
-            orders => ratings_text::orders(&self.orders),
+            tie_model => text::tie_model(&self.leaderboard),
+            settings => text::settings(self),
+            orders => text::orders(&self.orders),
             second_interval => self.second_interval(),
             win_rate_method => self.leaderboard.options.method == Method::WinRate,
             unbounded => rows.iter().any(|row| !row.bounded),

@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use camelid_report::text_table;
 
-use super::ratings::{RatingsReport, percent};
+use super::{RatingsReport, percent};
+use crate::report::position::NAMED_JUDGES;
 use crate::{
     FileOrder, FirstPosition, Interval, Leaderboard, LeaderboardRow, Method, Order, RejectedRow, Standing,
     Ties, Unit, Z95,
@@ -12,8 +13,6 @@ use crate::{
 
 /// Rows without a verdict that the terminal names; the rest are in the files.
 const NAMED_ROWS: usize = 10;
-/// Judges that a report names unless all are asked for.
-pub(super) const NAMED_JUDGES: usize = 10;
 
 /// All tables, the leaderboard first.
 pub(super) fn text(report: &RatingsReport) -> String {
@@ -231,7 +230,7 @@ fn judges(report: &RatingsReport) -> (Vec<(&String, &FirstPosition)>, usize) {
 }
 
 /// How many rows were no battles, and which.
-pub(super) fn dropped(rows: &[RejectedRow], read: u64) -> String {
+pub(in crate::report) fn dropped(rows: &[RejectedRow], read: u64) -> String {
     if rows.is_empty() {
         return format!("\nNo row was dropped: all {read} are battles.\n");
     }

@@ -342,7 +342,7 @@ fn the_mirror_agrees_with_the_catalogue() {
         .filter(|source| source.files.iter().all(|file| file.sha256.is_some()))
         .filter(|source| source.name != "vicuna-references")
         .collect();
-    assert_eq!(pinned.len(), 13);
+    assert_eq!(pinned.len(), 14);
     for source in pinned {
         let path = source.fetch(&offline).unwrap();
         let first = folder.join(Path::new(&source.files[0].path));

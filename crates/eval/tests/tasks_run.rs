@@ -295,7 +295,7 @@ fn bad_data_is_named() {
         ),
         ("{\"sum\": \"1\", \"result\": \"none\"}\n", "`number.gold` holds no number"),
         ("", "its files hold no rows"),
-        ("{\"sum\": 1, ", "row 1: not JSON"),
+        ("{\"sum\": 1, ", "row 1: the JSON is cut off"),
     ] {
         let places = sums(dir.path(), lines);
         let error = task.run(&mut first_wins(), &places, &run_options(), &mut quiet).unwrap_err().to_string();

@@ -172,8 +172,9 @@ mod tests {
     #[test]
     fn more_seeds_narrow_what_single_answers_blur() {
         // Every seed answers right where another does not: over the seeds each question is the same.
-        let seed =
-            |k: usize| -> Vec<f64> { (0..64).map(|i| f64::from(u8::from((i + k).is_multiple_of(4_usize)))).collect() };
+        let seed = |k: usize| -> Vec<f64> {
+            (0..64).map(|i| f64::from(u8::from((i + k).is_multiple_of(4_usize)))).collect()
+        };
         let (left, right) = ([seed(0), seed(1), seed(2), seed(3)], vec![vec![0.0; 64]; 4]);
         let one = crossed(&left[..1], &right[..1], &[1.0; 64]).unwrap();
         let four = crossed(&left, &right, &[1.0; 64]).unwrap();

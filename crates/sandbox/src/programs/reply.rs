@@ -65,7 +65,7 @@ fn indented(body: &str) -> String {
     let mut text = String::new();
     let mut seen = false;
     for line in body.split_inclusive('\n') {
-        let here = !line.trim().is_empty() && !(only_first && seen);
+        let here = !(line.trim().is_empty() || only_first && seen);
         if here {
             text.push_str("    ");
             seen = true;

@@ -26,7 +26,7 @@ pub fn print(text: impl AsRef<[u8]>) -> Result<(), PrintError> {
 /// Runs a program's work and gives its exit code: 0, or 1 with the error on standard error.
 ///
 /// A reader that goes away, as `head` does, ends the program quietly with code 0; standard output
-/// on a full disk ends it with an error line. Both are found whether the work prints by [`print`] or
+/// on a full disk ends it with an error line. Both are found whether the work prints by [`print()`] or
 /// by `println!`, and what the work holds open is dropped as at any return.
 pub fn run<E: AsRef<dyn Error + 'static>>(work: impl FnOnce() -> Result<ExitCode, E>) -> ExitCode {
     let others = panic::take_hook();

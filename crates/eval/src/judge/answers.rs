@@ -191,7 +191,7 @@ impl Answers {
     /// Writes FastChat's format, whole or not at all.
     ///
     /// # Errors
-    /// [`JudgeError::Write`].
+    /// [`JudgeError::File`].
     pub fn write(&self, path: &Path) -> Result<(), JudgeError> {
         let records: Vec<Record> =
             self.answers.iter().map(|answer| Record::new(&self.model, answer)).collect();

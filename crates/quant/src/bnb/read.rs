@@ -44,7 +44,7 @@ impl WeightHeader {
 const SAME_CODE: f32 = 1e-6;
 
 /// Reads what describes a weight stored in bitsandbytes' 4-bit format: the quant_state and the
-/// code books. The 4-bit one has to be the known one to within [`SAME_CODE`]; the 8-bit one of double
+/// code books. The 4-bit one has to be the known one to within `SAME_CODE`; the 8-bit one of double
 /// quantisation, which is computed where the file is made and differs in last bits, is used
 /// as it is. The codes and scales themselves (`weight` and
 /// `weight.absmax`) need not be in `st`. `None` and `file` as for [`read_tensor`].

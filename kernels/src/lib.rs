@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod adamw;
+mod blocks;
 pub mod blockwise4;
 pub mod blockwise8;
 pub mod causal_attention;
@@ -27,7 +28,7 @@ pub mod vjp_seed;
 mod weight_rows;
 
 pub use blockwise4::{NestedSpec, Packed4Spec};
-pub use causal_attention::{RowLengths, causal_attention, causal_attention_rows};
+pub use causal_attention::{CuSeqlens, causal_attention, causal_attention_varlen};
 pub use device::{DEVICE_VARIABLE, DeviceName, UnknownDevice, device, device_from_environment, device_label};
 pub use embedding::embedding;
 pub use isa::{ISA_VARIABLE, Isa, IsaError};

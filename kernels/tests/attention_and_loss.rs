@@ -4,7 +4,7 @@ mod checks;
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use camelid_kernels::{
-    IGNORE_INDEX, RowLengths, causal_attention, causal_attention_rows, linear_cross_entropy, vjp_seed,
+    CuSeqlens, IGNORE_INDEX, causal_attention, causal_attention_varlen, linear_cross_entropy, vjp_seed,
 };
 use checks::{
     bits, cases, close, device, gradient, inner, is_slow, list, tensor, values, view, wide, with_threads,
@@ -150,13 +150,13 @@ fn attention_across_tiles_of_queries_and_keys() {
     }
 }
 
-/// Output and gradients of sequences end to end.
-fn run_rows(attention: &Attention, rows: &RowLengths, scale: f32) -> [Vec<f32>; 4] {
+/// Output and gradients of packed sequences.
+fn run_varlen(attention: &Attention, cu_seqlens: &CuSeqlens, scale: f32) -> [Vec<f32>; 4] {
     let device = device().autodiff();
     let q = tensor(&attention.q, attention.q_shape(), &device).require_grad();
     let k = tensor(&attention.k, attention.kv_shape(), &device).require_grad();
     let v = tensor(&attention.v, attention.kv_shape(), &device).require_grad();
-    let y = causal_attention_rows(q.clone(), k.clone(), v.clone(), scale, rows);
+    let y = causal_attention_varlen(q.clone(), k.clone(), v.clone(), scale, cu_seqlens);
     let out = list(y.clone());
     let grads = vjp_seed(y, tensor(&attention.dy, attention.q_shape(), &device)).backward();
     let grad = |x: &Tensor<4>| list(x.grad(&grads).expect("tracked"));
@@ -164,16 +164,16 @@ fn run_rows(attention: &Attention, rows: &RowLengths, scale: f32) -> [Vec<f32>; 
 }
 
 #[test]
-fn sequences_end_to_end_are_as_each_alone() {
+fn packed_sequences_are_as_each_alone() {
     let several_tiles = if is_slow() { vec![70, 9] } else { vec![300, 49] };
     for lengths in [vec![5, 1, 60, 0, 17], several_tiles, vec![1, 1, 1], vec![20]] {
-        let rows = RowLengths::new(lengths);
-        let total = rows.total();
+        let packed = CuSeqlens::of_lengths(lengths);
+        let total = packed.total();
         let all = Attention::new([1, total, total, 2, 2, 16], 1.0, total as u64);
-        let together = run_rows(&all, &rows, 0.3);
+        let together = run_varlen(&all, &packed, 0.3);
         let mut alone: [Vec<f32>; 4] = Default::default();
         let mut first = 0;
-        for &t in rows.lengths() {
+        for t in packed.lengths() {
             let cut =
                 |values: &[f32]| values[first * values.len() / total..][..t * values.len() / total].to_vec();
             let one = Attention {
@@ -190,7 +190,7 @@ fn sequences_end_to_end_are_as_each_alone() {
         }
         // One position alone takes another way than one among many.
         for (together, alone) in together.iter().zip(&alone) {
-            close("end to end", together, &wide(alone), 1e-6);
+            close("packed", together, &wide(alone), 1e-6);
         }
     }
 }
@@ -199,7 +199,7 @@ fn sequences_end_to_end_are_as_each_alone() {
 #[should_panic(expected = "sequences of [2, 2] positions")]
 fn sequences_must_fill_the_positions() {
     let x = Tensor::<4>::zeros([1, 5, 1, 4], &device());
-    causal_attention_rows(x.clone(), x.clone(), x, 1.0, &RowLengths::new([2, 2]));
+    causal_attention_varlen(x.clone(), x.clone(), x, 1.0, &CuSeqlens::of_lengths([2, 2]));
 }
 
 /// A cache with room to spare is read where it lies, one row of it or several.

@@ -1,8 +1,10 @@
 //! The door through which a trainer walks a model block by block.
 
+use std::ops::Range;
+
 use burn::module::Module;
 use burn::tensor::{Int, Tensor, TensorData};
-use camelid_kernels::{IGNORE_INDEX, RowLengths, linear_cross_entropy_with};
+use camelid_kernels::{CuSeqlens, IGNORE_INDEX, linear_cross_entropy_with};
 use camelid_lora::ForwardContext;
 
 use crate::error::ModelError;
@@ -12,18 +14,19 @@ use crate::llama::{Block, Llama};
 ///
 /// A trainer that keeps only the blocks' inputs runs `embed` and each `block`
 /// forward, differentiates `head_loss`, and then walks back, recomputing one
-/// block at a time with the same [`ForwardContext`]. Chaining all three with
+/// block at a time, all with the same [`ForwardContext`]. Chaining all three with
 /// gradients gives the same numbers.
 pub trait BlockStack: Module {
     /// One block, whose parameters can be visited alone.
     type Block: Module;
 
     /// Token embeddings: `[batch, seq]` to `[batch, seq, hidden]`. Differentiable
-    /// in the embedding when that is trainable.
+    /// in the embedding when that is trainable. Adapters of the embedding take part where
+    /// `ctx` says so.
     ///
     /// # Panics
     /// When an id is outside the vocabulary.
-    fn embed(&self, ids: Tensor<2, Int>) -> Tensor<3>;
+    fn embed(&self, ids: Tensor<2, Int>, ctx: &ForwardContext) -> Tensor<3>;
 
     /// Number of blocks.
     fn num_blocks(&self) -> usize {
@@ -62,29 +65,32 @@ pub trait BlockStack: Module {
     /// When `i` is not below [`BlockStack::num_blocks`].
     fn block(&self, i: usize, x: Tensor<3>, ctx: &ForwardContext) -> Tensor<3>;
 
-    /// Runs block `i` on sequences that lie end to end, so that none of it is padding:
-    /// `[1, positions, hidden]` to the same shape, as many positions as `rows` have.
+    /// Runs block `i` on packed sequences, so that nothing is padding: `[1, positions, hidden]`
+    /// to the same shape, as many positions as `cu_seqlens` counts.
     ///
     /// Unless a model does better, each sequence goes through [`BlockStack::block`] alone.
     /// [`BlockStack::embed`] and [`BlockStack::head_loss`] need no such form: give them the
     /// ids and labels as one row, the first label of each sequence ignored.
     ///
     /// # Panics
-    /// When `i` is not below [`BlockStack::num_blocks`], or `rows` do not fit `x`.
-    fn block_rows(&self, i: usize, x: Tensor<3>, rows: &RowLengths, ctx: &ForwardContext) -> Tensor<3> {
-        let alone = |first: &mut usize, &len: &usize| {
-            let sequence = x.clone().narrow(1, *first, len);
-            *first += len;
-            Some(self.block(i, sequence, ctx))
-        };
-        Tensor::cat(rows.lengths().iter().scan(0, alone).collect(), 1)
+    /// When `i` is not below [`BlockStack::num_blocks`], or `cu_seqlens` does not fit `x`.
+    fn block_varlen(
+        &self,
+        i: usize,
+        x: Tensor<3>,
+        cu_seqlens: &CuSeqlens,
+        ctx: &ForwardContext,
+    ) -> Tensor<3> {
+        let alone = |range: Range<usize>| self.block(i, x.clone().narrow(1, range.start, range.len()), ctx);
+        Tensor::cat(cu_seqlens.ranges().map(alone).collect(), 1)
     }
 
     /// Sum over the supervised positions of the negative log-likelihood, in nats.
     ///
     /// `labels` are aligned with the input ids, as in transformers: position `t`
     /// of `x` predicts `labels[.., t + 1]`; `IGNORE_INDEX` carries no loss.
-    /// [`supervised_tokens`] counts what the sum runs over.
+    /// [`supervised_tokens`] counts what the sum runs over. Adapters of the final norm and the
+    /// head take part where `ctx` says so, without dropout.
     ///
     /// # Shapes
     /// - `x`: `[batch, seq, hidden]`, the output of the last block
@@ -93,7 +99,7 @@ pub trait BlockStack: Module {
     ///
     /// # Panics
     /// When a label is neither ignored nor inside the vocabulary.
-    fn head_loss(&self, x: Tensor<3>, labels: Tensor<2, Int>) -> Tensor<1>;
+    fn head_loss(&self, x: Tensor<3>, labels: Tensor<2, Int>, ctx: &ForwardContext) -> Tensor<1>;
 }
 
 /// Number of labels that [`BlockStack::head_loss`] sums over: those not ignored,
@@ -111,8 +117,8 @@ pub fn supervised_tokens(labels: &[i64], seq: usize) -> usize {
 impl BlockStack for Llama {
     type Block = Block;
 
-    fn embed(&self, ids: Tensor<2, Int>) -> Tensor<3> {
-        self.embed_ids(ids, &ForwardContext::evaluation())
+    fn embed(&self, ids: Tensor<2, Int>, ctx: &ForwardContext) -> Tensor<3> {
+        self.embed_ids(ids, ctx)
     }
 
     fn blocks(&self) -> &[Block] {
@@ -135,21 +141,26 @@ impl BlockStack for Llama {
         self.block_forward(i, x, ctx)
     }
 
-    fn block_rows(&self, i: usize, x: Tensor<3>, rows: &RowLengths, ctx: &ForwardContext) -> Tensor<3> {
-        self.block_forward_rows(i, x, rows, ctx)
+    fn block_varlen(
+        &self,
+        i: usize,
+        x: Tensor<3>,
+        cu_seqlens: &CuSeqlens,
+        ctx: &ForwardContext,
+    ) -> Tensor<3> {
+        self.block_forward_varlen(i, x, cu_seqlens, ctx)
     }
 
-    fn head_loss(&self, x: Tensor<3>, labels: Tensor<2, Int>) -> Tensor<1> {
+    fn head_loss(&self, x: Tensor<3>, labels: Tensor<2, Int>, ctx: &ForwardContext) -> Tensor<1> {
         let [batch, seq, hidden] = x.dims();
         // Each position's target is the label after it; the last has none. The
         // hidden rows stay where they are: dropping the last would copy them all.
         let none = TensorData::new(vec![IGNORE_INDEX; batch], [batch, 1]);
         let none = Tensor::<2, Int>::from_data(none, (&labels.device(), labels.dtype()));
         let targets = if seq < 2 { none } else { Tensor::cat(vec![labels.narrow(1, 1, seq - 1), none], 1) };
-        let ctx = ForwardContext::evaluation();
-        let rows = self.norm.forward(x, &ctx).reshape([batch * seq, hidden]);
+        let rows = self.norm.forward(x, ctx).reshape([batch * seq, hidden]);
         let targets = targets.reshape([batch * seq]);
-        linear_cross_entropy_with(rows, self.head_weight(&ctx), targets, self.compute_type())
+        linear_cross_entropy_with(rows, self.head_weight(ctx), targets, self.compute_type())
     }
 }
 

@@ -14,7 +14,7 @@ mod stream;
 pub mod tokenizer;
 pub mod weights;
 
-pub use camelid_kernels::RowLengths;
+pub use camelid_kernels::CuSeqlens;
 pub use camelid_lora::{Embedding, ForwardContext};
 
 pub use block_stack::{BlockStack, supervised_tokens};

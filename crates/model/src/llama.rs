@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Int, Tensor};
-use camelid_kernels::{ComputeType, RowLengths, linear_with};
+use camelid_kernels::{ComputeType, CuSeqlens, linear_with};
 use camelid_lora::{Embedding, ForwardContext, LoraLinear};
 
 use crate::config::{LlamaConfig, RopeScaling};
@@ -201,15 +201,15 @@ impl Llama {
         self
     }
 
-    /// One block over sequences end to end.
-    pub(crate) fn block_forward_rows(
+    /// One block over packed sequences.
+    pub(crate) fn block_forward_varlen(
         &self,
         i: usize,
         x: Tensor<3>,
-        rows: &RowLengths,
+        cu_seqlens: &CuSeqlens,
         ctx: &ForwardContext,
     ) -> Tensor<3> {
-        self.layers[i].forward_rows(x, rows, &self.rope, ctx)
+        self.layers[i].forward_varlen(x, cu_seqlens, &self.rope, ctx)
     }
 
     /// Final norm and head: `[.., hidden_size]` to `[.., vocab_size]`.

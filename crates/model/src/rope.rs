@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::tensor::{Device, Tensor, TensorData};
-use camelid_kernels::RowLengths;
+use camelid_kernels::CuSeqlens;
 
 use crate::config::{LlamaConfig, RopeScaling};
 
@@ -28,8 +28,8 @@ struct Table {
     device: Device,
     cos: Tensor<2>,
     sin: Tensor<2>,
-    /// The last answer of [`Rope::rows`], which every block of a pass asks again.
-    rows: Option<(RowLengths, Tensor<2>, Tensor<2>)>,
+    /// The last answer of [`Rope::varlen`], which every block of a pass asks again.
+    varlen: Option<(CuSeqlens, Tensor<2>, Tensor<2>)>,
 }
 
 impl Rope {
@@ -47,16 +47,16 @@ impl Rope {
         self.with_table(start + len, device, |table| table.slice(start, len))
     }
 
-    /// Cosines and sines of sequences end to end, each from position 0:
+    /// Cosines and sines of packed sequences, each from position 0:
     /// `[positions, head_dim / 2]`, as [`Rope::slice`].
-    pub fn rows(&self, rows: &RowLengths, device: &Device) -> (Tensor<2>, Tensor<2>) {
-        self.with_table(rows.longest(), device, |table| {
-            let (_, cos, sin) = match table.rows.take() {
-                Some(known) if known.0 == *rows => table.rows.insert(known),
+    pub fn varlen(&self, cu_seqlens: &CuSeqlens, device: &Device) -> (Tensor<2>, Tensor<2>) {
+        self.with_table(cu_seqlens.max_seqlen(), device, |table| {
+            let (_, cos, sin) = match table.varlen.take() {
+                Some(known) if known.0 == *cu_seqlens => table.varlen.insert(known),
                 _ => {
-                    let slices = rows.lengths().iter().map(|&len| table.slice(0, len));
+                    let slices = cu_seqlens.lengths().map(|len| table.slice(0, len));
                     let (cos, sin) = slices.unzip();
-                    table.rows.insert((rows.clone(), Tensor::cat(cos, 0), Tensor::cat(sin, 0)))
+                    table.varlen.insert((cu_seqlens.clone(), Tensor::cat(cos, 0), Tensor::cat(sin, 0)))
                 }
             };
             (cos.clone(), sin.clone())
@@ -89,7 +89,7 @@ impl Rope {
         // and a tracked constant would only lengthen the graph.
         let plain = device.clone().inner();
         let tensor = |v| Tensor::from_data(TensorData::new(v, [positions, half]), &plain);
-        Table { positions, device: device.clone(), cos: tensor(cos), sin: tensor(sin), rows: None }
+        Table { positions, device: device.clone(), cos: tensor(cos), sin: tensor(sin), varlen: None }
     }
 }
 

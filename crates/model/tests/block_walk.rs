@@ -65,11 +65,11 @@ fn batch(device: &Device) -> (Tensor<2, Int>, Tensor<2, Int>) {
 
 fn in_one_pass(model: &Llama, device: &Device) -> (f32, Collected) {
     let (ids, labels) = batch(device);
-    let mut x = model.embed(ids);
+    let mut x = model.embed(ids, &EVALUATION);
     for i in 0..model.num_blocks() {
         x = model.block(i, x, &EVALUATION);
     }
-    let loss = model.head_loss(x, labels);
+    let loss = model.head_loss(x, labels, &EVALUATION);
     let value = loss.clone().into_scalar::<f32>();
     let gradients = GradientsParams::from_module(&mut loss.backward(), model);
     let mut collected = Collected::default();
@@ -86,13 +86,13 @@ fn block_by_block(model: &Llama, device: &Device) -> (f32, Collected) {
     };
     let untracked = model.valid();
     let mut inputs = Vec::new();
-    let mut h = untracked.embed(ids.clone().inner());
+    let mut h = untracked.embed(ids.clone().inner(), &EVALUATION);
     for i in 0..model.num_blocks() {
         inputs.push(h.clone());
         h = untracked.block(i, h, &EVALUATION);
     }
     let h = Tensor::from_inner(h).require_grad();
-    let loss = model.head_loss(h.clone(), labels);
+    let loss = model.head_loss(h.clone(), labels, &EVALUATION);
     let value = loss.clone().into_scalar::<f32>();
     let mut gradients = loss.backward();
     let mut dy = h.grad_remove(&mut gradients).unwrap();
@@ -104,7 +104,7 @@ fn block_by_block(model: &Llama, device: &Device) -> (f32, Collected) {
         dy = x.grad_remove(&mut gradients).unwrap();
         keep(&mut gradients);
     }
-    keep(&mut vjp_seed(model.embed(ids), dy).backward());
+    keep(&mut vjp_seed(model.embed(ids, &EVALUATION), dy).backward());
     (value, collected)
 }
 
@@ -138,11 +138,11 @@ fn rows_of_one_token_have_no_loss() {
     let model = Llama::random(&config(false), 2, &device);
     for batch in [1, 3] {
         let ids = || Tensor::<2, Int>::from_data(TensorData::new(vec![7_i64; batch], [batch, 1]), &device);
-        let mut x = model.embed(ids());
+        let mut x = model.embed(ids(), &EVALUATION);
         for i in 0..model.num_blocks() {
             x = model.block(i, x, &EVALUATION);
         }
-        assert_eq!(model.head_loss(x, ids()).into_scalar::<f32>(), 0.0);
+        assert_eq!(model.head_loss(x, ids(), &EVALUATION).into_scalar::<f32>(), 0.0);
     }
 }
 

@@ -57,11 +57,11 @@ fn gradients_of_the_adapter_equal_those_of_peft() {
 
     let ids = inputs.matrix("input_ids_padded", &device);
     let count = supervised_tokens(&inputs.integers("labels"), ids.dims()[1]) as f32;
-    let mut x = model.embed(ids);
+    let mut x = model.embed(ids, &EVALUATION);
     for i in 0..model.num_blocks() {
         x = model.block(i, x, &EVALUATION);
     }
-    let loss = model.head_loss(x, inputs.matrix("labels", &device)) / count;
+    let loss = model.head_loss(x, inputs.matrix("labels", &device), &EVALUATION) / count;
     let expected = Golden::open(folder.join("adapter_logits.safetensors")).floats("padded.loss");
     assert_close("loss", &[loss.clone().into_scalar::<f32>()], &expected, TOLERANCE);
     let mut gradients = loss.backward();
@@ -91,22 +91,22 @@ fn block_by_block_gradients_equal_those_of_one_pass() {
     let ids = inputs.matrix("input_ids_padded", &device);
     let labels = inputs.matrix("labels", &device);
 
-    let mut x = model.embed(ids.clone());
+    let mut x = model.embed(ids.clone(), &EVALUATION);
     for i in 0..model.num_blocks() {
         x = model.block(i, x, &EVALUATION);
     }
-    let mut whole = model.head_loss(x, labels.clone()).backward();
+    let mut whole = model.head_loss(x, labels.clone(), &EVALUATION).backward();
     let whole = GradientsParams::from_module(&mut whole, &model);
 
     let untracked = model.valid();
     let mut kept = Vec::new();
-    let mut h = untracked.embed(ids.inner());
+    let mut h = untracked.embed(ids.inner(), &EVALUATION);
     for i in 0..model.num_blocks() {
         kept.push(h.clone());
         h = untracked.block(i, h, &EVALUATION);
     }
     let h = Tensor::from_inner(h).require_grad();
-    let mut gradients = model.head_loss(h.clone(), labels).backward();
+    let mut gradients = model.head_loss(h.clone(), labels, &EVALUATION).backward();
     let mut dy = h.grad_remove(&mut gradients).unwrap();
     for i in (0..model.num_blocks()).rev() {
         let x = Tensor::from_inner(kept.pop().unwrap()).require_grad();

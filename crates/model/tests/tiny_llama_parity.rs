@@ -39,7 +39,7 @@ fn hidden_states_equal_layer_by_layer() {
             let expected = golden.floats(&format!("{prefix}.hidden.{i}"));
             assert_close(&format!("{base} hidden {i}"), &values(x.clone()), &expected, TOLERANCE);
         };
-        let x = model.embed(ids.clone());
+        let x = model.embed(ids.clone(), &EVALUATION);
         compare(0, &x);
         let x = model.block(0, x, &EVALUATION);
         compare(1, &x);
@@ -58,11 +58,11 @@ fn loss_of_a_padded_batch_equals_that_of_transformers() {
     let count = supervised_tokens(&golden.integers("labels"), seq) as f32;
     for (base, prefix) in BASES {
         let model = model(&folder, base, &device);
-        let mut x = model.embed(ids.clone());
+        let mut x = model.embed(ids.clone(), &EVALUATION);
         for i in 0..model.num_blocks() {
             x = model.block(i, x, &EVALUATION);
         }
-        let loss = model.head_loss(x, golden.matrix("labels", &device));
+        let loss = model.head_loss(x, golden.matrix("labels", &device), &EVALUATION);
         let mean = values(loss)[0] / count;
         let expected = golden.floats(&format!("{prefix}.padded.loss"));
         assert_close(&format!("{base} padded loss"), &[mean], &expected, TOLERANCE);

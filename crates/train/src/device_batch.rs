@@ -3,19 +3,19 @@
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use camelid_data::Batch;
 use camelid_lora::ForwardContext;
-use camelid_model::{BlockStack, RowLengths};
+use camelid_model::{BlockStack, CuSeqlens};
 
 use crate::TrainError;
 
-/// A [`Batch`] on a device: its sequences in one row, end to end.
+/// A [`Batch`] on a device: packed sequences.
 #[derive(Clone, Debug)]
 pub struct DeviceBatch {
     /// Token ids, `[1, tokens]`.
     pub ids: Tensor<2, Int>,
     /// Labels aligned with them, `[1, tokens]`.
     pub labels: Tensor<2, Int>,
-    /// Lengths of the sequences.
-    pub rows: RowLengths,
+    /// Where each sequence begins and ends.
+    pub cu_seqlens: CuSeqlens,
 }
 
 impl DeviceBatch {
@@ -26,7 +26,7 @@ impl DeviceBatch {
         Self {
             ids: Tensor::from_data(TensorData::new(ids, shape), device),
             labels: Tensor::from_data(TensorData::new(batch.labels.clone(), shape), device),
-            rows: RowLengths::new(batch.lengths().collect::<Vec<_>>()),
+            cu_seqlens: CuSeqlens::of_lengths(batch.lengths()),
         }
     }
 
@@ -37,10 +37,10 @@ impl DeviceBatch {
     /// # Errors
     /// Those of weights that stream.
     pub fn hidden<M: BlockStack>(&self, model: &M, ctx: &ForwardContext) -> Result<Tensor<3>, TrainError> {
-        let mut x = model.embed(self.ids.clone());
+        let mut x = model.embed(self.ids.clone(), ctx);
         for i in 0..model.num_blocks() {
             model.prepare_block(i)?;
-            x = model.block_rows(i, x, &self.rows, ctx);
+            x = model.block_varlen(i, x, &self.cu_seqlens, ctx);
         }
         Ok(x)
     }

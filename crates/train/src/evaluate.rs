@@ -81,6 +81,7 @@ pub fn evaluate<M: BlockStack>(model: &M, set: &TokenizedSet, batch: usize) -> R
 
 /// Sum of the negative log-likelihoods of a batch's labels.
 fn nll<M: BlockStack>(model: &M, batch: &DeviceBatch) -> Result<f64, TrainError> {
-    let hidden = batch.hidden(model, &ForwardContext::evaluation())?;
-    scalar(model.head_loss(hidden, batch.labels.clone()))
+    let ctx = ForwardContext::evaluation();
+    let hidden = batch.hidden(model, &ctx)?;
+    scalar(model.head_loss(hidden, batch.labels.clone(), &ctx))
 }

@@ -2,6 +2,7 @@
 
 use burn::tensor::Tensor;
 use camelid_data::Batch;
+use camelid_lora::ForwardContext;
 use camelid_model::BlockStack;
 
 use crate::{DeviceBatch, TrainError};
@@ -37,8 +38,15 @@ pub trait Objective<M: BlockStack> {
     ) -> Result<Self::Given, TrainError>;
 
     /// The **sum** of the loss over the micro-batch's terms, `[1]`, from the output of the last
-    /// block `hidden`, `[1, tokens, hidden]`.
-    fn loss(&self, model: &M, hidden: Tensor<3>, batch: &DeviceBatch, given: &Self::Given) -> Tensor<1>;
+    /// block `hidden`, `[1, tokens, hidden]`, and in the context `ctx` that gave it.
+    fn loss(
+        &self,
+        model: &M,
+        hidden: Tensor<3>,
+        batch: &DeviceBatch,
+        given: &Self::Given,
+        ctx: &ForwardContext,
+    ) -> Tensor<1>;
 }
 
 /// Supervised fine-tuning: the negative log-likelihood of the labels, in nats; its terms are the
@@ -62,7 +70,14 @@ impl<M: BlockStack> Objective<M> for Sft {
         Ok(())
     }
 
-    fn loss(&self, model: &M, hidden: Tensor<3>, batch: &DeviceBatch, _given: &()) -> Tensor<1> {
-        model.head_loss(hidden, batch.labels.clone())
+    fn loss(
+        &self,
+        model: &M,
+        hidden: Tensor<3>,
+        batch: &DeviceBatch,
+        _given: &(),
+        ctx: &ForwardContext,
+    ) -> Tensor<1> {
+        model.head_loss(hidden, batch.labels.clone(), ctx)
     }
 }

@@ -130,9 +130,10 @@ impl<O> Step<O> {
         for (i, micro) in micro_batches.iter().enumerate() {
             let batch = DeviceBatch::new(self.objective.sequences(&micro.batch), &device);
             let given = self.objective.given(model, &micro.batch, &batch)?;
-            let head = |hidden| self.objective.loss(model, hidden, &batch, &given);
+            let ctx = ForwardContext { dropout_seed: micro.dropout_seed, ..ForwardContext::default() };
+            let head = |hidden| self.objective.loss(model, hidden, &batch, &given, &ctx);
             let walk = Walk {
-                ctx: ForwardContext { dropout_seed: micro.dropout_seed, ..ForwardContext::default() },
+                ctx,
                 scale: 1.0 / terms as f64,
                 checkpointing: self.activation_checkpointing,
                 inputs: self.block_inputs.clone(),

@@ -81,9 +81,9 @@ fn at_once<M: BlockStack>(
     head: &dyn Fn(Tensor<3>) -> Tensor<1>,
     walk: Walk<'_>,
 ) -> Result<(f64, GradientsParams), TrainError> {
-    let mut x = model.embed(batch.ids.clone());
+    let mut x = model.embed(batch.ids.clone(), &walk.ctx);
     for i in 0..model.num_blocks() {
-        x = model.block_rows(i, x, &batch.rows, &walk.ctx);
+        x = model.block_varlen(i, x, &batch.cu_seqlens, &walk.ctx);
     }
     (walk.ended)(StepPhase::Forward);
     let loss = head(x);
@@ -101,7 +101,7 @@ fn checkpointed<M: BlockStack>(
     head: &dyn Fn(Tensor<3>) -> Tensor<1>,
     walk: Walk<'_>,
 ) -> Result<(f64, GradientsParams), TrainError> {
-    let embedded = model.embed(batch.ids.clone());
+    let embedded = model.embed(batch.ids.clone(), &walk.ctx);
     let embedding_trains = embedded.is_tracked();
     let first = first_block_to_differentiate(model, embedding_trains);
 
@@ -116,7 +116,7 @@ fn checkpointed<M: BlockStack>(
     let mut y = top.clone();
     if last < blocks {
         model.prepare_block(last)?;
-        y = model.block_rows(last, y, &batch.rows, &walk.ctx);
+        y = model.block_varlen(last, y, &batch.cu_seqlens, &walk.ctx);
     }
     let loss = head(y);
     let value = scalar(loss.clone())?;
@@ -129,7 +129,7 @@ fn checkpointed<M: BlockStack>(
         let Some(input) = inputs.pop()? else { break };
         model.prepare_block(i)?;
         let x = Tensor::from_inner(input).require_grad();
-        let y = model.block_rows(i, x.clone(), &batch.rows, &walk.ctx);
+        let y = model.block_varlen(i, x.clone(), &batch.cu_seqlens, &walk.ctx);
         let mut grads = vjp_seed(y, dy).backward();
         dy = taken(&x, &mut grads)?;
         let block = &model.blocks()[i];
@@ -170,7 +170,7 @@ fn block_inputs<M: BlockStack>(
             inputs.push(x.clone())?;
         }
         model.prepare_block(i)?;
-        x = untracked.block_rows(i, Tensor::from_inner(x), &batch.rows, ctx).inner();
+        x = untracked.block_varlen(i, Tensor::from_inner(x), &batch.cu_seqlens, ctx).inner();
     }
     Ok((inputs, x))
 }

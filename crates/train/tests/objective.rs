@@ -2,10 +2,12 @@
 
 mod tiny;
 
+use std::ops::Range;
+
 use burn::module::Module;
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use camelid_data::Batch;
-use camelid_lora::{ForwardContext, detach};
+use camelid_lora::{ForwardContext, LoraConfig, attach, detach};
 use camelid_model::{BlockStack, Llama};
 use camelid_paged_optim::{AdamWConfig, PagedAdamW};
 use camelid_train::{BlockInputPaging, DeviceBatch, MicroBatch, Objective, Step, TrainError};
@@ -19,15 +21,19 @@ const BETA: f64 = 0.1;
 
 impl Preferences {
     /// Log-likelihood of each sequence, `[1]` each.
-    fn log_likelihoods<M: BlockStack>(model: &M, hidden: &Tensor<3>, batch: &DeviceBatch) -> Vec<Tensor<1>> {
-        let mut first = 0;
-        let of_one = |&len: &usize| {
+    fn log_likelihoods<M: BlockStack>(
+        model: &M,
+        hidden: &Tensor<3>,
+        batch: &DeviceBatch,
+        ctx: &ForwardContext,
+    ) -> Vec<Tensor<1>> {
+        let of_one = |range: Range<usize>| {
+            let (first, len) = (range.start, range.len());
             let (x, labels) =
                 (hidden.clone().narrow(1, first, len), batch.labels.clone().narrow(1, first, len));
-            first += len;
-            model.head_loss(x, labels).neg()
+            model.head_loss(x, labels, ctx).neg()
         };
-        batch.rows.lengths().iter().map(of_one).collect()
+        batch.cu_seqlens.ranges().map(of_one).collect()
     }
 }
 
@@ -45,12 +51,20 @@ impl<M: BlockStack> Objective<M> for Preferences {
 
     fn given(&self, model: &M, _: &Batch, batch: &DeviceBatch) -> Result<Vec<f32>, TrainError> {
         let model = model.valid();
-        let hidden = batch.hidden(&model, &ForwardContext::evaluation().without_adapters())?;
-        Ok(Self::log_likelihoods(&model, &hidden, batch).into_iter().map(Tensor::into_scalar).collect())
+        let ctx = ForwardContext::evaluation().without_adapters();
+        let hidden = batch.hidden(&model, &ctx)?;
+        Ok(Self::log_likelihoods(&model, &hidden, batch, &ctx).into_iter().map(Tensor::into_scalar).collect())
     }
 
-    fn loss(&self, model: &M, hidden: Tensor<3>, batch: &DeviceBatch, reference: &Vec<f32>) -> Tensor<1> {
-        let policy = Self::log_likelihoods(model, &hidden, batch);
+    fn loss(
+        &self,
+        model: &M,
+        hidden: Tensor<3>,
+        batch: &DeviceBatch,
+        reference: &Vec<f32>,
+        ctx: &ForwardContext,
+    ) -> Tensor<1> {
+        let policy = Self::log_likelihoods(model, &hidden, batch, ctx);
         let pairs = policy.chunks(2).zip(reference.chunks(2)).map(|(policy, reference)| {
             let margin = policy[0].clone() - policy[1].clone() - f64::from(reference[0] - reference[1]);
             // −ln σ(βm) = ln(1 + e^(−βm))
@@ -124,4 +138,41 @@ fn without_adapters_a_model_is_its_base_to_the_bit() {
     let mut detached = trained;
     detach(&mut detached);
     assert!(logits(&detached, &with) == base);
+}
+
+#[test]
+fn the_walk_without_adapters_is_that_of_the_base_where_embedding_norm_and_head_are_adapted() {
+    let lora: LoraConfig = serde_json::from_value(serde_json::json!({
+        "target_modules": ["q_proj", "embed_tokens", "lm_head"], "modules_to_save": ["norm"]
+    }))
+    .unwrap();
+    let model = attach(full_model(1, false), &lora, 1, &Device::flex().autodiff()).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let trained = trainer(model, settings(), dir.path()).run().unwrap().model;
+    let set = data(3, 0);
+    let batch = Batch::packed(&set.examples.iter().collect::<Vec<_>>()).unwrap();
+    let batch = DeviceBatch::new(&batch, &Device::flex());
+    let loss = |model: &Llama, ctx: &ForwardContext| {
+        let model = model.valid();
+        let hidden = batch.hidden(&model, ctx).unwrap();
+        let loss = model.head_loss(hidden.clone(), batch.labels.clone(), ctx).into_scalar::<f32>();
+        (hidden.into_data(), loss.to_bits())
+    };
+    let with = ForwardContext::evaluation();
+    let (hidden, value) = loss(&trained, &with.without_adapters());
+    let (base_hidden, base_value) = loss(&full_model(1, false), &with);
+    assert_eq!(hidden, base_hidden);
+    assert_eq!(value, base_value);
+    assert_ne!(loss(&trained, &with).1, base_value, "the adapters learnt something");
+    // Each adapter by itself: only the embedding's changes what comes in, only the head's the loss.
+    let embedded = |ctx| trained.valid().embed(batch.ids.clone(), ctx).into_data();
+    assert_ne!(embedded(&with), embedded(&with.without_adapters()));
+    let head = |ctx| {
+        trained.valid().head_loss(
+            Tensor::from_data(hidden.clone(), &Device::flex()),
+            batch.labels.clone(),
+            ctx,
+        )
+    };
+    assert_ne!(head(&with).into_scalar::<f32>().to_bits(), base_value);
 }

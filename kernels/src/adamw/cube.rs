@@ -242,31 +242,32 @@ pub(crate) fn specimens() -> Vec<Specimen> {
         operations: 50.0 * LEN as f64,
         tensor_cores: false,
         kernel: |t| {
-            let b = || t.buffer();
-            Box::new(update::Update::new(
-                t.settings(),
-                t.device(),
-                t.target(),
-                b(),
-                b(),
-                b(),
-                b(),
-                b(),
-                b(),
-                b(),
-                b(),
-                (),
-                (),
-                (),
-                (),
-                (),
-                (),
-                (),
-                (),
-                (),
-                (),
-                UNITS,
-            ))
+            t.build(|s, d, p, b| {
+                update::Update::new(
+                    s,
+                    d,
+                    p,
+                    b(),
+                    b(),
+                    b(),
+                    b(),
+                    b(),
+                    b(),
+                    b(),
+                    b(),
+                    (),
+                    (),
+                    (),
+                    (),
+                    (),
+                    (),
+                    (),
+                    (),
+                    (),
+                    (),
+                    UNITS,
+                )
+            })
         },
     }]
 }

@@ -8,7 +8,7 @@ use std::mem::MaybeUninit;
 
 use half::{bf16, f16};
 
-use super::cpu::{Run, decode, for_each_block};
+use super::walk::{Run, decode, for_each_block};
 use super::{Decision, Float, Packed4View};
 
 /// Values coded or decoded at a time: 16 packed bytes.

@@ -1,5 +1,7 @@
 //! The three 16-entry code books and the rules that choose an entry.
 
+use crate::blocks::Rounding;
+
 /// A 4-bit code book: which 16 numbers in `[-1, 1]` the codes stand for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Code4 {
@@ -13,27 +15,6 @@ pub enum Code4 {
     /// Scaled by `absmax` a value never goes below −1, so code 0 (−8/7) is never
     /// produced: the used codes are the 15 integers −7…7.
     Int4,
-}
-
-/// How a value between two codes is rounded.
-///
-/// The rules differ in a handful of values per million; both are bitsandbytes'.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Rounding {
-    /// The rule of bitsandbytes' CUDA kernels, and this project's default:
-    /// multiply by `1 / absmax`, compare with the literals of `dQuantizeNF4` and
-    /// `dQuantizeFP4`, ties towards zero for FP4 and to the lower code for NF4.
-    ///
-    /// An all-zero block gets code 0 throughout, as there (for NF4 that decodes
-    /// to −0). One departure: where `absmax` is so small (below 2⁻¹²⁸) that its
-    /// reciprocal overflows, values are divided by it instead.
-    #[default]
-    Cuda,
-    /// bitsandbytes 0.50's CPU build, bit for bit: `absmax` below 1e-38 counts as
-    /// 1e-38, midpoints computed in f32, ties to the lower value, a partial last
-    /// block divided instead of multiplied by the reciprocal, and FP4's zero sign
-    /// bit inverted.
-    BnbCpu,
 }
 
 const NF4: [f32; 16] = [

@@ -280,21 +280,8 @@ pub(crate) fn specimens() -> Vec<Specimen> {
         operations: LEN as f64,
         tensor_cores: false,
         kernel: |t| {
-            let b = || t.buffer();
             let format = Format::NF4_NESTED;
-            Box::new(dequantize::Dequantize::new(
-                t.settings(),
-                t.device(),
-                t.target(),
-                b(),
-                b(),
-                b(),
-                b(),
-                b(),
-                (),
-                4,
-                format,
-            ))
+            t.build(|s, d, p, b| dequantize::Dequantize::new(s, d, p, b(), b(), b(), b(), b(), (), 4, format))
         },
     }];
     specimens.extend(quantize::specimens());

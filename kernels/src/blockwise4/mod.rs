@@ -41,14 +41,16 @@ mod op;
 pub mod reference;
 mod spec;
 mod view;
+mod walk;
 
-pub use code::{Code4, Rounding};
+pub use code::Code4;
 pub use float::Float;
 pub use nibbles::{pack, unpack};
 pub use op::{Blockwise4Op, dequantize_tensor, nest_scales_tensor, quantize_tensor};
 pub use spec::{NestedSpec, Packed4Spec};
 pub use view::{AbsmaxView, Packed4View};
 
+pub use crate::blocks::{Rounding, block_count};
 pub(crate) use code::Decision;
 
 use crate::fresh::{overwritten, vec_filled};
@@ -60,11 +62,6 @@ pub const BLOCK_SIZES: [usize; 8] = [32, 64, 128, 256, 512, 1024, 2048, 4096];
 /// Bytes that `len` 4-bit codes take: two per byte, an odd last one alone.
 pub const fn packed_len(len: usize) -> usize {
     len.div_ceil(2)
-}
-
-/// Number of blocks, and so of scales, of a run of `len` values.
-pub const fn block_count(len: usize, block_size: usize) -> usize {
-    len.div_ceil(block_size)
 }
 
 /// Quantises a flat run of values, in parallel over blocks.

@@ -8,8 +8,9 @@
 
 use std::arch::x86_64::*;
 
-use super::cpu;
 use super::map::Tables;
+use super::pieces::Pieces;
+use super::search;
 
 /// Values coded at a time.
 const GROUP: usize = 32;
@@ -18,37 +19,6 @@ const GROUP: usize = 32;
 /// below the 10⁻⁴ left to one half: map, slope, intercept and sum are rounded by a few units in
 /// the last place of a magnitude up to 1, or of a place up to 256, and a unit holds 143 codes.
 const SURE: f32 = 0.4999;
-
-/// The pieces of a map on which it is linear: zero, then seven decades.
-///
-/// The n codes of a decade follow each other at steps of 0.9/n of its end, from half a step above
-/// a tenth of it. So the place of a magnitude among them, counted from the code of zero, is
-/// `slope·magnitude + 8n/9 − 1/2`, where in a signed map the n-th code is the first of the n;
-/// an unsigned map has twice as many codes in each, and the first is the one before.
-pub(crate) struct Pieces {
-    /// Bits of the magnitude above which the next piece begins; the last piece never ends.
-    ends: [i32; 8],
-    slope: [f32; 8],
-    /// Above this the code is that of 1.
-    top: f32,
-    signed: bool,
-}
-
-impl Pieces {
-    /// Of a map's midpoints; 127 of a signed map's entries are negative.
-    pub fn new(midpoints: &[f32; 255], signed: bool) -> Self {
-        let zero = if signed { 127 } else { 0 };
-        let (mut ends, mut slope) = ([i32::MAX; 8], [0.0; 8]);
-        let mut first = 1;
-        for piece in 1..8 {
-            let count = (1 << (piece - 1)) * if signed { 1 } else { 2 };
-            ends[piece - 1] = midpoints[zero + first - 1].to_bits() as i32;
-            slope[piece] = (count as f64 / 0.9 * 10f64.powi(7 - piece as i32)) as f32;
-            first += count;
-        }
-        Pieces { ends, slope, top: midpoints[254], signed }
-    }
-}
 
 /// The largest magnitude of a block; NaN is left out.
 #[target_feature(enable = "avx2,fma")]
@@ -100,7 +70,7 @@ pub(super) fn quantize_scaled(tables: &Tables, reciprocal: f32, values: &[f32], 
             search(tables, reciprocal, values, codes);
         }
     }
-    cpu::quantize_scaled(tables, reciprocal, rest, code_rest);
+    search::quantize_scaled(tables, reciprocal, rest, code_rest);
 }
 
 /// Decodes values that share a scale.
@@ -125,7 +95,7 @@ pub(super) fn dequantize_scaled(table: &[f32; 256], absmax: f32, codes: &[u8], o
 /// The exact search, for a group with a value almost half-way between two codes.
 #[cold]
 fn search(tables: &Tables, reciprocal: f32, values: &[f32], codes: &mut [u8]) {
-    cpu::quantize_scaled(tables, reciprocal, values, codes);
+    search::quantize_scaled(tables, reciprocal, values, codes);
 }
 
 /// [`Pieces`] in registers.

@@ -5,9 +5,9 @@ use rayon::prelude::*;
 use super::Map8;
 #[cfg(target_arch = "x86_64")]
 use super::avx2;
-use super::map::Tables;
 use super::reference::{largest_magnitude, nearest};
-use crate::blockwise4::Rounding;
+use super::search;
+use crate::blocks::Rounding;
 use crate::isa::Isa;
 use crate::lanes::vectorised_for;
 
@@ -63,7 +63,7 @@ pub(crate) fn quantize_run(
                     // SAFETY: as above.
                     unsafe { avx2::quantize_scaled(tables, reciprocal, block, codes) }
                 }
-                _ => quantize_scaled(tables, reciprocal, block, codes),
+                _ => search::quantize_scaled(tables, reciprocal, block, codes),
             },
             Rounding::Cuda => {
                 for (&value, code) in block.iter().zip(codes) {
@@ -74,25 +74,6 @@ pub(crate) fn quantize_run(
             Rounding::BnbCpu => by_table(isa, &tables.bnb_cpu, reciprocal, block, codes),
         }
     }
-}
-
-/// Codes values of an ordinary block one by one.
-pub(super) fn quantize_scaled(tables: &Tables, reciprocal: f32, values: &[f32], codes: &mut [u8]) {
-    for (&value, code) in values.iter().zip(codes) {
-        *code = count_below(&tables.midpoints, (value * reciprocal).clamp(-1.0, 1.0));
-    }
-}
-
-/// How many midpoints lie strictly below `value`: eight branch-free halvings.
-fn count_below(midpoints: &[f32; 255], value: f32) -> u8 {
-    let mut below = 0usize;
-    let mut half = 128;
-    while half > 0 {
-        // `below + half - 1` stays under 255: the steps sum to at most 255.
-        below += if midpoints[below + half - 1] < value { half } else { 0 };
-        half /= 2;
-    }
-    below as u8
 }
 
 /// bitsandbytes' CPU rule: the steps of some values first, which vectorises, then their codes.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{LazyLock, Mutex};
 
 #[cfg(target_arch = "x86_64")]
-use super::avx2::Pieces;
+use super::pieces::Pieces;
 
 /// An 8-bit code book.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

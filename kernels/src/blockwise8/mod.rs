@@ -24,11 +24,14 @@
 mod avx2;
 pub(crate) mod cpu;
 mod map;
+#[cfg(target_arch = "x86_64")]
+mod pieces;
 pub mod reference;
+mod search;
 
 pub use map::{Map8, Table8};
 
-use crate::blockwise4::{Rounding, block_count};
+use crate::blocks::{Rounding, block_count};
 use crate::isa::Isa;
 
 /// The block size of optimizer state and of nested scales in bitsandbytes.

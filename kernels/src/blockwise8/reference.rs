@@ -1,7 +1,7 @@
 //! 8-bit quantisation written out plainly: what the fast path is held to.
 
 use super::Map8;
-use crate::blockwise4::Rounding;
+use crate::blocks::Rounding;
 
 /// Quantises block by block; see [`super::quantize`].
 pub fn quantize(

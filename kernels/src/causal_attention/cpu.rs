@@ -5,7 +5,7 @@ use burn::backend::flex::FlexTensor;
 
 use super::op::{AttentionGrad, AttentionInputs, AttentionOp};
 use super::sequences::sizes;
-use super::{RowLengths, backward, forward};
+use super::{CuSeqlens, backward, forward};
 use crate::flex_slices::{F32s, dims};
 
 impl AttentionOp for Flex {
@@ -14,9 +14,9 @@ impl AttentionOp for Flex {
         k: FlexTensor,
         v: FlexTensor,
         scale: f32,
-        rows: Option<RowLengths>,
+        cu_seqlens: Option<CuSeqlens>,
     ) -> (FlexTensor, FlexTensor) {
-        let (mut sequences, heads) = sizes([&q, &k, &v].map(dims), rows.as_ref());
+        let (mut sequences, heads) = sizes([&q, &k, &v].map(dims), cu_seqlens.as_ref());
         let shape = dims(&q);
         let lse_shape = [shape[0], shape[1], heads.queries];
         let (out, lse) = match (in_place(&k), in_place(&v)) {
@@ -33,8 +33,8 @@ impl AttentionOp for Flex {
 
 impl AttentionGrad for Flex {
     fn causal_attention_grads(dy: FlexTensor, inputs: AttentionInputs<FlexTensor>) -> [FlexTensor; 3] {
-        let AttentionInputs { q, k, v, out, lse, scale, rows } = inputs;
-        let (sequences, heads) = sizes([&q, &k, &v].map(dims), rows.as_ref());
+        let AttentionInputs { q, k, v, out, lse, scale, cu_seqlens } = inputs;
+        let (sequences, heads) = sizes([&q, &k, &v].map(dims), cu_seqlens.as_ref());
         let slices = backward::Slices {
             dy: &F32s::new(&dy),
             q: &F32s::new(&q),

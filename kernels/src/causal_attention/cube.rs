@@ -13,7 +13,7 @@ use burn_cubecl::tensor::CubeTensor;
 
 use super::op::{AttentionGrad, AttentionInputs, AttentionOp};
 use super::sequences::{Sequence, sizes};
-use super::{Heads, RowLengths};
+use super::{CuSeqlens, Heads};
 use crate::cube::buffers::{f32s, output};
 use crate::cube::specimen::Specimen;
 
@@ -23,9 +23,9 @@ impl AttentionOp for CubeBackend {
         k: CubeTensor,
         v: CubeTensor,
         scale: f32,
-        rows: Option<RowLengths>,
+        cu_seqlens: Option<CuSeqlens>,
     ) -> (CubeTensor, CubeTensor) {
-        let (sequences, heads) = sizes([&q, &k, &v].map(|x| x.shape().to_vec()), rows.as_ref());
+        let (sequences, heads) = sizes([&q, &k, &v].map(|x| x.shape().to_vec()), cu_seqlens.as_ref());
         let shape = q.shape().to_vec();
         let out = output(&q, q.shape(), DType::F32);
         let lse = output(&q, [shape[0], shape[1], heads.queries], DType::F32);
@@ -36,8 +36,8 @@ impl AttentionOp for CubeBackend {
 
 impl AttentionGrad for CubeBackend {
     fn causal_attention_grads(dy: CubeTensor, inputs: AttentionInputs<CubeTensor>) -> [CubeTensor; 3] {
-        let AttentionInputs { q, k, v, out, lse, scale, rows } = inputs;
-        let (sequences, heads) = sizes([&q, &k, &v].map(|x| x.shape().to_vec()), rows.as_ref());
+        let AttentionInputs { q, k, v, out, lse, scale, cu_seqlens } = inputs;
+        let (sequences, heads) = sizes([&q, &k, &v].map(|x| x.shape().to_vec()), cu_seqlens.as_ref());
         assert_eq!(dy.shape(), q.shape(), "causal_attention: the shapes of dy and q");
         let [q, k, v] = [q, k, v].map(f32s);
         let grads = [&q, &k, &v].map(|input| output(input, input.shape(), DType::F32));

@@ -15,8 +15,8 @@ pub mod reference;
 mod sequences;
 mod single;
 
-pub use op::{AttentionGrad, AttentionInputs, AttentionOp, causal_attention, causal_attention_rows};
-pub use sequences::RowLengths;
+pub use op::{AttentionGrad, AttentionInputs, AttentionOp, causal_attention, causal_attention_varlen};
+pub use sequences::CuSeqlens;
 
 /// Queries per tile: a whole number of every block of rows that products use.
 const QUERY_TILE: usize = 48;

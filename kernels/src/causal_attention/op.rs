@@ -9,7 +9,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, backend_extension};
 use burn::tensor::Tensor;
 
-use super::RowLengths;
+use super::CuSeqlens;
 
 /// `softmax(scale·q·kᵀ)·v` where query `i` sees the keys `0..=s - t + i`.
 ///
@@ -39,11 +39,12 @@ pub fn causal_attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, scale: f32) ->
     attention(q, k, v, scale, None)
 }
 
-/// As [`causal_attention`] over sequences of different lengths that lie end to end: no
-/// query sees a key of another sequence, and there is no padding to compute on.
+/// As [`causal_attention`] over packed sequences, of different lengths and end to end: no
+/// query sees a key of another sequence, and there is no padding to compute on
+/// (`flash_attn_varlen_func` with `causal`, the queries being as long as the keys).
 ///
 /// # Shapes
-/// - `q`: `[1, positions, heads, head_dim]`, as many positions as all `rows` together
+/// - `q`: `[1, positions, heads, head_dim]`, as many positions as `cu_seqlens` counts
 /// - `k`, `v`: `[1, positions, kv_heads, head_dim]`
 /// - returns `[1, positions, heads, head_dim]`
 ///
@@ -53,34 +54,40 @@ pub fn causal_attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, scale: f32) ->
 /// # Example
 /// ```
 /// use burn::tensor::{Device, Tensor};
-/// use camelid_kernels::{RowLengths, causal_attention_rows};
+/// use camelid_kernels::{CuSeqlens, causal_attention_varlen};
 ///
 /// let device = Device::flex();
 /// let q = Tensor::<4>::zeros([1, 3, 1, 1], &device); // equal scores: the mean of the values seen
 /// let v = Tensor::<4>::from_floats([[[[2.0]], [[4.0]], [[9.0]]]], &device);
-/// let y = causal_attention_rows(q.clone(), q, v, 1.0, &RowLengths::new([2, 1]));
+/// let y = causal_attention_varlen(q.clone(), q, v, 1.0, &CuSeqlens::of_lengths([2, 1]));
 /// assert_eq!(y.to_data().try_to_vec::<f32>().unwrap(), [2.0, 3.0, 9.0]);
 /// ```
-pub fn causal_attention_rows(
+pub fn causal_attention_varlen(
     q: Tensor<4>,
     k: Tensor<4>,
     v: Tensor<4>,
     scale: f32,
-    rows: &RowLengths,
+    cu_seqlens: &CuSeqlens,
 ) -> Tensor<4> {
-    attention(q, k, v, scale, Some(rows.clone()))
+    attention(q, k, v, scale, Some(cu_seqlens.clone()))
 }
 
-fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, scale: f32, rows: Option<RowLengths>) -> Tensor<4> {
+fn attention(
+    q: Tensor<4>,
+    k: Tensor<4>,
+    v: Tensor<4>,
+    scale: f32,
+    cu_seqlens: Option<CuSeqlens>,
+) -> Tensor<4> {
     let (q, k, v) = (q.into_dispatch(), k.into_dispatch(), v.into_dispatch());
-    let (out, _) = <Dispatch as AttentionOp>::causal_attention_op(q, k, v, scale, rows);
+    let (out, _) = <Dispatch as AttentionOp>::causal_attention_op(q, k, v, scale, cu_seqlens);
     Tensor::from_dispatch(out)
 }
 
 /// Backends that run [`causal_attention`].
 #[backend_extension(Autodiff, Flex, Cube: cfg(feature = "cube"))]
 pub trait AttentionOp: Backend {
-    /// See [`causal_attention`] and, for `rows`, [`causal_attention_rows`]. Also returns
+    /// See [`causal_attention`] and, for `cu_seqlens`, [`causal_attention_varlen`]. Also returns
     /// the logarithm of each softmax denominator, `[batch, t, heads]`, which carries no
     /// gradient.
     fn causal_attention_op(
@@ -88,7 +95,7 @@ pub trait AttentionOp: Backend {
         k: FloatTensor<Self>,
         v: FloatTensor<Self>,
         scale: f32,
-        rows: Option<RowLengths>,
+        cu_seqlens: Option<CuSeqlens>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 }
 
@@ -107,8 +114,8 @@ pub struct AttentionInputs<T> {
     pub lse: T,
     /// Factor of the scores.
     pub scale: f32,
-    /// The sequences, when they lie end to end.
-    pub rows: Option<RowLengths>,
+    /// The sequences, when they are packed.
+    pub cu_seqlens: Option<CuSeqlens>,
 }
 
 /// Backends that run the backward pass of [`causal_attention`].
@@ -143,16 +150,16 @@ impl<B: AttentionGrad, C: CheckpointStrategy> AttentionOp for Autodiff<B, C> {
         k: FloatTensor<Self>,
         v: FloatTensor<Self>,
         scale: f32,
-        rows: Option<RowLengths>,
+        cu_seqlens: Option<CuSeqlens>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         let (q, q_node) = q.into_parts();
         let (k, k_node) = k.into_parts();
         let (v, v_node) = v.into_parts();
-        let (out, lse) = B::causal_attention_op(q.clone(), k.clone(), v.clone(), scale, rows.clone());
+        let (out, lse) = B::causal_attention_op(q.clone(), k.clone(), v.clone(), scale, cu_seqlens.clone());
         let constant = FloatTensor::<Self>::new(lse.clone());
         let out = match AttentionBackward.prepare::<C>([q_node, k_node, v_node]).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
-                prep.finish(AttentionInputs { q, k, v, out: out.clone(), lse, scale, rows }, out)
+                prep.finish(AttentionInputs { q, k, v, out: out.clone(), lse, scale, cu_seqlens }, out)
             }
             OpsKind::UnTracked(prep) => prep.finish(out),
         };

@@ -1,33 +1,44 @@
 //! Which positions attend to which.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::Heads;
 
-/// Lengths of sequences that lie end to end in one row of positions, so that none
-/// of it is padding.
+/// Packed sequences: they lie end to end in one row of positions, so that none of it is padding.
+///
+/// Held as FlashAttention's cumulative sequence lengths: 0, then the position after each sequence.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RowLengths(Arc<[usize]>);
+pub struct CuSeqlens(Arc<[usize]>);
 
-impl RowLengths {
+impl CuSeqlens {
     /// Sequences of these lengths, in this order.
-    pub fn new(lengths: impl Into<Arc<[usize]>>) -> Self {
-        Self(lengths.into())
+    pub fn of_lengths(lengths: impl IntoIterator<Item = usize>) -> Self {
+        let ends = lengths.into_iter().scan(0, |end, length| {
+            *end += length;
+            Some(*end)
+        });
+        Self(std::iter::once(0).chain(ends).collect())
     }
 
-    /// The lengths.
-    pub fn lengths(&self) -> &[usize] {
-        &self.0
+    /// The length of each sequence.
+    pub fn lengths(&self) -> impl Iterator<Item = usize> {
+        self.0.windows(2).map(|ends| ends[1] - ends[0])
     }
 
     /// Positions of all sequences together.
     pub fn total(&self) -> usize {
-        self.0.iter().sum()
+        self.0.last().copied().unwrap_or(0)
     }
 
     /// The length of the longest, 0 for none.
-    pub fn longest(&self) -> usize {
-        self.0.iter().copied().max().unwrap_or(0)
+    pub fn max_seqlen(&self) -> usize {
+        self.lengths().max().unwrap_or(0)
+    }
+
+    /// The positions of each sequence.
+    pub fn ranges(&self) -> impl Iterator<Item = Range<usize>> {
+        self.0.windows(2).map(|ends| ends[0]..ends[1])
     }
 }
 
@@ -51,14 +62,15 @@ impl Sequence {
         (0..batch).map(|b| Self { query: b * t, t, key: b * s, s }).collect()
     }
 
-    /// Sequences end to end, each with as many keys as queries; empty ones are left out.
-    pub fn end_to_end(rows: &RowLengths) -> Vec<Self> {
-        let start = |first: &mut usize, &t: &usize| {
-            let row = *first;
-            *first += t;
-            Some(Self { query: row, t, key: row, s: t })
+    /// Packed sequences, each with as many keys as queries; empty ones are left out.
+    pub fn packed(cu_seqlens: &CuSeqlens) -> Vec<Self> {
+        let of = |range: Range<usize>| Self {
+            query: range.start,
+            t: range.len(),
+            key: range.start,
+            s: range.len(),
         };
-        rows.lengths().iter().scan(0, start).filter(|sequence| sequence.s > 0).collect()
+        cu_seqlens.ranges().filter(|range| !range.is_empty()).map(of).collect()
     }
 
     /// Number of keys that query `i` sees.
@@ -71,7 +83,7 @@ impl Sequence {
 ///
 /// # Panics
 /// If the shapes do not agree.
-pub(super) fn sizes([q, k, v]: [Vec<usize>; 3], rows: Option<&RowLengths>) -> (Vec<Sequence>, Heads) {
+pub(super) fn sizes([q, k, v]: [Vec<usize>; 3], cu_seqlens: Option<&CuSeqlens>) -> (Vec<Sequence>, Heads) {
     let (&[batch, t, queries, d], &[k_batch, s, keys, k_d]) = (q.as_slice(), k.as_slice()) else {
         panic!("causal_attention: four dimensions, not {q:?} and {k:?}");
     };
@@ -79,15 +91,15 @@ pub(super) fn sizes([q, k, v]: [Vec<usize>; 3], rows: Option<&RowLengths>) -> (V
         k == v && batch == k_batch && d == k_d && s >= t && keys > 0 && queries.is_multiple_of(keys),
         "causal_attention: q {q:?}, k {k:?}, v {v:?}"
     );
-    let sequences = match rows {
+    let sequences = match cu_seqlens {
         None => Sequence::batch(batch, t, s),
-        Some(rows) => {
+        Some(cu_seqlens) => {
             assert!(
-                batch == 1 && t == s && t == rows.total(),
+                batch == 1 && t == s && t == cu_seqlens.total(),
                 "causal_attention: sequences of {:?} positions in q {q:?} and k {k:?}",
-                rows.lengths()
+                cu_seqlens.lengths().collect::<Vec<_>>()
             );
-            Sequence::end_to_end(rows)
+            Sequence::packed(cu_seqlens)
         }
     };
     (sequences, Heads { queries, keys, d })

@@ -7,3 +7,6 @@ pub(crate) mod product;
 pub(crate) mod reduce;
 pub(crate) mod sparse_rows;
 pub mod specimen;
+mod specimens;
+
+pub use specimens::specimens;

@@ -328,29 +328,30 @@ pub(crate) fn specimens() -> Vec<Specimen> {
     const UPDATE: Plan =
         Plan { rows: 64, cols: 64, units: 256, adds: Adds::Itself, masked: Masked::Nothing, ..LOW_RANK };
     fn kernel(target: &Target, plan: Plan) -> Box<dyn CubeKernel> {
-        let b = || target.buffer();
-        Box::new(product::Product::new(
-            target.settings(),
-            target.device(),
-            target.target(),
-            b(),
-            b(),
-            b(),
-            b(),
-            (),
-            (),
-            (),
-            (),
-            (),
-            (),
-            (),
-            (),
-            (),
-            (),
-            (),
-            (),
-            plan,
-        ))
+        target.build(|s, d, p, b| {
+            product::Product::new(
+                s,
+                d,
+                p,
+                b(),
+                b(),
+                b(),
+                b(),
+                (),
+                (),
+                (),
+                (),
+                (),
+                (),
+                (),
+                (),
+                (),
+                (),
+                (),
+                (),
+                plan,
+            )
+        })
     }
     vec![
         Specimen {

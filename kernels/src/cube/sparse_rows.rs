@@ -99,21 +99,6 @@ pub(crate) fn specimens() -> Vec<Specimen> {
         bytes: 8.0 * (N * D) as f64,
         operations: (N * D) as f64,
         tensor_cores: false,
-        kernel: |t| {
-            let b = || t.buffer();
-            Box::new(add_rows::AddRows::new(
-                t.settings(),
-                t.device(),
-                t.target(),
-                b(),
-                b(),
-                b(),
-                b(),
-                b(),
-                (),
-                (),
-                4,
-            ))
-        },
+        kernel: |t| t.build(|s, d, p, b| add_rows::AddRows::new(s, d, p, b(), b(), b(), b(), b(), (), (), 4)),
     }]
 }

@@ -1,4 +1,4 @@
-//! Every kernel at a stated shape, to be compiled and weighed without a device.
+//! A kernel at a stated shape, to be compiled and weighed without a device.
 
 use std::sync::Arc;
 
@@ -34,42 +34,21 @@ pub struct Target {
 }
 
 impl Target {
-    /// The settings of an unchecked launch with 32-bit addresses, as the operations launch.
-    pub fn settings(&self) -> KernelSettings {
-        KernelSettings::new(*self.cube_dim, ExecutionMode::Unchecked, AddressType::U32)
+    /// A kernel for this target: `new` is its constructor, which takes the settings of an unchecked
+    /// launch with 32-bit addresses (as the operations launch), the device's properties, the
+    /// compilation target, and then an argument for each parameter of the kernel. The function
+    /// that `new` gets last makes the argument of a buffer; that of a scalar is `()`.
+    pub(crate) fn build<K: CubeKernel + 'static>(
+        &self,
+        new: impl FnOnce(
+            KernelSettings,
+            Arc<DeviceProperties>,
+            Arc<TargetProperties>,
+            fn() -> BufferCompilationArg,
+        ) -> K,
+    ) -> Box<dyn CubeKernel> {
+        let settings = KernelSettings::new(*self.cube_dim, ExecutionMode::Unchecked, AddressType::U32);
+        let buffer = || BufferCompilationArg { inplace: None };
+        Box::new(new(settings, self.device.clone(), Arc::new(TargetProperties::default()), buffer))
     }
-
-    /// The device's properties, as a kernel's constructor takes them.
-    pub fn device(&self) -> Arc<DeviceProperties> {
-        self.device.clone()
-    }
-
-    /// The compilation target, as a kernel's constructor takes it.
-    pub fn target(&self) -> Arc<TargetProperties> {
-        Arc::new(TargetProperties::default())
-    }
-
-    /// A buffer argument, as a kernel's constructor takes it.
-    pub fn buffer(&self) -> BufferCompilationArg {
-        BufferCompilationArg { inplace: None }
-    }
-}
-
-/// Every kernel of the crate.
-pub fn specimens() -> Vec<Specimen> {
-    [
-        crate::blockwise4::cube::specimens(),
-        crate::linear4bit::cube::specimens(),
-        crate::cube::product::specimens(),
-        crate::rms_norm::cube::specimens(),
-        crate::swiglu::cube::specimens(),
-        crate::rotary::cube::specimens(),
-        crate::linear_cross_entropy::cube::specimens(),
-        crate::causal_attention::cube::specimens(),
-        crate::adamw::cube::specimens(),
-        crate::cube::sparse_rows::specimens(),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
 }

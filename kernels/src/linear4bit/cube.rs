@@ -2,20 +2,22 @@
 //! speed for a few rows.
 
 mod few_rows;
+mod slices;
 mod tensor_tiles;
 mod tiles;
 
 use burn::tensor::DType;
 use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
+use cubecl::prelude::*;
 
 use super::op::{Linear4bitGrad, Linear4bitOp};
 use crate::ComputeType;
 use crate::blockwise4::Packed4Spec;
-use crate::blockwise4::cube::PackedMatrix;
+use crate::blockwise4::cube::{Format, PackedMatrix};
 use crate::cube::buffers::{f32s, output, rows, with_last};
-use crate::cube::specimen::Specimen;
-use tiles::Side;
+use crate::cube::specimen::{Specimen, Target};
+use slices::Side;
 
 /// Most rows of `x` that are multiplied while the weight streams by once.
 const FEW_ROWS: usize = 4;
@@ -81,4 +83,26 @@ fn multiply(
 
 pub(crate) fn specimens() -> Vec<Specimen> {
     [tiles::specimens(), tensor_tiles::specimens(), few_rows::specimens()].into_iter().flatten().collect()
+}
+
+/// A product of 512 rows with a weight of 4096×4096, by cubes that make a tile of the result each.
+fn batch_specimen(
+    name: &'static str,
+    (rows, cols): (usize, usize),
+    cube_dim: CubeDim,
+    compute: ComputeType,
+    kernel: fn(&Target) -> Box<dyn CubeKernel>,
+) -> Specimen {
+    const M: usize = 512;
+    const N: usize = 4096;
+    Specimen {
+        name,
+        shape: "512×4096×4096, double quantised",
+        cube_dim,
+        cubes: N / cols * (M / rows),
+        bytes: Format::NF4_NESTED.bytes(N * N) + 2.0 * (M * N) as f64 * 4.0,
+        operations: 2.0 * (M * N) as f64 * N as f64,
+        tensor_cores: compute == ComputeType::Bf16,
+        kernel,
+    }
 }

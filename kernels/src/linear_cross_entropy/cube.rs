@@ -293,21 +293,22 @@ pub(crate) fn specimens() -> Vec<Specimen> {
             operations: 9.0 * (N * VOCAB) as f64,
             tensor_cores: false,
             kernel: |t| {
-                let b = || t.buffer();
-                Box::new(row_losses::RowLosses::new(
-                    t.settings(),
-                    t.device(),
-                    t.target(),
-                    b(),
-                    b(),
-                    b(),
-                    (),
-                    (),
-                    (),
-                    4,
-                    Keep::Gradient,
-                    Units::CUDA,
-                ))
+                t.build(|s, d, p, b| {
+                    row_losses::RowLosses::new(
+                        s,
+                        d,
+                        p,
+                        b(),
+                        b(),
+                        b(),
+                        (),
+                        (),
+                        (),
+                        4,
+                        Keep::Gradient,
+                        Units::CUDA,
+                    )
+                })
             },
         },
         Specimen {
@@ -318,11 +319,7 @@ pub(crate) fn specimens() -> Vec<Specimen> {
             bytes: 4.0 * 2048.0,
             operations: 7.0 * 2048.0,
             tensor_cores: false,
-            kernel: |t| {
-                let b = || t.buffer();
-                let (settings, units) = (t.settings(), Units::CUDA);
-                Box::new(add_up::AddUp::new(settings, t.device(), t.target(), b(), b(), (), units))
-            },
+            kernel: |t| t.build(|s, d, p, b| add_up::AddUp::new(s, d, p, b(), b(), (), Units::CUDA)),
         },
     ]
 }

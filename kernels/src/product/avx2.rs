@@ -1,30 +1,16 @@
 //! Tiles of up to 6 rows and 16 columns with AVX2 and FMA.
 
 #![allow(unsafe_code)]
-#![allow(clippy::too_many_arguments)] // a tile is what it multiplies, by pointer and stride
 
 use std::arch::x86_64::*;
 
-use super::kernel::{Tile, TileTask};
+use super::tile::{Tile, TileTask, tiles};
 
 pub(super) const ROWS: usize = 6;
 pub(super) const LANES: usize = 8;
 pub(super) const VECTORS: usize = 2;
 
-pub(super) static TILES: [Tile; ROWS * VECTORS] = [
-    tile::<1, 1>,
-    tile::<1, 2>,
-    tile::<2, 1>,
-    tile::<2, 2>,
-    tile::<3, 1>,
-    tile::<3, 2>,
-    tile::<4, 1>,
-    tile::<4, 2>,
-    tile::<5, 1>,
-    tile::<5, 2>,
-    tile::<6, 1>,
-    tile::<6, 2>,
-];
+pub(super) static TILES: [Tile; ROWS * VECTORS] = tiles!(tile, 2 vectors, 1 2 3 4 5 6);
 
 /// See [`Tile`].
 ///

@@ -1,70 +1,20 @@
 //! Tiles of up to 12 rows and 32 columns with AVX-512, in f32 or of bfloat16 pairs.
 
 #![allow(unsafe_code)]
-#![allow(clippy::too_many_arguments)] // a tile is what it multiplies, by pointer and stride
 
 use std::arch::x86_64::*;
 
-use super::kernel::{Tile, TileTask};
+use super::tile::{Tile, TileTask, tiles};
 
 pub(super) const ROWS: usize = 12;
 pub(super) const LANES: usize = 16;
 pub(super) const VECTORS: usize = 2;
 
-pub(super) static TILES: [Tile; ROWS * VECTORS] = [
-    tile::<1, 1>,
-    tile::<1, 2>,
-    tile::<2, 1>,
-    tile::<2, 2>,
-    tile::<3, 1>,
-    tile::<3, 2>,
-    tile::<4, 1>,
-    tile::<4, 2>,
-    tile::<5, 1>,
-    tile::<5, 2>,
-    tile::<6, 1>,
-    tile::<6, 2>,
-    tile::<7, 1>,
-    tile::<7, 2>,
-    tile::<8, 1>,
-    tile::<8, 2>,
-    tile::<9, 1>,
-    tile::<9, 2>,
-    tile::<10, 1>,
-    tile::<10, 2>,
-    tile::<11, 1>,
-    tile::<11, 2>,
-    tile::<12, 1>,
-    tile::<12, 2>,
-];
+pub(super) static TILES: [Tile; ROWS * VECTORS] = tiles!(tile, 2 vectors, 1 2 3 4 5 6 7 8 9 10 11 12);
 
 /// The same for words that are pairs of bfloat16.
-pub(super) static PAIR_TILES: [Tile; ROWS * VECTORS] = [
-    pair_tile::<1, 1>,
-    pair_tile::<1, 2>,
-    pair_tile::<2, 1>,
-    pair_tile::<2, 2>,
-    pair_tile::<3, 1>,
-    pair_tile::<3, 2>,
-    pair_tile::<4, 1>,
-    pair_tile::<4, 2>,
-    pair_tile::<5, 1>,
-    pair_tile::<5, 2>,
-    pair_tile::<6, 1>,
-    pair_tile::<6, 2>,
-    pair_tile::<7, 1>,
-    pair_tile::<7, 2>,
-    pair_tile::<8, 1>,
-    pair_tile::<8, 2>,
-    pair_tile::<9, 1>,
-    pair_tile::<9, 2>,
-    pair_tile::<10, 1>,
-    pair_tile::<10, 2>,
-    pair_tile::<11, 1>,
-    pair_tile::<11, 2>,
-    pair_tile::<12, 1>,
-    pair_tile::<12, 2>,
-];
+pub(super) static PAIR_TILES: [Tile; ROWS * VECTORS] =
+    tiles!(pair_tile, 2 vectors, 1 2 3 4 5 6 7 8 9 10 11 12);
 
 /// See [`Tile`].
 ///

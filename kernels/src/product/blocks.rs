@@ -12,8 +12,9 @@
 use rayon::prelude::*;
 
 use super::buffer::Buffer;
-use super::kernel::{Kernel, TileTask, Word};
+use super::kernel::{Kernel, Word};
 use super::pack::{Rhs, lhs_panel, rhs_panels};
+use super::tile::TileTask;
 use super::{Matrix, Update};
 
 /// Words along `k` of a panel: of 16 columns they are 16 KiB, of 32 columns 32 KiB.

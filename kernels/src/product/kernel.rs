@@ -1,6 +1,7 @@
 //! The micro-kernels of this machine: tiles of the destination held in registers.
 
 use super::portable;
+use super::tile::Tile;
 #[cfg(target_arch = "x86_64")]
 use super::{avx2, avx512};
 use crate::isa::Isa;
@@ -49,29 +50,6 @@ impl Word {
 fn bf16(value: f32) -> u16 {
     half::bf16::from_f32(value).to_bits()
 }
-
-/// What a tile computes: `C[rows, vectors · lanes] (+)= scale · A·B` over `k` words.
-///
-/// Word `l` of row `i` of `A` is at `a + i·a_row + l·a_step`, row `l` of `B` at
-/// `b + l·b_step`, row `i` of `C` at `c + i·c_row`.
-pub(super) struct TileTask {
-    pub k: usize,
-    pub a: *const f32,
-    pub a_row: usize,
-    pub a_step: usize,
-    pub b: *const f32,
-    pub b_step: usize,
-    pub c: *mut f32,
-    pub c_row: usize,
-    pub scale: f32,
-    pub add: bool,
-}
-
-/// Computes a [`TileTask`].
-///
-/// Each element is one chain of fused multiply-adds in the order of `k`, whatever
-/// the tile's size and the element's place in it.
-pub(super) type Tile = unsafe fn(&TileTask);
 
 /// A family of tiles of one instruction set, and the layout they read.
 pub(super) struct Kernel {

@@ -1,7 +1,8 @@
 //! Matrix products over strided slices and stored weights.
 //!
 //! [`kernel`] chooses micro-kernels for the instruction set, [`pack`] turns operands
-//! into the panels they read, and [`blocks`] walks the destination.
+//! into the panels they read, and [`blocks`] walks the destination; [`weight`] multiplies
+//! with a stored weight as a layer does.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -18,11 +19,11 @@ mod pack4;
 #[cfg(target_arch = "x86_64")]
 mod pack_avx2;
 mod portable;
+mod tile;
+mod weight;
 
 use blocks::Destination;
 pub(crate) use buffer::Buffer;
-#[cfg(target_arch = "x86_64")]
-pub(crate) use few_rows::FewRows;
 pub use kernel::ComputeType;
 use kernel::Kernel;
 pub(crate) use pack::Rhs;

@@ -2,9 +2,8 @@
 //! SSE2 on x86-64, NEON on 64-bit Arm.
 
 #![allow(unsafe_code)]
-#![allow(clippy::too_many_arguments)] // a tile is what it multiplies, by pointer and stride
 
-use super::kernel::{Tile, TileTask};
+use super::tile::{Tile, TileTask, tiles};
 
 pub(super) const LANES: usize = 4;
 /// Sums fill the registers that loads leave free: 8 of SSE2's 16, 24 of NEON's 32.
@@ -12,43 +11,9 @@ pub(super) const ROWS: usize = if cfg!(target_arch = "aarch64") { 6 } else { 4 }
 pub(super) const VECTORS: usize = if cfg!(target_arch = "aarch64") { 4 } else { 2 };
 
 #[cfg(target_arch = "aarch64")]
-pub(super) static TILES: [Tile; ROWS * VECTORS] = [
-    tile::<1, 1>,
-    tile::<1, 2>,
-    tile::<1, 3>,
-    tile::<1, 4>,
-    tile::<2, 1>,
-    tile::<2, 2>,
-    tile::<2, 3>,
-    tile::<2, 4>,
-    tile::<3, 1>,
-    tile::<3, 2>,
-    tile::<3, 3>,
-    tile::<3, 4>,
-    tile::<4, 1>,
-    tile::<4, 2>,
-    tile::<4, 3>,
-    tile::<4, 4>,
-    tile::<5, 1>,
-    tile::<5, 2>,
-    tile::<5, 3>,
-    tile::<5, 4>,
-    tile::<6, 1>,
-    tile::<6, 2>,
-    tile::<6, 3>,
-    tile::<6, 4>,
-];
+pub(super) static TILES: [Tile; ROWS * VECTORS] = tiles!(tile, 4 vectors, 1 2 3 4 5 6);
 #[cfg(not(target_arch = "aarch64"))]
-pub(super) static TILES: [Tile; ROWS * VECTORS] = [
-    tile::<1, 1>,
-    tile::<1, 2>,
-    tile::<2, 1>,
-    tile::<2, 2>,
-    tile::<3, 1>,
-    tile::<3, 2>,
-    tile::<4, 1>,
-    tile::<4, 2>,
-];
+pub(super) static TILES: [Tile; ROWS * VECTORS] = tiles!(tile, 2 vectors, 1 2 3 4);
 
 /// See [`Tile`].
 ///

@@ -275,41 +275,28 @@ pub(crate) fn specimens() -> Vec<Specimen> {
     let cube = Units::CUDA.dim();
     vec![
         specimen("rms_norm forward", N, cube, 8.0 * VALUES, 4.0 * VALUES, |t| {
-            let b = || t.buffer();
-            let (settings, units) = (t.settings(), Units::CUDA);
-            Box::new(normalise::Normalise::new(
-                settings,
-                t.device(),
-                t.target(),
-                b(),
-                b(),
-                b(),
-                (),
-                (),
-                (),
-                (),
-                4,
-                units,
-            ))
+            t.build(|s, d, p, b| {
+                normalise::Normalise::new(s, d, p, b(), b(), b(), (), (), (), (), 4, Units::CUDA)
+            })
         }),
         specimen("rms_norm input gradient", N, cube, 12.0 * VALUES, 9.0 * VALUES, |t| {
-            let b = || t.buffer();
-            let (settings, units) = (t.settings(), Units::CUDA);
-            Box::new(normalise_back::NormaliseBack::new(
-                settings,
-                t.device(),
-                t.target(),
-                b(),
-                b(),
-                b(),
-                b(),
-                (),
-                (),
-                (),
-                (),
-                4,
-                units,
-            ))
+            t.build(|s, d, p, b| {
+                normalise_back::NormaliseBack::new(
+                    s,
+                    d,
+                    p,
+                    b(),
+                    b(),
+                    b(),
+                    b(),
+                    (),
+                    (),
+                    (),
+                    (),
+                    4,
+                    Units::CUDA,
+                )
+            })
         }),
         specimen(
             "rms_norm weight gradient",
@@ -318,20 +305,9 @@ pub(crate) fn specimens() -> Vec<Specimen> {
             8.0 * VALUES,
             3.0 * VALUES,
             |t| {
-                let b = || t.buffer();
-                Box::new(group_sums::GroupSums::new(
-                    t.settings(),
-                    t.device(),
-                    t.target(),
-                    b(),
-                    b(),
-                    b(),
-                    b(),
-                    (),
-                    (),
-                    4,
-                    GROUP,
-                ))
+                t.build(|s, d, p, b| {
+                    group_sums::GroupSums::new(s, d, p, b(), b(), b(), b(), (), (), 4, GROUP)
+                })
             },
         ),
     ]

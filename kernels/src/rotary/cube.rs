@@ -103,23 +103,6 @@ pub(crate) fn specimens() -> Vec<Specimen> {
         bytes: 4.0 * (2 * LEN + POSITIONS * D) as f64,
         operations: 3.0 * LEN as f64,
         tensor_cores: false,
-        kernel: |t| {
-            let b = || t.buffer();
-            Box::new(turn::Turn::new(
-                t.settings(),
-                t.device(),
-                t.target(),
-                b(),
-                b(),
-                b(),
-                b(),
-                (),
-                (),
-                (),
-                (),
-                (),
-                4,
-            ))
-        },
+        kernel: |t| t.build(|s, d, p, b| turn::Turn::new(s, d, p, b(), b(), b(), b(), (), (), (), (), (), 4)),
     }]
 }

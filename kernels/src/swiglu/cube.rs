@@ -149,23 +149,10 @@ pub(crate) fn specimens() -> Vec<Specimen> {
     };
     vec![
         specimen("swiglu forward", 12.0, 5.0, |t| {
-            let b = || t.buffer();
-            Box::new(swiglu::Swiglu::new(t.settings(), t.device(), t.target(), b(), b(), b(), (), 4))
+            t.build(|s, d, p, b| swiglu::Swiglu::new(s, d, p, b(), b(), b(), (), 4))
         }),
         specimen("swiglu backward", 20.0, 11.0, |t| {
-            let b = || t.buffer();
-            Box::new(swiglu_back::SwigluBack::new(
-                t.settings(),
-                t.device(),
-                t.target(),
-                b(),
-                b(),
-                b(),
-                b(),
-                b(),
-                (),
-                4,
-            ))
+            t.build(|s, d, p, b| swiglu_back::SwigluBack::new(s, d, p, b(), b(), b(), b(), b(), (), 4))
         }),
     ]
 }

@@ -2,7 +2,7 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use camelid_kernels::{RowLengths, causal_attention, causal_attention_rows, rotary};
+use camelid_kernels::{CuSeqlens, causal_attention, causal_attention_varlen, rotary};
 use camelid_lora::{ForwardContext, LoraLinear};
 
 use super::cache::LayerCache;
@@ -67,20 +67,20 @@ impl Attention {
         self.output(causal_attention(q, k, v, self.scale()), ctx)
     }
 
-    /// Attends within each of the sequences that lie end to end in `x`.
+    /// Attends within each of the sequences packed in `x`.
     ///
     /// # Shapes
-    /// - `x` and result: `[1, positions, hidden_size]`, as many positions as `rows` have
-    pub fn forward_rows(
+    /// - `x` and result: `[1, positions, hidden_size]`, as many positions as `cu_seqlens` counts
+    pub fn forward_varlen(
         &self,
         x: Tensor<3>,
-        rows: &RowLengths,
+        cu_seqlens: &CuSeqlens,
         rope: &Rope,
         ctx: &ForwardContext,
     ) -> Tensor<3> {
-        let angles = rope.rows(rows, &x.device());
+        let angles = rope.varlen(cu_seqlens, &x.device());
         let [q, k, v] = self.project(x, angles, ctx);
-        self.output(causal_attention_rows(q, k, v, self.scale(), rows), ctx)
+        self.output(causal_attention_varlen(q, k, v, self.scale(), cu_seqlens), ctx)
     }
 
     /// Queries, keys and values by head, positions rotated into the first two.

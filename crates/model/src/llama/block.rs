@@ -2,7 +2,7 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use camelid_kernels::RowLengths;
+use camelid_kernels::CuSeqlens;
 use camelid_lora::{ForwardContext, LoraLinear};
 
 use super::attention::Attention;
@@ -39,16 +39,16 @@ impl Block {
         self.feed_forward(x, ctx)
     }
 
-    /// As [`Block::forward`] for sequences end to end; see [`Attention::forward_rows`].
-    pub fn forward_rows(
+    /// As [`Block::forward`] for packed sequences; see [`Attention::forward_varlen`].
+    pub fn forward_varlen(
         &self,
         x: Tensor<3>,
-        rows: &RowLengths,
+        cu_seqlens: &CuSeqlens,
         rope: &Rope,
         ctx: &ForwardContext,
     ) -> Tensor<3> {
         let h = self.input_layernorm.forward(x.clone(), ctx);
-        let x = x + self.self_attn.forward_rows(h, rows, rope, ctx);
+        let x = x + self.self_attn.forward_varlen(h, cu_seqlens, rope, ctx);
         self.feed_forward(x, ctx)
     }
 

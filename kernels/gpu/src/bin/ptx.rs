@@ -11,7 +11,8 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use camelid_kernels::cube::specimen::{Specimen, Target, specimens};
+use camelid_kernels::cube::specimen::{Specimen, Target};
+use camelid_kernels::cube::specimens;
 use cubecl::Compiler;
 use cubecl::cuda::compiler::CudaBackend;
 use cubecl::cuda::{CudaCompilationOptions, CudaCompiler, CudaRepresentation};

@@ -130,9 +130,8 @@ pub(super) fn specimens() -> Vec<Specimen> {
         operations: LEN as f64 * 12.0,
         tensor_cores: false,
         kernel: |t| {
-            let b = || t.buffer();
             let plan = Plan { block_size: 256, units: 64 };
-            Box::new(nest::Nest::new(t.settings(), t.device(), t.target(), b(), b(), b(), b(), (), plan))
+            t.build(|s, d, p, b| nest::Nest::new(s, d, p, b(), b(), b(), b(), (), plan))
         },
     }]
 }

@@ -197,18 +197,9 @@ pub(super) fn specimens() -> Vec<Specimen> {
         operations: LEN as f64 * 17.0,
         tensor_cores: false,
         kernel: |t| {
-            let b = || t.buffer();
             let (code, rounding) = (Code4::Nf4, Rounding::Cuda);
             let rule = Rule { code, rounding, block_size: 64, units: UNITS as usize };
-            Box::new(quantize_blocks::QuantizeBlocks::new(
-                t.settings(),
-                t.device(),
-                t.target(),
-                b(),
-                b(),
-                b(),
-                rule,
-            ))
+            t.build(|s, d, p, b| quantize_blocks::QuantizeBlocks::new(s, d, p, b(), b(), b(), rule))
         },
     }]
 }

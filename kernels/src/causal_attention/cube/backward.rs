@@ -395,49 +395,51 @@ pub(super) fn specimens() -> Vec<Specimen> {
     };
     vec![
         specimen("causal_attention query gradient", 5.0, 3.0, |t| {
-            let b = || t.buffer();
-            Box::new(query_gradient::QueryGradient::new(
-                t.settings(),
-                t.device(),
-                t.target(),
-                b(),
-                b(),
-                b(),
-                b(),
-                b(),
-                b(),
-                b(),
-                b(),
-                (),
-                (),
-                (),
-                (),
-                4,
-                PLAN,
-            ))
+            t.build(|s, d, p, b| {
+                query_gradient::QueryGradient::new(
+                    s,
+                    d,
+                    p,
+                    b(),
+                    b(),
+                    b(),
+                    b(),
+                    b(),
+                    b(),
+                    b(),
+                    b(),
+                    (),
+                    (),
+                    (),
+                    (),
+                    4,
+                    PLAN,
+                )
+            })
         }),
         specimen("causal_attention key and value gradients", 6.0, 4.0, |t| {
-            let b = || t.buffer();
-            Box::new(key_gradients::KeyGradients::new(
-                t.settings(),
-                t.device(),
-                t.target(),
-                b(),
-                b(),
-                b(),
-                b(),
-                b(),
-                b(),
-                b(),
-                b(),
-                b(),
-                (),
-                (),
-                (),
-                (),
-                4,
-                PLAN,
-            ))
+            t.build(|s, d, p, b| {
+                key_gradients::KeyGradients::new(
+                    s,
+                    d,
+                    p,
+                    b(),
+                    b(),
+                    b(),
+                    b(),
+                    b(),
+                    b(),
+                    b(),
+                    b(),
+                    b(),
+                    (),
+                    (),
+                    (),
+                    (),
+                    4,
+                    PLAN,
+                )
+            })
         }),
     ]
 }

@@ -180,24 +180,9 @@ pub(super) fn specimens() -> Vec<Specimen> {
         operations: 4.0 * D as f64 * PAIRS,
         tensor_cores: false,
         kernel: |t| {
-            let b = || t.buffer();
-            Box::new(forward::Forward::new(
-                t.settings(),
-                t.device(),
-                t.target(),
-                b(),
-                b(),
-                b(),
-                b(),
-                b(),
-                b(),
-                (),
-                (),
-                (),
-                (),
-                4,
-                PLAN,
-            ))
+            t.build(|s, d, p, b| {
+                forward::Forward::new(s, d, p, b(), b(), b(), b(), b(), b(), (), (), (), (), 4, PLAN)
+            })
         },
     }]
 }

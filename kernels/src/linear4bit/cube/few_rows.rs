@@ -169,24 +169,25 @@ pub(super) fn specimens() -> Vec<Specimen> {
         operations: 3.0 * weights,
         tensor_cores: false,
         kernel: |t| {
-            let b = || t.buffer();
-            Box::new(few_rows::FewRows::new(
-                t.settings(),
-                t.device(),
-                t.target(),
-                b(),
-                b(),
-                b(),
-                b(),
-                b(),
-                b(),
-                (),
-                (),
-                (),
-                1,
-                GROUPING,
-                Format::NF4_NESTED,
-            ))
+            t.build(|s, d, p, b| {
+                few_rows::FewRows::new(
+                    s,
+                    d,
+                    p,
+                    b(),
+                    b(),
+                    b(),
+                    b(),
+                    b(),
+                    b(),
+                    (),
+                    (),
+                    (),
+                    1,
+                    GROUPING,
+                    Format::NF4_NESTED,
+                )
+            })
         },
     }]
 }

@@ -11,7 +11,9 @@ use cubecl::ir::features::Plane;
 use cubecl::prelude::*;
 use half::bf16;
 
-use super::tiles::{Side, eight, four};
+use super::batch_specimen;
+use super::slices::{Side, eight, four};
+use crate::ComputeType;
 use crate::blockwise4::Packed4Spec;
 use crate::blockwise4::cube::{Format, PackedMatrix, code_table};
 use crate::cube::buffers::{has_bf16_fragments, scalars, vectors};
@@ -44,17 +46,11 @@ struct Plan {
 impl Plan {
     /// Rows and columns of the slice of `W`.
     fn weight_rows(self) -> usize {
-        match self.side {
-            Side::Forward => TILE,
-            Side::Backward => DEPTH,
-        }
+        self.side.weight_slice(TILE, DEPTH).0
     }
 
     fn weight_cols(self) -> usize {
-        match self.side {
-            Side::Forward => DEPTH,
-            Side::Backward => TILE,
-        }
+        self.side.weight_slice(TILE, DEPTH).1
     }
 }
 
@@ -244,10 +240,7 @@ pub(super) fn launch(
     side: Side,
 ) {
     let (out, inn) = (spec.out_features, spec.in_features);
-    let (terms, width) = match side {
-        Side::Forward => (inn, out),
-        Side::Backward => (out, inn),
-    };
+    let (terms, width) = side.terms_and_width(spec);
     if m == 0 || width == 0 {
         return;
     }
@@ -280,40 +273,32 @@ pub(super) fn launch(
 }
 
 pub(super) fn specimens() -> Vec<Specimen> {
-    const M: usize = 512;
-    const N: usize = 4096;
     fn kernel(target: &Target, side: Side) -> Box<dyn CubeKernel> {
-        let b = || target.buffer();
         let plan = Plan { side, aligned: true };
-        Box::new(tensor_tiles::TensorTiles::new(
-            target.settings(),
-            target.device(),
-            target.target(),
-            b(),
-            b(),
-            b(),
-            b(),
-            b(),
-            b(),
-            (),
-            (),
-            (),
-            (),
-            4,
-            plan,
-            Format::NF4_NESTED,
-        ))
+        let format = Format::NF4_NESTED;
+        target.build(|s, d, p, b| {
+            tensor_tiles::TensorTiles::new(
+                s,
+                d,
+                p,
+                b(),
+                b(),
+                b(),
+                b(),
+                b(),
+                b(),
+                (),
+                (),
+                (),
+                (),
+                4,
+                plan,
+                format,
+            )
+        })
     }
-    let specimen = |name: &'static str, kernel: fn(&Target) -> Box<dyn CubeKernel>| Specimen {
-        name,
-        shape: "512×4096×4096, double quantised",
-        cube_dim: CubeDim::new_2d(32, PLANES),
-        cubes: N / TILE * (M / TILE),
-        bytes: Format::NF4_NESTED.bytes(N * N) + 2.0 * (M * N) as f64 * 4.0,
-        operations: 2.0 * (M * N) as f64 * N as f64,
-        tensor_cores: true,
-        kernel,
-    };
+    let cube_dim = CubeDim::new_2d(32, PLANES);
+    let specimen = |name, kernel| batch_specimen(name, (TILE, TILE), cube_dim, ComputeType::Bf16, kernel);
     vec![
         specimen("linear4bit forward bf16", |target| kernel(target, Side::Forward)),
         specimen("linear4bit input gradient bf16", |target| kernel(target, Side::Backward)),

@@ -9,21 +9,14 @@
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
+use super::batch_specimen;
+use super::slices::{Side, eight, four};
 use crate::ComputeType;
 use crate::blockwise4::Packed4Spec;
-use crate::blockwise4::cube::{Format, PackedMatrix, block_scale, code_table, nibble, nibble_at};
+use crate::blockwise4::cube::{Format, PackedMatrix, code_table};
 use crate::cube::buffers::{scalars, units, vectors};
 use crate::cube::product::rounded;
-use crate::cube::specimen::Specimen;
-
-/// Which product.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Side {
-    /// `y = x·Wᵀ`: the sum runs over the columns of `W`.
-    Forward,
-    /// `dx = dy·W`: the sum runs over the rows of `W`.
-    Backward,
-}
+use crate::cube::specimen::{Specimen, Target};
 
 /// Sizes of a tile and how its cube works; all multiples of 8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -68,17 +61,11 @@ impl Tile {
 
     /// Rows and columns of the slice of `W`.
     fn weight_rows(self) -> usize {
-        match self.side {
-            Side::Forward => self.cols,
-            Side::Backward => self.depth,
-        }
+        self.side.weight_slice(self.cols, self.depth).0
     }
 
     fn weight_cols(self) -> usize {
-        match self.side {
-            Side::Forward => self.depth,
-            Side::Backward => self.cols,
-        }
+        self.side.weight_slice(self.cols, self.depth).1
     }
 
     /// Vectors of four from one row of the left slice to the next; the odd one keeps rows
@@ -90,89 +77,6 @@ impl Tile {
     fn weight_pitch(self) -> usize {
         self.weight_cols() / 4 + 1
     }
-}
-
-/// Four values of a row of a matrix, zero beyond its edges.
-#[cube]
-pub(super) fn four<N: Size>(
-    matrix: &[Vector<f32, N>],
-    row: u32,
-    col: u32,
-    rows: u32,
-    cols: u32,
-) -> Vector<f32, Const<4>> {
-    let mut values = Vector::<f32, Const<4>>::new(0.0f32);
-    let lanes = N::value().comptime();
-    if row < rows {
-        if comptime!(lanes == 4) {
-            if col < cols {
-                let from = matrix[((row * cols + col) / 4) as usize];
-                #[unroll]
-                for i in 0..4usize {
-                    values.insert(i, from.extract(i));
-                }
-            }
-        } else {
-            #[unroll]
-            for i in 0..4usize {
-                let col = col + comptime!(i as u32);
-                if col < cols {
-                    values.insert(i, matrix[(row * cols + col) as usize].extract(0usize));
-                }
-            }
-        }
-    }
-    values
-}
-
-/// Eight dequantised values of a row of `W`, from a column that is a multiple of eight,
-/// zero beyond its edges.
-#[cube]
-pub(super) fn eight(
-    packed: &[u32],
-    absmax: &[f32],
-    codes: &[u32],
-    map: &[f32],
-    offset: f32,
-    table: &Shared<[f32]>,
-    row: u32,
-    col: u32,
-    out: u32,
-    inn: u32,
-    #[comptime] aligned: bool,
-    #[comptime] format: Format,
-) -> (Vector<f32, Const<4>>, Vector<f32, Const<4>>) {
-    let mut low = Vector::<f32, Const<4>>::new(0.0f32);
-    let mut high = Vector::<f32, Const<4>>::new(0.0f32);
-    if row < out && col < inn {
-        let first = row * inn + col;
-        if comptime!(aligned) {
-            let word = packed[(first / 8) as usize];
-            let block = (first / comptime!(format.block_size() as u32)) as usize;
-            let scale = block_scale(absmax, codes, map, offset, block, format);
-            #[unroll]
-            for i in 0..4usize {
-                low.insert(i, table[nibble(word, comptime!(i as u32)) as usize] * scale);
-                high.insert(i, table[nibble(word, comptime!(i as u32 + 4)) as usize] * scale);
-            }
-        } else {
-            #[unroll]
-            for i in 0..8usize {
-                if col + comptime!(i as u32) < inn {
-                    let at = first + comptime!(i as u32);
-                    let code = nibble_at(packed[(at / 8) as usize], at % 8);
-                    let block = (at / comptime!(format.block_size() as u32)) as usize;
-                    let value = table[code as usize] * block_scale(absmax, codes, map, offset, block, format);
-                    if comptime!(i < 4) {
-                        low.insert(comptime!(i % 4), value);
-                    } else {
-                        high.insert(comptime!(i % 4), value);
-                    }
-                }
-            }
-        }
-    }
-    (low, high)
 }
 
 /// Four values as the compute type has them.
@@ -328,10 +232,7 @@ pub(super) fn launch(
     compute: ComputeType,
 ) {
     let (out, inn) = (spec.out_features, spec.in_features);
-    let (terms, width) = match side {
-        Side::Forward => (inn, out),
-        Side::Backward => (out, inn),
-    };
+    let (terms, width) = side.terms_and_width(spec);
     if m == 0 || width == 0 {
         return;
     }
@@ -364,61 +265,17 @@ pub(super) fn launch(
 }
 
 pub(super) fn specimens() -> Vec<Specimen> {
-    const M: usize = 512;
-    const N: usize = 4096;
+    fn kernel(target: &Target, side: Side) -> Box<dyn CubeKernel> {
+        let tile = Tile::new(256, side, true, ComputeType::F32);
+        let format = Format::NF4_NESTED;
+        target.build(|s, d, p, b| {
+            tiles::Tiles::new(s, d, p, b(), b(), b(), b(), b(), b(), (), (), (), (), 4, tile, format)
+        })
+    }
     let specimen =
-        |name: &'static str, kernel: fn(&crate::cube::specimen::Target) -> Box<dyn CubeKernel>| Specimen {
-            name,
-            shape: "512×4096×4096, double quantised",
-            cube_dim: CubeDim::new_1d(256),
-            cubes: N / 64 * (M / 64),
-            bytes: Format::NF4_NESTED.bytes(N * N) + 2.0 * (M * N) as f64 * 4.0,
-            operations: 2.0 * (M * N) as f64 * N as f64,
-            tensor_cores: false,
-            kernel,
-        };
+        |name, kernel| batch_specimen(name, (64, 64), CubeDim::new_1d(256), ComputeType::F32, kernel);
     vec![
-        specimen("linear4bit forward f32", |t| {
-            let b = || t.buffer();
-            Box::new(tiles::Tiles::new(
-                t.settings(),
-                t.device(),
-                t.target(),
-                b(),
-                b(),
-                b(),
-                b(),
-                b(),
-                b(),
-                (),
-                (),
-                (),
-                (),
-                4,
-                Tile::new(256, Side::Forward, true, ComputeType::F32),
-                Format::NF4_NESTED,
-            ))
-        }),
-        specimen("linear4bit input gradient f32", |t| {
-            let b = || t.buffer();
-            Box::new(tiles::Tiles::new(
-                t.settings(),
-                t.device(),
-                t.target(),
-                b(),
-                b(),
-                b(),
-                b(),
-                b(),
-                b(),
-                (),
-                (),
-                (),
-                (),
-                4,
-                Tile::new(256, Side::Backward, true, ComputeType::F32),
-                Format::NF4_NESTED,
-            ))
-        }),
+        specimen("linear4bit forward f32", |target| kernel(target, Side::Forward)),
+        specimen("linear4bit input gradient f32", |target| kernel(target, Side::Backward)),
     ]
 }

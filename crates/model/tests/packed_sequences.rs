@@ -1,11 +1,11 @@
-//! Sequences end to end against the same ones padded to a rectangle.
+//! Packed sequences against the same ones padded to a rectangle.
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use camelid_kernels::IGNORE_INDEX;
 use camelid_lora::{ForwardContext, LoraConfig, attach};
-use camelid_model::{BlockStack, Llama, LlamaConfig, LoadOptions, RowLengths, WeightStorage};
+use camelid_model::{BlockStack, CuSeqlens, Llama, LlamaConfig, LoadOptions, WeightStorage};
 use camelid_quant::QuantConfig;
 
 const LENGTHS: [usize; 4] = [5, 19, 1, 11];
@@ -46,24 +46,25 @@ fn padded(model: &impl BlockStack, device: &Device) -> Tensor<1> {
         let values = values.map(|(row, at)| if at < LENGTHS[row] { value(row, at) } else { padding });
         tensor(values.collect(), LENGTHS.len(), device)
     };
-    let mut x = model.embed(fill(id, 0));
+    let ctx = ForwardContext::evaluation();
+    let mut x = model.embed(fill(id, 0), &ctx);
     for i in 0..model.num_blocks() {
-        x = model.block(i, x, &ForwardContext::evaluation());
+        x = model.block(i, x, &ctx);
     }
-    model.head_loss(x, fill(label, IGNORE_INDEX))
+    model.head_loss(x, fill(label, IGNORE_INDEX), &ctx)
 }
 
-fn end_to_end(model: &impl BlockStack, device: &Device) -> Tensor<1> {
-    let rows = RowLengths::new(LENGTHS);
+fn packed(model: &impl BlockStack, device: &Device) -> Tensor<1> {
+    let (cu_seqlens, ctx) = (CuSeqlens::of_lengths(LENGTHS), ForwardContext::evaluation());
     let all = |value: fn(usize, usize) -> i64| {
         let row = |(row, &len): (usize, &usize)| (0..len).map(move |at| value(row, at));
         tensor(LENGTHS.iter().enumerate().flat_map(row).collect(), 1, device)
     };
-    let mut x = model.embed(all(id));
+    let mut x = model.embed(all(id), &ctx);
     for i in 0..model.num_blocks() {
-        x = model.block_rows(i, x, &rows, &ForwardContext::evaluation());
+        x = model.block_varlen(i, x, &cu_seqlens, &ctx);
     }
-    model.head_loss(x, all(label))
+    model.head_loss(x, all(label), &ctx)
 }
 
 #[derive(Default)]
@@ -87,7 +88,7 @@ fn gradients(model: &impl Module, loss: Tensor<1>) -> Gradients {
 }
 
 fn compare(model: &impl BlockStack, device: &Device) {
-    let (a, b) = (padded(model, device), end_to_end(model, device));
+    let (a, b) = (padded(model, device), packed(model, device));
     let (loss, other) = (a.clone().into_scalar::<f32>(), b.clone().into_scalar::<f32>());
     assert!((loss - other).abs() < 1e-5 * loss, "{loss} {other}");
     let (a, b) = (gradients(model, a), gradients(model, b));
@@ -132,7 +133,7 @@ fn a_model_held_otherwise_has_the_values_of_a_dense_one() {
     let device = Device::flex();
     let dense = Llama::random(&config(), 5, &device);
     let same = Llama::random_with(&config(), &LoadOptions::new(WeightStorage::F32), 5, &device).unwrap();
-    let loss = |model: &Llama| end_to_end(model, &device).into_scalar::<f32>();
+    let loss = |model: &Llama| packed(model, &device).into_scalar::<f32>();
     assert_eq!(loss(&dense), loss(&same));
     let packed = LoadOptions::new(WeightStorage::Quantized(QuantConfig::default()));
     let packed = Llama::random_with(&config(), &packed, 5, &device).unwrap();
@@ -150,8 +151,8 @@ struct Plain {
 impl BlockStack for Plain {
     type Block = camelid_model::Block;
 
-    fn embed(&self, ids: Tensor<2, Int>) -> Tensor<3> {
-        self.model.embed(ids)
+    fn embed(&self, ids: Tensor<2, Int>, ctx: &ForwardContext) -> Tensor<3> {
+        self.model.embed(ids, ctx)
     }
 
     fn blocks(&self) -> &[Self::Block] {
@@ -162,8 +163,8 @@ impl BlockStack for Plain {
         self.model.block(i, x, ctx)
     }
 
-    fn head_loss(&self, x: Tensor<3>, labels: Tensor<2, Int>) -> Tensor<1> {
-        self.model.head_loss(x, labels)
+    fn head_loss(&self, x: Tensor<3>, labels: Tensor<2, Int>, ctx: &ForwardContext) -> Tensor<1> {
+        self.model.head_loss(x, labels, ctx)
     }
 }
 

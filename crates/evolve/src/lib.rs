@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod decontaminate;
 mod error;
 mod evolution;
 pub mod lineage;
@@ -10,6 +11,7 @@ mod rules;
 mod template;
 mod words;
 
+pub use decontaminate::{ContaminationSettings, Decontaminator, Hit, SHORTEST, TestItem};
 pub use error::EvolveError;
 pub use evolution::{Evolution, EvolutionSettings, Model, Models, Screen, Seed, Stage};
 pub use lineage::{Call, Row, Task};

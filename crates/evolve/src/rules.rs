@@ -25,8 +25,6 @@ pub enum Rule {
     AnswerInside,
     /// The instruction is longer than the settings allow.
     TooLong,
-    /// The instruction is nearly one that another line of evolution holds already.
-    NearDuplicate,
     /// The instruction or the response shares text with a test set.
     Contaminated,
     /// Rule 1: a judge finds nothing that the parent does not ask for.
@@ -69,20 +67,11 @@ pub struct RuleSettings {
     pub no_gain_in_breadth: bool,
     /// Most characters of an instruction. Default 20,000.
     pub most_characters: usize,
-    /// Jaccard similarity of word trigrams from which two instructions are near duplicates.
-    /// Default 0.8.
-    pub near_duplicate_from: f64,
 }
 
 impl Default for RuleSettings {
     fn default() -> Self {
-        Self {
-            off: Vec::new(),
-            sorry_below_words: 80,
-            no_gain_in_breadth: true,
-            most_characters: 20_000,
-            near_duplicate_from: 0.8,
-        }
+        Self { off: Vec::new(), sorry_below_words: 80, no_gain_in_breadth: true, most_characters: 20_000 }
     }
 }
 

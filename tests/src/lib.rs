@@ -13,11 +13,13 @@ mod http;
 mod oracles;
 mod small_disk;
 mod tiny_llama;
+mod zip;
 
 pub use byte_tokenizer::{byte_tokenizer, byte_tokenizer_with_bos};
 pub use oracles::{llama_tokenizer, oracles, workspace};
 pub use small_disk::SmallDisk;
 pub use tiny_llama::tiny_llama;
+pub use zip::zip;
 
 /// The program of the workspace's README, compiled and run.
 #[cfg(doctest)]

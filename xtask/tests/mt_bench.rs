@@ -1,6 +1,5 @@
 //! The MT-bench recipe as a user runs it, against a real HTTP server.
 
-use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use camelid_tests::chat_server::{Answer, Server};

@@ -103,19 +103,9 @@ pub fn compare_marked(one: (&str, &[Marked]), other: (&str, &[Marked])) -> Vec<J
             (false, true) => Outcome::ModelB,
             _ => Outcome::Tie,
         })),
-        error: None,
-        contradictory: false,
-        text: String::new(),
         judge: MARKS.to_owned(),
-        judge_version: None,
-        temperature: 0.0,
-        own_temperature: false,
         prompt: MARKS.to_owned(),
-        prompt_hash: String::new(),
-        request: None,
-        prompt_tokens: None,
-        new_tokens: None,
-        timestamp: 0.0,
+        ..Judgment::default()
     };
     let both = one.1.iter().filter_map(|answer| Some((answer, *others.get(answer.question.as_str())?)));
     both.flat_map(|(answer, against)| {

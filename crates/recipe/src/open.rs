@@ -10,7 +10,7 @@ use camelid_data::{LoadReport, ReadOptions, TestSplit, read_conversations, split
 use camelid_model::{Llama, TokenizerFile, WeightSource, open_weights};
 use tokenizers::Tokenizer;
 
-use crate::base::find_base;
+use crate::base::{find_base, is_spelt_as_a_path};
 use crate::nano::{self, Nano};
 use crate::{Experiment, RecipeError, TestSet};
 
@@ -218,11 +218,6 @@ fn data_path(source: &str, fetch: &FetchOptions) -> Result<PathBuf, RecipeError>
         return Ok(path.to_owned());
     }
     Ok(Catalogue::builtin()?.get(source)?.fetch(fetch)?)
-}
-
-/// Whether `name` can only be a path: names of the catalogue have neither folders nor endings.
-pub fn is_spelt_as_a_path(name: &str) -> bool {
-    name.contains(['/', '\\', '.'])
 }
 
 fn counts(train: &TokenizedSet, test: Option<&TokenizedSet>, set_aside: usize, max_length: usize) -> String {

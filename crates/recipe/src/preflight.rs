@@ -5,7 +5,7 @@ use camelid_data::catalogue::Catalogue;
 use camelid_model::{DenseStorage, LlamaConfig};
 use camelid_train::{Cost, MemoryPlan, OptimSpill, StepShape};
 
-use crate::open::is_spelt_as_a_path;
+use crate::place::is_spelt_as_a_path;
 use crate::{Experiment, RecipeError, nano};
 
 impl Experiment {

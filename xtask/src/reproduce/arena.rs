@@ -127,7 +127,6 @@ pub fn reproduce(arguments: &ArenaArguments) -> anyhow::Result<Ending> {
     let claims = ClaimsFile::read(&workspace().join("papers/arena/claims.toml"))?;
     let report = report::Report::new(measured, &claims, arguments, started);
     let folder = arguments.runs.clone().unwrap_or_else(|| workspace().join("runs")).join("arena");
-    std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let page = report.write(&folder)?;
     print!("{}", report.text());
     println!("\nreport: {}", page.display());

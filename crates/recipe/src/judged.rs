@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 use burn::tensor::Device;
 use camelid_chat::Conversation;
 use camelid_chat::requests::{Prices, RequestStore, RunError, RunSettings};
-use camelid_eval::exact_match::{self, compare_marked};
+use camelid_eval::exact_match::{Marked, compare_marked};
 use camelid_eval::judge::{
     Answer, Answers, EndpointSettings, JudgeError, Judgment, Mode, ModelSpec, Question, QuestionSet,
     Resampling, Scoreboard, Setup,
@@ -85,7 +85,7 @@ impl Study {
             let judged = (!rows.is_empty()).then(|| summed(&self.asked(), &rows)).transpose()?;
             return Ok(Compared::Done(judged));
         };
-        let texts = |answers: &[exact_match::Answer], samples: &[String]| match self.questions.is_empty() {
+        let texts = |answers: &[Marked], samples: &[String]| match self.questions.is_empty() {
             true => samples.to_vec(),
             false => answers.iter().map(|answer| answer.text.clone()).collect(),
         };
@@ -97,18 +97,18 @@ impl Study {
     /// What both models were asked: the questions with one right answer, else the first messages of
     /// held-out conversations.
     fn asked(&self) -> QuestionSet {
-        let question = |id: &str, category: &str, turn: Option<&camelid_chat::Message>| Question {
-            id: id.to_owned(),
-            category: category.to_owned(),
-            turns: vec![turn.map_or_else(String::new, |message| message.content.clone())],
+        let first = |c: &Conversation| Question {
+            id: c.id.clone(),
+            category: "held-out conversations".to_owned(),
+            turns: vec![c.messages.first().map_or_else(String::new, |message| message.content.clone())],
             reference: Vec::new(),
             temperature: None,
         };
-        let sample = |c: &Conversation| question(&c.id, "held-out conversations", c.messages.first());
-        let marked = |q: &exact_match::Question| question(&q.id, &q.family, q.messages.last());
+        // The judge grades without knowing the right answers.
+        let open = |q: &Question| Question { reference: Vec::new(), ..q.clone() };
         let questions = match self.questions.is_empty() {
-            true => self.samples.iter().map(sample).collect(),
-            false => self.questions.iter().map(marked).collect(),
+            true => self.samples.iter().map(first).collect(),
+            false => self.questions.iter().map(open).collect(),
         };
         QuestionSet { name: format!("{} held out", self.comparison.experiment.name), questions }
     }
@@ -149,6 +149,9 @@ impl Study {
             ..Setup::new(questions.clone(), judge.model.clone())?
         }
         .open(&Device::flex())?;
+        for note in session.notes() {
+            eprintln!("warning: {note}");
+        }
         let store = RequestStore::open(&folder.join("replies.jsonl"))
             .map_err(|error| JudgeError::Run(error.into()))?;
         for line in session.forecast(&store)?.lines() {

@@ -1,6 +1,6 @@
 //! Losses and answers of models: their means, and their differences on the same examples.
 
-use camelid_eval::exact_match::Answer;
+use camelid_eval::exact_match::Marked;
 use camelid_train::ExampleLoss;
 
 use crate::compare::{Difference, crossed};
@@ -12,7 +12,7 @@ pub fn token_mean(losses: &[ExampleLoss]) -> f64 {
 }
 
 /// Share of answers that are right.
-pub(crate) fn share_correct(answers: &[Answer]) -> f64 {
+pub(crate) fn share_correct(answers: &[Marked]) -> f64 {
     correct(answers).iter().sum::<f64>() / answers.len() as f64
 }
 
@@ -31,11 +31,11 @@ pub(crate) fn losses_crossed(pairs: &[(&[ExampleLoss], &[ExampleLoss])]) -> Opti
 
 /// Difference of two models' shares of right answers to the same questions, over seeds; `None`
 /// where nothing was asked.
-pub(crate) fn matches_crossed(pairs: &[(&[Answer], &[Answer])]) -> Option<Difference> {
+pub(crate) fn matches_crossed(pairs: &[(&[Marked], &[Marked])]) -> Option<Difference> {
     let (left, right): (Vec<_>, Vec<_>) = pairs.iter().map(|(l, r)| (correct(l), correct(r))).unzip();
     crossed(&left, &right, &vec![1.0; left.first()?.len()])
 }
 
-fn correct(answers: &[Answer]) -> Vec<f64> {
+fn correct(answers: &[Marked]) -> Vec<f64> {
     answers.iter().map(|a| f64::from(u8::from(a.correct))).collect()
 }

@@ -10,7 +10,8 @@ use burn::tensor::Device;
 use camelid_chat::Conversation;
 use camelid_data::TokenizedSet;
 use camelid_data::nano::{EvalItem, score};
-use camelid_eval::exact_match::{Answer, Question, answer_all};
+use camelid_eval::exact_match::{Marked, answer_all};
+use camelid_eval::judge::Question;
 use camelid_files::FileError;
 use camelid_model::{GenerateOptions, Llama, LocalGenerator};
 use camelid_train::{Interrupt, Progress};
@@ -157,7 +158,7 @@ impl Study {
     }
 
     /// The model's answers to the questions, under a bar of this name.
-    fn answers(&self, model: &Llama, name: &str) -> Result<Vec<Answer>, RecipeError> {
+    fn answers(&self, model: &Llama, name: &str) -> Result<Vec<Marked>, RecipeError> {
         if self.questions.is_empty() {
             return Ok(Vec::new());
         }
@@ -239,8 +240,9 @@ impl Study {
 fn question(item: EvalItem) -> Question {
     Question {
         id: item.id,
-        family: item.family.as_str().to_owned(),
-        messages: item.conversation.messages,
-        expected: item.expected,
+        category: item.family.as_str().to_owned(),
+        turns: item.conversation.messages.into_iter().map(|message| message.content).collect(),
+        reference: vec![item.expected],
+        temperature: None,
     }
 }

@@ -2,7 +2,7 @@
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
-use camelid_eval::exact_match::Answer;
+use camelid_eval::exact_match::Marked;
 use camelid_files::FileError;
 use camelid_lora::save_peft;
 use camelid_model::Llama;
@@ -25,7 +25,7 @@ pub struct Tuned {
     /// Test loss after tuning, one entry a conversation.
     pub losses: Vec<ExampleLoss>,
     /// Answers to the questions after tuning.
-    pub answers: Vec<Answer>,
+    pub answers: Vec<Marked>,
     /// Replies to the sample prompts after tuning.
     pub samples: Vec<String>,
     /// Training loss of every step.

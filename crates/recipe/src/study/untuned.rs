@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use camelid_eval::exact_match::Answer;
+use camelid_eval::exact_match::Marked;
 use camelid_model::LoadedTensor;
 use camelid_quant::{QuantConfig, QuantizedTensor, quantization_error};
 use camelid_train::{ExampleLoss, example_losses};
@@ -29,7 +29,7 @@ pub struct Untuned {
     /// Loss on held-out text of the base's own kind.
     pub text_losses: Vec<ExampleLoss>,
     /// Answers to the questions.
-    pub answers: Vec<Answer>,
+    pub answers: Vec<Marked>,
     /// Replies to the sample prompts.
     pub samples: Vec<String>,
     /// Bytes of the weights as held.

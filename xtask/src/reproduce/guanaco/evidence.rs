@@ -123,7 +123,7 @@ fn tuning(measured: &Measured) -> Option<Evidence> {
 
 #[cfg(test)]
 mod tests {
-    use camelid_eval::exact_match::Answer;
+    use camelid_eval::exact_match::Marked;
     use camelid_recipe::claims::ClaimsFile;
     use camelid_recipe::{Tuned, TuningArm as Arm};
     use camelid_train::ExampleLoss;
@@ -138,13 +138,11 @@ mod tests {
     }
 
     /// Twenty answers of which `right` are right.
-    fn answers(right: usize) -> Vec<Answer> {
-        let (family, text) = (String::new(), String::new());
-        let answer = |i: usize| Answer {
-            id: i.to_string(),
-            family: family.clone(),
-            text: text.clone(),
-            correct: i < right,
+    fn answers(right: usize) -> Vec<Marked> {
+        let (category, text) = (String::new(), String::new());
+        let answer = |i: usize| {
+            let (question, correct) = (i.to_string(), i < right);
+            Marked { question, category: category.clone(), text: text.clone(), correct }
         };
         (0..20).map(answer).collect()
     }

@@ -208,8 +208,8 @@ fn samples(study: &Study, measured: &Measured, arm: &impl Arm) -> Vec<Sample> {
         .step_by((study.questions.len() / SAMPLES).max(1))
         .take(SAMPLES)
         .map(|(question, (before, after))| Sample {
-            prompt: question.messages.last().map_or_else(String::new, |m| m.content.clone()),
-            expected: question.expected.clone(),
+            prompt: question.turns.concat(),
+            expected: question.reference.concat(),
             before: before.text.clone(),
             after: after.text.clone(),
         })

@@ -88,6 +88,7 @@ impl Tuning {
             plot_judged => self.judged.as_ref().map_or(Ok(String::new()), judged)?,
             judged_words => self.judged.as_ref().map(Judged::words),
             plot_plans => plots::plans(&self.plans)?,
+            part_colours => plots::part_colours(&self.plans),
         })?)
     }
 
@@ -178,7 +179,7 @@ fn format_row(format: &Untuned, dense: &Untuned) -> Option<FormatRow> {
 }
 
 fn curve(tuned: &Tuned) -> Curve {
-    Curve { label: format!("{} seed {}", tuned.arm, tuned.seed), losses: tuned.step_losses.clone() }
+    Curve { arm: tuned.arm.clone(), seed: tuned.seed, losses: tuned.step_losses.clone() }
 }
 
 /// Questions of different families where there are some, held-out prompts elsewhere.

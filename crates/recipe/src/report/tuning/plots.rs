@@ -7,14 +7,19 @@ use super::{ArmRow, Curve, FormatRow, PlanRow};
 
 const SIZE: (u32, u32) = (860, 380);
 
-/// Training loss by step, one line per run; empty without runs.
+/// Training loss by step, one line an arm: the mean over its seeds; empty without runs.
 pub fn loss_curves(curves: &[Curve]) -> Result<String, ReportError> {
-    let points = |curve: &Curve| {
-        smoothed(&curve.losses).into_iter().enumerate().map(|(i, loss)| (i as f64 + 1.0, loss)).collect()
+    let mut arms: Vec<&str> = curves.iter().map(|curve| curve.arm.as_str()).collect();
+    arms.dedup();
+    let line = |name| {
+        let seeds: Vec<&Curve> = curves.iter().filter(|curve| curve.arm == name).collect();
+        let steps = seeds.iter().map(|curve| curve.losses.len()).min().unwrap_or(0);
+        let mean = |step| seeds.iter().map(|curve| curve.losses[step]).sum::<f64>() / seeds.len() as f64;
+        let losses = smoothed(&(0..steps).map(mean).collect::<Vec<_>>());
+        let points = losses.into_iter().enumerate().map(|(i, loss)| (i as f64 + 1.0, loss)).collect();
+        Line { name, points }
     };
-    let lines: Vec<Line> =
-        curves.iter().map(|curve| Line { name: &curve.label, points: points(curve) }).collect();
-    line_chart(&lines, "step", "loss, nats per token")
+    line_chart(&arms.into_iter().map(line).collect::<Vec<_>>(), "step", "loss, nats per token")
 }
 
 /// Each step's mean with the steps before it, ten at most.
@@ -109,18 +114,25 @@ pub fn plans(plans: &[PlanRow]) -> Result<String, ReportError> {
         for (row, plan) in plans.iter().enumerate() {
             let mut from = 0.0;
             for (part, (_, gib)) in plan.parts.iter().enumerate() {
-                bar(canvas, x(from), x(from + gib), y(row), 18, COLOURS[part % COLOURS.len()])?;
+                bar(canvas, x(from), x(from + gib), y(row), 18, part_colour(part))?;
                 from += gib;
             }
             label(canvas, &format!("{:.1} GiB", plan.total), x(from) + 6, y(row) + 3)?;
         }
-        let mut left = 150;
-        let below = y(plans.len()) + 44;
-        for (part, (name, _)) in plans[0].parts.iter().enumerate() {
-            bar(canvas, left, left + 12, below, 12, COLOURS[part % COLOURS.len()])?;
-            label(canvas, name, left + 17, below)?;
-            left += 40 + 8 * name.len() as i32;
-        }
         Ok(())
     })
+}
+
+/// The colour of each part of [`plans`], for its key; none for a part that no plan has.
+pub fn part_colours(plans: &[PlanRow]) -> Vec<Option<String>> {
+    let parts = plans.first().map_or(0, |plan| plan.parts.len());
+    let colour = |part: usize| {
+        let RGBColor(r, g, b) = part_colour(part);
+        plans.iter().any(|plan| plan.parts[part].1 > 0.0).then(|| format!("rgb({r},{g},{b})"))
+    };
+    (0..parts).map(colour).collect()
+}
+
+fn part_colour(part: usize) -> RGBColor {
+    COLOURS.get(part).copied().unwrap_or(GREY)
 }

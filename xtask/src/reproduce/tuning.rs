@@ -117,10 +117,22 @@ impl TuningArguments {
         })
     }
 
+    /// Prints what would be fetched, and what a run of `experiment` would need of this machine.
+    pub fn print_plan(&self, experiment: &Experiment) -> anyhow::Result<Ending> {
+        let downloads = experiment.downloads(&self.options()?.fetch)?;
+        println!("{}", experiment.name);
+        downloads.iter().for_each(|line| println!("{line}"));
+        if downloads.is_empty() {
+            println!("would fetch nothing");
+        }
+        println!("{}", experiment.preflight(&self.scale.shape(), 0)?.text());
+        Ok(Ending::Finished)
+    }
+
     /// Refuses a run of which some arm's step does not fit into what is free.
     pub fn refuse_what_cannot_fit(&self, common: &Experiment, arms: &[impl Arm]) -> anyhow::Result<()> {
         for arm in arms {
-            if let Some(sentence) = arm.experiment(common, 0).memory_shortfall(&self.scale.shape())? {
+            if let Some(sentence) = arm.experiment(common, 0).preflight(&self.scale.shape(), 0)?.shortfall() {
                 bail!(
                     "scale {} does not fit this machine: {sentence} (arm `{}`); `--dry-run` shows the plan part by part",
                     self.scale.name(),

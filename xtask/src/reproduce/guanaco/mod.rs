@@ -29,8 +29,7 @@ pub fn reproduce(arguments: &TuningArguments) -> anyhow::Result<Ending> {
     let (scale, options) = (arguments.scale, arguments.options()?);
     let experiment = arguments.experiment("guanaco")?;
     if arguments.dry_run {
-        println!("{}", experiment.plan_text(&scale.shape(), 0)?);
-        return Ok(Ending::Finished);
+        return arguments.print_plan(&experiment);
     }
     if let Some((part, seed)) = arguments.part() {
         return one_part(part, seed, experiment, &options);

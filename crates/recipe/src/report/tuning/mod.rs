@@ -126,7 +126,7 @@ impl PlanRow {
     /// Adapter targets that cannot be understood.
     pub fn of(name: &str, experiment: &Experiment, model: &LlamaConfig) -> Result<Self, RecipeError> {
         let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
-        let plan = experiment.memory_plan(model)?;
+        let plan = experiment.preflight(model, 0)?.plan;
         Ok(Self {
             name: name.to_owned(),
             parts: plan.parts().iter().map(|(name, bytes)| ((*name).to_owned(), gib(*bytes))).collect(),

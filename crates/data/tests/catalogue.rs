@@ -1,14 +1,12 @@
 //! Fetching: whole, broken, stalled, changed, wrong, offline, mirrored.
 
-mod server;
-
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use camelid_data::DataError;
 use camelid_data::catalogue::{Catalogue, FetchOptions};
 use camelid_files::FileError;
-use server::{Answer, Server};
+use camelid_tests::file_server::{Answer, Server};
 
 fn body() -> Vec<u8> {
     (0..50_000u32).flat_map(|i| (i.wrapping_mul(2_654_435_761)).to_le_bytes()).collect()

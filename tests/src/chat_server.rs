@@ -1,9 +1,7 @@
 //! A real HTTP server that speaks the chat-completion protocol and misbehaves as it is told.
 
-#![allow(dead_code, reason = "each test uses a part of it")]
-
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, RwLock};
@@ -11,6 +9,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+
+use crate::http::Request;
 
 /// What the server answers.
 pub enum Answer {
@@ -49,7 +49,9 @@ impl Asked {
 /// How often each request came and was answered in full, by the text of its body.
 #[derive(Clone, Default)]
 pub struct Counts {
+    /// Requests that came.
     pub asked: HashMap<String, usize>,
+    /// Those of them that were answered in full.
     pub answered: HashMap<String, usize>,
 }
 
@@ -116,6 +118,7 @@ impl Server {
         format!("http://{}/v1", self.address)
     }
 
+    /// The counts so far.
     pub fn counts(&self) -> Counts {
         self.lock_counts().clone()
     }
@@ -194,7 +197,8 @@ fn listen(listener: TcpListener, shared: &Arc<Shared>) -> JoinHandle<()> {
 fn serve(connection: &TcpStream, shared: &Shared) -> std::io::Result<()> {
     connection.set_nodelay(true)?;
     let mut reader = BufReader::new(connection);
-    while let Some((headers, body)) = read_request(&mut reader)? {
+    while let Some(Request { method, path, headers, body }) = Request::read(&mut reader)? {
+        assert_eq!((method.as_str(), path.as_str()), ("POST", "/v1/chat/completions"));
         let text = String::from_utf8_lossy(&body).into_owned();
         let times = {
             let mut counts = shared.counts.lock().unwrap();
@@ -231,27 +235,6 @@ fn serve(connection: &TcpStream, shared: &Shared) -> std::io::Result<()> {
         shared.changed.notify_all();
     }
     Ok(())
-}
-
-type Request = (HashMap<String, String>, Vec<u8>);
-
-fn read_request(reader: &mut BufReader<&TcpStream>) -> std::io::Result<Option<Request>> {
-    let mut line = String::new();
-    if reader.read_line(&mut line)? == 0 {
-        return Ok(None);
-    }
-    assert!(line.starts_with("POST /v1/chat/completions "), "{line}");
-    let mut headers = HashMap::new();
-    loop {
-        line.clear();
-        reader.read_line(&mut line)?;
-        let Some((name, value)) = line.trim_end().split_once(':') else { break };
-        headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
-    }
-    let length = headers.get("content-length").map_or(0, |length| length.parse().unwrap());
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body)?;
-    Ok(Some((headers, body)))
 }
 
 fn response(status: u16, headers: &[(&str, String)], body: &str) -> Vec<u8> {

@@ -1,9 +1,11 @@
 //! A small HTTP server on 127.0.0.1 whose faults a test can choose.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use crate::http::Request;
 
 /// What to do with one request.
 #[derive(Clone)]
@@ -23,13 +25,19 @@ pub enum Answer {
 /// What a client asked for.
 #[derive(Clone, Debug, Default)]
 pub struct Asked {
+    /// The path.
     pub path: String,
+    /// `range`.
     pub range: Option<String>,
+    /// `if-range`.
     pub if_range: Option<String>,
+    /// `authorization`.
     pub authorization: Option<String>,
 }
 
+/// The server; it serves until the process ends.
 pub struct Server {
+    /// Its address, `http://127.0.0.1:…`.
     pub url: String,
     asked: Arc<Mutex<Vec<Asked>>>,
 }
@@ -55,6 +63,7 @@ impl Server {
         Self { url, asked }
     }
 
+    /// What was asked for so far, in order.
     pub fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
     }
@@ -67,7 +76,14 @@ fn respond(
     answer: Answer,
     log: &Mutex<Vec<Asked>>,
 ) -> std::io::Result<()> {
-    let asked = read_request(&stream)?;
+    let Some(request) = Request::read(&mut BufReader::new(&stream))? else { return Ok(()) };
+    let header = |name: &str| request.headers.get(name).cloned();
+    let asked = Asked {
+        path: request.path.clone(),
+        range: header("range"),
+        if_range: header("if-range"),
+        authorization: header("authorization"),
+    };
     log.lock().unwrap().push(asked.clone());
     if let Answer::Status(status) = answer {
         return write!(stream, "HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
@@ -109,26 +125,5 @@ fn respond(
             Ok(())
         }
         _ => stream.write_all(sent),
-    }
-}
-
-fn read_request(stream: &TcpStream) -> std::io::Result<Asked> {
-    let mut reader = BufReader::new(stream);
-    let mut line = String::new();
-    reader.read_line(&mut line)?;
-    let mut asked = Asked { path: line.split(' ').nth(1).unwrap_or("").to_string(), ..Asked::default() };
-    loop {
-        line.clear();
-        reader.read_line(&mut line)?;
-        let Some((name, value)) = line.trim_end().split_once(": ") else {
-            return Ok(asked);
-        };
-        let value = Some(value.to_string());
-        match name.to_ascii_lowercase().as_str() {
-            "range" => asked.range = value,
-            "if-range" => asked.if_range = value,
-            "authorization" => asked.authorization = value,
-            _ => {}
-        }
     }
 }

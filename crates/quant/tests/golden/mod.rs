@@ -1,29 +1,11 @@
-//! Where the golden files are.
+//! The tensors of golden files.
 #![allow(dead_code)] // each test binary uses its own part
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use half::{bf16, f16};
 use safetensors::{Dtype, SafeTensors};
-
-/// The folder of golden files: `CAMELID_ORACLES`, or `../shared/oracles` beside
-/// the workspace. `None`, said aloud, when it is absent; a panic when
-/// `CAMELID_REQUIRE_ORACLES=1` says it must not be.
-pub fn oracles() -> Option<PathBuf> {
-    let path = std::env::var_os("CAMELID_ORACLES")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/oracles"), PathBuf::from);
-    if path.is_dir() {
-        return Some(path);
-    }
-    assert!(
-        std::env::var_os("CAMELID_REQUIRE_ORACLES").is_none_or(|v| v != "1"),
-        "CAMELID_REQUIRE_ORACLES=1, but there are no oracles at {}",
-        path.display()
-    );
-    println!("skipped: no oracles at {}", path.display());
-    None
-}
 
 /// Tensor values with their element type.
 #[derive(Clone, Debug)]

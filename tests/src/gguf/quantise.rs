@@ -1,53 +1,88 @@
 //! Plain quantisers: nearest codes for scales taken from each (sub-)block's range. Not
 //! ggml's, which search for better scales; files they make are as valid.
 
-use camelid_model::gguf::TensorType;
 use half::{bf16, f16};
 
-/// The types that these make; the others come from golden files alone.
-pub const WRITTEN: [TensorType; 8] = [
-    TensorType::F32,
-    TensorType::F16,
-    TensorType::BF16,
-    TensorType::Q8_0,
-    TensorType::Q4_0,
-    TensorType::Q4_1,
-    TensorType::Q4_K,
-    TensorType::Q6_K,
-];
+/// The types that the writer makes, by ggml's names; other types come from golden files alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(non_camel_case_types, missing_docs, reason = "the names of ggml")]
+pub enum Stored {
+    F32,
+    F16,
+    BF16,
+    Q8_0,
+    Q4_0,
+    Q4_1,
+    Q4_K,
+    Q6_K,
+}
 
-pub fn quantise(kind: TensorType, values: &[f32]) -> Vec<u8> {
-    let blocks = values.chunks_exact(kind.block_len());
-    match kind {
-        TensorType::F32 => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
-        TensorType::F16 => values.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect(),
-        TensorType::BF16 => values.iter().flat_map(|v| bf16::from_f32(*v).to_le_bytes()).collect(),
-        TensorType::Q8_0 => blocks.flat_map(q8_0).collect(),
-        TensorType::Q4_0 => blocks.flat_map(q4_0).collect(),
-        TensorType::Q4_1 => blocks.flat_map(q4_1).collect(),
-        TensorType::Q4_K => blocks.flat_map(q4_k).collect(),
-        TensorType::Q6_K => blocks.flat_map(q6_k).collect(),
-        other => panic!("no quantiser for {}", other.name()),
+impl Stored {
+    /// All of them.
+    pub const ALL: [Self; 8] =
+        [Self::F32, Self::F16, Self::BF16, Self::Q8_0, Self::Q4_0, Self::Q4_1, Self::Q4_K, Self::Q6_K];
+
+    /// ggml's name and number, and the values of a block.
+    fn facts(self) -> (&'static str, u32, usize) {
+        match self {
+            Self::F32 => ("F32", 0, 1),
+            Self::F16 => ("F16", 1, 1),
+            Self::Q4_0 => ("Q4_0", 2, 32),
+            Self::Q4_1 => ("Q4_1", 3, 32),
+            Self::Q8_0 => ("Q8_0", 8, 32),
+            Self::Q4_K => ("Q4_K", 12, 256),
+            Self::Q6_K => ("Q6_K", 14, 256),
+            Self::BF16 => ("BF16", 30, 1),
+        }
+    }
+
+    /// ggml's name of the type.
+    pub fn name(self) -> &'static str {
+        self.facts().0
+    }
+
+    /// ggml's number of the type.
+    pub fn id(self) -> u32 {
+        self.facts().1
+    }
+
+    /// Values that share their scales.
+    pub fn block_len(self) -> usize {
+        self.facts().2
+    }
+
+    /// The bytes of these values.
+    pub(super) fn bytes(self, values: &[f32]) -> Vec<u8> {
+        let blocks = values.chunks_exact(self.block_len());
+        match self {
+            Self::F32 => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            Self::F16 => values.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes()).collect(),
+            Self::BF16 => values.iter().flat_map(|v| bf16::from_f32(*v).to_le_bytes()).collect(),
+            Self::Q8_0 => blocks.flat_map(q8_0).collect(),
+            Self::Q4_0 => blocks.flat_map(q4_0).collect(),
+            Self::Q4_1 => blocks.flat_map(q4_1).collect(),
+            Self::Q4_K => blocks.flat_map(q4_k).collect(),
+            Self::Q6_K => blocks.flat_map(q6_k).collect(),
+        }
     }
 }
 
 /// The widest distance between a value and its code in `block`.
-pub fn worst_error(kind: TensorType, block: &[f32]) -> f32 {
+pub fn worst_error(kind: Stored, block: &[f32]) -> f32 {
     let largest = block.iter().fold(0.0f32, |m, v| m.max(v.abs()));
     let low = block.iter().copied().fold(0.0, f32::min);
     let high = block.iter().copied().fold(0.0, f32::max);
     // Half a step, and a little for scales rounded to half precision. The two K types
     // also round their scales, to 6 and 8 bits of the largest in the super-block.
     match kind {
-        TensorType::F32 => 0.0,
-        TensorType::F16 => largest / 2048.0,
-        TensorType::BF16 => largest / 256.0,
-        TensorType::Q8_0 => largest / 127.0 * 0.6,
-        TensorType::Q4_0 => largest / 7.0 * 0.6,
-        TensorType::Q4_1 => (high - low) / 15.0 * 0.6,
-        TensorType::Q4_K => (high - low) * (0.6 / 15.0 + 2.0 / 63.0),
-        TensorType::Q6_K => largest * (0.6 / 31.0 + 1.0 / 127.0),
-        other => panic!("no quantiser for {}", other.name()),
+        Stored::F32 => 0.0,
+        Stored::F16 => largest / 2048.0,
+        Stored::BF16 => largest / 256.0,
+        Stored::Q8_0 => largest / 127.0 * 0.6,
+        Stored::Q4_0 => largest / 7.0 * 0.6,
+        Stored::Q4_1 => (high - low) / 15.0 * 0.6,
+        Stored::Q4_K => (high - low) * (0.6 / 15.0 + 2.0 / 63.0),
+        Stored::Q6_K => largest * (0.6 / 31.0 + 1.0 / 127.0),
     }
 }
 

@@ -1,8 +1,6 @@
 //! Complete small models.
 
-use camelid_model::gguf::TensorType;
-
-use super::{GgufWriter, Meta};
+use super::{GgufWriter, Meta, Stored};
 
 /// Reproducible values between −1 and 1.
 pub fn values(seed: u64, len: usize) -> Vec<f32> {
@@ -29,21 +27,21 @@ pub fn llama() -> GgufWriter {
         .set("llama.attention.layer_norm_rms_epsilon", Meta::F32(1e-5))
         .set("llama.rope.freq_base", Meta::F32(100_000.0));
     let kinds = [
-        ("token_embd", 8, TensorType::Q8_0),
-        ("blk.0.attn_q", 256, TensorType::Q4_0),
-        ("blk.0.attn_k", 128, TensorType::Q4_1),
-        ("blk.0.attn_v", 128, TensorType::Q4_K),
-        ("blk.0.attn_output", 256, TensorType::Q6_K),
-        ("blk.0.ffn_gate", 256, TensorType::F16),
-        ("blk.0.ffn_up", 256, TensorType::BF16),
-        ("blk.0.ffn_down", 256, TensorType::F32),
+        ("token_embd", 8, Stored::Q8_0),
+        ("blk.0.attn_q", 256, Stored::Q4_0),
+        ("blk.0.attn_k", 128, Stored::Q4_1),
+        ("blk.0.attn_v", 128, Stored::Q4_K),
+        ("blk.0.attn_output", 256, Stored::Q6_K),
+        ("blk.0.ffn_gate", 256, Stored::F16),
+        ("blk.0.ffn_up", 256, Stored::BF16),
+        ("blk.0.ffn_down", 256, Stored::F32),
     ];
     for (seed, (name, rows, kind)) in kinds.into_iter().enumerate() {
         let values = values(seed as u64 + 1, rows * 256);
         w.tensor(&format!("{name}.weight"), &[rows, 256], kind, &values);
     }
     for name in ["output_norm", "blk.0.attn_norm", "blk.0.ffn_norm"] {
-        w.tensor(&format!("{name}.weight"), &[256], TensorType::F32, &[1.0; 256]);
+        w.tensor(&format!("{name}.weight"), &[256], Stored::F32, &[1.0; 256]);
     }
     w
 }

@@ -1,13 +1,11 @@
 //! Published judgments and other implementations' ratings, from the oracle folder.
 
-mod oracles;
-
 use std::path::{Path, PathBuf};
 
 use camelid_ratings::{
     BradleyTerry, Elo, Order, Orderings, PairCounts, PositionEffect, TieRule, WinMatrix, read, read_reviews,
 };
-use oracles::oracles;
+use camelid_tests::oracles;
 use serde_json::Value;
 
 fn review_files(folder: &Path) -> Vec<PathBuf> {

@@ -318,7 +318,7 @@ fn an_unknown_name_gets_a_hint_and_a_bad_catalogue_an_error() {
     for (line, expected) in [
         ("path = \"../x\"\nurl = \"http://h\"", "leads outside"),
         ("path = \"/x\"\nurl = \"http://h\"", "leads outside"),
-        ("path = \"x\"", "needs either url or hub"),
+        ("path = \"x\"", "needs one of: url"),
         ("path = \"x\"\nurl = \"http://h\"\nsha256 = \"12\"", "64 lower-case"),
         ("path = \"x\"\nurl = \"http://h\"\nsha = \"12\"", "unknown field"),
     ] {
@@ -340,7 +340,7 @@ fn the_mirror_agrees_with_the_catalogue() {
         .filter(|source| source.files.iter().all(|file| file.sha256.is_some()))
         .filter(|source| source.name != "vicuna-references")
         .collect();
-    assert_eq!(pinned.len(), 14);
+    assert_eq!(pinned.len(), 15);
     for source in pinned {
         let path = source.fetch(&offline).unwrap();
         let first = folder.join(Path::new(&source.files[0].path));

@@ -40,7 +40,8 @@ pub fn error_against_bits(formats: &[FormatRow]) -> Result<String, ReportError> 
     svg(SIZE, |canvas| {
         let mut chart = ChartBuilder::on(canvas)
             .margin(12)
-            .x_label_area_size(38)
+            .margin_right(24)
+            .x_label_area_size(46)
             .y_label_area_size(64)
             .build_cartesian_2d(4.0..4.7, (low * 0.9)..(high * 1.1))?;
         chart
@@ -50,6 +51,8 @@ pub fn error_against_bits(formats: &[FormatRow]) -> Result<String, ReportError> 
             .y_desc("relative error")
             .x_label_formatter(&|v| format!("{v:.1}"))
             .y_label_formatter(&|v| format!("{v:.3}"))
+            .label_style(("sans-serif", 14))
+            .axis_desc_style(("sans-serif", 15))
             .draw()?;
         for (i, format) in points.iter().enumerate() {
             let colour = COLOURS[i % COLOURS.len()];

@@ -28,6 +28,5 @@ pq.write_table(
     ),
     TARGET,
     compression="none",
-    store_schema=False,
 )
 print(TARGET, TARGET.stat().st_size, "bytes")

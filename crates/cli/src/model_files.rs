@@ -196,16 +196,7 @@ pub fn write_json(path: &Path, value: &Value) -> Result<()> {
 /// default, or Guanaco's where it has none.
 pub fn template(name: &str, tokenizer: &TokenizerFile) -> Result<Template> {
     let template = match name {
-        "auto" => {
-            let template = tokenizer.template()?;
-            if tokenizer.templates.is_empty() && tokenizer.chat_template.is_none() {
-                let name = template.name();
-                eprintln!(
-                    "note: the model brings no chat template: {name}'s is used; --template names another"
-                );
-            }
-            template
-        }
+        "auto" => tokenizer.template()?,
         name => match tokenizer.template_named(name)? {
             Some(own) => own,
             None => Template::builtin(name)?,

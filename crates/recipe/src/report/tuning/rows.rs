@@ -57,8 +57,10 @@ pub struct FormatRow {
 /// A training-loss curve.
 #[derive(Debug, Clone, Serialize)]
 pub struct Curve {
-    /// Arm and seed.
-    pub label: String,
+    /// The arm.
+    pub arm: String,
+    /// Its seed.
+    pub seed: u64,
     /// Loss of steps 1, 2, 3, …
     pub losses: Vec<f64>,
 }

@@ -6,11 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use camelid_chat::Template;
 use camelid_files::Input;
-use camelid_model::{
-    LlamaConfig, LoadNote, TokenizerFile, WeightSource, WeightStorage, load_notes, open_weights,
-};
-use camelid_quant::QuantConfig;
-use clap::ValueEnum;
+use camelid_model::{LlamaConfig, LoadNote, TokenizerFile, WeightSource, load_notes, open_weights};
 use serde_json::{Map, Value, json};
 
 /// Files of a Hugging Face directory that do not change with the weights.
@@ -200,22 +196,4 @@ pub fn template(name: &str, tokenizer: &TokenizerFile) -> Result<Template> {
         );
     }
     Ok(template)
-}
-
-/// How to hold dense linear layers.
-#[derive(Clone, Copy, ValueEnum)]
-pub enum Load {
-    Nf4,
-    F32,
-    Bf16,
-}
-
-/// The storage that was asked for, else that of the file.
-pub fn storage(load: Option<Load>, source: &dyn WeightSource) -> Result<WeightStorage> {
-    Ok(match load {
-        Some(Load::Nf4) => WeightStorage::Quantized(QuantConfig::default()),
-        Some(Load::F32) => WeightStorage::F32,
-        Some(Load::Bf16) => WeightStorage::Bf16,
-        None => WeightStorage::as_stored(source, &source.config()?)?,
-    })
 }

@@ -157,7 +157,7 @@ fn storage_decides_the_bytes_held_and_hardly_the_logits() {
     let load = |storage| Llama::load(&source, &storage, &device).unwrap();
     let dense = load(WeightStorage::F32);
     assert_eq!(dense.weights_nbytes(), 4 * biased_parameters());
-    let half = load(WeightStorage::Bf16);
+    let half = load(DenseStorage::Bf16.into());
     let packed = load(WeightStorage::Quantized(QuantConfig::default()));
     assert!(half.weights_nbytes() < dense.weights_nbytes() * 6 / 10);
     assert!(packed.weights_nbytes() < half.weights_nbytes());
@@ -212,11 +212,11 @@ fn a_saved_model_loads_with_the_same_bits_dense_and_packed() {
         }
     }
 
-    let halves = Llama::load(source.as_ref(), &WeightStorage::Bf16, &device).unwrap();
+    let halves = Llama::load(source.as_ref(), &DenseStorage::Bf16.into(), &device).unwrap();
     let half_dir = tempfile::tempdir().unwrap();
     halves.save_safetensors(half_dir.path()).unwrap();
     let source = open_weights(half_dir.path()).unwrap();
-    let loaded = Llama::load(source.as_ref(), &WeightStorage::Bf16, &device).unwrap();
+    let loaded = Llama::load(source.as_ref(), &DenseStorage::Bf16.into(), &device).unwrap();
     assert_eq!(logits(&loaded), logits(&halves));
 }
 

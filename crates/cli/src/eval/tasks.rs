@@ -10,14 +10,15 @@ use camelid_data::catalogue::{Catalogue, FetchOptions};
 use camelid_eval::LocalModel;
 use camelid_eval::report::TasksReport;
 use camelid_eval::tasks::{DataPlaces, ModelFacts, ProgramOptions, RunOptions, Task};
-use camelid_model::{Llama, WeightStorage};
+use camelid_model::Llama;
 use camelid_sandbox::Isolation;
 use indicatif::{ProgressBar, ProgressStyle};
 use sha2::{Digest, Sha256};
 
 use super::outputs::{Outputs, command_line};
+use crate::choice::LoadArg;
 use crate::device::DeviceArg;
-use crate::model_files::{Load, companion_dir, open, storage, tell, template, tokenizer_file};
+use crate::model_files::{companion_dir, open, tell, template, tokenizer_file};
 
 const EXAMPLES: &str = "Examples:
   camelid eval tasks --model SmolLM2-135M-Instruct --task mmlu --shots 5 --limit 500 --out results
@@ -31,9 +32,8 @@ pub struct Args {
     /// Model with its tokenizer: safetensors directory or file, .gguf or .whl file
     #[arg(long)]
     model: PathBuf,
-    /// How to hold dense linear layers; as stored unless given
-    #[arg(long, value_enum)]
-    load: Option<Load>,
+    #[command(flatten)]
+    load: LoadArg,
     #[command(flatten)]
     device: DeviceArg,
     /// Task by name (mmlu, gsm8k, humaneval, …) or a .toml file; may be repeated
@@ -92,14 +92,14 @@ pub fn run(args: &Args) -> Result<()> {
     let tokenizer = tokenizer_file(&args.model)?;
     tell(&tokenizer.notes);
     let template = args.template.as_ref().map(|name| template(name, &tokenizer)).transpose()?;
-    let storage = storage(args.load, source.as_ref())?;
+    let storage = args.load.storage(source.as_ref())?;
     // The model is there: now its data may be fetched.
     let places = places(&tasks, given)?;
     let facts = ModelFacts {
         name: name_of(&args.model),
         description: source.describe(),
         sha256: files_sha256(&args.model)?,
-        load: storage_name(&storage).into(),
+        load: storage.to_string(),
         template: template.as_ref().map(|t| t.name().to_owned()),
     };
     let model = Llama::load(source.as_ref(), &storage, &device)?.valid();
@@ -160,15 +160,6 @@ pub(super) fn places(tasks: &[Task], mut places: DataPlaces) -> Result<DataPlace
 
 fn name_of(model: &Path) -> String {
     model.file_name().map_or_else(|| model.display().to_string(), |n| n.to_string_lossy().into_owned())
-}
-
-fn storage_name(storage: &WeightStorage) -> &'static str {
-    match storage {
-        WeightStorage::F32 => "f32",
-        WeightStorage::Bf16 => "bf16",
-        WeightStorage::F16 => "f16",
-        WeightStorage::Quantized(_) => "nf4",
-    }
 }
 
 /// SHA-256 of the model's file; for a folder over the names and contents of its weights,

@@ -2,6 +2,7 @@
 //! and whether the optimizer's state is paged.
 
 use camelid_lora::Targets;
+use camelid_model::DenseStorage;
 use camelid_quant::{Format, QuantConfig};
 use camelid_recipe::{Experiment, Storage};
 use camelid_train::OptimSpill;
@@ -169,8 +170,8 @@ impl Base {
     /// The storage setting of an experiment.
     pub fn storage(self) -> Storage {
         match self {
-            Base::F32 => Storage::F32,
-            Base::Bf16 => Storage::Bf16,
+            Base::F32 => Storage::Dense(DenseStorage::F32),
+            Base::Bf16 => Storage::Dense(DenseStorage::Bf16),
             Base::Packed(..) => Storage::Quantized,
         }
     }

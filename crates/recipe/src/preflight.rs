@@ -1,11 +1,11 @@
 //! Before a run: what would be fetched, what a step would hold, what the run would cost, and
 //! whether this machine can hold it.
 
-use camelid_data::catalogue::Catalogue;
+use camelid_data::catalogue::{Catalogue, HubKind};
 use camelid_model::{DenseStorage, LlamaConfig};
 use camelid_train::{Cost, MemoryPlan, OptimSpill, StepShape};
 
-use crate::open::is_spelt_as_a_path;
+use crate::named::source_named;
 use crate::{Experiment, RecipeError, nano};
 
 impl Experiment {
@@ -66,12 +66,11 @@ impl Experiment {
         }
         let catalogue = Catalogue::builtin()?;
         let mut lines = Vec::new();
-        for name in [&self.model.base, &self.data.source] {
-            if is_spelt_as_a_path(name) || std::path::Path::new(name).exists() {
+        for (name, kind) in [(&self.model.base, HubKind::Model), (&self.data.source, HubKind::Dataset)] {
+            let Some(source) = source_named(name, kind, &catalogue)? else {
                 lines.push(format!("{name}: given"));
                 continue;
-            }
-            let source = catalogue.get(name)?;
+            };
             let bytes: Option<u64> = source.files.iter().map(|file| file.size).sum();
             let size = bytes.map_or("size not recorded".to_owned(), |b| {
                 format!("{:.1} MiB", b as f64 / f64::from(1 << 20))

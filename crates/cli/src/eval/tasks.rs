@@ -1,7 +1,7 @@
 //! `camelid eval tasks`: benchmarks with their standard errors.
 
 use std::fs::{self, File};
-use std::io::{self, IsTerminal, Read};
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -10,10 +10,10 @@ use camelid_data::catalogue::{Catalogue, FetchOptions};
 use camelid_eval::LocalModel;
 use camelid_eval::report::TasksReport;
 use camelid_eval::tasks::{DataPlaces, ModelFacts, ProgramOptions, RunOptions, Task};
+use camelid_files::digest::Sum;
 use camelid_model::Llama;
 use camelid_sandbox::Isolation;
 use indicatif::{ProgressBar, ProgressStyle};
-use sha2::{Digest, Sha256};
 
 use super::outputs::{Outputs, command_line};
 use crate::choice::LoadArg;
@@ -171,22 +171,15 @@ fn files_sha256(model: &Path) -> Result<String> {
         Some(dir) => files_of(&dir)?,
     };
     files.sort();
-    let mut sha = Sha256::new();
-    let mut piece = vec![0; 1 << 20];
+    let mut sum = Sum::default();
     for path in &files {
         if files.len() > 1 {
-            sha.update(name_of(path));
+            sum.add(name_of(path));
         }
-        let unreadable = || format!("cannot read {}", path.display());
-        let mut file = File::open(path).with_context(unreadable)?;
-        loop {
-            match file.read(&mut piece).with_context(unreadable)? {
-                0 => break,
-                n => sha.update(&piece[..n]),
-            }
-        }
+        let read = File::open(path).and_then(|mut file| io::copy(&mut file, &mut sum));
+        read.with_context(|| format!("cannot read {}", path.display()))?;
     }
-    Ok(sha.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(sum.finish())
 }
 
 fn files_of(dir: &Path) -> Result<Vec<PathBuf>> {

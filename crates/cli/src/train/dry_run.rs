@@ -1,9 +1,9 @@
 //! What a run would need: downloads, memory, operations.
 
 use anyhow::{Context, Result};
-use camelid_data::catalogue::{Catalogue, FetchOptions};
+use camelid_data::catalogue::{Catalogue, FetchOptions, HubKind};
 use camelid_model::DenseStorage;
-use camelid_recipe::{Experiment, OpenOptions, Opened, TestSet};
+use camelid_recipe::{Experiment, OpenOptions, Opened, TestSet, nano, source_named};
 use camelid_train::{Cost, MemoryPlan, OptimSpill, StepShape};
 
 /// Prints the plan of a run. What the catalogue would have to fetch is not fetched; base and data
@@ -50,15 +50,22 @@ pub fn print(experiment: &Experiment, fetch: FetchOptions) -> Result<()> {
 
 /// Whether something has to be fetched first.
 fn print_downloads(experiment: &Experiment, fetch: &FetchOptions) -> Result<bool> {
-    let mut names = vec![experiment.model.base.as_str(), experiment.data.source.as_str()];
+    if experiment.model.base == nano::BASE {
+        println!("would fetch nothing");
+        return Ok(false);
+    }
+    let mut names = vec![
+        (experiment.model.base.as_str(), HubKind::Model),
+        (experiment.data.source.as_str(), HubKind::Dataset),
+    ];
     if let Some(TestSet::Source(source)) = &experiment.data.test {
-        names.push(source);
+        names.push((source, HubKind::Dataset));
     }
     let catalogue = Catalogue::builtin()?;
     let offline = FetchOptions { offline: true, progress: false, ..fetch.clone() };
     let mut missing = false;
-    for name in names {
-        let Ok(source) = catalogue.get(name) else { continue };
+    for (name, kind) in names {
+        let Some(source) = source_named(name, kind, &catalogue)? else { continue };
         if source.fetch(&offline).is_ok() {
             continue;
         }

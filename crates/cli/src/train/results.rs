@@ -22,9 +22,27 @@ const SAMPLES: usize = 3;
 /// Tokens of an answer at most.
 const ANSWER_TOKENS: usize = 96;
 
+/// The folders that hold the weights of a finished run: one of the two.
+const WEIGHTS: [&str; 2] = ["adapter", "model"];
+
+/// Gives the weights of a finished run that is now to go on, with `done` of `steps` steps, a name
+/// that says how far it had come.
+pub fn set_aside(run: &Path, done: usize, steps: usize) -> Result<()> {
+    for name in WEIGHTS {
+        let (from, to) = (run.join(name), run.join(format!("{name}-step-{done:06}")));
+        if done < steps && from.is_dir() {
+            fs::rename(&from, &to)
+                .with_context(|| format!("cannot rename {} to {}", from.display(), to.display()))?;
+            eprintln!("note: the weights after step {done} are kept in {}", to.display());
+        }
+    }
+    Ok(())
+}
+
 /// Writes the weights, `report.html` and `report.json`, and prints the report.
 pub fn write(experiment: &Experiment, opened: &Opened, outcome: &Outcome<Llama>, run: &Path) -> Result<()> {
-    let weights = run.join(if experiment.lora.is_some() { "adapter" } else { "model" });
+    let [adapter, model] = WEIGHTS;
+    let weights = run.join(if experiment.lora.is_some() { adapter } else { model });
     // A folder that is there is complete, and of this run: it appears under its name when it is.
     if !weights.exists() {
         save_weights(experiment, opened, &outcome.model, &weights)?;

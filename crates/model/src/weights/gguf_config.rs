@@ -75,20 +75,19 @@ fn unsupported(file: &GgufFile, setting: &str, found: String, supported: &str) -
     }
 }
 
-/// All four projections have a bias or none has, as in transformers' LLaMA.
+/// All four projections have a bias or none has, as in transformers' LLaMA; that of the output may
+/// be left out, where it is zero.
 fn attention_bias(file: &GgufFile) -> Result<bool, ModelError> {
-    let [query, output] = ["blk.0.attn_q.bias", "blk.0.attn_output.bias"].map(|n| file.tensor(n).is_some());
-    if query == output {
-        return Ok(query);
+    let [query, output] = ["blk.0.attn_q.bias", OUTPUT_BIAS].map(|n| file.tensor(n).is_some());
+    if output && !query {
+        let supported = "a bias on all of q, k, v and o, on q, k and v, or on none";
+        return Err(unsupported(file, OUTPUT_BIAS, "present without `blk.0.attn_q.bias`".into(), supported));
     }
-    let found = if query { "present without `blk.0.attn_output.bias`" } else { "absent beside it" };
-    Err(unsupported(
-        file,
-        if query { "blk.0.attn_q.bias" } else { "blk.0.attn_output.bias" },
-        found.into(),
-        "a bias on all of q, k, v and o, or on none",
-    ))
+    Ok(query)
 }
+
+/// Where the bias of an output projection would be.
+pub(super) const OUTPUT_BIAS: &str = "blk.0.attn_output.bias";
 
 fn dimension(file: &GgufFile, key: &str) -> Result<usize, ModelError> {
     match file.size(key)? {

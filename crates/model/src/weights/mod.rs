@@ -10,6 +10,7 @@ mod gguf;
 mod gguf_config;
 mod names;
 mod needed;
+mod output_bias;
 mod packed_place;
 mod safetensors_file;
 mod safetensors_model;

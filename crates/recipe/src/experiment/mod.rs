@@ -3,6 +3,7 @@
 mod explain;
 mod length;
 mod overrides;
+mod resume;
 mod section;
 
 use std::path::Path;

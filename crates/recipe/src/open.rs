@@ -7,7 +7,7 @@ use camelid_chat::{Conversation, Template};
 use camelid_data::catalogue::FetchOptions;
 use camelid_data::tokens::{TokenizeOptions, TokenizedSet, Truncation};
 use camelid_data::{LoadReport, ReadOptions, TestSplit, read_conversations, split};
-use camelid_model::{Llama, TokenizerFile, WeightSource, open_weights};
+use camelid_model::{Llama, TokenizerFile, WeightSource, model_place, open_weights};
 use tokenizers::Tokenizer;
 
 use crate::base::base_path;
@@ -58,7 +58,7 @@ impl Experiment {
             return Nano::of(self, &options.cache)?.open(self);
         }
         let base = base_path(&self.model.base, &options.fetch, &options.cache)?;
-        let tokenizer = TokenizerFile::open(&base)?;
+        let tokenizer = TokenizerFile::open(model_place(&base))?;
         let template = match self.data.template.as_str() {
             "auto" => tokenizer.template()?,
             name => Template::builtin(name)?,

@@ -14,7 +14,7 @@ use camelid_report::Report;
 use camelid_train::Outcome;
 
 use super::report::{Sample, TrainReport};
-use crate::model_files::write_tokenizer;
+use crate::model_files::{remove_templates, write_tokenizer};
 use crate::output_dir::OutputDir;
 
 /// Questions of the test set that the report shows with their answers.
@@ -77,30 +77,11 @@ fn save_weights(experiment: &Experiment, opened: &Opened, model: &Llama, folder:
             .save(out.path().join("tokenizer.json"), true)
             .map_err(|error| anyhow::anyhow!("cannot write the tokenizer: {error}"))?;
     }
+    // The base's templates would ask the weights in a form that they were not tuned on.
     if experiment.data.template != "auto" {
-        leave_out_template(out.path())?;
+        remove_templates(out.path())?;
     }
     out.finish()
-}
-
-/// Takes the base's chat template out of a folder of weights that were tuned on another one, which
-/// these would be asked in otherwise.
-fn leave_out_template(folder: &Path) -> Result<()> {
-    let file = folder.join("chat_template.jinja");
-    if file.exists() {
-        fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))?;
-    }
-    let path = folder.join("tokenizer_config.json");
-    if !path.exists() {
-        return Ok(());
-    }
-    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let mut config: serde_json::Value =
-        serde_json::from_str(&text).with_context(|| format!("{} is not JSON", path.display()))?;
-    if let Some(config) = config.as_object_mut() {
-        config.remove("chat_template");
-    }
-    Ok(write_whole(&path, format!("{config:#}\n").as_bytes())?)
 }
 
 /// Answers to questions of the test set before and after.

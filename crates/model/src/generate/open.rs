@@ -9,7 +9,7 @@ use super::chat::LocalGenerator;
 use crate::error::ModelError;
 use crate::llama::{Llama, WeightStorage};
 use crate::tokenizer::TokenizerFile;
-use crate::weights::{load_notes, open_weights};
+use crate::weights::{load_notes, model_place, open_weights};
 
 /// What errors call a model's template.
 const OWN_TEMPLATE: &str = "the model's chat template";
@@ -26,7 +26,7 @@ impl LocalGenerator {
     /// When one of the three is missing, damaged, or does not go with the others.
     pub fn open(path: &Path, template: Option<Template>, device: &Device) -> Result<Self, ModelError> {
         let source = open_weights(path)?;
-        let tokenizer = TokenizerFile::open(tokenizer_place(path))?;
+        let tokenizer = TokenizerFile::open(model_place(path))?;
         let template = template.map_or_else(|| tokenizer.template(), Ok)?;
         // Whatever is cheap to find wrong is found before the weights are read.
         template.check_prompt(&tokenizer.tokenizer)?;
@@ -35,17 +35,6 @@ impl LocalGenerator {
         let storage = WeightStorage::as_stored(source.as_ref(), &source.config()?)?;
         let model = Llama::load(source.as_ref(), &storage, device)?;
         Ok(Self::new(&model, tokenizer.tokenizer, template)?.with_notes(notes))
-    }
-}
-
-/// Where the tokenizer of the weights at `path` lies: beside a safetensors file, in everything else
-/// itself.
-fn tokenizer_place(path: &Path) -> &Path {
-    let beside = path.is_file() && path.extension().is_some_and(|e| e == "safetensors" || e == "json");
-    match path.parent() {
-        Some(folder) if beside && folder.as_os_str().is_empty() => Path::new("."),
-        Some(folder) if beside => folder,
-        _ => path,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::gguf_config::{OUTPUT_BIAS, ROPE_FACTORS, read_config};
+use super::gguf_config::{OUTPUT_BIAS, ROPE_FACTORS, permuted, read_config};
 use super::output_bias::{Zeros, missing_output_biases};
 use super::{LoadedTensor, StoredType, WeightSource};
 use crate::config::LlamaConfig;
@@ -11,9 +11,9 @@ use crate::error::ModelError;
 use crate::gguf::{GgufFile, TensorType};
 use crate::notes::LoadNote;
 
-/// Weights in a GGUF file of architecture `llama`.
+/// Weights in a GGUF file of architecture `llama` or `qwen2`.
 ///
-/// GGUF files rotate interleaved pairs where Hugging Face rotates halves, so the rows
+/// A `llama` file rotates interleaved pairs where Hugging Face rotates halves, so the rows
 /// of the query and key projections are stored permuted; reading undoes that.
 #[derive(Debug)]
 pub struct GgufWeights {
@@ -63,7 +63,7 @@ impl GgufWeights {
 
     /// Heads whose rows are permuted in the tensor `name`, if it is one of those.
     fn permuted_heads(&self, name: &str) -> Option<usize> {
-        let (module, _) = name.rsplit_once('.')?;
+        let (module, _) = name.rsplit_once('.').filter(|_| permuted(&self.file))?;
         match module.rsplit_once('.')?.1 {
             "q_proj" => Some(self.config.num_attention_heads),
             "k_proj" => Some(self.config.num_key_value_heads),

@@ -138,6 +138,17 @@ pub trait WeightSource: Send + Sync + fmt::Debug {
     fn describe(&self) -> String;
 }
 
+/// Where the other files of the model at `path` are: in the folder of a safetensors file or index,
+/// else in `path` itself, which is a folder or a file that holds everything.
+pub fn model_place(path: &Path) -> &Path {
+    let beside = path.is_file() && matches!(extension(path), "safetensors" | "json");
+    match path.parent() {
+        Some(folder) if beside && folder.as_os_str().is_empty() => Path::new("."),
+        Some(folder) if beside => folder,
+        _ => path,
+    }
+}
+
 /// Opens the weights at `path`.
 ///
 /// - a directory: `model.safetensors`, else `model.safetensors.index.json` with its shards (also

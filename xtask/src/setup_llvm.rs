@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, bail, ensure};
+use camelid_files::digest;
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 
 use crate::cargo::cargo;
 
@@ -176,10 +176,9 @@ fn verify(folder: &Path) -> anyhow::Result<()> {
             .with_context(|| format!("{}: expected a list of `files`", manifest.display()))?;
         for (name, listed) in &manifest.files {
             let path = folder.join(name);
-            let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-            let found: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+            let (size, sha256) = digest::of_file(&path)?;
             ensure!(
-                bytes.len() as u64 == listed.size && found == listed.sha256,
+                size == listed.size && sha256 == listed.sha256,
                 "{} is not the file that its package lists: remove {} and run this again",
                 path.display(),
                 folder.display()

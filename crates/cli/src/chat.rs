@@ -9,8 +9,9 @@ use camelid_chat::{Conversation, Message, Role, Template};
 use camelid_model::{GenerateOptions, Llama, LocalGenerator};
 
 use crate::adapter::with_adapter;
+use crate::choice::LoadArg;
 use crate::device::DeviceArg;
-use crate::model_files::{Load, locate, open, storage, suggested_sampling, tell, template, tokenizer_file};
+use crate::model_files::{locate, open, suggested_sampling, tell, template, tokenizer_file};
 
 /// Sampling unless the options say otherwise.
 const TEMPERATURE: f32 = 0.7;
@@ -29,9 +30,8 @@ pub struct Args {
     /// Chat template by name; auto takes the model's own, else guanaco
     #[arg(long, default_value = "auto")]
     template: String,
-    /// How to hold dense linear layers; as stored unless given
-    #[arg(long, value_enum)]
-    load: Option<Load>,
+    #[command(flatten)]
+    load: LoadArg,
     #[command(flatten)]
     device: DeviceArg,
     /// Divides the logits; 0 always takes the likeliest token
@@ -100,7 +100,7 @@ pub fn run(args: &Args) -> Result<()> {
         );
     }
 
-    let storage = storage(args.load, source.as_ref())?;
+    let storage = args.load.storage(source.as_ref())?;
     let mut model = Llama::load(source.as_ref(), &storage, &device)?;
     if let Some(adapter) = &args.adapter {
         model = with_adapter(model, adapter, &source.describe(), &device)?;

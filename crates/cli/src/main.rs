@@ -7,6 +7,7 @@
 
 mod adapter;
 mod chat;
+mod choice;
 mod data;
 mod device;
 mod eval;

@@ -8,11 +8,9 @@ use camelid_chat::Template;
 use camelid_data::catalogue::FetchOptions;
 use camelid_files::Input;
 use camelid_model::{
-    LlamaConfig, LoadNote, TokenizerFile, WeightSource, WeightStorage, load_notes, open_weights,
+    LlamaConfig, LoadNote, TokenizerFile, WeightSource, load_notes, model_place, open_weights,
 };
-use camelid_quant::QuantConfig;
 use camelid_recipe::{find_base, hub_name, is_spelt_as_a_path};
-use clap::ValueEnum;
 use serde_json::{Map, Value, json};
 
 /// Files of a Hugging Face directory that do not change with the weights.
@@ -62,16 +60,10 @@ pub fn tell(notes: &[LoadNote]) {
 /// The folder in which a model's other files lie; `None` for a GGUF model, which
 /// holds everything itself.
 pub fn companion_dir(model: &Path) -> Result<Option<PathBuf>> {
-    let dir = if model.is_dir() {
-        model
-    } else if model.extension().is_some_and(|e| e == "safetensors" || e == "json") {
-        match model.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        }
-    } else {
+    let dir = model_place(model);
+    if !dir.is_dir() {
         return Ok(None);
-    };
+    }
     let entries = fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))?;
     for entry in entries {
         let path = entry.with_context(|| format!("cannot read {}", dir.display()))?.path();
@@ -103,6 +95,43 @@ pub fn write_tokenizer(model: &Path, out: &Path) -> Result<bool> {
 
 /// Folder of named chat templates beside `chat_template.jinja`.
 pub const NAMED_TEMPLATES: &str = "additional_chat_templates";
+/// Files that hold a chat template alone.
+pub const TEMPLATE_FILES: [&str; 2] = ["chat_template.jinja", "chat_template.json"];
+/// The tokenizer's settings, which may hold a template too.
+pub const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
+
+/// Takes every chat template out of a folder.
+pub fn remove_templates(folder: &Path) -> Result<()> {
+    remove_template_files(folder)?;
+    let settings = folder.join(TOKENIZER_CONFIG);
+    if !settings.is_file() {
+        return Ok(());
+    }
+    let mut value = read_object(&settings)?;
+    value.remove("chat_template");
+    write_json(&settings, &value.into())
+}
+
+/// Takes the chat templates out of a folder that are files of their own: they go before one in the
+/// tokenizer's settings.
+pub fn remove_template_files(folder: &Path) -> Result<()> {
+    for name in TEMPLATE_FILES {
+        remove_if_there(&folder.join(name))?;
+    }
+    let named = folder.join(NAMED_TEMPLATES);
+    if named.is_dir() {
+        fs::remove_dir_all(&named).with_context(|| format!("cannot remove {}", named.display()))?;
+    }
+    Ok(())
+}
+
+/// Removes a file, if it is there.
+pub fn remove_if_there(path: &Path) -> Result<()> {
+    if path.is_file() {
+        fs::remove_file(path).with_context(|| format!("cannot remove {}", path.display()))?;
+    }
+    Ok(())
+}
 
 /// Copies the folder of named templates, if there is one; returns whether.
 pub fn copy_templates(dir: &Path, out: &Path) -> Result<bool> {
@@ -135,6 +164,14 @@ fn read_json(path: &Path) -> Result<Value> {
     Ok(value)
 }
 
+/// Reads a JSON object.
+pub fn read_object(path: &Path) -> Result<Map<String, Value>> {
+    match read_json(path)? {
+        Value::Object(object) => Ok(object),
+        _ => bail!("{}: expected a JSON object", path.display()),
+    }
+}
+
 fn write_embedded(file: &TokenizerFile, out: &Path) -> Result<()> {
     let path = out.join("tokenizer.json");
     if let Err(error) = file.tokenizer.save(&path, true) {
@@ -155,7 +192,7 @@ fn write_embedded(file: &TokenizerFile, out: &Path) -> Result<()> {
         let named = file.templates.iter().map(|(name, source)| json!({"name": name, "template": source}));
         config.insert("chat_template".into(), named.collect());
     }
-    write_json(&out.join("tokenizer_config.json"), &config.into())
+    write_json(&out.join(TOKENIZER_CONFIG), &config.into())
 }
 
 /// The model's `config.json` as it is, or for GGUF the one that stands for it.
@@ -216,22 +253,4 @@ pub fn template(name: &str, tokenizer: &TokenizerFile) -> Result<Template> {
         );
     }
     Ok(template)
-}
-
-/// How to hold dense linear layers.
-#[derive(Clone, Copy, ValueEnum)]
-pub enum Load {
-    Nf4,
-    F32,
-    Bf16,
-}
-
-/// The storage that was asked for, else that of the file.
-pub fn storage(load: Option<Load>, source: &dyn WeightSource) -> Result<WeightStorage> {
-    Ok(match load {
-        Some(Load::Nf4) => WeightStorage::Quantized(QuantConfig::default()),
-        Some(Load::F32) => WeightStorage::F32,
-        Some(Load::Bf16) => WeightStorage::Bf16,
-        None => WeightStorage::as_stored(source, &source.config()?)?,
-    })
 }

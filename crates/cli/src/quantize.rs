@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use burn::tensor::Device;
 use camelid_model::{
-    Llama, LoadedTensor, StoredType, WeightSource, WeightStorage, expected_tensors, open_weights,
+    DenseStorage, Llama, LoadedTensor, StoredType, WeightSource, expected_tensors, open_weights,
 };
 use camelid_quant::{Format, QuantConfig, QuantizeOptions, QuantizedTensor, bnb};
-use clap::ValueEnum;
 use half::{bf16, f16};
 use safetensors::Dtype;
 use serde_json::{Value, json};
 
+use crate::choice::one_of;
 use crate::model_files::{config_value, locate, open, write_json, write_tokenizer};
 use crate::output_dir::OutputDir;
 
@@ -28,8 +28,8 @@ pub struct Args {
     #[arg(long)]
     out: PathBuf,
     /// 4-bit code book
-    #[arg(long, value_enum, default_value = "nf4")]
-    format: FormatArg,
+    #[arg(long, default_value_t, value_parser = one_of(Format::ALL, Format::name))]
+    format: Format,
     /// Values per scale: a power of two from 32 to 4096
     #[arg(long, default_value_t = 64)]
     block_size: usize,
@@ -42,21 +42,11 @@ const EXAMPLES: &str = "Examples:
   camelid quantize --model models/llama --out models/llama-nf4
   camelid quantize --model llama-f16.gguf --format fp4 --no-double-quant --out models/llama-fp4";
 
-#[derive(Clone, Copy, ValueEnum)]
-enum FormatArg {
-    Nf4,
-    Fp4,
-    Int4,
-}
-
 pub fn run(args: &Args) -> Result<()> {
-    let format = match args.format {
-        FormatArg::Nf4 => Format::Nf4,
-        FormatArg::Fp4 => Format::Fp4,
-        FormatArg::Int4 => {
-            bail!("int4 cannot be written: bitsandbytes, whose files these are, knows nf4 and fp4 only")
-        }
-    };
+    let format = args.format;
+    if format == Format::Int4 {
+        bail!("int4 cannot be written: bitsandbytes, whose files these are, knows nf4 and fp4 only")
+    }
     let quant = QuantConfig { format, block_size: args.block_size, double_quant: !args.no_double_quant };
     quant.validate()?;
     let model_path = locate(&args.model)?;
@@ -213,7 +203,7 @@ fn quantization_config(quant: &QuantConfig, compute: Value) -> Value {
 /// shape than the configuration says shows here, before the folder gets its name.
 fn read_back(dir: &Path) -> Result<()> {
     let source = open_weights(dir)?;
-    Llama::load(source.as_ref(), &WeightStorage::Bf16, &Device::flex())
+    Llama::load(source.as_ref(), &DenseStorage::Bf16.into(), &Device::flex())
         .context("the quantised model does not load, nothing was written")?;
     Ok(())
 }

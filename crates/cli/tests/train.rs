@@ -164,6 +164,79 @@ fn a_run_that_is_started_again_goes_on_and_another_is_refused() {
     assert!(none.contains("holds no run"), "{none}");
 }
 
+/// The command that goes on with a run under other settings.
+fn resume<'a>(run: &'a Path, settings: &[&'a str]) -> Vec<&'a str> {
+    let set = settings.iter().flat_map(|setting| ["--set", *setting]);
+    ["train", "--resume", text(run)].into_iter().chain(set).collect()
+}
+
+/// A run may be made longer, and then ends as if it had been that long from the start; what would
+/// have changed the steps done is refused by name, and leaves the run as it was.
+#[test]
+fn a_resumed_run_takes_other_settings_that_leave_its_steps_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, _) = experiment(dir.path());
+    let (short, long) = (dir.path().join("short"), dir.path().join("long"));
+    let constant = ["--set", "train.warmup_ratio=0"];
+    output_of(&[&["train", file.as_str(), "--run", text(&short)], &constant[..]].concat());
+    let before = fs::read(short.join("experiment.toml")).unwrap();
+    for (settings, expected) in [
+        (["lora.r=4"], "lora.r = 4 (was 2)"),
+        (["seed=1"], "seed = 1"),
+        (["data.max_length=100"], "data.max_length = 100 (was 200)"),
+        (["train.weight_decay=0.1"], "train.weight_decay = 0.1 (was 0.0)"),
+        (["train.learning_rate=1e-3"], "a learning rate of 1e-3 at step 1 (was 2e-4"),
+        (["train.lr_schedule=cosine"], "at step 2"),
+        (["length.steps=2"], "a length of 2 steps (4 are done)"),
+    ] {
+        let said = error_of(&resume(&short, &settings));
+        assert!(said.contains(expected), "{settings:?}: {said}");
+        assert!(fs::read(short.join("experiment.toml")).unwrap() == before, "{settings:?}");
+        assert!(short.join("adapter").exists(), "{settings:?}");
+    }
+
+    output_of(&resume(&short, &["length.steps=6", "train.save_every=2"]));
+    output_of(
+        &[&["train", file.as_str(), "--run", text(&long), "--set", "length.steps=6"], &constant[..]].concat(),
+    );
+    let adapter = |run: &Path| fs::read(run.join("adapter/adapter_model.safetensors")).unwrap();
+    assert!(adapter(&short) == adapter(&long), "the lengthened run ends with other bytes");
+    assert!(short.join("adapter-step-000004/adapter_model.safetensors").exists());
+    // It is a run of six steps from now on.
+    output_of(&resume(&short, &[]));
+}
+
+/// Weights are asked in the template that they were tuned on: the base's own goes with the adapter,
+/// and no other does.
+#[test]
+fn the_template_goes_with_the_adapter() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, _) = experiment(dir.path());
+    let model = dir.path().join("model");
+    let own = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}\
+               {% if add_generation_prompt %}assistant: {% endif %}";
+    fs::write(model.join("chat_template.jinja"), own).unwrap();
+    fs::create_dir(model.join("additional_chat_templates")).unwrap();
+    fs::write(model.join("additional_chat_templates/tool_use.jinja"), own).unwrap();
+    let train = |name: &str, template: &str| {
+        let run = dir.path().join(name);
+        let template = format!("data.template={template}");
+        output_of(&["train", &file, "--run", text(&run), "--set", "length.steps=1", "--set", &template]);
+        run.join("adapter")
+    };
+    let with_own = train("own", "auto");
+    let without = entries(&train("other", "guanaco"));
+    assert!(!without.iter().any(|name| name.contains("chat_template")), "{without:?}");
+
+    // What the base says later changes nothing.
+    fs::write(model.join("chat_template.jinja"), "another").unwrap();
+    let merged = dir.path().join("merged");
+    let base = ["--model", text(&model), "--adapter", text(&with_own)];
+    output_of(&[&["merge"], &base[..], &["--out", text(&merged)]].concat());
+    assert_eq!(fs::read_to_string(merged.join("chat_template.jinja")).unwrap(), own);
+    output_of(&[&["chat"], &base[..], &["--prompt", "where ?", "--max-new-tokens", "2"]].concat());
+}
+
 #[test]
 fn a_dry_run_says_what_it_takes_and_writes_nothing() {
     let dir = tempfile::tempdir().unwrap();

@@ -15,4 +15,4 @@ pub use error::FileError;
 pub use input::{Input, Packing, is_lfs_pointer, name, stem};
 pub use packed::PackedFile;
 pub use records::{BadRecord, Place, RawRecord, Record, Records};
-pub use whole::{WholeFile, write_whole};
+pub use whole::{WholeFile, remove_whole, write_whole};

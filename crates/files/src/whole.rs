@@ -1,6 +1,7 @@
 //! Files that appear whole or not at all.
 
-use std::io::{self, BufWriter, Seek, Write};
+use std::fs::File;
+use std::io::{self, BufWriter, ErrorKind, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
@@ -18,6 +19,17 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     file.finish()
 }
 
+/// Removes a file durably, if it is there.
+///
+/// # Errors
+/// [`FileError::Io`].
+pub fn remove_whole(path: &Path) -> Result<(), FileError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        removed => removed.and_then(|()| sync_folder(path)).map_err(FileError::io(path, "remove")),
+    }
+}
+
 /// A file in the making: a writer whose content appears at its path on [`WholeFile::finish`], and
 /// leaves nothing behind when it is dropped before.
 #[derive(Debug)]
@@ -32,12 +44,29 @@ impl WholeFile {
     /// # Errors
     /// [`FileError::Io`] when nothing can be written to the folder.
     pub fn create(path: &Path) -> Result<Self, FileError> {
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        let file = NamedTempFile::new_in(folder).map_err(FileError::io(path, "write"))?;
+        let file = NamedTempFile::new_in(folder_of(path)).map_err(FileError::io(path, "write"))?;
         Ok(Self { path: path.to_owned(), writer: BufWriter::with_capacity(1 << 16, file) })
+    }
+
+    /// The file as it is being written, for writes at places of their own; nothing of
+    /// [`Write`] may be under way then.
+    pub fn as_file(&self) -> &File {
+        self.writer.get_ref().as_file()
+    }
+
+    /// Where it lies until it is finished, for libraries that write to a path.
+    pub fn temporary_path(&self) -> &Path {
+        self.writer.get_ref().path()
+    }
+
+    /// Makes what is written so far durable, so that a full disk shows before the file gets its
+    /// name.
+    ///
+    /// # Errors
+    /// [`FileError::Io`] when the disk is full.
+    pub fn sync(&mut self) -> Result<(), FileError> {
+        let synced = self.writer.flush().and_then(|()| self.as_file().sync_all());
+        synced.map_err(FileError::io(&self.path, "write"))
     }
 
     /// Makes the content durable and gives it its name, replacing what stood there.
@@ -51,7 +80,7 @@ impl WholeFile {
             make_readable(file.as_file())?;
             file.as_file().sync_all()?;
             file.persist(&path)?;
-            Ok(())
+            sync_folder(&path)
         };
         finish().map_err(FileError::io(&path, "write"))
     }
@@ -73,15 +102,30 @@ impl Seek for WholeFile {
     }
 }
 
+/// A rename or removal of `path` is durable once its folder is.
+#[cfg(unix)]
+fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(folder_of(path)).and_then(|folder| folder.sync_all())
+}
+
+#[cfg(not(unix))]
+fn sync_folder(_path: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// Temporary files are private by default; a result is an ordinary file.
 #[cfg(unix)]
-fn make_readable(file: &std::fs::File) -> io::Result<()> {
+fn make_readable(file: &File) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     file.set_permissions(std::fs::Permissions::from_mode(0o644))
 }
 
 #[cfg(not(unix))]
-fn make_readable(_file: &std::fs::File) -> io::Result<()> {
+fn make_readable(_file: &File) -> io::Result<()> {
     Ok(())
 }
 
@@ -96,6 +140,10 @@ mod tests {
         write_whole(&path, b"one").unwrap();
         write_whole(&path, b"two").unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"two");
+        remove_whole(&path).unwrap();
+        remove_whole(&path).unwrap();
+        assert!(!path.exists());
+        write_whole(&path, b"two").unwrap();
         let error = write_whole(&folder.path().join("none/report.json"), b"x").unwrap_err();
         assert!(error.to_string().contains("none/report.json"), "{error}");
         // A folder cannot be replaced by a file.

@@ -34,5 +34,5 @@ pub use stream::{BlockStream, StreamTraffic};
 pub use tokenizer::{TokenizerFile, load_tokenizer};
 pub use weights::{
     FilePart, GeneratedWeights, LoadedTensor, PackedPlace, StoredType, WeightSource, Written, load_notes,
-    open_weights, packed_file_bytes, write_packed,
+    model_place, open_weights, packed_file_bytes, write_packed,
 };

@@ -10,6 +10,7 @@ mod mlp;
 mod norm;
 mod random;
 mod save;
+mod storage;
 mod streamed;
 
 use std::sync::Arc;
@@ -27,9 +28,9 @@ use crate::stream::BlockStream;
 pub use attention::Attention;
 pub use block::Block;
 pub use cache::{KvCache, LayerCache};
-pub use load::{DenseStorage, LoadOptions, WeightStorage};
 pub use mlp::Mlp;
 pub use norm::RmsNorm;
+pub use storage::{DenseStorage, LoadOptions, WeightStorage};
 pub use streamed::StreamOptions;
 
 /// A LLaMA-family causal language model (Touvron et al. 2023).

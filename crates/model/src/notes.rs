@@ -104,7 +104,7 @@ impl fmt::Display for LoadNote {
                 write!(f, "{origin}: `lm_head.weight` stands for the embedding too, as the two are tied")
             }
             Self::NoOutputBias { origin } => {
-                write!(f, "{origin}: `attention_bias` is true and no `o_proj.bias` is stored: it is zero")
+                write!(f, "{origin}: q, k and v have biases and no `o_proj.bias` is stored: it is zero")
             }
             Self::OneOfTwo { taken, left, because } => write!(f, "{taken} is read, {left} is not: {because}"),
             Self::Other(text) => f.write_str(text),

@@ -157,7 +157,7 @@ fn storage_decides_the_bytes_held_and_hardly_the_logits() {
     let load = |storage| Llama::load(&source, &storage, &device).unwrap();
     let dense = load(WeightStorage::F32);
     assert_eq!(dense.weights_nbytes(), 4 * biased_parameters());
-    let half = load(WeightStorage::Bf16);
+    let half = load(DenseStorage::Bf16.into());
     let packed = load(WeightStorage::Quantized(QuantConfig::default()));
     assert!(half.weights_nbytes() < dense.weights_nbytes() * 6 / 10);
     assert!(packed.weights_nbytes() < half.weights_nbytes());
@@ -212,12 +212,33 @@ fn a_saved_model_loads_with_the_same_bits_dense_and_packed() {
         }
     }
 
-    let halves = Llama::load(source.as_ref(), &WeightStorage::Bf16, &device).unwrap();
+    let halves = Llama::load(source.as_ref(), &DenseStorage::Bf16.into(), &device).unwrap();
     let half_dir = tempfile::tempdir().unwrap();
     halves.save_safetensors(half_dir.path()).unwrap();
     let source = open_weights(half_dir.path()).unwrap();
-    let loaded = Llama::load(source.as_ref(), &WeightStorage::Bf16, &device).unwrap();
+    let loaded = Llama::load(source.as_ref(), &DenseStorage::Bf16.into(), &device).unwrap();
     assert_eq!(logits(&loaded), logits(&halves));
+}
+
+/// transformers packs every layer of a 4-bit model that `llm_int8_skip_modules` does not name.
+#[test]
+fn a_packed_model_names_its_dense_layers() {
+    let device = Device::flex();
+    let random = Llama::random(&config(), 5, &device);
+    let options = LoadOptions::new(WeightStorage::Quantized(QuantConfig::default()));
+    let mut mixed = Llama::random_with(&config(), &options, 5, &device).unwrap();
+    let skipped = |model: &Llama| {
+        let dir = tempfile::tempdir().unwrap();
+        model.save_safetensors(dir.path()).unwrap();
+        let loaded = Llama::load(open_weights(dir.path()).unwrap().as_ref(), &WeightStorage::F32, &device);
+        assert_eq!(logits(&loaded.unwrap()), logits(model));
+        let text = std::fs::read_to_string(dir.path().join("config.json")).unwrap();
+        let config: serde_json::Value = serde_json::from_str(&text).unwrap();
+        config["quantization_config"]["llm_int8_skip_modules"].clone()
+    };
+    assert!(skipped(&mixed).is_null());
+    mixed.layers[0].mlp.down_proj = random.layers[0].mlp.down_proj.clone();
+    assert_eq!(skipped(&mixed), serde_json::json!(["lm_head", "model.layers.0.mlp.down_proj"]));
 }
 
 #[test]

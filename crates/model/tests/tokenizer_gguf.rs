@@ -145,6 +145,12 @@ fn newer_pre_tokenisations_cut_as_their_models_do() {
     assert_ne!(with("tekken", "e\u{301}"), with("tekken", "é"));
     assert_eq!(with("smaug-bpe", "12"), ["12"], "digits go in threes");
     assert_eq!(with("tekken", "12"), ["1", "2"]);
+    assert_eq!(with("deepseek-coder", "12"), ["1", "2"]);
+    // A blank belongs to the word or the mark behind it; ends of lines and digits stand apart.
+    let spaced = with("deepseek-llm", "hell world\n12");
+    assert_eq!(spaced.concat(), "hellĠworldĊ12");
+    assert_eq!(with("deepseek-llm", "12"), ["12"], "digits go together");
+    assert_eq!(with("deepseek-llm", "orworld"), with("smaug-bpe", "orworld"));
 }
 
 /// The LLaMA vocabulary as its GGUF files hold it: no merges, but scores. A piece's

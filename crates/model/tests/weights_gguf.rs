@@ -8,7 +8,8 @@ use camelid_model::gguf::TensorType;
 use camelid_model::rope::inverse_frequencies;
 use camelid_model::weights::{GgufWeights, WeightSource};
 use camelid_model::{
-    Llama, LlamaConfig, LoadedTensor, RopeScaling, StoredType, TokenizerFile, WeightStorage, open_weights,
+    Llama, LlamaConfig, LoadNote, LoadedTensor, RopeScaling, StoredType, TokenizerFile, WeightStorage,
+    open_weights,
 };
 use camelid_quant::QuantConfig;
 use camelid_tests::gguf::{GgufWriter, Meta, Stored, samples};
@@ -22,9 +23,9 @@ fn dense(source: &dyn WeightSource, name: &str) -> (Vec<usize>, Vec<f32>, Stored
 }
 
 /// What llama.cpp's converter makes of a Hugging Face checkpoint, in `f32`.
-fn converted(source: &dyn WeightSource, config: &LlamaConfig) -> GgufWriter {
+fn converted(source: &dyn WeightSource, config: &LlamaConfig, architecture: &str) -> GgufWriter {
     let mut w = GgufWriter::default();
-    w.set("general.architecture", Meta::str("llama"));
+    w.set("general.architecture", Meta::str(architecture));
     for (key, value) in [
         ("block_count", config.num_hidden_layers),
         ("context_length", config.max_position_embeddings),
@@ -35,16 +36,20 @@ fn converted(source: &dyn WeightSource, config: &LlamaConfig) -> GgufWriter {
         ("rope.dimension_count", config.head_dim),
         ("vocab_size", config.vocab_size),
     ] {
-        w.set(&format!("llama.{key}"), Meta::U32(value as u32));
+        w.set(&format!("{architecture}.{key}"), Meta::U32(value as u32));
     }
-    w.set("llama.attention.layer_norm_rms_epsilon", Meta::F32(config.rms_norm_eps as f32))
-        .set("llama.rope.freq_base", Meta::F32(config.rope_theta as f32))
+    w.set(&format!("{architecture}.attention.layer_norm_rms_epsilon"), Meta::F32(config.rms_norm_eps as f32))
+        .set(&format!("{architecture}.rope.freq_base"), Meta::F32(config.rope_theta as f32))
         .set("tokenizer.ggml.bos_token_id", Meta::U32(config.bos_token_id.unwrap()))
         .set("tokenizer.ggml.eos_token_id", Meta::U32(config.eos_token_ids[0]))
         .set("tokenizer.ggml.padding_token_id", Meta::U32(config.pad_token_id.unwrap()));
     for name in source.names() {
+        if architecture == "qwen2" && name.ends_with("o_proj.bias") {
+            continue;
+        }
         let (shape, mut values, _) = dense(source, &name);
         let heads = match name.as_str() {
+            _ if architecture == "qwen2" => None,
             n if n.contains("q_proj") => Some(config.num_attention_heads),
             n if n.contains("k_proj") => Some(config.num_key_value_heads),
             _ => None,
@@ -95,7 +100,7 @@ fn a_converted_checkpoint_equals_the_original() {
     let config = original.config().unwrap();
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("tiny.gguf");
-    std::fs::write(&path, converted(original.as_ref(), &config).build()).unwrap();
+    std::fs::write(&path, converted(original.as_ref(), &config, "llama").build()).unwrap();
 
     // A directory with a single GGUF file stands for that file.
     let source = open_weights(dir.path()).unwrap();
@@ -105,6 +110,37 @@ fn a_converted_checkpoint_equals_the_original() {
         assert_eq!(dense(source.as_ref(), &name), dense(original.as_ref(), &name), "{name}");
     }
     assert!(source.describe().contains("GGUF version 3") && source.describe().contains("tiny.gguf"));
+}
+
+/// A Qwen2: its rows of q and k stay as they are, it has biases on q, k and v, and keys of its own.
+#[test]
+fn a_qwen2_file_equals_its_checkpoint() {
+    let device = Device::flex();
+    let config = LlamaConfig {
+        vocab_size: 24,
+        hidden_size: 8,
+        intermediate_size: 16,
+        num_hidden_layers: 1,
+        num_attention_heads: 2,
+        num_key_value_heads: 1,
+        head_dim: 4,
+        attention_bias: true,
+        bos_token_id: Some(0),
+        eos_token_ids: vec![1],
+        pad_token_id: Some(2),
+        ..LlamaConfig::smollm2_135m()
+    };
+    let dir = tempfile::tempdir().unwrap();
+    Llama::random(&config, 3, &device).save_safetensors(dir.path()).unwrap();
+    let original = open_weights(dir.path()).unwrap();
+    let path = dir.path().join("qwen2.gguf");
+    write(&converted(original.as_ref(), &config, "qwen2"), &path);
+    let source = open_weights(&path).unwrap();
+    assert_eq!(source.config().unwrap(), original.config().unwrap());
+    assert!(matches!(source.notes()[..], [LoadNote::NoOutputBias { .. }]));
+    for name in source.names() {
+        assert_eq!(dense(source.as_ref(), &name), dense(original.as_ref(), &name), "{name}");
+    }
 }
 
 fn write(w: &GgufWriter, path: &Path) {
@@ -149,8 +185,12 @@ fn the_configuration_follows_the_metadata_and_its_defaults() {
         .tensor("output.weight", &[8, 256], Stored::F32, &[0.0; 2048])
         .tensor("blk.0.attn_q.bias", &[256], Stored::F32, &samples::values(7, 256));
     write(&w, &path);
-    let message = open_weights(&path).unwrap_err().to_string();
-    assert!(message.contains("present without `blk.0.attn_output.bias`"), "{message}");
+    // The output's bias may be left out.
+    let source = open_weights(&path).unwrap();
+    assert!(source.config().unwrap().attention_bias);
+    assert!(matches!(source.notes()[..], [LoadNote::NoOutputBias { .. }]));
+    let (shape, bias, _) = dense(source.as_ref(), "model.layers.0.self_attn.o_proj.bias");
+    assert_eq!((shape, bias), (vec![256], vec![0.0; 256]));
     w.tensor("blk.0.attn_output.bias", &[256], Stored::F32, &[0.0; 256]);
     write(&w, &path);
     let source = open_weights(&path).unwrap();

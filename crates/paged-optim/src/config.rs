@@ -1,5 +1,6 @@
 //! What the optimizer is told once, when it is made.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use camelid_kernels::blockwise4::Rounding;
@@ -20,6 +21,34 @@ pub enum StateBits {
     /// in bitsandbytes.
     #[serde(rename = "adamw8bit")]
     Bits8,
+}
+
+impl StateBits {
+    /// Every one.
+    pub const ALL: [Self; 2] = [Self::Bits32, Self::Bits8];
+
+    /// The optimizer's name in files and options.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bits32 => "adamw32",
+            Self::Bits8 => "adamw8bit",
+        }
+    }
+
+    /// Bits of a moment.
+    pub fn bits(self) -> u32 {
+        match self {
+            Self::Bits32 => 32,
+            Self::Bits8 => 8,
+        }
+    }
+}
+
+/// The optimizer's name.
+impl fmt::Display for StateBits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 /// Bytes of state that may stay resident; `None` keeps all of it.

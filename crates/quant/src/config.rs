@@ -22,6 +22,9 @@ pub enum Format {
 }
 
 impl Format {
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::Nf4, Self::Fp4, Self::Int4];
+
     /// The code book of the kernels.
     pub fn code(self) -> Code4 {
         match self {

@@ -162,12 +162,7 @@ pub enum QuantError {
         /// The first code that differs.
         code: usize,
     },
-    /// Reading or writing failed.
-    #[error("{file}: {source}")]
-    Io {
-        /// The file.
-        file: PathBuf,
-        /// The system's error.
-        source: std::io::Error,
-    },
+    /// A file that cannot be written.
+    #[error(transparent)]
+    File(#[from] camelid_files::FileError),
 }

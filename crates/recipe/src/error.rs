@@ -34,6 +34,15 @@ pub enum RecipeError {
         /// What is wrong and what was expected.
         reason: String,
     },
+    /// Settings that a run which is under way cannot go on with.
+    #[error(
+        "a run goes on only with settings under which the steps that it has done would have been the \
+         same; these would change them: {}; start another run instead", changes.join(", ")
+    )]
+    Resume {
+        /// Key, value, and the value that the run has.
+        changes: Vec<String>,
+    },
     /// A base model that is neither a path nor known.
     #[error("no base model `{base}`: {reason}")]
     Base {

@@ -1,5 +1,6 @@
 //! How a base model is held while it is tuned or measured.
 
+use camelid_model::DenseStorage;
 use camelid_quant::{Format, QuantConfig};
 
 use crate::{Experiment, Storage};
@@ -30,9 +31,9 @@ impl BaseFormat {
     /// How `experiment` holds its base.
     pub fn of(experiment: &Experiment) -> Self {
         match experiment.model.storage {
-            Storage::F32 => Self::F32,
-            Storage::Bf16 => Self::Bf16,
-            Storage::F16 => Self::F16,
+            Storage::Dense(DenseStorage::F32) => Self::F32,
+            Storage::Dense(DenseStorage::Bf16) => Self::Bf16,
+            Storage::Dense(DenseStorage::F16) => Self::F16,
             Storage::Quantized => {
                 let quant = experiment.quant.unwrap_or_default();
                 let double = if quant.double_quant { DoubleQuant::Yes } else { DoubleQuant::No };
@@ -45,9 +46,9 @@ impl BaseFormat {
     pub fn apply(self, experiment: &mut Experiment) {
         let block_size = experiment.quant.unwrap_or_default().block_size;
         experiment.model.storage = match self {
-            Self::F32 => Storage::F32,
-            Self::Bf16 => Storage::Bf16,
-            Self::F16 => Storage::F16,
+            Self::F32 => Storage::Dense(DenseStorage::F32),
+            Self::Bf16 => Storage::Dense(DenseStorage::Bf16),
+            Self::F16 => Storage::Dense(DenseStorage::F16),
             Self::Packed(..) => Storage::Quantized,
         };
         experiment.quant = self.packing(block_size);

@@ -7,7 +7,7 @@ use camelid_chat::{Conversation, Template};
 use camelid_data::catalogue::FetchOptions;
 use camelid_data::tokens::{TokenizeOptions, TokenizedSet, Truncation};
 use camelid_data::{DataFormat, LoadReport, ReadOptions, TestSplit, read_conversations, split};
-use camelid_model::{Llama, TokenizerFile, WeightSource, open_weights};
+use camelid_model::{Llama, TokenizerFile, WeightSource, model_place, open_weights};
 use tokenizers::Tokenizer;
 
 use crate::nano::{self, Nano};
@@ -57,7 +57,7 @@ impl Experiment {
             return self.open_nano(Nano::of(self, &options.cache)?);
         }
         let base = find_base(&self.model.base, &options.fetch, &options.cache)?;
-        let tokenizer = TokenizerFile::open(&base)?;
+        let tokenizer = TokenizerFile::open(model_place(&base))?;
         let template = match self.data.template.as_str() {
             "auto" => tokenizer.template()?,
             name => Template::builtin(name)?,

@@ -234,9 +234,12 @@ pub(crate) fn read_state(path: &Path, fresh: &RunState) -> Result<RunState, Trai
             short(&fresh.belongs_to)
         )));
     }
-    let differing = fresh.settings.numeric_differences(&state.settings);
-    if !differing.is_empty() {
-        return Err(bad(format!("it was made with other settings: {}", differing.join(", "))));
+    let changes = fresh.settings.changes_after(&state.settings, state.step);
+    if !changes.is_empty() {
+        return Err(bad(format!(
+            "it was made with other settings, and its steps would have been others with {}",
+            changes.join(", ")
+        )));
     }
     Ok(state)
 }

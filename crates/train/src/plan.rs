@@ -121,8 +121,7 @@ impl MemoryPlan {
         let dense_parameters = model.parameter_count() as u64 - linear_parameters;
 
         let (weights, constants) = match storage {
-            WeightStorage::F32 => (4 * linear_parameters, 0),
-            WeightStorage::Bf16 | WeightStorage::F16 => (2 * linear_parameters, 0),
+            WeightStorage::Dense(dense) => (dense.bytes() as u64 * linear_parameters, 0),
             WeightStorage::Quantized(config) => {
                 let shapes = linears.iter().map(|l| [l.out_features, l.in_features]);
                 let (mut all, mut constants) = (0, 0);
@@ -161,10 +160,7 @@ impl MemoryPlan {
             None => (weights, constants, 0, 0),
             Some(budget) => streamed(model, storage, weights, constants, budget),
         };
-        let table = match step.embeddings {
-            DenseStorage::F32 => 4,
-            DenseStorage::Bf16 | DenseStorage::F16 => 2,
-        };
+        let table = step.embeddings.bytes() as u64;
         let table_parameters = model.embedding_parameters() as u64;
 
         let mut plan = Self {

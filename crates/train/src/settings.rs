@@ -7,6 +7,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::{BlockInputPaging, LrSchedule, Sft, Step, TrainError};
 
+/// Settings that no number of a run depends on.
+const NEUTRAL: [&str; 7] = [
+    "optim_budget_bytes",
+    "optim_spill",
+    "block_inputs_budget_bytes",
+    "activation_checkpointing",
+    "eval_every",
+    "save_every",
+    "keep_last",
+];
+
+/// Settings that act through the learning rates of the steps.
+const OF_THE_RATE: [&str; 3] = ["learning_rate", "lr_schedule", "warmup_ratio"];
+
 /// Settings of the trainer. The defaults are QLoRA's (Dettmers et al. 2023, Table 9) for 7B.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -175,37 +189,42 @@ impl TrainSettings {
         }
     }
 
-    /// Names of the settings that decide a run's numbers and differ between two of them. Where
-    /// state is kept, what is recomputed and when something is written or measured do not.
-    pub fn numeric_differences(&self, other: &Self) -> Vec<String> {
-        let neutral = |settings: &Self| Self {
-            optim_budget_bytes: None,
-            optim_spill: OptimSpill::Host,
-            block_inputs_budget_bytes: None,
-            activation_checkpointing: true,
-            eval_every: 0,
-            save_every: 0,
-            keep_last: 1,
-            ..settings.clone()
-        };
-        let fields = |settings: &Self| match serde_json::to_value(neutral(settings)) {
+    /// What keeps a run that has done `steps` steps under the settings `earlier` from going on under
+    /// these: each setting under which those steps would have been others, with both values. Where
+    /// state is kept, what is recomputed and when something is written or measured changes nothing;
+    /// rate, schedule, warm-up and length may change as long as the rates of the steps done do not.
+    pub fn changes_after(&self, earlier: &Self, steps: usize) -> Vec<String> {
+        let fields = |settings: &Self| match serde_json::to_value(settings) {
             Ok(serde_json::Value::Object(fields)) => fields,
             _ => serde_json::Map::new(),
         };
-        let (ours, theirs) = (fields(self), fields(other));
-        let differing = ours.iter().filter(|(name, value)| theirs.get(*name) != Some(value));
-        let mut names: Vec<String> = differing
+        let (ours, theirs) = (fields(self), fields(earlier));
+        let mut changes: Vec<String> = ours
+            .iter()
+            .filter(|(name, value)| {
+                let free = NEUTRAL.iter().chain(&OF_THE_RATE).any(|free| free == name);
+                !free && theirs.get(*name) != Some(value)
+            })
             .map(|(name, value)| {
                 let other = theirs.get(name).map_or("absent".into(), ToString::to_string);
                 format!("{name} = {value} (was {other})")
             })
             .collect();
-        if self.max_steps != other.max_steps {
-            names.push(format!("max_steps = {} (was {})", self.max_steps, other.max_steps));
+        if self.seed != earlier.seed {
+            changes.push(format!("seed = {} (was {})", self.seed, earlier.seed));
         }
-        if self.seed != other.seed {
-            names.push(format!("seed = {} (was {})", self.seed, other.seed));
+        if self.max_steps < steps {
+            changes.push(format!("a length of {} steps ({steps} are done)", self.max_steps));
         }
-        names
+        let other_rate = (0..steps).find(|step| self.lr_at(*step) != earlier.lr_at(*step));
+        if let Some(step) = other_rate {
+            changes.push(format!(
+                "a learning rate of {:e} at step {} (was {:e}: rate, schedule, warm-up and length decide it)",
+                self.lr_at(step),
+                step + 1,
+                earlier.lr_at(step)
+            ));
+        }
+        changes
     }
 }

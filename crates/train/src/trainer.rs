@@ -28,7 +28,8 @@ use crate::{
 /// A run keeps everything in its folder: `checkpoints/`, `metrics.jsonl`, an event file for
 /// TensorBoard and, after a loss that
 /// is not a number, the batch that gave it. [`Trainer::run`] goes on from the newest checkpoint it
-/// finds there, and ends with the same bits as a run that was never interrupted.
+/// finds there, and ends with the same bits as a run that was never interrupted; settings may have changed
+/// meanwhile where the steps done would have been the same ([`TrainSettings::changes_after`]).
 pub struct Trainer<M: BlockStack> {
     model: M,
     settings: TrainSettings,
@@ -97,6 +98,18 @@ impl<M: BlockStack> Trainer<M> {
         self
     }
 
+    /// Steps that the newest checkpoint in the run's folder has done; 0 where there is none.
+    ///
+    /// # Errors
+    /// As [`Self::run`], for a checkpoint that this run cannot go on from.
+    pub fn steps_done(&self) -> Result<usize, TrainError> {
+        let checkpoints = Checkpoints::open(&self.run_dir, self.settings.keep_last)?;
+        match checkpoints.list()?.pop() {
+            None => Ok(0),
+            Some((_, path)) => Ok(read_state(&path, &self.fresh)?.step),
+        }
+    }
+
     /// Trains until the last step or until interrupted.
     ///
     /// # Errors
@@ -151,6 +164,7 @@ impl<M: BlockStack> Run<M> {
             Some((_, path)) => {
                 let mut state = read_state(&path, &trainer.fresh)?;
                 state.settings = settings.clone();
+                state.max_steps = settings.max_steps;
                 sampler.seek(state.sampler)?;
                 let (model, optim) = read_tensors(&path, trainer.model, optimizer)?;
                 trainer.model = model;

@@ -18,7 +18,8 @@ use camelid_lora::LoraConfig;
 use camelid_model::{DenseStorage, WeightStorage};
 use camelid_quant::QuantConfig;
 use camelid_train::{MemoryPlan, PeakMemory, StateBits, StepShape};
-use clap::{Args, ValueEnum};
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use self::machine::Cleaner;
 use self::report::{Report, Settings};
@@ -63,8 +64,8 @@ pub struct QloraMemoryArguments {
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub rank: u32,
     /// Width of the optimizer's state
-    #[arg(long, value_enum, default_value_t = Optimizer::Adamw8bit)]
-    pub optimizer: Optimizer,
+    #[arg(long, value_parser = optimizer(), default_value_t = StateBits::Bits8)]
+    pub optimizer: StateBits,
     /// Most memory for optimizer state; the rest waits in a file
     #[arg(long, value_name = "SIZE", value_parser = machine::parse_bytes)]
     pub optimizer_budget: Option<u64>,
@@ -88,13 +89,11 @@ pub struct QloraMemoryArguments {
     pub runs: Option<PathBuf>,
 }
 
-/// The optimizers to choose from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Optimizer {
-    /// AdamW with two 8-bit moments
-    Adamw8bit,
-    /// AdamW with two 32-bit moments
-    Adamw32,
+/// An optimizer by its name.
+fn optimizer() -> impl TypedValueParser<Value = StateBits> {
+    PossibleValuesParser::new(StateBits::ALL.map(StateBits::name)).try_map(|given| {
+        StateBits::ALL.into_iter().find(|bits| bits.name() == given).ok_or("unknown optimizer")
+    })
 }
 
 /// Plans, makes the weights, takes the step, reports.
@@ -168,10 +167,7 @@ fn plan(settings: &Settings) -> anyhow::Result<MemoryPlan> {
         grad_accum: 1,
         max_length: settings.seq,
         max_steps: 1,
-        optimizer_bits: match settings.optimizer_bits {
-            8 => StateBits::Bits8,
-            _ => StateBits::Bits32,
-        },
+        optimizer_bits: settings.optimizer,
         optimizer_budget: settings.optimizer_budget,
         activation_checkpointing: settings.checkpointing,
         block_inputs_budget: settings.inputs_budget,

@@ -15,8 +15,9 @@ use camelid_sandbox::Isolation;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::outputs::{Outputs, command_line};
+use crate::choice::LoadArg;
 use crate::device::DeviceArg;
-use crate::model_files::{Load, locate, open, storage, tell, template, tokenizer_file};
+use crate::model_files::{locate, open, tell, template, tokenizer_file};
 
 const EXAMPLES: &str = "Examples:
   camelid eval tasks --model SmolLM2-135M-Instruct --task mmlu --shots 5 --limit 500 --out results
@@ -31,9 +32,8 @@ pub struct Args {
     /// catalogue
     #[arg(long)]
     model: PathBuf,
-    /// How to hold dense linear layers; as stored unless given
-    #[arg(long, value_enum)]
-    load: Option<Load>,
+    #[command(flatten)]
+    load: LoadArg,
     #[command(flatten)]
     device: DeviceArg,
     /// Task by name (mmlu, gsm8k, humaneval, …) or a .toml file; may be repeated
@@ -93,7 +93,7 @@ pub fn run(args: &Args) -> Result<()> {
     let tokenizer = tokenizer_file(&model_path)?;
     tell(&tokenizer.notes);
     let template = args.template.as_ref().map(|name| template(name, &tokenizer)).transpose()?;
-    let storage = storage(args.load, source.as_ref())?;
+    let storage = args.load.storage(source.as_ref())?;
     // The model is there: now its data may be fetched.
     let places = places(&tasks, given)?;
     let name = args.model.file_name();

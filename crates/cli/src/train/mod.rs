@@ -29,8 +29,9 @@ pub struct Args {
     /// Folder of the run; new, empty, or with a run of the same experiment, which then goes on
     #[arg(long, value_name = "DIR", required_unless_present_any = ["resume", "dry_run"])]
     run: Option<PathBuf>,
-    /// Go on with a run that was interrupted
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["experiment", "run", "set"])]
+    /// Go on with a run that was interrupted. --set may change what leaves the steps done as they
+    /// are: length, and where state is kept or when something is saved or measured
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["experiment", "run"])]
     resume: Option<PathBuf>,
     /// Change a setting of the file, as in train.learning_rate=1e-4; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
@@ -50,11 +51,12 @@ const EXAMPLES: &str = "Examples:
   camelid train mine.toml --run runs/short --set length.steps=20 --set train.learning_rate=1e-4
   camelid train mine.toml --dry-run
   camelid train --resume runs/mine
+  camelid train --resume runs/mine --set length.steps=3000
   tensorboard --logdir runs";
 
 pub fn run(args: &Args) -> Result<ExitCode> {
     let experiment = match (&args.resume, &args.experiment) {
-        (Some(run), _) => resumed(run)?,
+        (Some(run), _) => resumed(run, &args.set)?,
         (None, Some(file)) => absolute(Experiment::read_with(file, &args.set)?)?,
         (None, None) => bail!("an experiment file or --resume is needed"),
     };
@@ -78,16 +80,20 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     if let Some(shortfall) = opened.preflight(&experiment)?.shortfall() {
         eprintln!("warning: {shortfall}");
     }
-    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    experiment.save(&folder.join(EXPERIMENT))?;
-
     let model = opened.model(&experiment, &device.autodiff())?;
     let settings = experiment.train_settings(opened.train.examples.len());
+    let max_steps = settings.max_steps;
     let progress = Box::new(Progress::new(&experiment.name));
-    let outcome = Trainer::new(model, settings, opened.train.clone(), opened.test.clone(), folder, progress)?
+    let trainer = Trainer::new(model, settings, opened.train.clone(), opened.test.clone(), folder, progress)?
         .belonging_to(key(&experiment)?)
-        .with_interrupt(Interrupt::from_ctrl_c()?)
-        .run()?;
+        .with_interrupt(Interrupt::from_ctrl_c()?);
+    // The run's own experiment stays as it is where the trainer refuses the new one.
+    if args.resume.is_some() {
+        results::set_aside(folder, trainer.steps_done()?, max_steps)?;
+    }
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    experiment.save(&folder.join(EXPERIMENT))?;
+    let outcome = trainer.run()?;
     if !outcome.finished {
         eprintln!("go on with: camelid train --resume {}", folder.display());
         return Ok(ExitCode::from(130));
@@ -96,12 +102,19 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn resumed(run: &Path) -> Result<Experiment> {
+/// The experiment of a run, with the changes that leave its steps as they are.
+fn resumed(run: &Path, set: &[String]) -> Result<Experiment> {
     let file = run.join(EXPERIMENT);
     if !file.is_file() {
         bail!("{} holds no run: {EXPERIMENT} is not there", run.display());
     }
-    Ok(Experiment::read(&file)?)
+    let experiment = Experiment::read(&file)?;
+    if set.is_empty() {
+        return Ok(experiment);
+    }
+    let changed = absolute(Experiment::read_with(&file, set)?)?;
+    changed.check_goes_on(&experiment)?;
+    Ok(changed)
 }
 
 /// The experiment with its paths made absolute, so that its run can be resumed from anywhere.
@@ -130,7 +143,7 @@ fn check_folder(folder: &Path, experiment: &Experiment) -> Result<()> {
         if Experiment::read(&file)? != *experiment {
             bail!(
                 "--run {shown} holds a run of another experiment ({}); name another folder, or go on \
-                 with `camelid train --resume {shown}`",
+                 with `camelid train --resume {shown}`, to which --set gives another length",
                 file.display()
             );
         }

@@ -14,7 +14,7 @@ use camelid_report::Report;
 use camelid_train::Outcome;
 
 use super::report::{Sample, TrainReport};
-use crate::model_files::write_tokenizer;
+use crate::model_files::{remove_templates, write_tokenizer};
 use crate::output_dir::OutputDir;
 
 /// Questions of the test set that the report shows with their answers.
@@ -22,9 +22,27 @@ const SAMPLES: usize = 3;
 /// Tokens of an answer at most.
 const ANSWER_TOKENS: usize = 96;
 
+/// The folders that hold the weights of a finished run: one of the two.
+const WEIGHTS: [&str; 2] = ["adapter", "model"];
+
+/// Gives the weights of a finished run that is now to go on, with `done` of `steps` steps, a name
+/// that says how far it had come.
+pub fn set_aside(run: &Path, done: usize, steps: usize) -> Result<()> {
+    for name in WEIGHTS {
+        let (from, to) = (run.join(name), run.join(format!("{name}-step-{done:06}")));
+        if done < steps && from.is_dir() {
+            fs::rename(&from, &to)
+                .with_context(|| format!("cannot rename {} to {}", from.display(), to.display()))?;
+            eprintln!("note: the weights after step {done} are kept in {}", to.display());
+        }
+    }
+    Ok(())
+}
+
 /// Writes the weights, `report.html` and `report.json`, and prints the report.
 pub fn write(experiment: &Experiment, opened: &Opened, outcome: &Outcome<Llama>, run: &Path) -> Result<()> {
-    let weights = run.join(if experiment.lora.is_some() { "adapter" } else { "model" });
+    let [adapter, model] = WEIGHTS;
+    let weights = run.join(if experiment.lora.is_some() { adapter } else { model });
     // A folder that is there is complete, and of this run: it appears under its name when it is.
     if !weights.exists() {
         save_weights(experiment, opened, &outcome.model, &weights)?;
@@ -62,30 +80,11 @@ fn save_weights(experiment: &Experiment, opened: &Opened, model: &Llama, folder:
             .save(out.path().join("tokenizer.json"), true)
             .map_err(|error| anyhow::anyhow!("cannot write the tokenizer: {error}"))?;
     }
+    // The base's templates would ask the weights in a form that they were not tuned on.
     if experiment.data.template != "auto" {
-        leave_out_template(out.path())?;
+        remove_templates(out.path())?;
     }
     out.finish()
-}
-
-/// Takes the base's chat template out of a folder of weights that were tuned on another one, which
-/// these would be asked in otherwise.
-fn leave_out_template(folder: &Path) -> Result<()> {
-    let file = folder.join("chat_template.jinja");
-    if file.exists() {
-        fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))?;
-    }
-    let path = folder.join("tokenizer_config.json");
-    if !path.exists() {
-        return Ok(());
-    }
-    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let mut config: serde_json::Value =
-        serde_json::from_str(&text).with_context(|| format!("{} is not JSON", path.display()))?;
-    if let Some(config) = config.as_object_mut() {
-        config.remove("chat_template");
-    }
-    Ok(write_whole(&path, format!("{config:#}\n").as_bytes())?)
 }
 
 /// Answers to questions of the test set before and after.

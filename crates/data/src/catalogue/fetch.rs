@@ -44,24 +44,21 @@ impl FetchOptions {
     }
 
     /// Options from the environment: `CAMELID_MIRROR`, `CAMELID_OFFLINE` (`1` or
-    /// `true`), and for the cache `CAMELID_CACHE`, else `camelid` in
-    /// `XDG_CACHE_HOME`, else `.cache/camelid` in `HOME`.
+    /// `true`), and the cache folder that all of Camelid has
+    /// ([`camelid_files::cache_dir`]).
     ///
     /// # Errors
     /// [`DataError::Option`] when none of the cache's variables is set.
     pub fn from_env() -> Result<Self, DataError> {
-        let folder = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        let cache_dir = folder("CAMELID_CACHE")
-            .or_else(|| folder("XDG_CACHE_HOME").map(|dir| dir.join("camelid")))
-            .or_else(|| folder("HOME").map(|dir| dir.join(".cache").join("camelid")))
-            .ok_or_else(|| {
-                DataError::Option(
-                    "no folder for the cache: set CAMELID_CACHE (XDG_CACHE_HOME and HOME are not set)"
-                        .to_string(),
-                )
-            })?;
+        let cache_dir = camelid_files::cache_dir().ok_or_else(|| {
+            DataError::Option(
+                "no folder for the cache: set CAMELID_CACHE (XDG_CACHE_HOME and HOME are not set)"
+                    .to_string(),
+            )
+        })?;
+        let mirror = std::env::var_os("CAMELID_MIRROR").filter(|value| !value.is_empty()).map(PathBuf::from);
         let offline = std::env::var("CAMELID_OFFLINE").is_ok_and(|v| v == "1" || v == "true");
-        Ok(Self { offline, mirror: folder("CAMELID_MIRROR"), ..Self::new(cache_dir) })
+        Ok(Self { offline, mirror, ..Self::new(cache_dir) })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use camelid_files::digest::{Sum, of_file};
-use camelid_model::WeightStorage;
+use camelid_model::{WeightStorage, model_place};
 use serde::{Deserialize, Serialize};
 
 use super::error::TaskError;
@@ -45,12 +45,7 @@ impl ModelFacts {
             name: name_of(path),
             description,
             sha256: sha256(path)?,
-            load: match storage {
-                WeightStorage::F32 => "f32".to_owned(),
-                WeightStorage::Bf16 => "bf16".to_owned(),
-                WeightStorage::F16 => "f16".to_owned(),
-                WeightStorage::Quantized(config) => config.format.to_string(),
-            },
+            load: storage.to_string(),
             template: None,
             device: device.into(),
         })
@@ -64,16 +59,10 @@ fn name_of(path: &Path) -> String {
 /// SHA-256 of a model's file; of a folder, and of weights that need the files beside them, over names
 /// and contents of all files that make a model.
 fn sha256(model: &Path) -> Result<String, TaskError> {
-    let folder = if model.is_dir() {
-        model
-    } else if model.extension().is_some_and(|ending| ending == "safetensors" || ending == "json") {
-        match model.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        }
-    } else {
+    let folder = model_place(model);
+    if !folder.is_dir() {
         return Ok(of_file(model)?.1);
-    };
+    }
     let mut files = files_of(folder)?;
     let named_templates = folder.join("additional_chat_templates");
     if named_templates.is_dir() {

@@ -1,27 +1,16 @@
 //! Reading and writing Hugging Face's `config.json`.
 
-use serde_json::{Map, Value, json};
+mod family;
+mod rope;
+mod settings;
 
-use super::{LlamaConfig, RopeScaling};
+use serde_json::{Value, json};
+
+use self::family::{Family, note_without_effect};
+use self::settings::Settings;
+use super::LlamaConfig;
 use crate::error::ModelError;
 use crate::notes::LoadNote;
-
-/// Settings of other families and of training. A LLaMA's numbers do not depend on them, or not
-/// without training; a value that means something elsewhere is worth a note.
-const WITHOUT_EFFECT: [(&str, &str); 12] = [
-    ("attention_dropout", "it acts in training only, and training here has none"),
-    ("sliding_window", "a llama attends to the whole text"),
-    ("attn_logit_softcapping", "a llama has none"),
-    ("final_logit_softcapping", "a llama has none"),
-    ("query_pre_attn_scalar", "a llama has none"),
-    ("embedding_multiplier", "a llama has none"),
-    ("residual_multiplier", "a llama has none"),
-    ("attention_multiplier", "a llama has none"),
-    ("logits_scaling", "a llama has none"),
-    ("scale_emb", "a llama has none"),
-    ("scale_depth", "a llama has none"),
-    ("clip_qkv", "a llama has none"),
-];
 
 /// Keys whose number the model needs.
 const NUMBERS: [&str; 10] = [
@@ -77,12 +66,12 @@ pub(super) fn parse(
         });
     };
     let s = Settings { object, origin };
-    refuse_other_models(&s)?;
-    note_without_effect(&s, notes);
+    let family = Family::of(&s)?;
+    note_without_effect(&s, family, notes);
 
     let hidden_size = s.required_usize("hidden_size")?;
     let num_attention_heads = s.required_usize("num_attention_heads")?;
-    let (rope_theta, rope_scaling) = rope(&s)?;
+    let (rope_theta, rope_scaling) = rope::read(&s)?;
     Ok(LlamaConfig {
         vocab_size: s.required_usize("vocab_size")?,
         hidden_size,
@@ -109,154 +98,13 @@ pub(super) fn parse(
         rope_scaling,
         rms_norm_eps: s.f64("rms_norm_eps")?.unwrap_or(1e-6),
         tie_word_embeddings: s.bool("tie_word_embeddings")?.unwrap_or(false),
-        attention_bias: s.bool("attention_bias")?.unwrap_or(false),
+        attention_bias: s.bool("attention_bias")?.unwrap_or(family == Family::Qwen2),
         mlp_bias: s.bool("mlp_bias")?.unwrap_or(false),
         bos_token_id: s.token_ids("bos_token_id")?.first().copied(),
         eos_token_ids: s.token_ids("eos_token_id")?,
         pad_token_id: s.token_ids("pad_token_id")?.first().copied(),
         stored_4bit: stored_4bit(&s)?,
     })
-}
-
-fn refuse_other_models(s: &Settings) -> Result<(), ModelError> {
-    let model_type = s.get("model_type");
-    if let Some(found) = model_type
-        && found.as_str() != Some("llama")
-    {
-        return s.refuse("model_type", found, "\"llama\"");
-    }
-    match s.get("architectures") {
-        Some(found) => {
-            let first = found.get(0).and_then(Value::as_str);
-            // Early conversions spell it LLaMAForCausalLM; the model without its head is saved as
-            // LlamaModel.
-            let known = ["LlamaForCausalLM", "LlamaModel"];
-            if !first.is_some_and(|a| known.iter().any(|known| a.eq_ignore_ascii_case(known))) {
-                return s.refuse("architectures", found, "[\"LlamaForCausalLM\"]");
-            }
-        }
-        None if model_type.is_none() => return Err(s.missing("model_type")),
-        None => {}
-    }
-    if let Some(found) = s.get("hidden_act")
-        && !matches!(found.as_str(), Some("silu" | "swish"))
-    {
-        return s.refuse("hidden_act", found, "\"silu\"");
-    }
-    // Layers that attend to a part of the text only would compute other numbers.
-    if let Some(found) = s.get("layer_types") {
-        let full = |kind: &Value| kind.as_str() == Some("full_attention");
-        if !found.as_array().is_some_and(|kinds| kinds.iter().all(full)) {
-            return s.refuse("layer_types", found, "\"full_attention\" for every layer");
-        }
-    }
-    Ok(())
-}
-
-/// Notes settings that would mean something in another model, where they are not neutral.
-fn note_without_effect(s: &Settings, notes: &mut Vec<LoadNote>) {
-    for (setting, because) in WITHOUT_EFFECT {
-        let Some(found) = s.get(setting) else { continue };
-        let neutral = match setting {
-            "attention_dropout" => found.as_f64() == Some(0.0),
-            "sliding_window" => s.get("use_sliding_window") == Some(&json!(false)),
-            _ => found.as_f64() == Some(1.0),
-        };
-        if !neutral {
-            notes.push(LoadNote::SettingIgnored {
-                origin: s.origin.to_string(),
-                setting: setting.to_string(),
-                found: found.to_string(),
-                because,
-            });
-        }
-    }
-}
-
-/// transformers 5 writes `rope_parameters` with θ inside; earlier versions write
-/// `rope_theta` and, when scaled, `rope_scaling`.
-fn rope(s: &Settings) -> Result<(f64, RopeScaling), ModelError> {
-    let mut theta = s.f64("rope_theta")?;
-    refuse_partial_rotation(s)?;
-    let mut scaling = None;
-    for section in ["rope_scaling", "rope_parameters"] {
-        let Some(value) = s.get(section) else { continue };
-        let Some(object) = value.as_object() else {
-            return s.refuse(section, value, "null or an object");
-        };
-        let origin = format!("{}: {section}", s.origin);
-        let inner = Settings { object, origin: &origin };
-        theta = inner.f64("rope_theta")?.or(theta);
-        refuse_partial_rotation(&inner)?;
-        let Some(found) = rope_scaling(&inner, s)? else { continue };
-        if scaling.as_ref().is_some_and(|earlier| *earlier != found) {
-            return s.refuse(section, value, "the same scaling as in rope_scaling, or one of the two alone");
-        }
-        scaling = Some(found);
-    }
-    Ok((theta.unwrap_or(10_000.0), scaling.unwrap_or(RopeScaling::None)))
-}
-
-/// Some architectures rotate a part of each head only; LLaMA rotates all of it.
-fn refuse_partial_rotation(s: &Settings) -> Result<(), ModelError> {
-    match s.get("partial_rotary_factor") {
-        Some(found) if found.as_f64() != Some(1.0) => s.refuse("partial_rotary_factor", found, "1"),
-        _ => Ok(()),
-    }
-}
-
-/// `None` where the section says nothing about scaling.
-fn rope_scaling(inner: &Settings, outer: &Settings) -> Result<Option<RopeScaling>, ModelError> {
-    let key = if inner.get("rope_type").is_some() { "rope_type" } else { "type" };
-    let Some(kind) = inner.get(key) else {
-        // A factor without the rule it belongs to must not be passed over.
-        let about_scaling = |name: &str| !matches!(name, "rope_theta" | "partial_rotary_factor");
-        let silent = !inner.object.iter().any(|(name, v)| about_scaling(name) && !v.is_null());
-        return if silent { Ok(None) } else { Err(inner.missing("rope_type")) };
-    };
-    let scaling = match kind.as_str() {
-        Some("default") => Ok(RopeScaling::None),
-        Some("linear") => Ok(RopeScaling::Linear { factor: inner.factor("factor")? }),
-        Some("llama3") => {
-            let key = "original_max_position_embeddings";
-            let original = match inner.usize(key)? {
-                Some(n) => n,
-                None => outer.usize(key)?.ok_or_else(|| inner.missing(key))?,
-            };
-            Ok(RopeScaling::Llama3 {
-                factor: inner.factor("factor")?,
-                low_freq_factor: inner.factor("low_freq_factor")?,
-                high_freq_factor: inner.factor("high_freq_factor")?,
-                original_max_position_embeddings: original,
-            })
-        }
-        Some("longrope") => divisors(inner),
-        _ => inner.refuse(
-            key,
-            kind,
-            "\"default\", \"linear\", \"llama3\", \"longrope\" of one list of factors",
-        ),
-    };
-    scaling.map(Some)
-}
-
-/// LongRoPE with the same factors for short and long texts and no scaling of the attention, which
-/// is how transformers spells a divisor for every frequency.
-fn divisors(inner: &Settings) -> Result<RopeScaling, ModelError> {
-    let expected = "the same list of positive numbers as `short_factor`, with `attention_factor` 1";
-    let [short, long, attention] =
-        ["short_factor", "long_factor", "attention_factor"].map(|key| inner.get(key));
-    let (Some(short), Some(long)) = (short, long) else {
-        return Err(inner.missing(if short.is_none() { "short_factor" } else { "long_factor" }));
-    };
-    if short != long || attention.and_then(Value::as_f64) != Some(1.0) {
-        return inner.refuse("long_factor", long, expected);
-    }
-    let number = |v: &Value| v.as_f64().map(|v| v as f32).filter(|v| v.is_finite() && *v > 0.0);
-    match long.as_array().and_then(|values| values.iter().map(number).collect::<Option<Vec<f32>>>()) {
-        Some(values) => Ok(RopeScaling::Divisors(values.into())),
-        None => inner.refuse("long_factor", long, expected),
-    }
 }
 
 fn stored_4bit(s: &Settings) -> Result<bool, ModelError> {
@@ -286,40 +134,7 @@ fn stored_4bit(s: &Settings) -> Result<bool, ModelError> {
 }
 
 pub(super) fn write(config: &LlamaConfig) -> Value {
-    let (older, mut newer) = match &config.rope_scaling {
-        RopeScaling::None => (Value::Null, json!({"rope_type": "default"})),
-        RopeScaling::Linear { factor } => {
-            let v = json!({"rope_type": "linear", "factor": factor});
-            (v.clone(), v)
-        }
-        RopeScaling::Llama3 {
-            factor,
-            low_freq_factor,
-            high_freq_factor,
-            original_max_position_embeddings,
-        } => {
-            let v = json!({
-                "rope_type": "llama3",
-                "factor": factor,
-                "low_freq_factor": low_freq_factor,
-                "high_freq_factor": high_freq_factor,
-                "original_max_position_embeddings": original_max_position_embeddings,
-            });
-            (v.clone(), v)
-        }
-        RopeScaling::Divisors(divisors) => {
-            let divisors: Vec<f64> = divisors.iter().copied().map(f64::from).collect();
-            let v = json!({
-                "rope_type": "longrope",
-                "short_factor": divisors,
-                "long_factor": divisors,
-                "attention_factor": 1.0,
-                "original_max_position_embeddings": config.max_position_embeddings,
-            });
-            (v.clone(), v)
-        }
-    };
-    newer["rope_theta"] = json!(config.rope_theta);
+    let rope::Written { older, newer } = rope::write(config);
     let eos = match config.eos_token_ids.as_slice() {
         [] => Value::Null,
         [one] => json!(one),
@@ -350,97 +165,6 @@ pub(super) fn write(config: &LlamaConfig) -> Value {
     })
 }
 
-/// One JSON object of settings, and where it came from for messages.
-struct Settings<'a> {
-    object: &'a Map<String, Value>,
-    origin: &'a str,
-}
-
-impl Settings<'_> {
-    /// The value, with `null` treated as absent, as transformers does.
-    fn get(&self, setting: &str) -> Option<&Value> {
-        self.object.get(setting).filter(|v| !v.is_null())
-    }
-
-    fn missing(&self, setting: &str) -> ModelError {
-        ModelError::MissingSetting { origin: self.origin.to_string(), setting: setting.to_string() }
-    }
-
-    fn refuse<T>(&self, setting: &str, found: &Value, supported: &str) -> Result<T, ModelError> {
-        Err(ModelError::Unsupported {
-            origin: self.origin.to_string(),
-            setting: setting.to_string(),
-            found: found.to_string(),
-            supported: supported.to_string(),
-        })
-    }
-
-    fn required_usize(&self, setting: &str) -> Result<usize, ModelError> {
-        self.usize(setting)?.ok_or_else(|| self.missing(setting))
-    }
-
-    fn usize(&self, setting: &str) -> Result<Option<usize>, ModelError> {
-        let Some(value) = self.get(setting) else {
-            return Ok(None);
-        };
-        // Some writers give whole numbers as 4096.0.
-        let whole =
-            || value.as_f64().filter(|x| x.fract() == 0.0 && (0.0..9e15).contains(x)).map(|x| x as u64);
-        match value.as_u64().or_else(whole).and_then(|n| usize::try_from(n).ok()) {
-            Some(n) => Ok(Some(n)),
-            None => self.refuse(setting, value, "non-negative integers"),
-        }
-    }
-
-    fn f64(&self, setting: &str) -> Result<Option<f64>, ModelError> {
-        let Some(value) = self.get(setting) else {
-            return Ok(None);
-        };
-        match value.as_f64() {
-            Some(x) => Ok(Some(x)),
-            None => self.refuse(setting, value, "numbers"),
-        }
-    }
-
-    fn factor(&self, setting: &str) -> Result<f64, ModelError> {
-        match self.f64(setting)? {
-            Some(x) if x.is_finite() && x > 0.0 => Ok(x),
-            Some(x) => self.refuse(setting, &json!(x), "positive numbers"),
-            None => Err(self.missing(setting)),
-        }
-    }
-
-    fn bool(&self, setting: &str) -> Result<Option<bool>, ModelError> {
-        let Some(value) = self.get(setting) else {
-            return Ok(None);
-        };
-        match value.as_bool() {
-            Some(b) => Ok(Some(b)),
-            None => self.refuse(setting, value, "true or false"),
-        }
-    }
-
-    /// A token id or a list of them. Negative ids mean "none" in early conversions.
-    fn token_ids(&self, setting: &str) -> Result<Vec<u32>, ModelError> {
-        let Some(value) = self.get(setting) else {
-            return Ok(Vec::new());
-        };
-        let list = match value {
-            Value::Array(list) => list.as_slice(),
-            one => std::slice::from_ref(one),
-        };
-        let mut ids = Vec::with_capacity(list.len());
-        for id in list {
-            match id.as_i64() {
-                Some(n) if n < 0 => {}
-                Some(n) if u32::try_from(n).is_ok() => ids.push(n as u32),
-                _ => return self.refuse(setting, value, "a token id or a list of token ids"),
-            }
-        }
-        Ok(ids)
-    }
-}
-
 fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
@@ -455,6 +179,7 @@ fn kind(value: &Value) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::RopeScaling;
 
     fn smallest() -> Value {
         json!({
@@ -557,7 +282,7 @@ mod tests {
     #[test]
     fn unsupported_settings_are_named_with_what_is_supported() {
         for (key, value, expected) in [
-            ("model_type", json!("mistral"), "`model_type` is \"mistral\"; supported: \"llama\""),
+            ("model_type", json!("mistral"), "`model_type` is \"mistral\"; supported: \"llama\", \"qwen2\""),
             ("architectures", json!(["GPT2LMHeadModel"]), "architectures"),
             ("hidden_act", json!("gelu"), "`hidden_act` is \"gelu\"; supported: \"silu\""),
             ("rope_scaling", json!({"rope_type": "yarn", "factor": 4.0}), "`rope_type` is \"yarn\""),
@@ -572,6 +297,23 @@ mod tests {
             let m = message(&with(key, value));
             assert!(m.contains(expected) && m.starts_with("config.json"), "{m}");
         }
+    }
+
+    #[test]
+    fn a_qwen2_is_a_llama_with_biases_on_q_k_and_v() {
+        let mut qwen = with("model_type", json!("qwen2"));
+        qwen["architectures"] = json!(["Qwen2ForCausalLM"]);
+        qwen["sliding_window"] = json!(32768);
+        qwen["max_window_layers"] = json!(2);
+        let mut notes = Vec::new();
+        let config = parse(&qwen, "t", &mut notes).unwrap();
+        let llama = LlamaConfig::from_value(&smallest(), "t").unwrap();
+        assert_eq!(config, LlamaConfig { attention_bias: true, ..llama });
+        assert!(notes.is_empty(), "{notes:?}");
+        qwen["use_sliding_window"] = json!(true);
+        assert!(message(&qwen).contains("`use_sliding_window` is true; supported: false"));
+        qwen["architectures"] = json!(["LlamaForCausalLM"]);
+        assert!(message(&qwen).contains("supported: that of `model_type`"));
     }
 
     #[test]

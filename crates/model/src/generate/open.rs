@@ -6,12 +6,10 @@ use burn::tensor::Device;
 use camelid_chat::{ChatFiles, DEFAULT_TEMPLATE, SpecialTokens, Template};
 
 use super::chat::LocalGenerator;
-use crate::config::LlamaConfig;
 use crate::error::ModelError;
 use crate::llama::{Llama, WeightStorage};
-
 use crate::tokenizer::TokenizerFile;
-use crate::weights::{LoadedTensor, StoredType, WeightSource, load_notes, open_weights};
+use crate::weights::{load_notes, model_place, open_weights};
 
 /// What errors call a model's template.
 const OWN_TEMPLATE: &str = "the model's chat template";
@@ -28,7 +26,7 @@ impl LocalGenerator {
     /// When one of the three is missing, damaged, or does not go with the others.
     pub fn open(path: &Path, template: Option<Template>, device: &Device) -> Result<Self, ModelError> {
         let source = open_weights(path)?;
-        let tokenizer = TokenizerFile::open(tokenizer_place(path))?;
+        let tokenizer = TokenizerFile::open(model_place(path))?;
         let template = template.map_or_else(|| tokenizer.template(), Ok)?;
         // Whatever is cheap to find wrong is found before the weights are read.
         template.check_prompt(&tokenizer.tokenizer)?;
@@ -37,17 +35,6 @@ impl LocalGenerator {
         let storage = WeightStorage::as_stored(source.as_ref(), &source.config()?)?;
         let model = Llama::load(source.as_ref(), &storage, device)?;
         Ok(Self::new(&model, tokenizer.tokenizer, template)?.with_notes(notes))
-    }
-}
-
-/// Where the tokenizer of the weights at `path` lies: beside a safetensors file, in everything else
-/// itself.
-fn tokenizer_place(path: &Path) -> &Path {
-    let beside = path.is_file() && path.extension().is_some_and(|e| e == "safetensors" || e == "json");
-    match path.parent() {
-        Some(folder) if beside && folder.as_os_str().is_empty() => Path::new("."),
-        Some(folder) if beside => folder,
-        _ => path,
     }
 }
 
@@ -78,27 +65,5 @@ impl TokenizerFile {
         }
         let tokens = SpecialTokens { bos: self.bos_token.clone(), eos: self.eos_token.clone() };
         ChatFiles { tokens, templates, notes: Vec::new() }
-    }
-}
-
-impl WeightStorage {
-    /// Holds linear layers as their file does: 4-bit weights stay packed whatever is asked for,
-    /// half precision stays half, GGUF's blocks are widened to `f32`.
-    ///
-    /// # Errors
-    /// When the first linear layer or the embedding cannot be read.
-    pub fn as_stored(source: &dyn WeightSource, config: &LlamaConfig) -> Result<Self, ModelError> {
-        let first = config.linear_shapes().next().map(|l| format!("{}.weight", l.path));
-        // A 4-bit model's embedding tells its precision.
-        for name in first.as_deref().into_iter().chain(["model.embed_tokens.weight"]) {
-            if let LoadedTensor::Dense { stored, .. } = source.read(name)? {
-                return Ok(match stored {
-                    StoredType::F32 | StoredType::Gguf(_) => Self::F32,
-                    StoredType::F16 => Self::F16,
-                    StoredType::Bf16 => Self::Bf16,
-                });
-            }
-        }
-        Ok(Self::F32)
     }
 }

@@ -6,61 +6,16 @@ use burn::module::Param;
 use burn::tensor::{Device, Tensor, TensorData};
 use camelid_kernels::ComputeType;
 use camelid_lora::{Embedding, LoraLinear};
-use camelid_quant::{BaseLinear, DenseLinear, PIECE_VALUES, QuantConfig, QuantLinear, QuantizedTensor};
+use camelid_quant::{BaseLinear, DenseLinear, PIECE_VALUES, QuantLinear, QuantizedTensor};
 use half::{bf16, f16};
 
 use super::mapping::Mapping;
+use super::storage::{DenseStorage, LoadOptions, WeightStorage};
 use super::{Attention, Block, Llama, Mlp, RmsNorm};
 use crate::config::{LinearShape, LlamaConfig};
 use crate::error::ModelError;
 use crate::rope::Rope;
 use crate::weights::{LoadedTensor, WeightSource, needed_tensors};
-
-/// How the linear layers of the blocks are held.
-#[derive(Clone, Debug, PartialEq)]
-pub enum WeightStorage {
-    /// Dense and trainable.
-    F32,
-    /// Dense, half the bytes, frozen.
-    Bf16,
-    /// Dense, half the bytes, frozen.
-    F16,
-    /// Packed to 4 bits on arrival, frozen.
-    Quantized(QuantConfig),
-}
-
-/// How a dense tensor is held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DenseStorage {
-    /// Single precision, trainable.
-    F32,
-    /// bfloat16, frozen.
-    Bf16,
-    /// IEEE half precision, frozen.
-    F16,
-}
-
-/// How each part of a model is held. Norms and biases are always `f32`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LoadOptions {
-    /// Linear layers of the blocks.
-    pub linears: WeightStorage,
-    /// Token embedding and head.
-    pub embeddings: DenseStorage,
-}
-
-impl LoadOptions {
-    /// Linear layers as given; embedding and head in the same precision when
-    /// that is dense, else in `f32`.
-    pub fn new(linears: WeightStorage) -> Self {
-        let embeddings = match linears {
-            WeightStorage::F32 | WeightStorage::Quantized(_) => DenseStorage::F32,
-            WeightStorage::Bf16 => DenseStorage::Bf16,
-            WeightStorage::F16 => DenseStorage::F16,
-        };
-        Self { linears, embeddings }
-    }
-}
 
 impl Llama {
     /// Loads a model, holding at most one dense tensor beyond what it keeps:
@@ -79,7 +34,7 @@ impl Llama {
         storage: &WeightStorage,
         device: &Device,
     ) -> Result<Self, ModelError> {
-        Self::load_with(source, &LoadOptions::new(storage.clone()), device)
+        Self::load_with(source, &LoadOptions::new(*storage), device)
     }
 
     /// As [`Llama::load`], with every choice open.
@@ -203,12 +158,7 @@ impl Loader<'_> {
             (LoadedTensor::Dense { shape, values, .. }, storage) => {
                 self.check_shape(name, &shape, &expected)?;
                 self.check_finite(name, &values)?;
-                let storage = match storage {
-                    WeightStorage::Bf16 => DenseStorage::Bf16,
-                    WeightStorage::F16 => DenseStorage::F16,
-                    WeightStorage::F32 | WeightStorage::Quantized(_) => DenseStorage::F32,
-                };
-                let weight = matrix(values, expected, storage, self.device);
+                let weight = matrix(values, expected, storage.dense(), self.device);
                 BaseLinear::Dense(DenseLinear::from_params(weight, bias.map(Param::from_tensor)))
             }
         })

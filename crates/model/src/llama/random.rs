@@ -10,7 +10,8 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use sha2::{Digest, Sha256};
 
-use super::load::{DenseStorage, LoadOptions, head, matrix};
+use super::load::{head, matrix};
+use super::storage::{DenseStorage, LoadOptions};
 use super::{Attention, Block, Llama, Mlp, RmsNorm};
 use crate::config::{LinearShape, LlamaConfig};
 use crate::error::ModelError;

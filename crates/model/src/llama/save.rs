@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::path::Path;
 
 use burn::tensor::{DType, Tensor};
+use camelid_files::{WholeFile, remove_whole};
 use camelid_lora::{AdapterHost, ForwardContext};
 use camelid_quant::{BaseLinear, Format, bnb};
 use safetensors::tensor::{Dtype, View};
@@ -42,7 +42,7 @@ impl Llama {
             return Err(ModelError::File { path: index, problem: problem.into() });
         }
         std::fs::create_dir_all(dir).map_err(ModelError::io(dir))?;
-        let staged_weights = self.stage_weights(dir, &weights)?;
+        let staged_weights = self.stage_weights(&weights)?;
 
         let mut config = self.config().to_value();
         config["dtype"] = json!(match self.embed_tokens.weight.val().dtype() {
@@ -54,27 +54,26 @@ impl Llama {
             config["quantization_config"] = quantization;
         }
         let path = dir.join("config.json");
-        let mut file = tempfile::NamedTempFile::new_in(dir).map_err(ModelError::io(&path))?;
-        file.write_all(format!("{config:#}\n").as_bytes()).map_err(ModelError::io(&path))?;
-        finish(&file, &path)?;
+        let mut staged_config = WholeFile::create(&path)?;
+        staged_config.write_all(format!("{config:#}\n").as_bytes()).map_err(ModelError::io(&path))?;
+        staged_config.sync()?;
 
-        remove(&path)?;
-        persist(staged_weights, &weights)?;
-        persist(file, &path)
+        remove_whole(&path)?;
+        staged_weights.finish()?;
+        Ok(staged_config.finish()?)
     }
 
-    /// The weights in a temporary file, flushed.
-    fn stage_weights(&self, dir: &Path, path: &Path) -> Result<tempfile::NamedTempFile, ModelError> {
-        let file = tempfile::NamedTempFile::new_in(dir).map_err(ModelError::io(path))?;
+    /// The weights, not yet under their name.
+    fn stage_weights(&self, path: &Path) -> Result<WholeFile, ModelError> {
+        let mut file = WholeFile::create(path)?;
         let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
         // Tensors are read from the device one by one as the writer comes to them.
-        safetensors::serialize_to_file(self.stored_tensors(), Some(metadata), file.path()).map_err(
-            |source| ModelError::File {
+        safetensors::serialize_to_file(self.stored_tensors(), Some(metadata), file.temporary_path())
+            .map_err(|source| ModelError::File {
                 path: path.to_path_buf(),
                 problem: format!("could not be written: {source}"),
-            },
-        )?;
-        finish(&file, path)?;
+            })?;
+        file.sync()?;
         Ok(file)
     }
 
@@ -120,10 +119,21 @@ impl Llama {
 
     /// What transformers needs to read the 4-bit layers, if there are any.
     fn quantization_config(&self) -> Option<Value> {
-        let spec = self.linears().into_iter().find_map(|(_, l)| match &l.base {
+        let linears = self.linears();
+        let spec = linears.iter().find_map(|(_, l)| match &l.base {
             BaseLinear::Quant(quant) => Some(quant.spec()),
             BaseLinear::Dense(_) => None,
         })?;
+        // Without their names transformers would pack dense layers as it loads them.
+        let dense: Vec<&str> = linears
+            .iter()
+            .filter(|(_, linear)| matches!(linear.base, BaseLinear::Dense(_)))
+            .map(|(path, _)| path.as_str())
+            .collect();
+        let skipped = match dense.is_empty() {
+            true => Value::Null,
+            false => ["lm_head"].into_iter().chain(dense).collect(),
+        };
         Some(json!({
             "quant_method": "bitsandbytes",
             "load_in_4bit": true,
@@ -132,46 +142,9 @@ impl Llama {
             "bnb_4bit_use_double_quant": spec.nested.is_some(),
             "bnb_4bit_compute_dtype": "float32",
             "bnb_4bit_quant_storage": "uint8",
+            "llm_int8_skip_modules": skipped,
         }))
     }
-}
-
-/// Flushes a temporary file that is to become `path`.
-fn finish(file: &tempfile::NamedTempFile, path: &Path) -> Result<(), ModelError> {
-    make_readable(file.as_file()).map_err(ModelError::io(path))?;
-    file.as_file().sync_all().map_err(ModelError::io(path))
-}
-
-/// Gives a finished temporary file its name.
-fn persist(file: tempfile::NamedTempFile, path: &Path) -> Result<(), ModelError> {
-    file.persist(path).map_err(|e| ModelError::io(path)(e.error))?;
-    sync_folder(path)
-}
-
-/// Removes a file, if it is there.
-fn remove(path: &Path) -> Result<(), ModelError> {
-    match std::fs::remove_file(path) {
-        Err(e) if e.kind() != ErrorKind::NotFound => Err(ModelError::io(path)(e)),
-        _ => sync_folder(path),
-    }
-}
-
-/// A rename or removal is durable once its directory is.
-fn sync_folder(path: &Path) -> Result<(), ModelError> {
-    let dir = path.parent().unwrap_or(Path::new("."));
-    File::open(dir).and_then(|d| d.sync_all()).map_err(ModelError::io(dir))
-}
-
-/// Temporary files are private by default; saved weights are ordinary files.
-#[cfg(unix)]
-fn make_readable(file: &File) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(std::fs::Permissions::from_mode(0o644))
-}
-
-#[cfg(not(unix))]
-fn make_readable(_file: &File) -> std::io::Result<()> {
-    Ok(())
 }
 
 /// A tensor on its way to the file.

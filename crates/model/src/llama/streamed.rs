@@ -6,8 +6,9 @@ use std::sync::Arc;
 use burn::tensor::Device;
 
 use super::Llama;
-use super::load::{DenseStorage, LoadOptions, Loader, WeightStorage};
+use super::load::Loader;
 use super::mapping::Mapping;
+use super::storage::{DenseStorage, LoadOptions, WeightStorage};
 use crate::error::ModelError;
 use crate::stream::BlockStream;
 use crate::weights::{WeightSource, needed_tensors};

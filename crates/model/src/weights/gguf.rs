@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::gguf_config::{ROPE_FACTORS, read_config};
+use super::gguf_config::{OUTPUT_BIAS, ROPE_FACTORS, permuted, read_config};
+use super::output_bias::{Zeros, missing_output_biases};
 use super::{LoadedTensor, StoredType, WeightSource};
 use crate::config::LlamaConfig;
 use crate::error::ModelError;
 use crate::gguf::{GgufFile, TensorType};
+use crate::notes::LoadNote;
 
-/// Weights in a GGUF file of architecture `llama`.
+/// Weights in a GGUF file of architecture `llama` or `qwen2`.
 ///
-/// GGUF files rotate interleaved pairs where Hugging Face rotates halves, so the rows
+/// A `llama` file rotates interleaved pairs where Hugging Face rotates halves, so the rows
 /// of the query and key projections are stored permuted; reading undoes that.
 #[derive(Debug)]
 pub struct GgufWeights {
@@ -19,6 +21,8 @@ pub struct GgufWeights {
     config: LlamaConfig,
     /// Hugging Face name to name in the file.
     names: BTreeMap<String, String>,
+    /// Tensors that are zero and not stored.
+    zeros: Zeros,
 }
 
 impl GgufWeights {
@@ -47,7 +51,9 @@ impl GgufWeights {
             })?;
             names.insert(hf, tensor.name.clone());
         }
-        Ok(Self { file, config, names })
+        let left_out = config.attention_bias && file.tensor(OUTPUT_BIAS).is_none();
+        let zeros = if left_out { missing_output_biases(&config) } else { Zeros::new() };
+        Ok(Self { file, config, names, zeros })
     }
 
     /// The underlying file, for its metadata.
@@ -57,7 +63,7 @@ impl GgufWeights {
 
     /// Heads whose rows are permuted in the tensor `name`, if it is one of those.
     fn permuted_heads(&self, name: &str) -> Option<usize> {
-        let (module, _) = name.rsplit_once('.')?;
+        let (module, _) = name.rsplit_once('.').filter(|_| permuted(&self.file))?;
         match module.rsplit_once('.')?.1 {
             "q_proj" => Some(self.config.num_attention_heads),
             "k_proj" => Some(self.config.num_key_value_heads),
@@ -72,10 +78,22 @@ impl WeightSource for GgufWeights {
     }
 
     fn names(&self) -> Vec<String> {
-        self.names.keys().cloned().collect()
+        let mut names: Vec<String> = self.names.keys().chain(self.zeros.keys()).cloned().collect();
+        names.sort();
+        names
+    }
+
+    fn notes(&self) -> Vec<LoadNote> {
+        match self.zeros.is_empty() {
+            true => Vec::new(),
+            false => vec![LoadNote::NoOutputBias { origin: self.describe() }],
+        }
     }
 
     fn read(&self, name: &str) -> Result<LoadedTensor, ModelError> {
+        if let Some(shape) = self.zeros.get(name) {
+            return Ok(LoadedTensor::zeros(shape));
+        }
         let found = self.names.get(name).and_then(|n| self.file.tensor(n));
         let Some(tensor) = found else {
             return Err(ModelError::Tensor {

@@ -1,4 +1,4 @@
-//! The configuration of a `llama` model from GGUF metadata.
+//! The configuration of a `llama` or `qwen2` model from GGUF metadata.
 
 use crate::config::{LlamaConfig, RopeScaling};
 use crate::error::ModelError;
@@ -12,48 +12,46 @@ pub(super) const ROPE_FACTORS: &str = "rope_freqs.weight";
 /// them keeps products of two from overflowing.
 const MAX_DIMENSION: usize = 1 << 31;
 
-/// Reads the `llama.*` keys, with the defaults ggml gives absent ones.
+const ARCHITECTURE: &str = "general.architecture";
+
+/// Reads the `llama.*` or `qwen2.*` keys, with the defaults ggml gives absent ones.
 pub(super) fn read_config(file: &GgufFile) -> Result<LlamaConfig, ModelError> {
-    let architecture = file.string("general.architecture")?;
-    if architecture != "llama" {
-        return Err(unsupported(file, "general.architecture", format!("`{architecture}`"), "`llama`"));
+    let architecture = file.string(ARCHITECTURE)?;
+    if !matches!(architecture, "llama" | "qwen2") {
+        return Err(unsupported(file, ARCHITECTURE, format!("`{architecture}`"), "`llama`, `qwen2`"));
     }
-    if let Some(experts @ 1..) = file.optional_size("llama.expert_count")? {
-        return Err(unsupported(
-            file,
-            "llama.expert_count",
-            experts.to_string(),
-            "0 (no mixture of experts)",
-        ));
+    let experts_key = key(file, "expert_count");
+    if let Some(experts @ 1..) = file.optional_size(&experts_key)? {
+        return Err(unsupported(file, &experts_key, experts.to_string(), "0 (no mixture of experts)"));
     }
 
-    let hidden_size = dimension(file, "llama.embedding_length")?;
+    let hidden_size = dimension(file, "embedding_length")?;
     let vocab_size = vocabulary(file, hidden_size)?;
-    let num_hidden_layers = dimension(file, "llama.block_count")?;
+    let num_hidden_layers = dimension(file, "block_count")?;
     if num_hidden_layers > file.tensors().len() {
-        return Err(file.bad_value("llama.block_count", "at most the number of tensors").into());
+        return Err(file.bad_value(&key(file, "block_count"), "at most the number of tensors").into());
     }
-    let num_attention_heads = dimension(file, "llama.attention.head_count")?;
-    let num_key_value_heads = match file.value("llama.attention.head_count_kv") {
-        Some(_) => dimension(file, "llama.attention.head_count_kv")?,
+    let num_attention_heads = dimension(file, "attention.head_count")?;
+    let num_key_value_heads = match file.value(&key(file, "attention.head_count_kv")) {
+        Some(_) => dimension(file, "attention.head_count_kv")?,
         None => num_attention_heads,
     };
     let head_dim = head_dim(file, hidden_size / num_attention_heads)?;
-    let rope_theta = file.optional_number("llama.rope.freq_base")?.unwrap_or(10_000.0);
-    let eps_key = "llama.attention.layer_norm_rms_epsilon";
+    let rope_theta = file.optional_number(&key(file, "rope.freq_base"))?.unwrap_or(10_000.0);
+    let eps_key = key(file, "attention.layer_norm_rms_epsilon");
 
     let config = LlamaConfig {
         vocab_size,
         hidden_size,
-        intermediate_size: dimension(file, "llama.feed_forward_length")?,
+        intermediate_size: dimension(file, "feed_forward_length")?,
         num_hidden_layers,
         num_attention_heads,
         num_key_value_heads,
         head_dim,
-        max_position_embeddings: dimension(file, "llama.context_length")?,
+        max_position_embeddings: dimension(file, "context_length")?,
         rope_theta,
         rope_scaling: rope_scaling(file, head_dim, rope_theta)?,
-        rms_norm_eps: decimal(file.number(eps_key)?),
+        rms_norm_eps: decimal(file.number(&eps_key)?),
         tie_word_embeddings: file.tensor("output.weight").is_none(),
         attention_bias: attention_bias(file)?,
         mlp_bias: file.tensor("blk.0.ffn_gate.bias").is_some(),
@@ -66,6 +64,17 @@ pub(super) fn read_config(file: &GgufFile) -> Result<LlamaConfig, ModelError> {
     Ok(config)
 }
 
+/// The full name of a key of the architecture.
+fn key(file: &GgufFile, name: &str) -> String {
+    format!("{}.{name}", file.string(ARCHITECTURE).unwrap_or("llama"))
+}
+
+/// Whether rows of q and k are stored for the rotation of interleaved pairs, as llama.cpp's converter
+/// permutes a LLaMA's; a Qwen2's stay as they are.
+pub(super) fn permuted(file: &GgufFile) -> bool {
+    file.string(ARCHITECTURE).is_ok_and(|architecture| architecture == "llama")
+}
+
 fn unsupported(file: &GgufFile, setting: &str, found: String, supported: &str) -> ModelError {
     ModelError::Unsupported {
         origin: file.path().display().to_string(),
@@ -75,25 +84,25 @@ fn unsupported(file: &GgufFile, setting: &str, found: String, supported: &str) -
     }
 }
 
-/// All four projections have a bias or none has, as in transformers' LLaMA.
+/// All four projections have a bias or none has, as in transformers' LLaMA; that of the output may
+/// be left out, where it is zero.
 fn attention_bias(file: &GgufFile) -> Result<bool, ModelError> {
-    let [query, output] = ["blk.0.attn_q.bias", "blk.0.attn_output.bias"].map(|n| file.tensor(n).is_some());
-    if query == output {
-        return Ok(query);
+    let [query, output] = ["blk.0.attn_q.bias", OUTPUT_BIAS].map(|n| file.tensor(n).is_some());
+    if output && !query {
+        let supported = "a bias on all of q, k, v and o, on q, k and v, or on none";
+        return Err(unsupported(file, OUTPUT_BIAS, "present without `blk.0.attn_q.bias`".into(), supported));
     }
-    let found = if query { "present without `blk.0.attn_output.bias`" } else { "absent beside it" };
-    Err(unsupported(
-        file,
-        if query { "blk.0.attn_q.bias" } else { "blk.0.attn_output.bias" },
-        found.into(),
-        "a bias on all of q, k, v and o, or on none",
-    ))
+    Ok(query)
 }
 
-fn dimension(file: &GgufFile, key: &str) -> Result<usize, ModelError> {
-    match file.size(key)? {
+/// Where the bias of an output projection would be.
+pub(super) const OUTPUT_BIAS: &str = "blk.0.attn_output.bias";
+
+fn dimension(file: &GgufFile, name: &str) -> Result<usize, ModelError> {
+    let key = key(file, name);
+    match file.size(&key)? {
         size if (1..MAX_DIMENSION).contains(&size) => Ok(size),
-        _ => Err(file.bad_value(key, "an integer from 1 to 2147483647").into()),
+        _ => Err(file.bad_value(&key, "an integer from 1 to 2147483647").into()),
     }
 }
 
@@ -104,7 +113,7 @@ fn vocabulary(file: &GgufFile, hidden_size: usize) -> Result<usize, ModelError> 
     let missing = || ModelError::MissingTensor {
         origin: file.path().display().to_string(),
         name: name.into(),
-        expected: vec![file.optional_size("llama.vocab_size").ok().flatten().unwrap_or(0), hidden_size],
+        expected: vec![file.optional_size(&key(file, "vocab_size")).ok().flatten().unwrap_or(0), hidden_size],
     };
     let shape = &file.tensor(name).ok_or_else(missing)?.shape;
     match shape.as_slice() {
@@ -120,38 +129,42 @@ fn vocabulary(file: &GgufFile, hidden_size: usize) -> Result<usize, ModelError> 
 
 /// The width of a head. Keys, values and the rotated part must all agree on it.
 fn head_dim(file: &GgufFile, default: usize) -> Result<usize, ModelError> {
-    let key_length = "llama.attention.key_length";
-    let head_dim = match file.value(key_length) {
+    let key_length = "attention.key_length";
+    let head_dim = match file.value(&key(file, key_length)) {
         Some(_) => dimension(file, key_length)?,
         None => default,
     };
-    for key in ["llama.attention.value_length", "llama.rope.dimension_count"] {
-        if let Some(size) = file.optional_size(key)?
+    for name in ["attention.value_length", "rope.dimension_count"] {
+        let key = key(file, name);
+        if let Some(size) = file.optional_size(&key)?
             && size != head_dim
         {
-            return Err(unsupported(file, key, size.to_string(), &format!("the head size {head_dim}")));
+            return Err(unsupported(file, &key, size.to_string(), &format!("the head size {head_dim}")));
         }
     }
     Ok(head_dim)
 }
 
 fn rope_scaling(file: &GgufFile, head_dim: usize, theta: f64) -> Result<RopeScaling, ModelError> {
-    let type_key = "llama.rope.scaling.type";
-    let by_type = match file.optional_string(type_key)? {
+    let type_key = key(file, "rope.scaling.type");
+    let by_type = match file.optional_string(&type_key)? {
         // Files older than the key hold only the factor.
-        None => match file.optional_number("llama.rope.scale_linear")? {
-            Some(factor) => linear(file, "llama.rope.scale_linear", factor)?,
-            None => RopeScaling::None,
-        },
+        None => {
+            let key = key(file, "rope.scale_linear");
+            match file.optional_number(&key)? {
+                Some(factor) => linear(file, &key, factor)?,
+                None => RopeScaling::None,
+            }
+        }
         Some("none") => RopeScaling::None,
         Some("linear") => {
-            let key = "llama.rope.scaling.factor";
-            linear(file, key, file.number(key)?)?
+            let key = key(file, "rope.scaling.factor");
+            linear(file, &key, file.number(&key)?)?
         }
         Some(other) => {
             return Err(unsupported(
                 file,
-                type_key,
+                &type_key,
                 format!("`{other}`"),
                 "`none`, `linear`, or a rope_freqs tensor",
             ));

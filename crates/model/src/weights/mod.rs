@@ -10,6 +10,7 @@ mod gguf;
 mod gguf_config;
 mod names;
 mod needed;
+mod output_bias;
 mod packed_place;
 mod safetensors_file;
 mod safetensors_model;
@@ -135,6 +136,17 @@ pub trait WeightSource: Send + Sync + fmt::Debug {
 
     /// The container and where it lies, in a few words for messages and reports.
     fn describe(&self) -> String;
+}
+
+/// Where the other files of the model at `path` are: in the folder of a safetensors file or index,
+/// else in `path` itself, which is a folder or a file that holds everything.
+pub fn model_place(path: &Path) -> &Path {
+    let beside = path.is_file() && matches!(extension(path), "safetensors" | "json");
+    match path.parent() {
+        Some(folder) if beside && folder.as_os_str().is_empty() => Path::new("."),
+        Some(folder) if beside => folder,
+        _ => path,
+    }
 }
 
 /// Opens the weights at `path`.

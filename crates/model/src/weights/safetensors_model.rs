@@ -11,9 +11,10 @@ use serde::Deserialize;
 
 use super::names::mended;
 use super::needed::needed_tensors;
+use super::output_bias::{Zeros, missing_output_biases};
 use super::packed_place::{FilePart, PackedPlace};
 use super::safetensors_file::SafetensorsFile;
-use super::{LoadedTensor, StoredType, WeightSource};
+use super::{LoadedTensor, WeightSource};
 use crate::config::LlamaConfig;
 use crate::error::ModelError;
 use crate::notes::LoadNote;
@@ -39,7 +40,7 @@ pub struct SafetensorsWeights {
     config: Option<LlamaConfig>,
     notes: Vec<LoadNote>,
     /// Tensors that are zero and not stored, with their shapes.
-    zeros: BTreeMap<String, Vec<usize>>,
+    zeros: Zeros,
 }
 
 /// `model.safetensors.index.json`; its `metadata` (a total size) is not needed.
@@ -207,17 +208,13 @@ impl SafetensorsWeights {
         let stored = |part: &str| self.index.keys().any(|name| name.ends_with(part));
         if config.attention_bias && stored("self_attn.k_proj.bias") && !stored("self_attn.o_proj.bias") {
             self.notes.push(LoadNote::NoOutputBias { origin: self.describe() });
-            self.zeros = (0..config.num_hidden_layers)
-                .map(|layer| {
-                    (format!("model.layers.{layer}.self_attn.o_proj.bias"), vec![config.hidden_size])
-                })
-                .collect();
+            self.zeros = missing_output_biases(config);
         }
     }
 
     fn new(path: &Path, files: Vec<SafetensorsFile>, index: BTreeMap<String, usize>) -> Self {
         let quantized = quantized(&index);
-        let (notes, zeros) = (Vec::new(), BTreeMap::new());
+        let (notes, zeros) = (Vec::new(), Zeros::new());
         Self { path: path.to_path_buf(), files, index, quantized, config: None, notes, zeros }
     }
 
@@ -359,8 +356,7 @@ impl WeightSource for SafetensorsWeights {
 
     fn read(&self, name: &str) -> Result<LoadedTensor, ModelError> {
         if let Some(shape) = self.zeros.get(name) {
-            let values = vec![0.0; shape.iter().product()];
-            return Ok(LoadedTensor::Dense { shape: shape.clone(), values, stored: StoredType::F32 });
+            return Ok(LoadedTensor::zeros(shape));
         }
         let Some(&file) = self.index.get(name) else {
             return Err(ModelError::Tensor {

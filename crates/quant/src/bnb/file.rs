@@ -1,10 +1,10 @@
 //! Whole safetensors files, laid out as the reference writer lays them out.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::ops::Range;
 use std::path::Path;
 
+use camelid_files::{FileError, WholeFile};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::{Map, Value, json};
 
@@ -33,46 +33,19 @@ pub fn to_bytes(entries: &[Entry], metadata: &[(&str, &str)]) -> Vec<u8> {
     bytes
 }
 
-/// Writes the file of [`to_bytes`] whole or not at all: to a temporary file in the
-/// same folder, synced, then renamed, and the folder synced.
+/// Writes the file of [`to_bytes`], whole or not at all ([`WholeFile`]).
 ///
 /// # Errors
-/// [`QuantError::Io`]; an existing file is then untouched.
+/// [`QuantError::File`]; an existing file is then untouched.
 pub fn write_file(path: &Path, entries: &[Entry], metadata: &[(&str, &str)]) -> Result<(), QuantError> {
-    let failed = |source| QuantError::Io { file: path.to_owned(), source };
-    let dir = match path.parent() {
-        Some(dir) if !dir.as_os_str().is_empty() => dir,
-        _ => Path::new("."),
-    };
-    let temporary = tempfile::NamedTempFile::new_in(dir).map_err(failed)?;
-    write_synced(temporary.as_file(), entries, metadata).map_err(failed)?;
-    temporary.persist(path).map_err(|error| failed(error.error))?;
-    // The rename itself is durable once the directory is.
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed)
-}
-
-fn write_synced(file: &File, entries: &[Entry], metadata: &[(&str, &str)]) -> std::io::Result<()> {
-    let mut writer = BufWriter::new(file);
+    let mut file = WholeFile::create(path)?;
     let (header, order) = layout(entries, metadata);
-    writer.write_all(&header)?;
+    let mut write = |bytes: &[u8]| file.write_all(bytes).map_err(FileError::io(path, "write"));
+    write(&header)?;
     for entry in order {
-        writer.write_all(&entry.3)?;
+        write(&entry.3)?;
     }
-    writer.flush()?;
-    make_readable(file)?;
-    file.sync_all()
-}
-
-/// Temporary files are private by default; saved tensors are an ordinary file.
-#[cfg(unix)]
-pub(super) fn make_readable(file: &File) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(std::fs::Permissions::from_mode(0o644))
-}
-
-#[cfg(not(unix))]
-pub(super) fn make_readable(_file: &File) -> std::io::Result<()> {
-    Ok(())
+    Ok(file.finish()?)
 }
 
 /// A tensor's place in the header.
@@ -136,7 +109,7 @@ mod tests {
         let taken = dir.path().join("taken");
         std::fs::create_dir(&taken).unwrap();
         let error = write_file(&taken, &entries, &[]).unwrap_err();
-        assert!(matches!(&error, QuantError::Io { file, .. } if *file == taken), "{error}");
+        assert!(matches!(&error, QuantError::File(FileError::Io { path, .. }) if *path == taken), "{error}");
         let left = std::fs::read_dir(dir.path()).unwrap().count();
         assert_eq!(left, 2, "no temporary file is left");
     }

@@ -7,10 +7,11 @@ use std::ops::Range;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use camelid_files::{FileError, WholeFile};
 use camelid_kernels::blockwise4::{block_count, packed_len};
 use safetensors::Dtype;
 
-use super::file::{Layout, header, make_readable};
+use super::file::{Layout, header};
 use super::quant_state::{json_for, json_for_parts, longest_float};
 use crate::{Absmax, NESTED_BLOCK_SIZE, QuantConfig, QuantError, QuantizedTensor, SourceType};
 
@@ -68,7 +69,7 @@ fn state_len(shape: &[usize], config: &QuantConfig) -> usize {
 #[derive(Debug)]
 pub struct FileWriter {
     path: PathBuf,
-    temporary: tempfile::NamedTempFile,
+    file: WholeFile,
     direct: Option<File>,
     missing: BTreeMap<String, Range<u64>>,
     staging: Vec<u8>,
@@ -79,14 +80,9 @@ impl FileWriter {
     /// Reserves the space of the whole file and writes its header.
     ///
     /// # Errors
-    /// [`QuantError::Io`], also when there is no space for all of it; nothing is left then.
+    /// [`QuantError::File`], also when there is no space for all of it; nothing is left then.
     pub fn create(path: &Path, planned: &[Planned], metadata: &[(&str, &str)]) -> Result<Self, QuantError> {
-        let failed = |source| QuantError::Io { file: path.to_owned(), source };
-        let dir = match path.parent() {
-            Some(dir) if !dir.as_os_str().is_empty() => dir,
-            _ => Path::new("."),
-        };
-        let temporary = tempfile::NamedTempFile::new_in(dir).map_err(failed)?;
+        let file = WholeFile::create(path)?;
         let layout = planned.iter().map(|(name, dtype, shape)| Layout { name, dtype: *dtype, shape });
         let (header, offsets) = header(layout.collect(), metadata);
         let data_start = header.len() as u64;
@@ -97,11 +93,12 @@ impl FileWriter {
             bytes = bytes.max(range.end);
             missing.insert(name.to_owned(), range);
         }
-        reserve(temporary.as_file(), bytes).map_err(failed)?;
-        temporary.as_file().write_all_at(&header, 0).map_err(failed)?;
-        let direct = open_direct(temporary.path());
+        reserve(file.as_file(), bytes)
+            .and_then(|()| file.as_file().write_all_at(&header, 0))
+            .map_err(FileError::io(path, "write"))?;
+        let direct = open_direct(file.temporary_path());
         let staging = vec![0; if direct.is_some() { STAGING + ALIGN } else { 0 }];
-        Ok(Self { path: path.to_owned(), temporary, direct, missing, staging, bytes })
+        Ok(Self { path: path.to_owned(), file, direct, missing, staging, bytes })
     }
 
     /// Bytes of the whole file.
@@ -112,20 +109,21 @@ impl FileWriter {
     /// Writes tensor `name`.
     ///
     /// # Errors
-    /// [`QuantError::Io`].
+    /// [`QuantError::File`].
     ///
     /// # Panics
     /// When `name` was not planned or was written already, or has another length.
     pub fn write(&mut self, name: &str, bytes: &[u8]) -> Result<(), QuantError> {
         let range = self.missing.remove(name).unwrap_or_else(|| panic!("`{name}` is not to be written"));
         assert_eq!(range.end - range.start, bytes.len() as u64, "bytes of `{name}`");
-        self.write_at(range.start, bytes).map_err(|source| QuantError::Io { file: self.path.clone(), source })
+        let written = self.write_at(range.start, bytes);
+        Ok(written.map_err(FileError::io(&self.path, "write"))?)
     }
 
     /// Writes a weight that was planned by [`planned_for`].
     ///
     /// # Errors
-    /// [`QuantError::Io`].
+    /// [`QuantError::File`].
     ///
     /// # Panics
     /// As [`FileWriter::write`].
@@ -150,24 +148,19 @@ impl FileWriter {
     /// Makes the file durable and gives it its name.
     ///
     /// # Errors
-    /// [`QuantError::Io`].
+    /// [`QuantError::File`].
     ///
     /// # Panics
     /// When a planned tensor was not written.
     pub fn finish(self) -> Result<(), QuantError> {
         let missing = self.missing.keys().next();
         assert!(missing.is_none(), "`{}` was not written", missing.map_or("", String::as_str));
-        let failed = |source| QuantError::Io { file: self.path.clone(), source };
-        make_readable(self.temporary.as_file()).map_err(failed)?;
-        self.temporary.as_file().sync_all().map_err(failed)?;
-        self.temporary.persist(&self.path).map_err(|error| failed(error.error))?;
-        let dir = self.path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed)
+        Ok(self.file.finish()?)
     }
 
     /// Whole pages go past the cache, what sticks out at both ends through it.
     fn write_at(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
-        let file = self.temporary.as_file();
+        let file = self.file.as_file();
         let lead = (at.next_multiple_of(ALIGN as u64) - at) as usize;
         let Some(direct) = self.direct.as_ref().filter(|_| bytes.len() >= lead + ALIGN) else {
             return file.write_all_at(bytes, at);

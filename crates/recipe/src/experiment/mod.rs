@@ -3,6 +3,7 @@
 mod explain;
 mod length;
 mod overrides;
+mod resume;
 mod section;
 
 use std::path::Path;
@@ -139,7 +140,7 @@ impl Experiment {
         if self.quant.is_some() && self.model.storage != Storage::Quantized {
             return wrong("`[quant]` is given, but `model.storage` is not \"quantized\"");
         }
-        if self.model.storage != Storage::F32 && self.lora.is_none() {
+        if self.weight_storage() != WeightStorage::F32 && self.lora.is_none() {
             return wrong(
                 "full fine-tuning (no `[lora]`) needs `model.storage = \"f32\"`: packed and \
                  16-bit weights are frozen",
@@ -182,9 +183,7 @@ impl Experiment {
     /// How the base's linear layers are held, in the model's own terms.
     pub fn weight_storage(&self) -> WeightStorage {
         match self.model.storage {
-            Storage::F32 => WeightStorage::F32,
-            Storage::Bf16 => WeightStorage::Bf16,
-            Storage::F16 => WeightStorage::F16,
+            Storage::Dense(dense) => WeightStorage::Dense(dense),
             Storage::Quantized => WeightStorage::Quantized(self.quant.unwrap_or_default()),
         }
     }

@@ -3,7 +3,7 @@
 use camelid_chat::LossOn;
 use camelid_data::DataFormat;
 use camelid_data::nano::NanoConfig;
-use camelid_model::RopeScaling;
+use camelid_model::{DenseStorage, RopeScaling};
 use serde::{Deserialize, Serialize};
 
 /// The base model of an experiment.
@@ -25,18 +25,43 @@ pub struct ModelSection {
 }
 
 /// How the linear layers of the base model are held.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum Storage {
-    /// 32-bit.
-    #[default]
-    F32,
-    /// 16-bit, 8 bits of exponent.
-    Bf16,
-    /// 16-bit, 5 bits of exponent.
-    F16,
-    /// 4-bit, as `[quant]` says.
+    /// Dense: `f32`, `bf16` or `f16`.
+    Dense(DenseStorage),
+    /// `quantized`: 4-bit, as `[quant]` says.
     Quantized,
+}
+
+/// What files call packed storage.
+const QUANTIZED: &str = "quantized";
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self::Dense(DenseStorage::default())
+    }
+}
+
+impl TryFrom<String> for Storage {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        match name.parse() {
+            Ok(dense) => Ok(Self::Dense(dense)),
+            Err(_) if name == QUANTIZED => Ok(Self::Quantized),
+            Err(error) => Err(format!("{error}, {QUANTIZED}")),
+        }
+    }
+}
+
+impl From<Storage> for String {
+    fn from(storage: Storage) -> Self {
+        match storage {
+            Storage::Dense(dense) => dense.to_string(),
+            Storage::Quantized => QUANTIZED.to_owned(),
+        }
+    }
 }
 
 /// The training data of an experiment.

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use camelid_files::write_whole;
 use camelid_model::LlamaConfig;
-use camelid_train::{MemoryPlan, StepPhase};
+use camelid_train::{MemoryPlan, StateBits, StepPhase};
 use serde::Serialize;
 
 use super::bytes::{file_bytes, size};
-use super::{Optimizer, PROCESS_RESERVE, QloraMemoryArguments, Size};
+use super::{PROCESS_RESERVE, QloraMemoryArguments, Size};
 use crate::workspace::workspace;
 
 /// What was asked for.
@@ -26,7 +26,7 @@ pub struct Settings {
     pub batch: usize,
     pub seq: usize,
     pub rank: usize,
-    pub optimizer_bits: u32,
+    pub optimizer: StateBits,
     pub optimizer_budget: Option<u64>,
     pub checkpointing: bool,
     /// Whether base weights stream from a file.
@@ -80,7 +80,7 @@ impl Settings {
             batch: arguments.batch as usize,
             seq: arguments.seq as usize,
             rank: arguments.rank as usize,
-            optimizer_bits: if arguments.optimizer == Optimizer::Adamw8bit { 8 } else { 32 },
+            optimizer: arguments.optimizer,
             optimizer_budget: arguments.optimizer_budget,
             checkpointing: !arguments.no_checkpointing,
             streamed,
@@ -385,7 +385,7 @@ fn title(settings: &Settings) -> String {
         settings.rank,
         settings.batch,
         settings.seq,
-        settings.optimizer_bits,
+        settings.optimizer.bits(),
         if settings.streamed { "streamed from a file" } else { "in memory" },
     )
 }

@@ -19,7 +19,7 @@ pub fn take(mut model: Llama, report: &mut Report, folder: &Path, memory: &PeakM
     let settings = report.settings.clone();
     let spill = Spill::File(folder.to_owned());
     let mut optim = PagedAdamW::new(AdamWConfig {
-        state: if settings.optimizer_bits == 8 { StateBits::Bits8 } else { StateBits::Bits32 },
+        state: settings.optimizer,
         budget: settings.optimizer_budget,
         spill: spill.clone(),
         ..AdamWConfig::default()

@@ -87,6 +87,9 @@ fn a_local_model_answers_and_a_judge_that_says_nothing_of_use_is_reported() {
     let model = folder.path().join("tiny");
     std::fs::create_dir(&model).unwrap();
     save_nano_model(&model, 256);
+    let config = std::fs::read_to_string(model.join("config.json")).unwrap();
+    let config = config.replacen('{', "{\"attention_dropout\": 0.5,", 1);
+    std::fs::write(model.join("config.json"), config).unwrap();
     let protocol = folder.path().join("protocol.toml");
     std::fs::write(&protocol, PROTOCOL).unwrap();
     let questions = questions(folder.path());
@@ -113,6 +116,11 @@ fn a_local_model_answers_and_a_judge_that_says_nothing_of_use_is_reported() {
     let said = String::from_utf8(ended.stderr).unwrap();
     assert!(
         said.contains("error: not one verdict came of 4 judgments: no verdict: expected a grade"),
+        "{said}"
+    );
+    // What of the model's files is not taken as it stands is said here too.
+    assert!(
+        said.contains("warning: tiny: ") && said.contains("`attention_dropout` is 0.5: ignored"),
         "{said}"
     );
     let output = String::from_utf8(ended.stdout).unwrap();
@@ -192,6 +200,10 @@ fn a_server_that_cannot_serve_is_given_up_after_a_few_requests() {
     assert!(said(404, r#"{"error": {"message": "no model judge"}}"#, &plain).contains("no model judge"));
     assert!(said(429, r#"{"error": {"code": "insufficient_quota"}}"#, &plain).contains("insufficient_quota"));
     assert!(said(403, "<html>Sign in</html>", &plain).contains("web page"));
+    // A base URL that ends too early.
+    let root = |server: &Server| server.base_url().trim_end_matches("/v1").to_owned();
+    let lost = said(404, r#"{"detail": "Not Found"}"#, &root);
+    assert!(lost.contains("is `/v1` missing at the end of the base URL?"), "{lost}");
 }
 
 #[test]

@@ -37,3 +37,75 @@ fn what_holds_no_scores_is_an_error() {
     assert!(error_of(&["eval", "score", "humanevil", text(&file)]).contains("humaneval"));
     assert!(error_of(&["eval", "score", "mt-bench", "nowhere.jsonl"]).contains("nowhere.jsonl"));
 }
+
+/// Lines in a file.
+fn file(dir: &tempfile::TempDir, name: &str, lines: &[String]) -> std::path::PathBuf {
+    let path = dir.path().join(name);
+    std::fs::write(&path, lines.join("\n")).unwrap();
+    path
+}
+
+fn json(args: &[&str]) -> Value {
+    serde_json::from_str(&output_of(&[args, &["--json"]].concat())).unwrap()
+}
+
+#[test]
+fn fastchats_grades_and_pairs_are_scored_from_one_command() {
+    let dir = tempfile::tempdir().unwrap();
+    let grade = |model: &str, turn: u32, score: f64| {
+        format!(
+            "{{\"question_id\": 81, \"model\": \"{model}\", \"judge\": [\"gpt-4\", \"single-v1\"], \
+             \"judgment\": \"Rating: [[{score}]]\", \"score\": {score}, \"turn\": {turn}, \"tstamp\": 1.0}}"
+        )
+    };
+    let single = [grade("a", 1, 9.0), grade("a", 2, 6.0), grade("b", 1, 5.0), grade("b", 2, -1.0)];
+    let single = file(&dir, "gpt-4_single.jsonl", &single);
+    let game = |question: u32, first: &str, second: &str| {
+        format!(
+            "{{\"question_id\": {question}, \"model_1\": \"a\", \"model_2\": \"b\", \"g1_winner\": \"{first}\", \
+             \"g2_winner\": \"{second}\", \"judge\": [\"gpt-4\", \"pair-v2\"], \"turn\": 1, \"tstamp\": 1.0}}"
+        )
+    };
+    let pair = [game(81, "model_1", "model_1"), game(82, "model_1", "model_2"), game(82, "tie", "tie")];
+    let pair = file(&dir, "gpt-4_pair.jsonl", &pair);
+    let args = ["eval", "score", "mt-bench", text(&single), text(&pair)];
+    let scores = json(&args);
+    assert_eq!(scores["grades"][0]["model"], "a");
+    assert_eq!(scores["grades"][0]["overall"]["value"], 7.5);
+    assert_eq!((&scores["grades"][1]["grades"], &scores["grades"][1]["errors"]), (&1.into(), &1.into()));
+    assert_eq!((&scores["pairs"][0]["wins"], &scores["pairs"][0]["ties"]), (&1.into(), &1.into()));
+    let table = output_of(&args);
+    assert!(table.contains("7.50") && table.contains("75.0 %"), "{table}");
+    assert!(table.contains("line 3: question 82, turn 1 of a and b is judged twice"), "{table}");
+}
+
+#[test]
+fn gsm8k_completions_and_humaneval_samples_are_scored() {
+    let dir = tempfile::tempdir().unwrap();
+    let problems = dir.path().join("gsm8k");
+    std::fs::create_dir(&problems).unwrap();
+    std::fs::write(problems.join("test.jsonl"), "{\"question\": \"1 + 1?\", \"answer\": \"#### 2\"}\n")
+        .unwrap();
+    let rows = [r#"{"question": "1 + 1?", "completion": "So 2."}"#.to_owned(), r#"{"x": 1}"#.to_owned()];
+    let completions = file(&dir, "completions.jsonl", &rows);
+    let data = text(dir.path());
+    let scores = json(&["eval", "score", "gsm8k", text(&completions), "--data", data]);
+    assert_eq!((&scores["right"], &scores["completions"]), (&1.into(), &1.into()));
+    assert_eq!(scores["unreadable"][0]["place"], "line 2");
+
+    if camelid_sandbox::Sandbox::new(Default::default(), Default::default()).is_err() {
+        println!("skipped: no isolation here");
+        return;
+    }
+    let problem = "{\"task_id\": \"Own/0\", \"prompt\": \"def f():\\n\", \"entry_point\": \"f\", \
+         \"canonical_solution\": \"    return 1\\n\", \"test\": \"def check(f):\\n    assert f() == 1\\n\"}\n";
+    std::fs::write(dir.path().join("HumanEval.jsonl"), problem).unwrap();
+    let sample =
+        |completion: &str| serde_json::json!({"task_id": "Own/0", "completion": completion}).to_string();
+    let samples = [sample("    return 1\n"), sample("```python\nreturn 1\n```"), sample("    return 2")];
+    let samples = file(&dir, "samples.jsonl", &samples);
+    let args = ["eval", "score", "humaneval", text(&samples), "--data", data];
+    assert_eq!(json(&args)["passed"], 1);
+    assert_eq!(json(&[&args[..], &["--replies"]].concat())["passed"], 2);
+    assert!(output_of(&args).contains("1 samples hold a code fence"));
+}

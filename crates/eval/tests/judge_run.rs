@@ -276,6 +276,34 @@ fn an_answer_that_failed_is_not_judged_and_says_why() {
 }
 
 #[test]
+fn a_model_without_any_verdict_and_answers_to_other_questions_are_told() {
+    let server = Server::start(|asked| match (is_judge(asked), asked.body["model"] == "mute") {
+        (true, _) => Answer::Text("Grade: [[6]]".to_owned()),
+        (false, true) => Answer::Status(400, Vec::new(), "too long".to_owned()),
+        (false, false) => Answer::Text("An answer.".to_owned()),
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let mut one = session(&server, &["vicuna"], Mode::Single, 0);
+    one.questions = one.questions.first(3);
+    let judged = run(&one, &folder.path().join("one.jsonl")).unwrap();
+    assert_eq!(judged.shortcoming(), None);
+    assert!(one.notes().is_empty());
+
+    let mut two = session(&server, &["mute"], Mode::Single, 0);
+    two.questions = two.questions.first(2);
+    two.given = judged.answers;
+    assert_eq!(
+        two.notes(),
+        ["vicuna: 1 of 3 answers are to questions that are not among those judged; they do not count"]
+    );
+    let said = run(&two, &folder.path().join("two.jsonl")).unwrap().shortcoming().unwrap();
+    assert!(
+        said.starts_with("not one verdict came on mute: no answer of mute") && said.contains("too long"),
+        "{said}"
+    );
+}
+
+#[test]
 fn a_raised_flag_ends_the_run_and_keeps_what_came() {
     let server = Server::start(|_| Answer::Text("Grade: [[6]]".to_owned()));
     let folder = tempfile::tempdir().unwrap();

@@ -166,6 +166,23 @@ fn perplexity_is_that_of_all_tokens() {
     assert_eq!(score(&run, "perplexity").0, 2f64.exp());
     assert!((score(&run, "bits_per_byte").0 - 2.0 / 2f64.ln()).abs() < 1e-12);
     assert_eq!(run.report.settings, ["window 1024 tokens, stride 512"]);
+    assert!(run.report.notes.is_empty());
+
+    // A text without a token is no document; half a surrogate pair is mended and told.
+    let lines = "{\"text\": \"twelve bytes\"}\n{\"text\": \"\"}\n{\"text\": \"\\ud83d\"}\n";
+    fs::write(dir.path().join("held_out.jsonl"), lines).unwrap();
+    let run = task.run(&mut first_wins(), &places, &run_options(), &mut quiet).unwrap();
+    assert_eq!(score(&run, "loss"), (2.0, 2));
+    let [mended, empty] = &run.report.notes[..] else { panic!("{:?}", run.report.notes) };
+    assert!(
+        mended.starts_with("rows with half of a surrogate pair, read as U+FFFD: 1; first")
+            && mended.ends_with("row 3"),
+        "{mended}"
+    );
+    assert_eq!(empty, "1 of 3 texts hold no token to score and do not count");
+    fs::write(dir.path().join("held_out.jsonl"), "{\"text\": \"\"}\n").unwrap();
+    let error = task.run(&mut first_wins(), &places, &run_options(), &mut quiet).unwrap_err().to_string();
+    assert_eq!(error, "task perplexity: its texts hold no token to score");
 }
 
 #[test]
@@ -273,6 +290,23 @@ fn programs_are_run_and_counted() {
     let outcomes = &run.records[0].outcomes;
     assert_eq!((&outcomes[0][..], &outcomes[1][..]), ("passed", "failed: AssertionError"));
     assert!(outcomes[3].contains("SyntaxError"), "{outcomes:?}");
+    // A run that goes on measures what it is asked for now, over old and new problems alike.
+    let kept = |k: &[u64], limit: Option<usize>| RunOptions {
+        out: Some(dir.path().join("out")),
+        limit,
+        programs: ProgramOptions { k: k.to_vec(), ..options.programs.clone() },
+        ..options.clone()
+    };
+    let mut right = scripted(|_, _, _| 0.0, |_: &str| Ok("    return 1\n".into()));
+    task.run(&mut right, &places, &kept(&[1], Some(1)), &mut quiet).unwrap();
+    let run = task.run(&mut right, &places, &kept(&[1, 2], None), &mut quiet).unwrap();
+    assert_eq!((right.prompts.len(), score(&run, "pass@1"), score(&run, "pass@2")), (8, (0.5, 2), (0.5, 2)));
+    let fewer = RunOptions {
+        programs: ProgramOptions { samples: 2, ..options.programs.clone() },
+        ..kept(&[1], None)
+    };
+    let error = task.run(&mut right, &places, &fewer, &mut quiet).unwrap_err().to_string();
+    assert!(error.contains("programs 4 at temperature 0.8") && error.contains("now programs 2"), "{error}");
     // Each is drawn with a seed of its own.
     let seeds: Vec<u64> = model.options[..4].iter().map(|o| o.seed).collect();
     assert_eq!((seeds, model.options[0].temperature), (vec![5, 6, 7, 8], 0.8));
@@ -295,6 +329,7 @@ fn bad_data_is_named() {
         ),
         ("{\"sum\": \"1\", \"result\": \"none\"}\n", "`number.gold` holds no number"),
         ("", "its files hold no rows"),
+        ("{\"sum\": null, \"result\": \"1\"}\n", "row 1: task sums: `data.id`, line 1: null stands where"),
         ("{\"sum\": 1, ", "row 1: the JSON is cut off"),
     ] {
         let places = sums(dir.path(), lines);
@@ -305,7 +340,10 @@ fn bad_data_is_named() {
     let places = DataPlaces::open(&[empty.path().to_path_buf()]).unwrap();
     let error = task.run(&mut first_wins(), &places, &run_options(), &mut quiet).unwrap_err().to_string();
     assert!(error.contains("task sums: no file matches sums.jsonl in"), "{error}");
-    assert!(!task.finds_data(&places));
+    assert_eq!(task.lacking(&places, None), ["sums.jsonl"]);
+    let gsm8k = Task::open("gsm8k").unwrap();
+    assert_eq!(gsm8k.lacking(&places, None), ["gsm8k/test.jsonl", "gsm8k/train.jsonl"]);
+    assert_eq!(gsm8k.lacking(&places, Some(0)), ["gsm8k/test.jsonl"]);
     let error = Task::open("gsm8k").unwrap();
     let error = error.run(&mut first_wins(), &DataPlaces::default(), &run_options(), &mut quiet);
     assert!(error.unwrap_err().to_string().contains("catalogue has it as gsm8k-test and gsm8k-train"));

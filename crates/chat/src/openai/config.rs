@@ -107,10 +107,15 @@ impl OpenAiConfig {
                 expected: "a URL that begins with http:// or https:// and usually ends with /v1",
             });
         }
-        let base = base.trim_end_matches('/');
-        let base = base.strip_suffix("/chat/completions").or_else(|| base.strip_suffix("/completions"));
-        let base = base.unwrap_or(self.base_url.trim()).trim_end_matches('/');
-        Ok(format!("{base}/chat/completions"))
+        // A query, such as Azure's `api-version`, stays behind the path.
+        let (path, query) = match base.split_once('?') {
+            Some((path, query)) => (path, format!("?{query}")),
+            None => (base, String::new()),
+        };
+        let path = path.trim_end_matches('/');
+        let whole = path.strip_suffix("/chat/completions").or_else(|| path.strip_suffix("/completions"));
+        let path = whole.unwrap_or(path).trim_end_matches('/');
+        Ok(format!("{path}/chat/completions{query}"))
     }
 
     /// That `extra_body` sets nothing that has an option of its own.
@@ -154,6 +159,10 @@ mod tests {
             "http://localhost:1/v1/completions",
         ] {
             assert_eq!(OpenAiConfig::new(base, "m").url().unwrap(), "http://localhost:1/v1/chat/completions");
+        }
+        for base in ["http://h/gpt?api-version=1", "http://h/gpt/chat/completions?api-version=1"] {
+            let url = OpenAiConfig::new(base, "m").url().unwrap();
+            assert_eq!(url, "http://h/gpt/chat/completions?api-version=1");
         }
         let error = OpenAiConfig::new("localhost:1", "m").url().unwrap_err().to_string();
         assert!(error.contains("`base_url` is localhost:1"), "{error}");

@@ -70,7 +70,7 @@ pub fn run(args: &Args) -> Result<()> {
         Suite::Gsm8k => {
             // The problems are worth fetching; completions may bring their right answers along.
             let task = Task::open("gsm8k")?;
-            match places(&[task], DataPlaces::open(&args.data)?) {
+            match places(&[task], Some(0), DataPlaces::open(&args.data)?) {
                 Ok(places) => args.give(&score::numbers(&args.files, &places)?),
                 Err(missing) => {
                     let scores = score::numbers(&args.files, &DataPlaces::default());
@@ -91,7 +91,7 @@ impl Args {
             false => Isolation::Required,
         };
         let sandbox = Sandbox::new(Limits::default(), isolation)?;
-        let places = places(&[suite.task()?], DataPlaces::open(&self.data)?)?;
+        let places = places(&[suite.task()?], Some(0), DataPlaces::open(&self.data)?)?;
         let progress = |done: usize, of: usize| {
             if done.is_multiple_of((of / 10).max(1)) || done == of {
                 eprintln!("{done} of {of} programs have run");

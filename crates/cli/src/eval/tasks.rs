@@ -95,7 +95,7 @@ pub fn run(args: &Args) -> Result<()> {
     let template = args.template.as_ref().map(|name| template(name, &tokenizer)).transpose()?;
     let storage = args.load.storage(source.as_ref())?;
     // The model is there: now its data may be fetched.
-    let places = places(&tasks, given)?;
+    let places = places(&tasks, args.shots, given)?;
     let name = args.model.file_name();
     let facts = ModelFacts {
         template: template.as_ref().map(|t| t.name().to_owned()),
@@ -133,24 +133,27 @@ pub fn run(args: &Args) -> Result<()> {
 }
 
 /// Where the tasks' rows are: the places given, and the mirror and the catalogue for what they lack.
-pub(super) fn places(tasks: &[Task], mut places: DataPlaces) -> Result<DataPlaces> {
+pub(super) fn places(tasks: &[Task], shots: Option<usize>, mut places: DataPlaces) -> Result<DataPlaces> {
     let catalogue = Catalogue::builtin()?;
     for task in tasks {
-        if task.finds_data(&places) {
+        if task.lacking(&places, shots).is_empty() {
             continue;
         }
         // A mirror may hold the rows under another path than the catalogue's.
         if let Some(mirror) = std::env::var_os("CAMELID_MIRROR").map(PathBuf::from).filter(|m| m.is_dir()) {
             places.add(&mirror)?;
-            if task.finds_data(&places) {
-                continue;
-            }
         }
         for name in &task.definition.data.sources {
+            let lacking = task.lacking(&places, shots);
+            if lacking.is_empty() {
+                break;
+            }
             let path = catalogue.get(name)?.fetch(&FetchOptions::from_env()?).with_context(|| {
                 format!(
-                    "task {}: its data are neither in --data nor to be fetched as {name}",
-                    task.definition.name
+                    "task {}: no file matches {} in {}, and {name} cannot be fetched",
+                    task.definition.name,
+                    lacking.join(" nor "),
+                    places.describe()
                 )
             })?;
             places.add(&path)?;

@@ -94,6 +94,7 @@ mod resample;
 mod scoreboard;
 mod scores;
 mod session;
+mod setup;
 mod verdict;
 
 pub use answers::{Answer, Answers, Sampled};
@@ -109,5 +110,6 @@ pub use questions::{Question, QuestionSet};
 pub use resample::{Estimated, Resampling};
 pub use scoreboard::{JudgmentError, Scoreboard};
 pub use scores::{ModelScore, ScoreRatio, score_ratios, scores};
-pub use session::{Forecast, Judged, Session, Setup, Tally};
+pub use session::{Forecast, Judged, Session, Tally};
+pub use setup::Setup;
 pub use verdict::{OutputFormat, TIE_DELTA, Verdict, contradicts_itself, read as read_verdict};

@@ -1,5 +1,6 @@
-//! A whole run: from what a user names to what it will take, the answers and the judgments.
+//! A whole run: what it will take, the answers and the judgments.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
@@ -11,133 +12,8 @@ use super::ask::{Ask, DryRun, Live, Stage};
 use super::error::JudgeError;
 use super::judging::{Exhibits, Judge, Mode, Opponents};
 use super::judgment::Judgment;
-use super::model::{EndpointSettings, Model, ModelPlace, ModelSpec};
-use super::prompts::PromptSet;
-use super::protocol::Protocol;
+use super::model::Model;
 use super::questions::QuestionSet;
-
-/// What a user names.
-#[derive(Debug, Clone)]
-pub struct Setup {
-    /// The questions.
-    pub questions: QuestionSet,
-    /// A file of right answers, besides those that questions have of their own.
-    pub references: Option<PathBuf>,
-    /// Judge every category without them.
-    pub without_references: bool,
-    /// Models to be asked.
-    pub models: Vec<ModelSpec>,
-    /// Files of answers that are there already.
-    pub answers: Vec<PathBuf>,
-    /// The judge.
-    pub judge: ModelSpec,
-    /// Its prompts.
-    pub prompts: PromptSet,
-    /// How answers and judgments are sampled.
-    pub protocol: Protocol,
-    /// What the judge is asked for.
-    pub mode: Mode,
-    /// Which models are compared.
-    pub opponents: Opponents,
-    /// Seed of the answers' sampling.
-    pub seed: u64,
-    /// Endpoints of the models to be asked.
-    pub model_endpoints: EndpointSettings,
-    /// Endpoint of the judge.
-    pub judge_endpoint: EndpointSettings,
-    /// Most that the run may spend on all endpoints together.
-    pub spending_limit: Option<f64>,
-}
-
-impl Setup {
-    /// Every two, or each alone, judged as in MT-bench with our own prompts: a `judge` and `questions`
-    /// are all that has no default.
-    ///
-    /// # Errors
-    /// Only if this crate were damaged.
-    pub fn new(questions: QuestionSet, judge: ModelSpec) -> Result<Self, JudgeError> {
-        Ok(Self {
-            questions,
-            references: None,
-            without_references: false,
-            models: Vec::new(),
-            answers: Vec::new(),
-            judge,
-            prompts: PromptSet::own()?,
-            protocol: Protocol::mt_bench()?,
-            mode: Mode::Single,
-            opponents: Opponents::All,
-            seed: 0,
-            model_endpoints: EndpointSettings::default(),
-            judge_endpoint: EndpointSettings::default(),
-            spending_limit: None,
-        })
-    }
-
-    /// Opens everything, models in files on `device`. A judge that is one of the models is opened once.
-    ///
-    /// # Errors
-    /// [`JudgeError`] for what cannot be read or opened, and for a spending limit over an endpoint
-    /// without prices.
-    #[cfg(feature = "models")]
-    pub fn open(self, device: &burn::tensor::Device) -> Result<Session, JudgeError> {
-        self.open_with(&|name, path| {
-            let generator = camelid_model::LocalGenerator::open(path, None, device)
-                .map_err(|error| JudgeError::Model { path: path.to_owned(), message: error.to_string() })?;
-            Model::local(name, generator, path)
-        })
-    }
-
-    /// As [`Setup::open`], with a way of the caller's own to open a model by its name and its files.
-    ///
-    /// # Errors
-    /// As [`Setup::open`].
-    pub fn open_with(
-        self,
-        open_files: &dyn Fn(&str, &Path) -> Result<Model, JudgeError>,
-    ) -> Result<Session, JudgeError> {
-        self.protocol.check()?;
-        let given = self.answers.iter().map(|path| Answers::read(path)).collect::<Result<Vec<_>, _>>()?;
-        let references = self.references.as_deref().map(Answers::read).transpose()?;
-        let open = |spec: &ModelSpec, endpoint: &EndpointSettings| {
-            let asked = matches!(spec.place, ModelPlace::Endpoint { .. });
-            if asked && self.spending_limit.is_some() && endpoint.run.prices.is_none() {
-                return Err(JudgeError::Setting {
-                    name: "spending_limit",
-                    found: format!("set, but the prices of {} are not known", spec.name),
-                    expected: "prices of every endpoint",
-                });
-            }
-            spec.open(endpoint, open_files)
-        };
-        let mut models = Vec::new();
-        for spec in &self.models {
-            models.push(open(spec, &self.model_endpoints)?);
-        }
-        let same =
-            |spec: &&ModelSpec| matches!(spec.place, ModelPlace::Files(_)) && spec.place == self.judge.place;
-        let judge = match self.models.iter().position(|spec| same(&spec)) {
-            Some(index) => Model { name: self.judge.name.clone(), ..models[index].clone() },
-            None => open(&self.judge, &self.judge_endpoint)?,
-        };
-        Ok(Session {
-            judge: Judge {
-                model: judge,
-                prompts: self.prompts,
-                protocol: self.protocol,
-                without_references: self.without_references,
-            },
-            questions: self.questions,
-            references,
-            seed: self.seed,
-            models,
-            given,
-            mode: self.mode,
-            opponents: self.opponents,
-            spending_limit: self.spending_limit,
-        })
-    }
-}
 
 /// Everything a run needs but the store of replies. A run that was broken off and is started again
 /// with its store goes on where it was.
@@ -200,13 +76,26 @@ pub struct Judged {
 }
 
 impl Session {
-    /// What of the models' files was not taken as it stands there, a line each that begins with the
-    /// model's name.
+    /// What of the models' files was not taken as it stands there, and what of the given answers does
+    /// not count; a line each that begins with the model's name.
     pub fn notes(&self) -> Vec<String> {
         let judge = &self.judge.model;
         let judges_itself = self.models.iter().any(|model| model.request_name == judge.request_name);
         let all = self.models.iter().chain((!judges_itself).then_some(judge));
-        all.flat_map(|model| model.notes.iter().map(|note| format!("{}: {note}", model.name))).collect()
+        let mut notes: Vec<String> =
+            all.flat_map(|model| model.notes.iter().map(|note| format!("{}: {note}", model.name))).collect();
+        let asked: BTreeSet<&str> = self.questions.questions.iter().map(|q| q.id.as_str()).collect();
+        for answers in &self.given {
+            let others = answers.all().iter().filter(|a| !asked.contains(a.question.as_str())).count();
+            if others > 0 {
+                notes.push(format!(
+                    "{}: {others} of {} answers are to questions that are not among those judged; they do not count",
+                    answers.model,
+                    answers.all().len()
+                ));
+            }
+        }
+        notes
     }
 
     /// What the run will take, as far as it is not in the store. Nothing is asked.
@@ -333,17 +222,27 @@ impl Forecast {
 }
 
 impl Judged {
-    /// Why the run cannot count as done, though it came to its end: a server was given up, or there is
-    /// not one verdict.
+    /// Why the run cannot count as done, though it came to its end: there is not one verdict, or none on
+    /// one of the models, or a server was given up.
     pub fn shortcoming(&self) -> Option<String> {
-        let failed = self.judgments.iter().find_map(|row| row.error.as_deref());
-        let reason = failed.map_or_else(String::new, |reason| format!(": {reason}"));
+        let reason = |of: &dyn Fn(&Judgment) -> bool| {
+            let failed = self.judgments.iter().filter(|row| of(row)).find_map(|row| row.error.as_deref());
+            failed.map_or_else(String::new, |reason| format!(": {reason}"))
+        };
         let count = self.judgments.len();
         if count > 0 && self.judgments.iter().all(|row| row.verdict.is_none()) {
-            return Some(format!("not one verdict came of {count} judgments{reason}"));
+            return Some(format!("not one verdict came of {count} judgments{}", reason(&|_| true)));
         }
-        (self.tally.not_asked > 0)
-            .then(|| format!("gave up with {} requests not made{reason}", self.tally.not_asked))
+        let models: BTreeSet<&String> =
+            self.judgments.iter().flat_map(|row| std::iter::once(&row.model).chain(&row.opponent)).collect();
+        for model in models {
+            let on = |row: &Judgment| row.model == *model || row.opponent.as_ref() == Some(model);
+            if !self.judgments.iter().any(|row| on(row) && row.verdict.is_some()) {
+                return Some(format!("not one verdict came on {model}{}", reason(&on)));
+            }
+        }
+        let (left, reason) = (self.tally.not_asked, reason(&|_| true));
+        (left > 0).then(|| format!("gave up with {left} requests not made{reason}"))
     }
 
     /// Writes the answers of models that were asked into `folder`, a FastChat file each, whole or

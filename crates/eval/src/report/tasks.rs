@@ -89,6 +89,9 @@ impl Report for TasksReport {
         let mut text = text_table(&header, &self.rows().map(row).collect::<Vec<_>>(), &[0, 2, 3]);
         for report in &self.reports {
             let _ = writeln!(text, "{}", settings(report));
+            for note in &report.notes {
+                let _ = writeln!(text, "{}: {note}", report.task);
+            }
             if report.cut_prompts > 0 {
                 let _ = writeln!(
                     text,

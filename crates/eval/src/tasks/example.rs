@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use minijinja::value::ValueKind;
+use minijinja::value::{Value, ValueKind};
 
 use super::definition::{Files, Task};
 use super::error::TaskError;
 use super::rows::{self, DataPlaces, Row};
-use super::template::Variables;
+use super::template::{NULL, Variables};
 
 /// A row with its id and group, before its prompt is written.
 #[derive(Debug)]
@@ -53,10 +53,15 @@ struct Solved {
 }
 
 impl Task {
-    /// Whether `places` hold files for the task's rows and, where it has them, its solved examples.
-    pub fn finds_data(&self, places: &DataPlaces) -> bool {
-        let found = |files: &[Files]| files.iter().any(|f| !places.find(&f.pattern).is_empty());
-        found(&self.definition.data.files) && self.definition.shots.as_ref().is_none_or(|s| found(&s.files))
+    /// The patterns of files that `places` hold none for: of the task's rows and, unless none are asked
+    /// for, of its solved examples. Nothing is lacking where this is empty.
+    pub fn lacking(&self, places: &DataPlaces, shots: Option<usize>) -> Vec<String> {
+        let solved = self.definition.shots.as_ref().filter(|section| shots.unwrap_or(section.count) > 0);
+        std::iter::once(&self.definition.data.files)
+            .chain(solved.map(|section| &section.files))
+            .filter(|files| files.iter().all(|f| places.find(&f.pattern).is_empty()))
+            .map(|files| patterns(files))
+            .collect()
     }
 
     /// All rows of the task, with ids and groups.
@@ -90,11 +95,10 @@ impl Task {
         let found =
             alternatives.iter().map(|a| (a, places.find(&a.pattern))).find(|(_, files)| !files.is_empty());
         let Some((alternative, files)) = found else {
-            let patterns: Vec<&str> = alternatives.iter().map(|a| a.pattern.as_str()).collect();
             let sources = &self.definition.data.sources;
             return Err(TaskError::NoData {
                 task: self.definition.name.clone(),
-                patterns: patterns.join(" or "),
+                patterns: patterns(alternatives),
                 places: places.describe(),
                 sources: if sources.is_empty() {
                     String::new()
@@ -133,6 +137,11 @@ impl Task {
     pub(super) fn setting(&self, problem: impl Into<String>) -> TaskError {
         TaskError::Setting { task: self.definition.name.clone(), problem: problem.into() }
     }
+}
+
+/// The patterns of alternatives, for messages.
+fn patterns(alternatives: &[Files]) -> String {
+    alternatives.iter().map(|a| a.pattern.as_str()).collect::<Vec<_>>().join(" or ")
 }
 
 impl<'a> Examples<'a> {
@@ -280,7 +289,11 @@ impl Task {
             return Err(wrong(format!("`multiple_choice.choices` is {value}, expected a list")));
         }
         let items = value.try_iter().map_err(|error| wrong(format!("`multiple_choice.choices`: {error}")))?;
-        let texts: Vec<String> = items.map(|item| item.to_string()).collect();
+        let text = |item: Value| match item.is_none() {
+            true => Err(wrong(format!("`multiple_choice.choices`: {NULL}"))),
+            false => Ok(item.to_string()),
+        };
+        let texts: Vec<String> = items.map(text).collect::<Result<_, _>>()?;
         let gold =
             self.templates.evaluate("multiple_choice.gold", &section.gold, &variables).map_err(wrong)?;
         let gold = gold.as_usize().filter(|g| *g < texts.len()).ok_or_else(|| {

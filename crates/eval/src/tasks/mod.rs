@@ -12,6 +12,7 @@ mod example;
 mod facts;
 mod journal;
 mod number;
+mod options;
 mod record;
 mod report;
 mod rows;
@@ -26,8 +27,9 @@ pub use definition::{
 pub use error::TaskError;
 pub use facts::ModelFacts;
 pub use number::{FinalNumber, final_number};
+pub use options::{ProgramOptions, RunOptions};
 pub use record::{Record, to_frame};
 pub use report::TaskReport;
 pub use rows::{DataFile, DataPlaces, Row, read};
-pub use run::{ProgramOptions, RunOptions, TaskRun};
+pub use run::TaskRun;
 pub use score::{GroupScore, Score, group_mean, mean, ratio};

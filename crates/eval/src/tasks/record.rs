@@ -45,6 +45,11 @@ pub struct Record {
 }
 
 impl Record {
+    /// Whether any token of it was scored or generated.
+    pub fn has_tokens(&self) -> bool {
+        self.tokens.iter().any(|count| *count > 0)
+    }
+
     /// A figure, where the example has it.
     pub fn measure(&self, name: &str) -> Option<f64> {
         self.measures.get(name).copied()

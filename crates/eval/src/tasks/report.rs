@@ -31,6 +31,9 @@ pub struct TaskReport {
     pub settings: Vec<String>,
     /// Examples whose prompt lost its beginning to the model's context.
     pub cut_prompts: usize,
+    /// What was mended or does not count, a line each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// The scores, the headline first.
     pub scores: Vec<Score>,
     /// The headline by group, where there are groups.
@@ -79,9 +82,10 @@ pub(super) fn scores(task: &Task, records: &[Record]) -> (Vec<Score>, Vec<GroupS
 }
 
 /// Loss, perplexity and bits per byte. The independent units are documents, or windows where
-/// there is only one document.
+/// there is only one document; one without a token is none.
 fn perplexity(records: &[Record]) -> Vec<Score> {
-    let per_token: Vec<(f64, f64)> = match records {
+    let records: Vec<&Record> = records.iter().filter(|record| record.has_tokens()).collect();
+    let per_token: Vec<(f64, f64)> = match records[..] {
         [only] => only.log_likelihoods.iter().zip(&only.tokens).map(|(l, n)| (-l, f64::from(*n))).collect(),
         _ => records
             .iter()

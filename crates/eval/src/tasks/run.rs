@@ -1,7 +1,6 @@
 //! Putting a task to a model.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::Instant;
 
 use camelid_files::digest::Sum;
@@ -10,9 +9,9 @@ use camelid_model::{GenerateOptions, StopReason};
 use super::definition::Task;
 use super::error::TaskError;
 use super::example::{Ask, Example, Examples, Item};
-use super::facts::ModelFacts;
 use super::journal::Journal;
 use super::number::final_number;
+use super::options::RunOptions;
 use super::record::{Record, to_frame};
 use super::report::{TaskReport, scores};
 use super::rows::DataPlaces;
@@ -24,60 +23,7 @@ use camelid_files::write_whole;
 use camelid_report::write_parquet;
 use camelid_sandbox::pass_at_k::{Drawn, pass_at_k};
 use camelid_sandbox::programs::python;
-use camelid_sandbox::{Isolation, Limits, Outcome, Sandbox};
-
-/// Settings of a run.
-#[derive(Clone, Debug)]
-pub struct RunOptions {
-    /// Solved examples before each question; the task's own number unless given.
-    pub shots: Option<usize>,
-    /// Ask only this many examples, spread over the groups; all unless given.
-    pub limit: Option<usize>,
-    /// Seed of that choice, and of sampling.
-    pub seed: u64,
-    /// Where results go: finished examples as they come (a run that was broken off goes on from
-    /// them), then the table of all as Parquet and the report as JSON.
-    pub out: Option<PathBuf>,
-    /// How programs are drawn and run.
-    pub programs: ProgramOptions,
-    /// What the model is.
-    pub model: ModelFacts,
-}
-
-impl RunOptions {
-    /// All examples of a task with its own number of shots, seed 0, nothing kept on disk.
-    pub fn new(model: ModelFacts) -> Self {
-        Self { shots: None, limit: None, seed: 0, out: None, programs: ProgramOptions::default(), model }
-    }
-}
-
-/// How generated programs are drawn and run.
-#[derive(Clone, Debug)]
-pub struct ProgramOptions {
-    /// Programs drawn for each problem.
-    pub samples: usize,
-    /// Temperature they are drawn at; 0 takes the likeliest token, and one sample is enough.
-    pub temperature: f32,
-    /// The k of each pass@k; none may exceed `samples`.
-    pub k: Vec<u64>,
-    /// What a program may use.
-    pub limits: Limits,
-    /// What to do where the kernel refuses isolation.
-    pub isolation: Isolation,
-}
-
-impl Default for ProgramOptions {
-    /// One program a problem, drawn greedily; pass@1; isolation required.
-    fn default() -> Self {
-        Self {
-            samples: 1,
-            temperature: 0.0,
-            k: vec![1],
-            limits: Limits::default(),
-            isolation: Isolation::default(),
-        }
-    }
-}
+use camelid_sandbox::{Outcome, Sandbox};
 
 /// A finished run.
 #[derive(Clone, Debug)]
@@ -114,6 +60,10 @@ impl Task {
             sample(&groups, limit, options.seed).into_iter().map(|index| &items[index]).collect();
         // Prompts of one group begin alike and are computed from where they differ.
         chosen.sort_by(|a, b| a.group.cmp(&b.group));
+        // A row that cannot be asked is said before the first one is.
+        for item in &chosen {
+            examples.example(item)?;
+        }
         let mut journal = match &options.out {
             Some(dir) => {
                 std::fs::create_dir_all(dir).map_err(TaskError::io(dir))?;
@@ -145,8 +95,13 @@ impl Task {
             records.push(record);
             progress(records.len(), chosen.len());
         }
-        if self.definition.perplexity.is_some() && records.iter().all(|r| r.tokens.iter().all(|n| *n == 0)) {
+        if self.definition.perplexity.is_some() && !records.iter().any(Record::has_tokens) {
             return Err(self.setting("its texts hold no token to score"));
+        }
+        let mut notes = mended(&items);
+        let empty = records.iter().filter(|record| !record.has_tokens()).count();
+        if self.definition.perplexity.is_some() && empty > 0 {
+            notes.push(format!("{empty} of {} texts hold no token to score and do not count", records.len()));
         }
         let (scores, groups) = scores(self, &records);
         let report = TaskReport {
@@ -160,6 +115,7 @@ impl Task {
             seed: (records.len() < items.len()).then_some(options.seed),
             settings: self.settings(options),
             cut_prompts: records.iter().filter(|r| r.measure("cut_tokens").is_some_and(|n| n > 0.0)).count(),
+            notes,
             scores,
             groups,
             seconds: started.elapsed().as_secs_f64(),
@@ -385,6 +341,20 @@ impl Task {
         }
         settings
     }
+}
+
+/// Rows that were read although they are no proper JSON, by what was mended.
+fn mended(items: &[Item]) -> Vec<String> {
+    let mut found: BTreeMap<String, (usize, &str)> = BTreeMap::new();
+    for item in items {
+        for note in &item.row.notes {
+            found.entry(note.to_string()).or_insert((0, &item.row.place)).0 += 1;
+        }
+    }
+    found
+        .into_iter()
+        .map(|(what, (count, first))| format!("rows with {what}: {count}; first {first}"))
+        .collect()
 }
 
 /// What tells the rows and solved examples of a run from others.

@@ -1,8 +1,8 @@
 //! Templates and expressions of task definitions: Jinja, read by minijinja.
 //!
 //! They see the row's fields, `row` (its number in its file, from 0) and `file` (that file's
-//! name without folders and endings). A field that is not there is an error. Beyond minijinja's
-//! own filters:
+//! name without folders and endings). A field that is not there is an error, and so is one that is
+//! null where its text is to stand. Beyond minijinja's own filters:
 //!
 //! - `text | without("[", "]")` removes whatever stands between two marks, the marks included;
 //! - `joined(prompt, completion, entry_point)` and `code(completion)` make programs of replies; see
@@ -16,6 +16,9 @@ use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
 use serde_json::Map;
 
 use super::rows::Row;
+
+/// What is said of a null, which Jinja would write as `none`.
+pub(super) const NULL: &str = "null stands where a text or a number is expected";
 
 /// Compiled templates by name.
 #[derive(Debug)]
@@ -32,6 +35,10 @@ impl Templates {
         if let Ok(syntax) = syntax.build() {
             environment.set_syntax(syntax);
         }
+        environment.set_formatter(|out, state, value| match value.is_none() {
+            true => Err(Error::new(ErrorKind::InvalidOperation, NULL)),
+            false => minijinja::escape_formatter(out, state, value),
+        });
         environment.add_filter("without", without);
         environment.add_function("position", position);
         environment.add_function("joined", reply::joined);
@@ -122,10 +129,10 @@ mod tests {
 
     fn variables() -> Variables {
         let fields = serde_json::json!({
-            "sum": "2+2 = <<2+2=4>>4 and <<3", "labels": ["A", "B"], "key": "B", "n": 3
+            "sum": "2+2 = <<2+2=4>>4 and <<3", "labels": ["A", "B"], "key": "B", "n": 3, "no": null
         });
         let fields = fields.as_object().unwrap().clone();
-        Variables::of(&Row { place: "t".into(), number: 7, stem: "test".into(), fields })
+        Variables::of(&Row { place: "t".into(), number: 7, stem: "test".into(), fields, notes: Vec::new() })
     }
 
     fn render(source: &str) -> Result<String, String> {
@@ -157,5 +164,7 @@ mod tests {
     fn what_is_not_there_is_an_error_and_not_an_empty_text() {
         assert!(render("{{ quesiton }}").unwrap_err().contains("question"));
         assert!(render("{{ n").unwrap_err().contains("line 1"));
+        assert!(render("It is {{ no }}").unwrap_err().contains("null stands where"));
+        assert_eq!(render("It is {{ no or n }}").unwrap(), "It is 3");
     }
 }

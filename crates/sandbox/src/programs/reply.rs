@@ -54,14 +54,16 @@ fn indented(body: &str) -> String {
     let mut lines = body.lines().filter(|line| !line.trim().is_empty());
     let Some(first) = lines.next() else { return body.to_owned() };
     let depth = |line: &str| line.len() - line.trim_start_matches([' ', '\t']).len();
-    let outside = ["def ", "class ", "import ", "from ", "@", "#"];
-    if depth(first) > 0 || outside.iter().any(|start| first.starts_with(start)) {
-        return body.to_owned();
-    }
     // Below a first line that opens a block, four more are due if all were taken away, eight if only
     // the first line lost its own.
     let due = if first.trim_end().ends_with(':') { 4 } else { 0 };
     let only_first = lines.next().is_some_and(|second| depth(second) > due);
+    // What begins like this may stand outside of a function, if what follows may.
+    let outside =
+        ["def ", "class ", "import ", "from ", "@", "#"].iter().any(|start| first.starts_with(start));
+    if depth(first) > 0 || outside && !only_first {
+        return body.to_owned();
+    }
     let mut text = String::new();
     let mut seen = false;
     for line in body.split_inclusive('\n') {
@@ -103,6 +105,11 @@ mod tests {
             joined(PROMPT, first_only, "one").ends_with("    for i in x:\n        print(i)\n    return 1")
         );
         assert!(joined(PROMPT, "y = 1\n    return y", "one").ends_with("\n    y = 1\n    return y"));
+        for stripped in ["import re\n    return 1", "def two():\n        return 1\n    return two()"] {
+            assert!(joined(PROMPT, stripped, "one").ends_with(&format!("\n    {stripped}")), "{stripped}");
+        }
+        let helper = "def two():\n    return 1\n";
+        assert!(joined(PROMPT, helper, "one").ends_with(&format!("\n{helper}")));
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod tables;
 use std::io::Cursor;
 use std::path::Path;
 
+use camelid_files::json::Note;
 use camelid_files::records::{Records, Shape};
 use camelid_files::{FileError, Input};
 use serde_json::{Map, Value};
@@ -15,8 +16,8 @@ use tables::TableForm;
 
 pub use place::{DataFile, DataPlaces};
 
-/// A row's line, or its number from 1, and its fields.
-type Numbered = (usize, Map<String, Value>);
+/// A row's line, or its number from 1, its fields, and what was read although JSON does not hold it.
+type Numbered = (usize, Map<String, Value>, Vec<Note>);
 
 /// One row of a data set.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +30,8 @@ pub struct Row {
     pub stem: String,
     /// Its fields.
     pub fields: Map<String, Value>,
+    /// What was read although JSON proper does not hold it.
+    pub notes: Vec<Note>,
 }
 
 /// Reads every row of a file: JSON in any shape or separated values (see
@@ -43,21 +46,23 @@ pub fn read(file: &DataFile, inner: Option<&str>) -> Result<Vec<Row>, TaskError>
     let bytes = file.bytes()?;
     let whole = |problem: String| TaskError::Row { place: file.name.clone(), problem };
     let stem = file.stem();
-    let numbered = |(number, (line, fields)): (usize, Numbered)| Row {
+    let numbered = |(number, (line, fields, notes)): (usize, Numbered)| Row {
         place: format!("{}, row {line}", file.name),
         number,
         stem: stem.clone(),
         fields,
+        notes,
     };
-    let counted =
-        |rows: Vec<Map<String, Value>>| rows.into_iter().zip(1..).map(|(row, n)| (n, row)).collect();
+    let counted = |rows: Vec<Map<String, Value>>| {
+        rows.into_iter().zip(1..).map(|(row, n)| (n, row, Vec::new())).collect()
+    };
     // A damaged file does not begin as it should: its name tells what it was to be.
     let form = TableForm::of(&bytes).or(file.has_ending("arrow").then_some(TableForm::ArrowStream));
     let rows: Vec<Numbered> = if let Some(form) = form {
         counted(form.rows(&bytes).map_err(whole)?)
     } else if file.has_ending("txt") {
         let text = std::str::from_utf8(&bytes).map_err(|error| whole(format!("not UTF-8: {error}")))?;
-        vec![(1, Map::from_iter([("text".to_owned(), Value::from(text))]))]
+        vec![(1, Map::from_iter([("text".to_owned(), Value::from(text))]), Vec::new())]
     } else {
         records(file, bytes)?
     };
@@ -93,14 +98,14 @@ fn records(file: &DataFile, bytes: Vec<u8>) -> Result<Vec<Numbered>, TaskError> 
             };
             TaskError::Row { place: format!("{}, row {}", file.name, bad.place.number()), problem }
         })?;
-        rows.push((record.place.number() as usize, record.fields));
+        rows.push((record.place.number() as usize, record.fields, record.notes));
     }
 }
 
 /// The object under `key`.
-fn unwrapped(file: &DataFile, key: &str, (n, mut fields): Numbered) -> Result<Numbered, TaskError> {
+fn unwrapped(file: &DataFile, key: &str, (n, mut fields, notes): Numbered) -> Result<Numbered, TaskError> {
     let problem = match fields.remove(key) {
-        Some(Value::Object(inner)) => return Ok((n, inner)),
+        Some(Value::Object(inner)) => return Ok((n, inner, notes)),
         Some(other) => format!("field `{key}` is {}, expected an object", kind(&other)),
         None => format!("no field `{key}`; there are: {}", names(&fields)),
     };

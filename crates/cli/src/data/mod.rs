@@ -2,7 +2,7 @@
 
 mod catalogue;
 mod convert;
-mod reading;
+pub mod reading;
 mod show;
 mod stats;
 

@@ -42,12 +42,7 @@ impl std::str::FromStr for Mix {
 ///
 /// # Errors
 /// When nothing lives in the mix.
-pub fn mix<'a>(
-    rows: &'a [Row],
-    mix: Mix,
-    seed: u64,
-    most: Option<usize>,
-) -> Result<Vec<&'a Row>, EvolveError> {
+pub fn mix(rows: &[Row], mix: Mix, seed: u64, most: Option<usize>) -> Result<Vec<&Row>, EvolveError> {
     let living = rows.iter().filter(|row| row.lives());
     let mut chosen: Vec<&Row> = match mix {
         Mix::All => living.collect(),

@@ -1,15 +1,12 @@
 //! `camelid eval judge` as a user runs it, against a real HTTP server.
 
-#[path = "../../chat/tests/server/mod.rs"]
-mod server;
-
 mod camelid;
 
 use std::path::Path;
 
 use camelid::{error_of, output_of, save_nano_model, text};
+use camelid_tests::chat_server::{Answer, Server};
 use serde_json::Value;
-use server::{Answer, Server};
 
 const PROTOCOL: &str = "max_new_tokens = 8\ndefault_temperature = 0.0\nreference_categories = [\"math\"]\n\
                         [temperatures]\n[judge]\ntemperature = 0.0\nmax_new_tokens = 16\n";
@@ -121,7 +118,7 @@ fn a_local_model_answers_and_a_judge_that_says_nothing_of_use_is_reported() {
     let output = String::from_utf8(ended.stdout).unwrap();
     assert!(output.contains("4 judgments, 4 without a verdict"), "{output}");
     assert!(
-        output.contains("no verdict on question one, turn 1, tiny: no verdict: expected a grade"),
+        output.contains("no verdict on question one, turn 1, tiny and 3 more: no verdict: expected a grade"),
         "{output}"
     );
     let answers = std::fs::read_to_string(run.join("answers/tiny.jsonl")).unwrap();

@@ -2,11 +2,10 @@
 
 use std::sync::atomic::AtomicBool;
 
-use camelid_chat::openai::OpenAiError;
 use camelid_chat::requests::{
     ChatRequest, NotAsked, Prices, Progress, Reply, RequestError, RequestStore, RunError, RunSettings, Runner,
 };
-use camelid_chat::{GenerateOptions, Message, Role, StopReason, TextGenerator};
+use camelid_chat::{GenerateFailure, GenerateOptions, Message, Role, StopReason, TextGenerator};
 use camelid_files::digest;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -440,6 +439,6 @@ fn call(task: Task, model: &Model, request: &ChatRequest, reply: Option<&Reply>)
 /// wrong with the request itself, it will again.
 fn passes(error: &RequestError) -> bool {
     let source = error.source.as_ref();
-    source.downcast_ref::<OpenAiError>().is_some_and(|error| !error.is_of_this_request())
+    source.downcast_ref::<GenerateFailure>().is_some_and(|failure| !failure.is_of_this_request)
         || source.is::<NotAsked>()
 }

@@ -11,6 +11,7 @@ mod choice;
 mod data;
 mod device;
 mod eval;
+mod evolve;
 mod merge;
 mod model_files;
 mod output_dir;
@@ -49,6 +50,9 @@ enum Command {
     /// Measure models: benchmark tasks, judged answers, ratings, agreement between judges
     #[command(subcommand)]
     Eval(eval::Command),
+    /// Evol-Instruct: a model rewrites instructions into harder ones
+    #[command(subcommand)]
+    Evolve(evolve::Command),
     /// Data sets: the catalogue, and the user's own conversations cleaned, shown, converted and counted
     #[command(subcommand)]
     Data(data::Command),
@@ -105,6 +109,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Merge(args) => merge::run(&args),
         Command::Chat(args) => chat::run(&args),
         Command::Eval(command) => eval::run(&command),
+        Command::Evolve(command) => evolve::run(&command),
         Command::Completions { shell } => shell_files::completions(conventions(Cli::command()), shell),
         Command::Man { out } => shell_files::man(conventions(Cli::command()), out.as_deref()),
     }

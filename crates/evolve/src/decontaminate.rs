@@ -1,6 +1,6 @@
 //! Rows that share text with a test set.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::ops::Range;
 
@@ -75,6 +75,8 @@ pub struct Decontaminator {
     items: Vec<(TestItem, Vec<String>)>,
     /// Hash of each short run of words, and the items that hold it.
     runs: HashMap<u64, Vec<u32>, BuildHasherDefault<DefaultHasher>>,
+    /// The lengths of those runs.
+    lengths: BTreeSet<usize>,
 }
 
 /// Fewest words of a test item that is looked for.
@@ -105,7 +107,8 @@ impl Decontaminator {
                 (item, words)
             })
             .collect();
-        let mut found = Self { settings, items, runs: HashMap::default() };
+        let lengths = items.iter().map(|(_, words)| short(&settings, words.len())).collect();
+        let mut found = Self { settings, items, runs: HashMap::default(), lengths };
         for (at, (_, words)) in found.items.iter().enumerate() {
             let seen: HashSet<u64> = hashes(words, short(&found.settings, words.len())).collect();
             for hash in seen {
@@ -124,9 +127,7 @@ impl Decontaminator {
     pub fn hits(&self, text: &str) -> Vec<Hit> {
         let row: Vec<String> = words(text).collect();
         let mut places: HashMap<u32, HashSet<u64>> = HashMap::new();
-        let lengths: HashSet<usize> =
-            self.items.iter().map(|(_, words)| short(&self.settings, words.len())).collect();
-        for length in lengths {
+        for &length in &self.lengths {
             for hash in hashes(&row, length) {
                 for &item in self.runs.get(&hash).into_iter().flatten() {
                     if short(&self.settings, self.items[item as usize].1.len()) == length {

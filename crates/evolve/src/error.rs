@@ -30,6 +30,9 @@ pub enum EvolveError {
     /// There is nothing to evolve.
     #[error("there are no seeds to evolve")]
     NoSeeds,
+    /// A lineage has no row to train on.
+    #[error("no row of the lineage lives in this mix")]
+    NothingLives,
     /// A line of a stored lineage does not say what it should.
     #[error("{path}: line {line}: {problem}", path = path.display())]
     Lineage {
@@ -39,17 +42,6 @@ pub enum EvolveError {
         line: usize,
         /// What is wrong with it.
         problem: String,
-    },
-    /// A run's folder holds a run of other settings or seeds.
-    #[error(
-        "{path}: made with other {what} than asked for now; take another folder, or the {what} of that run",
-        path = path.display()
-    )]
-    OtherRun {
-        /// The folder's file that says so.
-        path: PathBuf,
-        /// `settings`, `seeds` or `prompts`.
-        what: &'static str,
     },
     /// Requests came to nothing for reasons that pass; what was answered is kept.
     #[error(

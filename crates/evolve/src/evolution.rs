@@ -1,7 +1,11 @@
 //! The rounds: evolve, eliminate, answer, eliminate, and over again with what lives.
 
-use camelid_chat::requests::{ChatRequest, NotAsked, Prices, Progress, Reply, RequestError, Runner};
-use camelid_chat::{GenerateFailure, GenerateOptions, Message, Role, StopReason};
+use std::sync::atomic::AtomicBool;
+
+use camelid_chat::requests::{
+    ChatRequest, NotAsked, Prices, Progress, Reply, RequestError, RequestStore, RunError, RunSettings, Runner,
+};
+use camelid_chat::{GenerateFailure, GenerateOptions, Message, Role, StopReason, TextGenerator};
 use camelid_files::digest;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -48,21 +52,21 @@ impl Default for EvolutionSettings {
     }
 }
 
-/// A model with the store of its replies, and how it is asked.
-#[derive(Clone, Debug)]
+/// A model, and how it is asked.
+#[derive(Clone)]
 pub struct Model<'a> {
-    /// Asks it, and keeps what it replies.
-    pub runner: &'a Runner<'a>,
-    /// Its name in requests and lineage.
+    /// Who replies.
+    pub generator: &'a dyn TextGenerator,
+    /// Its name in requests and lineage, which tells it apart from every other model.
     pub name: String,
     /// How it generates; the seed is each request's own.
     pub options: GenerateOptions,
-    /// Prices, for the cost in the lineage.
-    pub prices: Option<Prices>,
+    /// How fast it is asked, and its prices. The spending limit is the evolution's.
+    pub settings: RunSettings,
 }
 
 /// Who does what.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Models<'a> {
     /// Rewrites instructions.
     pub evolver: Model<'a>,
@@ -87,6 +91,12 @@ pub struct Stage {
 /// [`Decontaminator`](crate::Decontaminator), or a rule of the caller's.
 pub type Screen<'a> = &'a dyn Fn(&str) -> Option<String>;
 
+/// What a run has spent, and who watches it.
+struct Books<'a> {
+    spent: f64,
+    progress: &'a mut dyn FnMut(Stage),
+}
+
 /// An evolution, ready to run.
 pub struct Evolution<'a> {
     /// How it goes.
@@ -95,6 +105,13 @@ pub struct Evolution<'a> {
     pub operators: &'a OperatorSet,
     /// Who does it.
     pub models: Models<'a>,
+    /// Where every reply is kept as it arrives.
+    pub store: &'a RequestStore,
+    /// Ends the run early when raised, e.g. by Ctrl-C.
+    pub stop: Option<&'a AtomicBool>,
+    /// Most that one call of [`Evolution::run`] may spend at models whose prices are known, in the
+    /// currency of the prices.
+    pub spending_limit: Option<f64>,
     /// What else ends a row as [`Rule::Contaminated`]; asked of instructions and of answers.
     pub screen: Option<Screen<'a>>,
 }
@@ -120,16 +137,18 @@ impl Evolution<'_> {
         if seeds.is_empty() {
             return Err(EvolveError::NoSeeds);
         }
-        let mut rows = self.seed_rows(seeds, progress)?;
+        let mut books = Books { spent: 0.0, progress };
+        let books = &mut books;
+        let mut rows = self.seed_rows(seeds, books)?;
         // The place of the row that stands for each line of evolution.
         let mut pool: Vec<usize> = (0..rows.len()).filter(|&at| rows[at].lives()).collect();
-        self.rate(&mut rows, 0, progress)?;
+        self.rate(&mut rows, 0, books)?;
         for round in 1..=self.settings.rounds {
             let first = rows.len();
             let mut open: Vec<usize> = (0..pool.len()).collect();
             for attempt in 1..=self.settings.attempts {
                 let parents: Vec<&Row> = open.iter().map(|&line| &rows[pool[line]]).collect();
-                let made = self.attempt(&parents, round, attempt, progress)?;
+                let made = self.attempt(&parents, round, attempt, books)?;
                 // A failed evolution leaves its parent in the pool.
                 let mut failed = Vec::new();
                 for (line, row) in open.into_iter().zip(made) {
@@ -142,14 +161,14 @@ impl Evolution<'_> {
                 }
                 open = failed;
             }
-            self.rate(&mut rows[first..], round, progress)?;
+            self.rate(&mut rows[first..], round, books)?;
             keep(&rows)?;
         }
         Ok(rows)
     }
 
     /// The seeds as rows; those without an answer are answered.
-    fn seed_rows(&self, seeds: &[Seed], progress: &mut dyn FnMut(Stage)) -> Result<Vec<Row>, EvolveError> {
+    fn seed_rows(&self, seeds: &[Seed], books: &mut Books) -> Result<Vec<Row>, EvolveError> {
         let rules = &self.settings.rules;
         let row = |(at, seed): (usize, &Seed)| Row {
             id: at.to_string(),
@@ -167,7 +186,7 @@ impl Evolution<'_> {
             calls: Vec::new(),
         };
         let mut rows: Vec<Row> = seeds.iter().enumerate().map(row).collect();
-        self.answer(&mut rows, 0, progress)?;
+        self.answer(&mut rows, 0, books)?;
         Ok(rows)
     }
 
@@ -177,13 +196,13 @@ impl Evolution<'_> {
         parents: &[&Row],
         round: usize,
         attempt: usize,
-        progress: &mut dyn FnMut(Stage),
+        books: &mut Books,
     ) -> Result<Vec<Row>, EvolveError> {
         let (mut rows, prompts): (Vec<Row>, Vec<String>) =
             parents.iter().map(|parent| self.draft(parent, round, attempt)).unzip();
         let evolver = &self.models.evolver;
         let all: Vec<usize> = (0..rows.len()).collect();
-        let replies = self.ask(Task::Evolve, evolver, round, &mut rows, &all, &prompts, progress)?;
+        let replies = self.ask(Task::Evolve, evolver, round, &mut rows, &all, &prompts, books)?;
         for ((row, parent), reply) in rows.iter_mut().zip(parents).zip(replies) {
             let Some(reply) = reply else { continue };
             row.instruction = instruction_of(&reply.text, &self.operators.names);
@@ -194,8 +213,8 @@ impl Evolution<'_> {
                 .of_instruction(&row.instruction, &parent.instruction, &self.operators.names, cut_off)
                 .or_else(|| self.screened(&row.instruction));
         }
-        self.compare(&mut rows, parents, round, progress)?;
-        self.answer(&mut rows, round, progress)?;
+        self.compare(&mut rows, parents, round, books)?;
+        self.answer(&mut rows, round, books)?;
         Ok(rows)
     }
 
@@ -230,7 +249,7 @@ impl Evolution<'_> {
         rows: &mut [Row],
         parents: &[&Row],
         round: usize,
-        progress: &mut dyn FnMut(Stage),
+        books: &mut Books,
     ) -> Result<(), EvolveError> {
         let Some(judge) = &self.models.judge else { return Ok(()) };
         let rules = &self.settings.rules;
@@ -249,7 +268,7 @@ impl Evolution<'_> {
             self.operators.equality.fill(&both)
         };
         let prompts: Vec<String> = asked.iter().map(prompt).collect();
-        let replies = self.ask(Task::Compare, judge, round, rows, &asked, &prompts, progress)?;
+        let replies = self.ask(Task::Compare, judge, round, rows, &asked, &prompts, books)?;
         for (&at, reply) in asked.iter().zip(replies) {
             let Some(reply) = reply else { continue };
             let said = equality(&reply.text);
@@ -262,17 +281,12 @@ impl Evolution<'_> {
     }
 
     /// Answers every row that nothing ended and that has no answer.
-    fn answer(
-        &self,
-        rows: &mut [Row],
-        round: usize,
-        progress: &mut dyn FnMut(Stage),
-    ) -> Result<(), EvolveError> {
+    fn answer(&self, rows: &mut [Row], round: usize, books: &mut Books) -> Result<(), EvolveError> {
         let asked: Vec<usize> =
             (0..rows.len()).filter(|&at| rows[at].ended.is_none() && rows[at].response.is_none()).collect();
         let prompts: Vec<String> = asked.iter().map(|&at| rows[at].instruction.clone()).collect();
         let answerer = &self.models.answerer;
-        let replies = self.ask(Task::Answer, answerer, round, rows, &asked, &prompts, progress)?;
+        let replies = self.ask(Task::Answer, answerer, round, rows, &asked, &prompts, books)?;
         for (&at, reply) in asked.iter().zip(replies) {
             let Some(reply) = reply else { continue };
             let row = &mut rows[at];
@@ -288,12 +302,7 @@ impl Evolution<'_> {
     }
 
     /// Has a judge rate some rows that live.
-    fn rate(
-        &self,
-        rows: &mut [Row],
-        round: usize,
-        progress: &mut dyn FnMut(Stage),
-    ) -> Result<(), EvolveError> {
+    fn rate(&self, rows: &mut [Row], round: usize, books: &mut Books) -> Result<(), EvolveError> {
         let Some(judge) = self.models.judge.as_ref().filter(|_| self.settings.rated > 0) else {
             return Ok(());
         };
@@ -306,7 +315,7 @@ impl Evolution<'_> {
         let prompts: Vec<String> = asked.iter().map(prompt).collect();
         // What a judge does not want to rate lives on without a figure.
         let before: Vec<Option<Ended>> = asked.iter().map(|&at| rows[at].ended.clone()).collect();
-        let replies = self.ask(Task::Rate, judge, round, rows, &asked, &prompts, progress)?;
+        let replies = self.ask(Task::Rate, judge, round, rows, &asked, &prompts, books)?;
         for ((&at, reply), ended) in asked.iter().zip(replies).zip(before) {
             rows[at].ended = ended;
             rows[at].difficulty = reply.and_then(|reply| difficulty(&reply.text));
@@ -325,7 +334,7 @@ impl Evolution<'_> {
         rows: &mut [Row],
         asked: &[usize],
         prompts: &[String],
-        progress: &mut dyn FnMut(Stage),
+        books: &mut Books,
     ) -> Result<Vec<Option<Reply>>, EvolveError> {
         let request = |(&at, prompt): (&usize, &String)| ChatRequest {
             model: model.name.clone(),
@@ -336,8 +345,7 @@ impl Evolution<'_> {
             },
         };
         let requests: Vec<ChatRequest> = asked.iter().zip(prompts).map(request).collect();
-        let mut report = |requests| progress(Stage { round, task, requests });
-        let outcomes = model.runner.run(&requests, &mut report)?;
+        let outcomes = self.run_batch(task, model, round, &requests, books)?;
         let total = outcomes.len();
         let passing = |outcome: &Result<Reply, RequestError>| outcome.as_ref().is_err_and(passes);
         let failed = outcomes.iter().filter(|outcome| passing(outcome)).count();
@@ -357,6 +365,37 @@ impl Evolution<'_> {
             reply
         };
         Ok(asked.iter().zip(&requests).zip(outcomes).map(settle).collect())
+    }
+
+    /// One batch, within what is left of the spending limit.
+    fn run_batch(
+        &self,
+        task: Task,
+        model: &Model,
+        round: usize,
+        requests: &[ChatRequest],
+        books: &mut Books,
+    ) -> Result<Vec<Result<Reply, RequestError>>, EvolveError> {
+        let limit = self.spending_limit.filter(|_| model.settings.prices.is_some());
+        let left = limit.map(|limit| (limit - books.spent).max(0.0));
+        let settings = RunSettings { spending_limit: left, ..model.settings.clone() };
+        let mut runner = Runner::new(model.generator, self.store, settings)?;
+        if let Some(stop) = self.stop {
+            runner = runner.stop_on(stop);
+        }
+        let before = books.spent;
+        let outcomes = runner.run(requests, &mut |requests: Progress| {
+            let requests = Progress { spent: before + requests.spent, ..requests };
+            (books.progress)(Stage { round, task, requests });
+        });
+        books.spent += runner.spent();
+        outcomes.map_err(|error| match (error, limit) {
+            // Of the whole run, not of this batch.
+            (RunError::SpendingLimit { next, left, total, .. }, Some(limit)) => {
+                RunError::SpendingLimit { limit, spent: books.spent, next, left, total }.into()
+            }
+            (error, _) => error.into(),
+        })
     }
 
     fn screened(&self, text: &str) -> Option<Ended> {
@@ -392,7 +431,7 @@ fn call(task: Task, model: &Model, request: &ChatRequest, reply: Option<&Reply>)
         seed: request.options.seed,
         prompt_tokens,
         new_tokens,
-        cost: model.prices.and_then(cost),
+        cost: model.settings.prices.and_then(cost),
     }
 }
 

@@ -45,6 +45,12 @@ pub enum Task {
     Rate,
 }
 
+impl std::fmt::Display for Task {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.verb())
+    }
+}
+
 impl Task {
     pub(crate) fn verb(self) -> &'static str {
         match self {

@@ -39,6 +39,13 @@ pub enum Rule {
     EmptyWords,
 }
 
+/// The rule's name in settings and lineage: `copied_prompt`.
+impl std::fmt::Display for Rule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.serialize(f)
+    }
+}
+
 /// Why a row ended, with what was found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use camelid_chat::requests::{RequestStore, RunError, RunSettings, Runner};
+use camelid_chat::requests::{RequestStore, RunError, RunSettings};
 use camelid_chat::{GenerateOptions, GeneratedText, Message, StopReason, TextGenerator};
 use camelid_evolve::{
     Evolution, EvolutionSettings, EvolveError, Law, Model, Models, OperatorSet, Row, Rule, RuleSettings,
@@ -95,18 +95,23 @@ fn life(
     let stop = AtomicBool::new(false);
     let model = Scripted::new(&stop, stop_at);
     let store = RequestStore::open(&folder.join("replies.jsonl")).unwrap();
-    let runner = Runner::new(&model, &store, RunSettings { concurrency: 3, ..RunSettings::default() })
-        .unwrap()
-        .stop_on(&stop);
     let operators = OperatorSet::own("general").unwrap().under(Law::Equal, &Default::default()).unwrap();
     let named = || Model {
-        runner: &runner,
+        generator: &model,
         name: "scripted".into(),
         options: GenerateOptions { temperature: 1.0, ..GenerateOptions::default() },
-        prices: None,
+        settings: RunSettings { concurrency: 3, ..RunSettings::default() },
     };
     let models = Models { evolver: named(), answerer: named(), judge: Some(named()) };
-    let evolution = Evolution { settings, operators: &operators, models, screen: None };
+    let evolution = Evolution {
+        settings,
+        operators: &operators,
+        models,
+        store: &store,
+        stop: Some(&stop),
+        spending_limit: None,
+        screen: None,
+    };
     let mut keep = |rows: &[Row]| lineage::write(&folder.join("lineage.jsonl"), rows);
     let rows = evolution.run(seeds, &mut |_| (), &mut keep);
     (rows, model.asked.load(Ordering::Relaxed))

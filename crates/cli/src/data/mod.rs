@@ -3,8 +3,9 @@
 mod catalogue;
 mod clean;
 mod convert;
+mod decontaminate;
 mod markdown;
-mod reading;
+pub mod reading;
 mod show;
 mod stats;
 
@@ -28,6 +29,9 @@ pub enum Command {
     /// Write conversations in another format
     #[command(after_help = convert::EXAMPLES)]
     Convert(convert::Args),
+    /// Take out conversations that share text with test sets
+    #[command(after_help = decontaminate::EXAMPLES)]
+    Decontaminate(decontaminate::Args),
     /// Count conversations, turns, characters and tokens
     #[command(after_help = stats::EXAMPLES)]
     Stats(stats::Args),
@@ -52,6 +56,7 @@ pub fn run(command: &Command) -> Result<ExitCode> {
         Command::Fetch(args) => catalogue::fetch(args),
         Command::Show(args) => show::run(args),
         Command::Convert(args) => convert::run(args),
+        Command::Decontaminate(args) => decontaminate::run(args),
         Command::Stats(args) => stats::run(args),
     }
     .map(|()| ExitCode::SUCCESS)

@@ -1,0 +1,166 @@
+//! The file of settings of `camelid evolve run`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use camelid_chat::requests::{Prices, RunSettings};
+use camelid_chat::{GenerateOptions, Role};
+use camelid_data::{DataFormat, ReadOptions, read_conversations, read_detected};
+use camelid_evolve::published::{self, Edition};
+use camelid_evolve::{EvolutionSettings, Law, OperatorSet, Seed};
+use camelid_files::Input;
+use serde::{Deserialize, Serialize};
+
+use crate::data::reading::tell;
+
+/// What is evolved, how, and by whom.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// File of the seeds, in any format that `camelid data show` reads; a path is taken from the
+    /// folder of the settings. The first question and answer of each conversation is a seed.
+    pub seeds: PathBuf,
+    /// Its format; told from the content unless given.
+    #[serde(default)]
+    pub format: Option<DataFormat>,
+    /// Use the first seeds only.
+    #[serde(default)]
+    pub first: Option<usize>,
+    /// Whether the seeds' own answers are thrown away and asked for anew.
+    #[serde(default)]
+    pub answer_seeds: bool,
+    /// `general`, `code`, `math`, or a file of prompts.
+    #[serde(default = "general")]
+    pub prompts: String,
+    /// For a file of the published prompts: which of its editions.
+    #[serde(default)]
+    pub edition: Option<Edition>,
+    /// By which law operators are drawn.
+    #[serde(default)]
+    pub law: Law,
+    /// Weights of operators, 1 unless given; 0 takes one out.
+    #[serde(default)]
+    pub weights: BTreeMap<String, f64>,
+    /// Rounds, attempts, seed, rules.
+    #[serde(default)]
+    pub evolution: EvolutionSettings,
+    /// Who rewrites instructions.
+    pub evolver: Respondent,
+    /// Who answers them; the evolver unless given.
+    #[serde(default)]
+    pub answerer: Option<Respondent>,
+    /// Who compares and rates them; the evolver unless given.
+    #[serde(default)]
+    pub judge: Option<Respondent>,
+    /// Most that a run may spend, in the currency of the prices.
+    #[serde(default)]
+    pub spending_limit: Option<f64>,
+}
+
+fn general() -> String {
+    "general".to_owned()
+}
+
+/// A model and how it is asked.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Respondent {
+    /// `[NAME=]PATH` of a model's files, or `[NAME=]URL#MODEL` at an OpenAI-compatible endpoint.
+    pub model: String,
+    /// Environment variable with the endpoint's API key.
+    #[serde(default)]
+    pub api_key_env: Option<String>,
+    /// 1 for the evolver and the answerer, 0 for the judge, unless given.
+    #[serde(default)]
+    pub temperature: Option<f32>,
+    /// 0.9, as in the paper, unless given.
+    #[serde(default)]
+    pub top_p: Option<f32>,
+    /// Most tokens of a reply: 2,048 unless given.
+    #[serde(default)]
+    pub max_new_tokens: Option<usize>,
+    /// Prices per million tokens.
+    #[serde(default)]
+    pub prices: Option<Prices>,
+    /// Requests under way at a time: 4 unless given.
+    #[serde(default)]
+    pub concurrency: Option<usize>,
+    /// Most requests a minute.
+    #[serde(default)]
+    pub requests_per_minute: Option<f64>,
+}
+
+impl Respondent {
+    /// How it generates, at a temperature unless it has its own.
+    pub fn options(&self, temperature: f32) -> GenerateOptions {
+        GenerateOptions {
+            temperature: self.temperature.unwrap_or(temperature),
+            top_p: self.top_p.unwrap_or(0.9),
+            max_new_tokens: self.max_new_tokens.unwrap_or(2048),
+            ..GenerateOptions::default()
+        }
+    }
+
+    /// How fast an endpoint is asked.
+    pub fn requests(&self) -> RunSettings {
+        let default = RunSettings::default();
+        RunSettings {
+            concurrency: self.concurrency.unwrap_or(default.concurrency),
+            requests_per_minute: self.requests_per_minute,
+            prices: self.prices,
+            spending_limit: None,
+        }
+    }
+}
+
+impl Config {
+    /// Reads a file of settings.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = Input::open(path)?.text()?;
+        let mut config: Self = toml::from_str(&text).with_context(|| path.display().to_string())?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        config.seeds = folder.join(&config.seeds);
+        if !["general", "code", "math"].contains(&config.prompts.as_str()) {
+            config.prompts = folder.join(&config.prompts).to_string_lossy().into_owned();
+        }
+        let respondents = [Some(&config.evolver), config.answerer.as_ref(), config.judge.as_ref()];
+        if config.spending_limit.is_some() && respondents.into_iter().flatten().all(|r| r.prices.is_none()) {
+            bail!("{}: `spending_limit` needs `prices` to hold spending against", path.display());
+        }
+        Ok(config)
+    }
+
+    /// The operators under the law.
+    pub fn operators(&self) -> Result<OperatorSet> {
+        let set = match (self.prompts.as_str(), self.edition) {
+            (path, Some(edition)) => published::read(Path::new(path), edition)?,
+            (own @ ("general" | "code" | "math"), None) => OperatorSet::own(own)?,
+            (path, None) => OperatorSet::read(Path::new(path))?,
+        };
+        Ok(set.under(self.law, &self.weights)?)
+    }
+
+    /// The seeds; says what was dropped.
+    pub fn seeds(&self) -> Result<Vec<Seed>> {
+        let files = [self.seeds.clone()];
+        let options = ReadOptions::default();
+        let loaded = match self.format {
+            Some(format) => read_conversations(format, &files, &options)?,
+            None => read_detected(&files, &options)?.1,
+        };
+        tell(&loaded.report, "read");
+        let says = |conversation: &camelid_chat::Conversation, role| {
+            let mut said = conversation.messages.iter().filter(|message| message.role == role);
+            said.next().map(|message| message.content.clone())
+        };
+        let seed = |conversation: &camelid_chat::Conversation| {
+            Some(Seed {
+                instruction: says(conversation, Role::User)?,
+                response: says(conversation, Role::Assistant).filter(|_| !self.answer_seeds),
+            })
+        };
+        let seeds = loaded.conversations.iter().filter_map(seed);
+        Ok(seeds.take(self.first.unwrap_or(usize::MAX)).collect())
+    }
+}

@@ -4,6 +4,8 @@
 pub mod exact_match;
 #[cfg(feature = "judge")]
 pub mod judge;
+#[cfg(feature = "models")]
+pub mod longeval;
 #[cfg(feature = "report")]
 pub mod report;
 #[cfg(feature = "models")]

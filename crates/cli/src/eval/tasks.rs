@@ -172,7 +172,7 @@ fn storage_name(storage: &WeightStorage) -> &'static str {
 
 /// SHA-256 of the model's file; for a folder over the names and contents of its weights,
 /// configuration and tokenizer.
-fn files_sha256(model: &Path) -> Result<String> {
+pub(super) fn files_sha256(model: &Path) -> Result<String> {
     let mut files = match companion_dir(model)? {
         None if model.is_dir() => files_of(model)?,
         None => vec![model.to_path_buf()],
@@ -213,13 +213,13 @@ fn files_of(dir: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// A bar on a terminal; where standard error is no terminal, a line now and then.
-struct Progress {
+pub(super) struct Progress {
     name: String,
     bar: Option<ProgressBar>,
 }
 
 impl Progress {
-    fn new(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         let bar = io::stderr().is_terminal().then(ProgressBar::no_length);
         if let Some(bar) = &bar {
             // A template that does not parse leaves the plain bar.
@@ -231,7 +231,7 @@ impl Progress {
         Self { name: name.to_owned(), bar }
     }
 
-    fn tell(&mut self, done: usize, of: usize) {
+    pub fn tell(&mut self, done: usize, of: usize) {
         match &self.bar {
             Some(bar) => {
                 bar.set_length(of as u64);
@@ -244,7 +244,7 @@ impl Progress {
         }
     }
 
-    fn end(&self) {
+    pub fn end(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }

@@ -20,6 +20,7 @@ pub struct LocalModel<'a> {
     cache: PromptCache<'a>,
     tokenizer: &'a TokenizerFile,
     template: Option<Template>,
+    beyond_context: bool,
 }
 
 impl<'a> LocalModel<'a> {
@@ -38,7 +39,14 @@ impl<'a> LocalModel<'a> {
         if let Some(template) = &template {
             template.check_prompt(&tokenizer.tokenizer)?;
         }
-        Ok(Self { cache: PromptCache::new(model), tokenizer, template })
+        Ok(Self { cache: PromptCache::new(model), tokenizer, template, beyond_context: false })
+    }
+
+    /// The same model with prompts of any length: nothing is cut off their beginning, and positions
+    /// beyond the model's context are computed like any other.
+    #[must_use]
+    pub fn beyond_context(self) -> Self {
+        Self { beyond_context: true, ..self }
     }
 
     /// Log-likelihood of each continuation after `context`: one pass over the context, then one
@@ -84,7 +92,10 @@ impl<'a> LocalModel<'a> {
 
     /// Tokens the model's context has room for.
     fn room(&self) -> usize {
-        self.cache.model().config().max_position_embeddings
+        match self.beyond_context {
+            true => usize::MAX,
+            false => self.cache.model().config().context_length(),
+        }
     }
 
     fn encode(&self, text: &str, special: bool) -> Result<Vec<u32>, ModelFailure> {

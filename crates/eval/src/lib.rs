@@ -5,6 +5,8 @@ pub mod exact_match;
 #[cfg(feature = "judge")]
 pub mod judge;
 #[cfg(feature = "models")]
+mod language_model;
+#[cfg(feature = "models")]
 pub mod longeval;
 #[cfg(feature = "report")]
 pub mod report;
@@ -12,3 +14,9 @@ pub mod report;
 pub mod score;
 #[cfg(feature = "models")]
 pub mod tasks;
+
+#[cfg(feature = "models")]
+pub use language_model::{
+    Completion, ContinuationScore, GenerateRequest, LanguageModel, Likelihood, LocalModel,
+    LoglikelihoodRequest, MessagesOnly, ModelFailure, RollingRequest, RollingScore,
+};

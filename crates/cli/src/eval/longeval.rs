@@ -9,9 +9,9 @@ use burn::module::Module;
 use camelid_chat::TextGenerator;
 use camelid_chat::openai::OpenAiConfig;
 use camelid_chat::requests::{RequestStore, RunSettings};
+use camelid_eval::LocalModel;
 use camelid_eval::judge::{Model, ModelPlace, ModelSpec};
 use camelid_eval::longeval::{AnswerFile, CaseFile, Completing, LongEvalModel, LongEvalScores, LongEvalTask};
-use camelid_eval::tasks::LocalModel;
 use camelid_model::{Llama, RopeScaling};
 use clap::ValueEnum;
 

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use camelid_chat::{GenerateOptions, GeneratedText, Message, TextGenerator};
 
-use crate::tasks::LanguageModel;
+use crate::{GenerateRequest, LanguageModel};
 
 /// A language model behind the door that batches of requests go through: the last message is its
 /// prompt.
@@ -28,7 +28,8 @@ impl<M: LanguageModel + Send> TextGenerator for Completing<M> {
     ) -> Result<GeneratedText, Box<dyn std::error::Error + Send + Sync>> {
         let prompt = messages.last().ok_or("nothing was asked")?;
         let mut model = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let completion = model.complete(&prompt.content, options)?;
+        let request = GenerateRequest { context: &prompt.content, options };
+        let completion = model.generate_until(&[request])?.pop().ok_or("the model answered nothing")?;
         if completion.cut_tokens > 0 {
             return Err(format!(
                 "the prompt lost {} tokens to the model's context: the answer may have been among them",

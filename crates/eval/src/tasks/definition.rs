@@ -10,15 +10,15 @@ use super::template::Templates;
 
 /// Names and texts of the built-in definitions.
 const BUILTIN: [(&str, &str); 9] = [
-    ("perplexity", include_str!("../../../tasks/perplexity.toml")),
-    ("mmlu", include_str!("../../../tasks/mmlu.toml")),
-    ("arc-easy", include_str!("../../../tasks/arc-easy.toml")),
-    ("arc-challenge", include_str!("../../../tasks/arc-challenge.toml")),
-    ("hellaswag", include_str!("../../../tasks/hellaswag.toml")),
-    ("piqa", include_str!("../../../tasks/piqa.toml")),
-    ("gsm8k", include_str!("../../../tasks/gsm8k.toml")),
-    ("humaneval", include_str!("../../../tasks/humaneval.toml")),
-    ("mbpp", include_str!("../../../tasks/mbpp.toml")),
+    ("perplexity", include_str!("../../tasks/perplexity.toml")),
+    ("mmlu", include_str!("../../tasks/mmlu.toml")),
+    ("arc-easy", include_str!("../../tasks/arc-easy.toml")),
+    ("arc-challenge", include_str!("../../tasks/arc-challenge.toml")),
+    ("hellaswag", include_str!("../../tasks/hellaswag.toml")),
+    ("piqa", include_str!("../../tasks/piqa.toml")),
+    ("gsm8k", include_str!("../../tasks/gsm8k.toml")),
+    ("humaneval", include_str!("../../tasks/humaneval.toml")),
+    ("mbpp", include_str!("../../tasks/mbpp.toml")),
 ];
 
 /// A task: where its rows are, what is asked, how answers are scored.
@@ -178,7 +178,8 @@ pub struct Perplexity {
     pub text: String,
     /// Tokens that the model sees at once; fewer where its own context is shorter.
     pub window: usize,
-    /// Tokens by which the window moves; those seen before are context only.
+    /// Tokens by which the window moves; those seen before are context only. See
+    /// [`RollingRequest`](crate::RollingRequest).
     pub stride: usize,
 }
 

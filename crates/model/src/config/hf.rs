@@ -289,8 +289,8 @@ pub(super) fn write(config: &LlamaConfig) -> Value {
     let (older, mut newer) = match &config.rope_scaling {
         RopeScaling::None => (Value::Null, json!({"rope_type": "default"})),
         RopeScaling::Linear { factor } => {
-            let v = json!({"rope_type": "linear", "factor": factor});
-            (v.clone(), v)
+            // transformers 4.31 to 4.42 demand `type` and `factor` and nothing else; later ones read both.
+            (json!({"type": "linear", "factor": factor}), json!({"rope_type": "linear", "factor": factor}))
         }
         RopeScaling::Llama3 {
             factor,
@@ -498,6 +498,23 @@ mod tests {
                 LlamaConfig { rope_scaling, eos_token_ids: vec![2, 7], ..LlamaConfig::smollm2_135m() };
             assert_eq!(LlamaConfig::from_value(&config.to_value(), "t").unwrap(), config);
         }
+    }
+
+    #[test]
+    fn linear_scaling_is_written_as_vicunas_16k_files_have_it() {
+        let scaling = RopeScaling::Linear { factor: 4.0 };
+        let config = LlamaConfig { rope_scaling: scaling, ..LlamaConfig::llama_7b() };
+        let written = config.to_value();
+        assert_eq!(written["rope_scaling"], json!({"type": "linear", "factor": 4.0}));
+        assert_eq!(
+            written["rope_parameters"],
+            json!({"rope_type": "linear", "factor": 4.0, "rope_theta": 10_000.0})
+        );
+        // The number of the original stays, and the room is four times as long.
+        assert_eq!(
+            (written["max_position_embeddings"].as_u64(), config.context_length()),
+            (Some(2048), 8192)
+        );
     }
 
     #[test]

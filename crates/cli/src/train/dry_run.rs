@@ -1,18 +1,20 @@
 //! What a run would need: downloads, memory, operations.
 
+use std::path::Path;
+
 use anyhow::{Context, Result};
 use camelid_data::catalogue::{Catalogue, FetchOptions};
 use camelid_model::DenseStorage;
-use camelid_recipe::{Experiment, OpenOptions, Opened, TestSet};
-use camelid_train::{Cost, MemoryPlan, OptimSpill, StepShape};
+use camelid_recipe::{Experiment, Length, OpenOptions, Opened, TestSet, known_shape};
+use camelid_train::{MemoryPlan, OptimSpill, StepShape};
 
 /// Prints the plan of a run. What the catalogue would have to fetch is not fetched; base and data
-/// that are here are read, so that the plan is of what is there.
+/// that are here are read, so that the plan is of what is there. Where they are not, the shape of
+/// a well-known base and what the source is said to hold stand in for them.
 pub fn print(experiment: &Experiment, fetch: FetchOptions) -> Result<()> {
     let missing = print_downloads(experiment, &fetch)?;
     if missing {
-        println!("memory and cost are known once these are here");
-        return Ok(());
+        return print_unseen(experiment);
     }
     // Conversations are tokenised into a folder that goes away again.
     let cache = tempfile::tempdir().context("cannot make a temporary folder")?;
@@ -21,17 +23,58 @@ pub fn print(experiment: &Experiment, fetch: FetchOptions) -> Result<()> {
     opened.about.iter().for_each(|line| println!("{line}"));
     opened.notices.iter().for_each(|notice| eprintln!("warning: {notice}"));
 
-    let settings = experiment.train_settings(opened.train.examples.len());
+    let rows = opened.train.examples.len();
+    println!();
+    print_settings(experiment, rows);
+    print_plan(&plan(experiment, &opened)?);
+    let budget =
+        experiment.budget(&opened.weights()?.config()?, rows, Some(opened.train.report.tokens as u64))?;
+    print!("{}", budget.text()?);
+    if let Some(shortfall) = shortfall(experiment, &opened)? {
+        eprintln!("warning: {shortfall}");
+    }
+    Ok(())
+}
+
+/// The plan of a run whose base or data are not here.
+fn print_unseen(experiment: &Experiment) -> Result<()> {
+    let Some(model) = known_shape(&experiment.model.base) else {
+        println!("memory and cost are known once these are here");
+        return Ok(());
+    };
+    let memory = experiment.memory_plan(&model)?;
+    let (rows, tokens) = match (experiment.data.expected, experiment.length) {
+        (Some(expected), _) => (expected.rows, expected.tokens),
+        (None, Length::Steps(_)) => (0, None),
+        (None, Length::Epochs(_)) => {
+            print_plan(&memory);
+            println!(
+                "steps and cost are known once the data are here, or with `data.expected = {{ rows = N }}`"
+            );
+            return Ok(());
+        }
+    };
+    println!("\nby the shape of {} and what the data are said to hold:", experiment.model.base);
+    print_settings(experiment, rows);
+    print_plan(&memory);
+    print!("{}", experiment.budget(&model, rows, tokens)?.text()?);
+    Ok(())
+}
+
+fn print_settings(experiment: &Experiment, rows: usize) {
+    let settings = experiment.train_settings(rows);
     println!(
-        "\nwould take {} steps of {} conversations, rate {} ({:?}), warm-up {:.1} %",
+        "would take {} steps of {} conversations, rate {} ({:?}), warm-up {:.1} %",
         settings.max_steps,
         settings.micro_batch_size * settings.grad_accum,
         settings.learning_rate,
         settings.lr_schedule,
         100.0 * settings.warmup_ratio,
     );
-    let plan = plan(experiment, &opened)?;
-    println!("would hold on the device");
+}
+
+fn print_plan(plan: &MemoryPlan) {
+    println!("would hold on one device");
     for (name, bytes) in plan.parts() {
         println!("  {name:<22} {:>10.3} GiB", gib(bytes));
     }
@@ -39,13 +82,6 @@ pub fn print(experiment: &Experiment, fetch: FetchOptions) -> Result<()> {
     if plan.optimizer_paged > 0 {
         println!("would page out: {:.3} GiB of optimizer state", gib(plan.optimizer_paged));
     }
-    let model = opened.weights()?.config()?;
-    let cost = Cost::of_run(&model, experiment.lora.is_some(), &step(experiment, &opened));
-    println!("would cost {} tokens at most, {:.3e} floating-point operations", cost.tokens, cost.flops);
-    if let Some(shortfall) = shortfall(experiment, &opened)? {
-        eprintln!("warning: {shortfall}");
-    }
-    Ok(())
 }
 
 /// Whether something has to be fetched first.
@@ -58,7 +94,14 @@ fn print_downloads(experiment: &Experiment, fetch: &FetchOptions) -> Result<bool
     let offline = FetchOptions { offline: true, progress: false, ..fetch.clone() };
     let mut missing = false;
     for name in names {
-        let Ok(source) = catalogue.get(name) else { continue };
+        let Ok(source) = catalogue.get(name) else {
+            // The nano world is made, not found.
+            if name != "nano" && !Path::new(name).exists() {
+                println!("would need {name}, which is not here");
+                missing = true;
+            }
+            continue;
+        };
         if source.fetch(&offline).is_ok() {
             continue;
         }

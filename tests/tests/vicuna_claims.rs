@@ -41,7 +41,7 @@ fn decided(claims: &ClaimsFile, id: &str, scale: &str, evidence: &Evidence) -> V
 fn review(folder: &Path, other: &str) -> ReviewFile {
     let file = folder.join(format!("vicuna-13b_20230322-clean-lang/review_{other}_vicuna-13b.jsonl"));
     let scores = reviews(&[file]).unwrap();
-    assert!(scores.unreadable.is_empty());
+    assert!(scores.remarks.unreadable.is_empty());
     scores.files.into_iter().next().unwrap()
 }
 

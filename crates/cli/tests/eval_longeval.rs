@@ -44,10 +44,10 @@ fn a_model_in_files_is_asked_beyond_its_context_and_with_a_longer_one() {
     let found = scores(&run);
     assert_eq!(found["files"].as_array().unwrap().len(), 2);
     assert!(found["files"][0]["prompt_tokens"].as_f64().unwrap() > 64.0, "{found}");
-    assert!(found["notes"][0].as_str().unwrap().contains("a context of 64 tokens"), "{found}");
+    assert!(found["notes"][1].as_str().unwrap().contains("a context of 64 tokens"), "{found}");
     assert!(out.join("lines/predictions/model/2_response.txt").is_file());
     let found = scores(&[&run[..], &["--rope-factor", "4"]].concat());
-    assert!(found["notes"][0].as_str().unwrap().contains("a context of 256 tokens"), "{found}");
+    assert!(found["notes"][1].as_str().unwrap().contains("a context of 256 tokens"), "{found}");
     let replies = fs::read_to_string(out.join("replies.jsonl")).unwrap();
     assert_eq!(replies.lines().count(), 8, "another factor is another model");
 }

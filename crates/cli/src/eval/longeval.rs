@@ -12,11 +12,13 @@ use camelid_chat::requests::{RequestStore, RunSettings};
 use camelid_eval::LocalModel;
 use camelid_eval::judge::{Model, ModelPlace, ModelSpec};
 use camelid_eval::longeval::{AnswerFile, CaseFile, Completing, LongEvalModel, LongEvalScores, LongEvalTask};
+use camelid_eval::tasks::ModelFacts;
+use camelid_kernels::device_label;
 use camelid_model::{Llama, RopeScaling};
 use clap::ValueEnum;
 
 use super::outputs::{Outputs, command_line};
-use super::tasks::{Progress, files_sha256};
+use super::tasks::Progress;
 use crate::device::DeviceArg;
 use crate::model_files::{Load, open, storage, tell, template, tokenizer_file};
 
@@ -222,21 +224,36 @@ impl Run {
             model = model.with_rope_scaling(RopeScaling::Linear { factor })?;
         }
         let context = model.config().context_length();
-        let about = format!(
-            "{} {} {storage:?} {:?} {}",
+        let facts = ModelFacts {
+            template: template.as_ref().map(|template| template.name().to_owned()),
+            ..ModelFacts::of_files(path, source.describe(), &storage, device_label(&device))?
+        };
+        let request_name = format!(
+            "{} {} {} {:?} {}",
             self.model.name,
-            files_sha256(path)?,
+            facts.sha256,
+            facts.load,
             model.config().rope_scaling,
-            template.as_ref().map_or("without a template", |template| template.name()),
+            facts.template.as_deref().unwrap_or("without a template"),
         );
-        let notes = vec![format!(
-            "{}: a context of {context} tokens; prompts beyond it are shown whole, at positions it was not made for",
-            self.model.name
-        )];
+        let notes = vec![
+            format!(
+                "{}: {}, held as {}, {}, template {}, sha256 {}",
+                self.model.name,
+                facts.description,
+                facts.load,
+                facts.device,
+                facts.template.as_deref().unwrap_or("none"),
+                facts.sha256
+            ),
+            format!(
+                "a context of {context} tokens; prompts beyond it are shown whole, at positions it was not made for"
+            ),
+        ];
         let local = LocalModel::new(&model, &tokenizer, template).map_err(anyhow::Error::from_boxed)?;
         let generator = Completing::new(local.beyond_context());
         let settings = RunSettings { concurrency: 1, ..RunSettings::default() };
-        self.answer(files, &about, &generator, settings, notes)
+        self.answer(files, &request_name, &generator, settings, notes)
     }
 
     fn answer(

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
+use camelid_files::digest;
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 
 use super::error::TaskError;
 use super::template::Templates;
@@ -219,8 +219,7 @@ impl Task {
         let definition: Definition = toml::from_str(text).map_err(|error| wrong(error.to_string()))?;
         definition.check().map_err(wrong)?;
         let templates = definition.templates().map_err(wrong)?;
-        let sha256 = Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { definition, sha256, templates })
+        Ok(Self { definition, sha256: digest::of_bytes(text), templates })
     }
 
     /// Name, version and the first digits of the definition's hash.

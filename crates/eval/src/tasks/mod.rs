@@ -9,6 +9,7 @@
 mod definition;
 mod error;
 mod example;
+mod facts;
 mod journal;
 mod number;
 mod record;
@@ -23,9 +24,10 @@ pub use definition::{
     Data, Definition, Files, MultipleChoice, NumberAnswer, Perplexity, ProgramAnswer, Prompt, Shots, Task,
 };
 pub use error::TaskError;
+pub use facts::ModelFacts;
 pub use number::{FinalNumber, final_number};
 pub use record::{Record, to_frame};
-pub use report::{ModelFacts, TaskReport};
+pub use report::TaskReport;
 pub use rows::{DataFile, DataPlaces, Row, read};
 pub use run::{ProgramOptions, RunOptions, TaskRun};
 pub use score::{GroupScore, Score, group_mean, mean, ratio};

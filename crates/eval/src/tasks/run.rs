@@ -10,10 +10,11 @@ use camelid_model::{GenerateOptions, StopReason};
 use super::definition::Task;
 use super::error::TaskError;
 use super::example::{Ask, Example, Examples, Item};
+use super::facts::ModelFacts;
 use super::journal::Journal;
 use super::number::final_number;
 use super::record::{Record, to_frame};
-use super::report::{ModelFacts, TaskReport, scores};
+use super::report::{TaskReport, scores};
 use super::rows::DataPlaces;
 use super::sample::sample;
 use crate::language_model::{
@@ -41,6 +42,13 @@ pub struct RunOptions {
     pub programs: ProgramOptions,
     /// What the model is.
     pub model: ModelFacts,
+}
+
+impl RunOptions {
+    /// All examples of a task with its own number of shots, seed 0, nothing kept on disk.
+    pub fn new(model: ModelFacts) -> Self {
+        Self { shots: None, limit: None, seed: 0, out: None, programs: ProgramOptions::default(), model }
+    }
 }
 
 /// How generated programs are drawn and run.
@@ -321,6 +329,7 @@ impl Task {
             ("shots", examples.shots().to_string()),
             ("model", options.model.sha256.clone()),
             ("load", options.model.load.clone()),
+            ("device", options.model.device.clone()),
             ("template", template),
             ("data", data_digest(examples, items)),
         ]

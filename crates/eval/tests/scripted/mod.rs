@@ -1,7 +1,7 @@
 //! A stand-in for a model whose answers are known, so that what becomes of them can be checked.
 #![allow(dead_code, reason = "each test file uses its part")]
 
-use camelid_eval::tasks::{ModelFacts, ProgramOptions, RunOptions};
+use camelid_eval::tasks::{ModelFacts, RunOptions};
 use camelid_eval::{
     Completion, ContinuationScore, GenerateRequest, LanguageModel, Likelihood, LoglikelihoodRequest,
     ModelFailure, RollingRequest, RollingScore,
@@ -88,18 +88,12 @@ where
 
 /// Settings for a run that keeps nothing.
 pub fn run_options() -> RunOptions {
-    RunOptions {
-        shots: None,
-        limit: None,
-        seed: 0,
-        out: None,
-        programs: ProgramOptions::default(),
-        model: ModelFacts {
-            name: "scripted".into(),
-            description: "a test".into(),
-            sha256: "0".repeat(64),
-            load: "f32".into(),
-            template: None,
-        },
-    }
+    RunOptions::new(ModelFacts {
+        name: "scripted".into(),
+        description: "a test".into(),
+        sha256: "0".repeat(64),
+        load: "f32".into(),
+        template: None,
+        device: "nowhere".into(),
+    })
 }

@@ -7,6 +7,7 @@
 //! figures of published test files and of made-up ones are not to be mixed.
 
 mod answers;
+mod case_file;
 mod cases;
 mod completing;
 mod error;
@@ -17,7 +18,8 @@ mod topics;
 mod words;
 
 pub use answers::{AnswerFile, LongEvalAnswer};
-pub use cases::{CaseFile, LongEvalCase, LongEvalTask};
+pub use case_file::CaseFile;
+pub use cases::{LongEvalCase, LongEvalTask};
 pub use completing::Completing;
 pub use error::LongEvalError;
 pub use run::{LongEvalModel, Progressed, predictions_path};

@@ -8,7 +8,7 @@ use camelid_chat::{GenerateOptions, Message, Role, TextGenerator};
 use camelid_files::{FileError, write_whole};
 
 use super::answers::{AnswerFile, LongEvalAnswer};
-use super::cases::CaseFile;
+use super::case_file::CaseFile;
 use super::error::LongEvalError;
 
 /// A model, and how it is asked.

@@ -1,15 +1,12 @@
 //! `camelid eval longeval` from arguments to results.
 
-#[path = "../../chat/tests/server/mod.rs"]
-mod server;
-
 mod camelid;
 
 use std::fs;
 
 use camelid::{entries, error_of, output_of, save_nano_model, text};
+use camelid_tests::chat_server::{Answer, Server};
 use serde_json::Value;
-use server::{Answer, Server};
 
 fn scores(args: &[&str]) -> Value {
     serde_json::from_str(&output_of(&[&["eval", "longeval"], args, &["--json"]].concat())).unwrap()

@@ -88,7 +88,8 @@ impl Experiment {
         tokens: Option<u64>,
     ) -> Result<Budget, RecipeError> {
         let batch = self.train.micro_batch_size * self.train.grad_accum;
-        let cost = self.cost(model, rows);
+        let preflight = self.preflight(model, rows)?;
+        let cost = preflight.cost;
         // Every row is seen once an epoch, whatever the last step lacks.
         let seen = match self.length {
             Length::Steps(steps) => (steps * batch) as f64,
@@ -98,7 +99,7 @@ impl Experiment {
         let padded = seen * self.data.max_length as f64;
         let tokens = tokens.filter(|_| rows > 0).map(|tokens| seen * tokens as f64 / rows as f64);
         let padded_flops = a_position * padded;
-        let plan = self.memory_plan(model)?;
+        let plan = preflight.plan;
         let table = Machines::builtin()?;
         let charge = |machine: &crate::Machine| {
             let hours = machine.hours(padded_flops, table.efficiency);
@@ -116,7 +117,7 @@ impl Experiment {
         Ok(Budget {
             rows,
             batch,
-            steps: self.train_settings(rows).max_steps,
+            steps: preflight.settings.max_steps,
             padded_tokens: padded as u64,
             tokens: tokens.map(|tokens| tokens as u64),
             padded_flops,
@@ -134,7 +135,7 @@ impl Budget {
     pub fn text(&self) -> Result<String, RecipeError> {
         let table = Machines::builtin()?;
         let mut text = format!(
-            "would cost {:.3e} tokens if every row is filled, {:.3e} floating-point operations\n",
+            "on rented machines: {:.3e} tokens if every row is filled, {:.3e} floating-point operations\n",
             self.padded_tokens as f64, self.padded_flops
         );
         if let (Some(tokens), Some(flops)) = (self.tokens, self.flops) {

@@ -119,7 +119,7 @@ fn chosen(experiment: &Experiment) -> Result<(Machine, f64)> {
         );
         return Ok((largest, UNKNOWN_HOURS));
     };
-    let needed = experiment.memory_plan(&model)?.peak();
+    let needed = experiment.preflight(&model, 0)?.plan.peak();
     let machine = machines.into_iter().find(|machine| machine.memory() >= needed).unwrap_or_else(|| {
         eprintln!(
             "warning: a step needs {:.0} GiB on one device, more than {} has; training is not divided among \

@@ -40,7 +40,7 @@ pub enum MarkdownError {
 /// ```
 /// use camelid_data::clean::exact::html_to_markdown;
 /// let page = "<p>Use <code>a_b</code>:</p><pre><div><span>python</span><button>Copy code</button></div><code>x = 1</code></pre>";
-/// assert_eq!(html_to_markdown(page)?, "Use `a_b`:\n\n\n```python\nx = 1\n```");
+/// assert_eq!(html_to_markdown(page)?, "Use `a_b`:\n```python\nx = 1\n```");
 /// assert_eq!(html_to_markdown("Vec<String> of my_var")?, r"Vec of my\_var");
 /// # Ok::<(), camelid_data::clean::exact::MarkdownError>(())
 /// ```

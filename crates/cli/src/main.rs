@@ -12,6 +12,7 @@ mod data;
 mod device;
 mod eval;
 mod evolve;
+mod launch;
 mod merge;
 mod model_files;
 mod output_dir;
@@ -41,6 +42,8 @@ struct Cli {
 enum Command {
     /// Tune a model on conversations, as an experiment file says
     Train(train::Args),
+    /// Write the file by which SkyPilot or Slurm runs an experiment
+    Launch(launch::Args),
     /// Write a model as Hugging Face files with bitsandbytes 4-bit weights
     Quantize(quantize::Args),
     /// Fold a PEFT adapter into its base model and measure what that did
@@ -104,6 +107,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     Isa::from_environment()?;
     match command {
         Command::Train(args) => return train::run(&args),
+        Command::Launch(args) => launch::run(&args),
         Command::Data(command) => return data::run(&command),
         Command::Quantize(args) => quantize::run(&args),
         Command::Merge(args) => merge::run(&args),

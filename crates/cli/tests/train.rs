@@ -266,3 +266,37 @@ fn settings_that_cannot_be_are_named() {
     assert!(!run.exists(), "nothing is written for a run that cannot begin");
     assert_eq!(camelid(&["train"]).status.code(), Some(2));
 }
+
+#[test]
+fn a_stretched_model_is_written_so_that_others_read_its_positions() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, _) = experiment(dir.path());
+    let with_lora = fs::read_to_string(&file).unwrap();
+    let scaling = "model.rope_scaling={type='linear',factor=4.0}";
+    let adapted = dir.path().join("adapted");
+    let said =
+        output_of(&["train", &file, "--run", text(&adapted), "--set", scaling, "--set", "length.steps=1"]);
+    assert!(said.contains("rope_scaling"), "an adapter does not carry its base's positions: {said}");
+    fs::write(&file, with_lora.replace("[lora]\nr = 2\n", "")).unwrap();
+    let run = dir.path().join("full");
+    output_of(&["train", &file, "--run", text(&run), "--set", scaling, "--set", "length.steps=1"]);
+    let config: Value = serde_json::from_slice(&fs::read(run.join("model/config.json")).unwrap()).unwrap();
+    assert_eq!(config["rope_scaling"], json!({ "type": "linear", "factor": 4.0 }));
+    assert_eq!(config["max_position_embeddings"], 256);
+}
+
+#[test]
+fn a_run_is_planned_before_base_and_data_are_here() {
+    let file = camelid_tests::workspace().join("experiments/vicuna/v0-7b.toml");
+    let said = output_of(&["train", text(&file), "--dry-run", "--offline"]);
+    for part in [
+        "would need data/sharegpt-70k.json",
+        "would take 13500 steps of 32",
+        "8 × A100-80GB",
+        "542",
+        "164",
+        "@b4f10a3",
+    ] {
+        assert!(said.contains(part), "{part} in\n{said}");
+    }
+}

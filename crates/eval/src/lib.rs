@@ -6,6 +6,8 @@ pub mod exact_match;
 pub mod judge;
 #[cfg(feature = "models")]
 mod language_model;
+#[cfg(feature = "models")]
+pub mod longeval;
 #[cfg(feature = "report")]
 pub mod report;
 #[cfg(feature = "models")]

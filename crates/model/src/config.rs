@@ -258,6 +258,16 @@ impl LlamaConfig {
         })
     }
 
+    /// Tokens the model has room for. Linear scaling stretches `max_position_embeddings`, which
+    /// stays that of the original model (so Vicuna's 16k files and FastChat's reading of them);
+    /// Llama 3.1's kind is written with the stretched number already.
+    pub fn context_length(&self) -> usize {
+        match self.rope_scaling {
+            RopeScaling::Linear { factor } => (self.max_position_embeddings as f64 * factor) as usize,
+            _ => self.max_position_embeddings,
+        }
+    }
+
     /// Width of all query heads together.
     pub fn query_width(&self) -> usize {
         self.num_attention_heads * self.head_dim

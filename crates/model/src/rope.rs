@@ -159,6 +159,22 @@ mod tests {
     }
 
     #[test]
+    fn a_stretched_position_is_the_original_one_divided() {
+        // LongChat's own definition: position p is taken for p / ratio.
+        let plain = LlamaConfig::smollm2_135m();
+        let long = LlamaConfig { rope_scaling: RopeScaling::Linear { factor: 8.0 }, ..plain.clone() };
+        let device = Device::flex();
+        let (cos, sin) = Rope::new(&plain).slice(0, 64, &device);
+        let (cos_long, sin_long) = Rope::new(&long).slice(0, 505, &device);
+        for position in 0..64 {
+            for (short, stretched) in [(&cos, &cos_long), (&sin, &sin_long)] {
+                let row = |table: &Tensor<2>, at| table.clone().narrow(0, at, 1).into_data();
+                assert_eq!(row(short, position), row(stretched, 8 * position), "position {position}");
+            }
+        }
+    }
+
+    #[test]
     fn llama3_scaling_keeps_short_waves_divides_long_ones_and_blends_between() {
         // Llama 3.1 8B's own settings.
         let scaling = RopeScaling::Llama3 {

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod arm;
+mod budget;
 mod children;
 pub mod claims;
 pub mod compare;
@@ -10,6 +11,7 @@ mod error;
 mod experiment;
 mod format;
 mod judged;
+mod machines;
 mod measured;
 pub mod nano;
 mod open;
@@ -19,16 +21,19 @@ mod place;
 mod preflight;
 mod report;
 mod scores;
+mod shape;
 mod study;
 
 pub use arm::{Arm, Trains, TuningArm};
+pub use budget::{Budget, Charge, DeviceMemory};
 pub use children::{Children, watch_for_interrupt};
 pub use comparison::{Comparison, Ran};
 pub use digits::rounded;
 pub use error::RecipeError;
-pub use experiment::{DataSection, Experiment, Length, ModelSection, Storage, TestSet};
+pub use experiment::{DataSection, Expected, Experiment, Length, ModelSection, Storage, TestSet};
 pub use format::{BaseFormat, DoubleQuant};
 pub use judged::{Compared, Judge, Judged};
+pub use machines::{Machine, Machines};
 pub use measured::Measured;
 pub use open::{OpenOptions, Opened};
 pub use options::RunOptions;
@@ -40,4 +45,5 @@ pub use report::{
     write_report,
 };
 pub use scores::{loss_pair, token_mean};
+pub use shape::known_shape;
 pub use study::{PRETRAINING, Study, Tuned, Untuned};

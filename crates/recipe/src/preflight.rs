@@ -5,7 +5,7 @@ use camelid_data::catalogue::{Catalogue, FetchOptions};
 use camelid_model::{DenseStorage, LlamaConfig};
 use camelid_train::{Cost, MemoryPlan, OptimSpill, StepShape, TrainSettings};
 
-use crate::{Experiment, Opened, RecipeError, TestSet};
+use crate::{Experiment, Opened, RecipeError, TestSet, nano};
 
 /// What a run would need of this machine: arithmetic, nothing is loaded.
 #[derive(Clone, Debug)]
@@ -31,8 +31,8 @@ impl Experiment {
         Preflight::of(self, model, examples, self.data.max_length)
     }
 
-    /// What would have to be fetched, one line a source; what is here already is left out, and so is
-    /// what is given as a path.
+    /// What would have to be fetched, or is given as a path and not here, one line a source; what is here
+    /// already is left out.
     ///
     /// # Errors
     /// A catalogue that cannot be read.
@@ -45,8 +45,15 @@ impl Experiment {
         let offline = FetchOptions { offline: true, progress: false, ..fetch.clone() };
         let mut lines = Vec::new();
         for name in names {
-            let Ok(source) = catalogue.get(&name.to_lowercase()) else { continue };
-            if std::path::Path::new(name).exists() || source.fetch(&offline).is_ok() {
+            let is_here = std::path::Path::new(name).exists();
+            let Ok(source) = catalogue.get(&name.to_lowercase()) else {
+                // The nano world is made, not found.
+                if !is_here && name != nano::BASE {
+                    lines.push(format!("would need {name}, which is not here"));
+                }
+                continue;
+            };
+            if is_here || source.fetch(&offline).is_ok() {
                 continue;
             }
             let bytes: Option<u64> = source.files.iter().map(|file| file.size).sum();

@@ -113,12 +113,51 @@ fn values_that_do_not_fit_are_refused() {
 
 #[test]
 fn the_experiments_of_this_workspace_are_read() {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../experiments/guanaco");
-    let files: Vec<_> = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path()).collect();
-    assert!(files.len() >= 6);
-    for file in files {
-        Experiment::read(&file).unwrap_or_else(|error| panic!("{error}"));
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../experiments");
+    for (paper, least) in [("guanaco", 6), ("vicuna", 21)] {
+        let files: Vec<_> =
+            std::fs::read_dir(dir.join(paper)).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert!(files.len() >= least, "{paper}");
+        for file in files {
+            let experiment = Experiment::read(&file).unwrap_or_else(|error| panic!("{error}"));
+            let name = file.file_stem().unwrap().to_str().unwrap();
+            assert_eq!(experiment.name, format!("{paper}-{name}"));
+        }
     }
+}
+
+#[test]
+fn vicunas_experiments_say_what_was_published() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../experiments/vicuna");
+    let read = |name: &str| Experiment::read(&dir.join(format!("{name}.toml"))).unwrap();
+    let batch = |name: &str| {
+        let experiment = read(name);
+        experiment.train.micro_batch_size * experiment.train.grad_accum
+    };
+    for size in ["7b", "13b"] {
+        let rows = ["v0", "v1.1", "v1.3", "v1.5", "v1.5-16k", "longchat", "lora", "qlora", "alpaca"];
+        let rows = rows.map(|version| batch(&format!("{version}-{size}")));
+        assert_eq!(rows, [32, 128, 128, 128, 128, 8, 128, 128, 128]);
+    }
+    for size in ["7b", "13b", "33b"] {
+        for version in ["v1.3", "lora", "qlora"] {
+            let experiment = read(&format!("{version}-{size}"));
+            assert_eq!(experiment.lora.is_some(), version != "v1.3");
+            assert_eq!(experiment.model.storage == Storage::Quantized, version == "qlora");
+        }
+    }
+    for (name, length, factor) in [("v1.5-16k-7b", 16_384, 4.0), ("longchat-13b", 16_384, 8.0)] {
+        let experiment = read(name);
+        assert_eq!(experiment.data.max_length, length);
+        assert_eq!(experiment.model.rope_scaling, Some(RopeScaling::Linear { factor }));
+        let shape = camelid_recipe::known_shape(&experiment.model.base).unwrap();
+        assert_eq!(shape.max_position_embeddings as f64 * factor, length as f64, "{name}");
+    }
+    let v0 = read("v0-7b");
+    assert_eq!((v0.data.template.as_str(), v0.train.warmup_ratio), ("vicuna_v0", 0.03));
+    let alpaca = read("alpaca-13b");
+    assert_eq!((alpaca.data.source.as_str(), alpaca.data.template.as_str()), ("alpaca", "alpaca"));
+    assert_eq!((alpaca.train.learning_rate, alpaca.length), (1e-5, Length::Epochs(5.0)));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod canvas;
+mod intervals;
 mod lines;
 mod page;
 #[cfg(feature = "parquet")]
@@ -12,6 +13,7 @@ pub use canvas::{
     COLOURS, Canvas, DrawError, GREY, ToPixel, ToRow, bar, cut, horizontal_bars, label, label_width,
     label_within, legend, room_for, svg, tick_step,
 };
+pub use intervals::{Measured, interval_chart};
 pub use lines::{Line, line_chart};
 pub use page::{PAGE_STYLE, environment, short};
 #[cfg(feature = "parquet")]

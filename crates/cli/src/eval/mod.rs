@@ -3,6 +3,7 @@
 mod agreement;
 mod battle_files;
 mod judge;
+mod longeval;
 mod outputs;
 mod ratings;
 mod score;
@@ -24,6 +25,9 @@ pub enum Command {
     Tasks(tasks::Args),
     /// Score completions and judgments that exist already
     Score(score::Args),
+    /// LongEval: what a model still finds in a long text
+    #[command(subcommand)]
+    Longeval(longeval::Command),
 }
 
 pub fn run(command: &Command) -> Result<()> {
@@ -33,5 +37,6 @@ pub fn run(command: &Command) -> Result<()> {
         Command::Agreement(args) => agreement::run(args),
         Command::Tasks(args) => tasks::run(args),
         Command::Score(args) => score::run(args),
+        Command::Longeval(command) => longeval::run(command),
     }
 }

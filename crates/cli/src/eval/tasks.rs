@@ -163,13 +163,13 @@ pub(super) fn places(tasks: &[Task], shots: Option<usize>, mut places: DataPlace
 }
 
 /// A bar on a terminal; where standard error is no terminal, a line now and then.
-struct Progress {
+pub(super) struct Progress {
     name: String,
     bar: Option<ProgressBar>,
 }
 
 impl Progress {
-    fn new(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         let bar = io::stderr().is_terminal().then(ProgressBar::no_length);
         if let Some(bar) = &bar {
             // A template that does not parse leaves the plain bar.
@@ -181,7 +181,7 @@ impl Progress {
         Self { name: name.to_owned(), bar }
     }
 
-    fn tell(&mut self, done: usize, of: usize) {
+    pub fn tell(&mut self, done: usize, of: usize) {
         match &self.bar {
             Some(bar) => {
                 bar.set_length(of as u64);
@@ -194,7 +194,7 @@ impl Progress {
         }
     }
 
-    fn end(&self) {
+    pub fn end(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }

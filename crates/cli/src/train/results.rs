@@ -53,6 +53,12 @@ pub fn write(experiment: &Experiment, opened: &Opened, outcome: &Outcome<Llama>,
     write_whole(&run.join("report.html"), report.page()?.as_bytes())?;
     print(report.text())?;
     print(format!("wrote {} and {}\n", weights.display(), run.join("report.html").display()))?;
+    if let (Some(_), Some(scaling)) = (&experiment.lora, &experiment.model.rope_scaling) {
+        let scaling = serde_json::to_string(scaling).context("cannot write the scaling as JSON")?;
+        print(format!(
+            "the adapter belongs to a base with \"rope_scaling\": {scaling} in its config.json\n"
+        ))?;
+    }
     let hint = super::template_hint(experiment);
     print(match experiment.lora {
         Some(_) => format!(

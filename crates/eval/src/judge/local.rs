@@ -44,7 +44,7 @@ impl TextGenerator for Bounded {
     ) -> Result<GeneratedText, Box<dyn std::error::Error + Send + Sync>> {
         let conversation = Conversation { id: "prompt".into(), messages: messages.to_vec() };
         let prompt = self.generator.template().prompt(&conversation, self.generator.tokenizer())?.len();
-        let context = self.generator.model().config().max_position_embeddings;
+        let context = self.generator.model().config().context_length();
         if prompt >= context {
             return Err(format!("the prompt takes {prompt} tokens, the model has room for {context}").into());
         }

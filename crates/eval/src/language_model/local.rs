@@ -25,6 +25,7 @@ pub struct LocalModel<'a> {
     template: Option<Template>,
     /// What the tokenizer puts before every text.
     begin: Vec<u32>,
+    beyond_context: bool,
 }
 
 impl<'a> LocalModel<'a> {
@@ -44,7 +45,14 @@ impl<'a> LocalModel<'a> {
             template.check_prompt(&tokenizer.tokenizer)?;
         }
         let begin = begin(tokenizer)?;
-        Ok(Self { cache: PromptCache::new(model), tokenizer, template, begin })
+        Ok(Self { cache: PromptCache::new(model), tokenizer, template, begin, beyond_context: false })
+    }
+
+    /// The same model with contexts of any length: nothing is cut off their beginning, and positions
+    /// beyond those it was made for are computed like any other.
+    #[must_use]
+    pub fn beyond_context(self) -> Self {
+        Self { beyond_context: true, ..self }
     }
 
     /// Log-likelihood of each continuation after `context`: one pass over the context, then one
@@ -91,7 +99,10 @@ impl<'a> LocalModel<'a> {
 
     /// Tokens the model's context has room for.
     fn room(&self) -> usize {
-        self.cache.model().config().max_position_embeddings
+        match self.beyond_context {
+            true => usize::MAX,
+            false => self.cache.model().config().context_length(),
+        }
     }
 
     /// What stands before a text so that its first token can be scored: what the tokenizer puts there,

@@ -3,6 +3,8 @@
 #[cfg(feature = "judge")]
 mod judge_page;
 #[cfg(feature = "models")]
+mod longeval;
+#[cfg(feature = "models")]
 mod tasks;
 
 #[cfg(feature = "judge")]

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::samples::{each, names, number};
 use super::{Remarks, ScoreError, ScoreReport};
+use crate::judge::Resampling;
 
 /// The reviews of one file.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -25,6 +26,10 @@ pub struct ReviewFile {
     pub total_second: f64,
     /// The second model's total over the first's.
     pub ratio: f64,
+    /// Lower end of the ratio's 95 % interval over questions drawn anew; none for a single review.
+    pub ratio_low: Option<f64>,
+    /// Its upper end.
+    pub ratio_high: Option<f64>,
     /// Questions on which the first has the higher grade.
     pub wins_first: usize,
     /// Questions with equal grades.
@@ -100,6 +105,7 @@ fn summed(path: &Path, pairs: &[(f64, f64)]) -> ReviewFile {
     let total_second: f64 = pairs.iter().map(|pair| pair.1).sum();
     let count = |wanted: fn(f64, f64) -> bool| pairs.iter().filter(|(a, b)| wanted(*a, *b)).count();
     let (wins_first, ties, wins_second) = (count(|a, b| a > b), count(|a, b| a == b), count(|a, b| a < b));
+    let ratio = Resampling::default().ratio(&pairs.iter().map(|(a, b)| (*b, *a)).collect::<Vec<_>>());
     ReviewFile {
         file: path.display().to_string(),
         first: first.to_owned(),
@@ -108,10 +114,19 @@ fn summed(path: &Path, pairs: &[(f64, f64)]) -> ReviewFile {
         total_first,
         total_second,
         ratio: total_second / total_first,
+        ratio_low: ratio.and_then(|ratio| ratio.low),
+        ratio_high: ratio.and_then(|ratio| ratio.high),
         wins_first,
         ties,
         wins_second,
         second_at_least_equal: (ties + wins_second) as f64 / pairs.len() as f64,
+    }
+}
+
+fn interval(file: &ReviewFile) -> String {
+    match (file.ratio_low, file.ratio_high) {
+        (Some(low), Some(high)) => format!(" [{:.1}, {:.1}]", 100.0 * low, 100.0 * high),
+        _ => String::new(),
     }
 }
 
@@ -122,7 +137,7 @@ impl ScoreReport for ReviewScores {
                 file.first.clone(),
                 file.second.clone(),
                 format!("{} / {}", file.total_first, file.total_second),
-                format!("{:.2} %", 100.0 * file.ratio),
+                format!("{:.2} %{}", 100.0 * file.ratio, interval(file)),
                 format!("{} / {} / {}", file.wins_first, file.ties, file.wins_second),
                 format!("{:.1} %", 100.0 * file.second_at_least_equal),
                 file.reviews.to_string(),

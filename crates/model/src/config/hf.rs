@@ -226,6 +226,23 @@ mod tests {
     }
 
     #[test]
+    fn linear_scaling_is_written_as_vicunas_16k_files_have_it() {
+        let scaling = RopeScaling::Linear { factor: 4.0 };
+        let config = LlamaConfig { rope_scaling: scaling, ..LlamaConfig::llama_7b() };
+        let written = config.to_value();
+        assert_eq!(written["rope_scaling"], json!({"type": "linear", "factor": 4.0}));
+        assert_eq!(
+            written["rope_parameters"],
+            json!({"rope_type": "linear", "factor": 4.0, "rope_theta": 10_000.0})
+        );
+        // The number of the original stays, and the room is four times as long.
+        assert_eq!(
+            (written["max_position_embeddings"].as_u64(), config.context_length()),
+            (Some(2048), 8192)
+        );
+    }
+
+    #[test]
     fn older_and_newer_rope_settings_mean_the_same() {
         let mut older = with("rope_theta", json!(5e5));
         older["rope_scaling"] = json!({"type": "linear", "factor": 2.0});

@@ -83,9 +83,23 @@ pub struct DataSection {
     /// What the model is tested on; absent for nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test: Option<TestSet>,
+    /// What the source is said to hold, for a plan before it is here. Nothing of it shapes a run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<Expected>,
     /// Dials of the nano world, where the format is nano.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nano: Option<NanoConfig>,
+}
+
+/// What a source is said to hold: `expected = { rows = 257000, tokens = 370000000 }`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expected {
+    /// Examples to train on, after splitting and cutting.
+    pub rows: usize,
+    /// Their tokens in all, where they are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<u64>,
 }
 
 /// The test set of an experiment: `test = { count = 200 }` or `test = { source = "test.jsonl" }`.

@@ -104,8 +104,8 @@ pub(super) fn write(config: &LlamaConfig) -> Written {
     let (older, mut newer) = match &config.rope_scaling {
         RopeScaling::None => (Value::Null, json!({"rope_type": "default"})),
         RopeScaling::Linear { factor } => {
-            let v = json!({"rope_type": "linear", "factor": factor});
-            (v.clone(), v)
+            // transformers 4.31 to 4.42 demand `type` and `factor` and nothing else; later ones read both.
+            (json!({"type": "linear", "factor": factor}), json!({"rope_type": "linear", "factor": factor}))
         }
         RopeScaling::Llama3 {
             factor,

@@ -2,11 +2,18 @@
 
 mod catalogue;
 mod convert;
+mod filter;
+mod inspect;
+mod passing;
 mod reading;
 mod show;
+mod split;
 mod stats;
 
+use std::process::ExitCode;
+
 use anyhow::Result;
+use camelid_data::DataError;
 
 #[derive(clap::Subcommand)]
 pub enum Command {
@@ -25,14 +32,37 @@ pub enum Command {
     /// Count conversations, turns, characters and tokens
     #[command(after_help = stats::EXAMPLES)]
     Stats(stats::Args),
+    /// Show the tokens that carry loss, and prove that they are the answers and nothing else
+    #[command(after_help = inspect::EXAMPLES)]
+    Inspect(inspect::Args),
+    /// Split long conversations into parts that fit a model's context
+    #[command(after_help = split::EXAMPLES)]
+    Split(split::Args),
+    /// Leave out conversations that break a rule
+    #[command(after_help = filter::EXAMPLES)]
+    Filter(filter::Args),
 }
 
-pub fn run(command: &Command) -> Result<()> {
+/// Runs a command; one that was interrupted ends with 130, as the shell has it.
+pub fn run(command: &Command) -> Result<ExitCode> {
+    match run_command(command) {
+        Err(error) if matches!(error.downcast_ref(), Some(DataError::Stopped)) => {
+            eprintln!("{error}");
+            Ok(ExitCode::from(130))
+        }
+        ended => ended.map(|()| ExitCode::SUCCESS),
+    }
+}
+
+fn run_command(command: &Command) -> Result<()> {
     match command {
         Command::List(args) => catalogue::list(args),
         Command::Fetch(args) => catalogue::fetch(args),
         Command::Show(args) => show::run(args),
         Command::Convert(args) => convert::run(args),
         Command::Stats(args) => stats::run(args),
+        Command::Inspect(args) => inspect::run(args),
+        Command::Split(args) => split::run(args),
+        Command::Filter(args) => filter::run(args),
     }
 }

@@ -18,7 +18,7 @@ mod template;
 pub use conversation::{Conversation, Message, Role};
 pub use encode::{Encoded, TokenSpan};
 pub use error::ChatError;
-pub use generate::{GenerateOptions, GeneratedText, OptionError, StopReason, TextGenerator};
+pub use generate::{GenerateFailure, GenerateOptions, GeneratedText, OptionError, StopReason, TextGenerator};
 pub use labels::{IGNORE_INDEX, LossOn, labels};
 pub use layout::{Rendered, Span};
 pub use model_files::{ChatFiles, DEFAULT_TEMPLATE};

@@ -121,7 +121,7 @@ fn a_local_model_answers_and_a_judge_that_says_nothing_of_use_is_reported() {
     let output = String::from_utf8(ended.stdout).unwrap();
     assert!(output.contains("4 judgments, 4 without a verdict"), "{output}");
     assert!(
-        output.contains("no verdict on question one, turn 1, tiny: no verdict: expected a grade"),
+        output.contains("no verdict on question one, turn 1, tiny and 3 more: no verdict: expected a grade"),
         "{output}"
     );
     let answers = std::fs::read_to_string(run.join("answers/tiny.jsonl")).unwrap();

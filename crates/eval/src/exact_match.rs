@@ -3,73 +3,79 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
-use camelid_chat::{GenerateOptions, Message, TextGenerator};
+use camelid_chat::{GenerateOptions, Message, Role, TextGenerator};
 use serde::{Deserialize, Serialize};
 
-use crate::judge::{Judgment, Verdict};
+use crate::judge::{Judgment, Question, Verdict};
 use camelid_ratings::Outcome;
 
-/// A question with its answer.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Question {
-    /// Unique among the questions of a set.
-    pub id: String,
-    /// What it tests, e.g. `number`; scores are also given per family.
-    pub family: String,
-    /// The dialogue so far; the last message is the user's.
-    pub messages: Vec<Message>,
-    /// The right answer.
-    pub expected: String,
-}
-
-/// What a model said.
+/// A model's answer to a question with one right answer, marked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Answer {
+pub struct Marked {
     /// The question's id.
-    pub id: String,
-    /// The question's family.
-    pub family: String,
+    pub question: String,
+    /// The question's category; scores are also given per category.
+    pub category: String,
     /// The text, as generated.
     pub text: String,
     /// Whether it is the right answer.
     pub correct: bool,
 }
 
-/// A model failed to answer.
+/// Why questions could not be answered or marked.
 #[derive(Debug, thiserror::Error)]
-#[error("question `{id}` could not be answered: {source}")]
-pub struct AnswerError {
-    /// The question.
-    pub id: String,
-    /// Why.
-    #[source]
-    pub source: Box<dyn std::error::Error + Send + Sync>,
+pub enum AnswerError {
+    /// The model failed.
+    #[error("question `{id}` could not be answered: {source}")]
+    Model {
+        /// The question.
+        id: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The question is no such question.
+    #[error("question `{id}` has {turns} turns and {references} right answers; expected one of each")]
+    Question {
+        /// The question.
+        id: String,
+        /// How many turns it has.
+        turns: usize,
+        /// How many right answers.
+        references: usize,
+    },
 }
 
-/// Puts every question to `model`, at temperature 0 and at most
-/// `max_new_tokens` tokens, and marks the answers with `is_right(answer, expected)`.
-/// `after_each` is told how many are done.
+/// Puts every question to `model`, at temperature 0 and at most `max_new_tokens` tokens, and marks the
+/// answers with `is_right(answer, reference)`. `after_each` is told how many are done.
 ///
 /// # Errors
-/// [`AnswerError`] with the id of the question that failed.
+/// [`AnswerError`] with the id of the question at fault; every question needs one turn and one reference.
 pub fn answer_all(
     model: &dyn TextGenerator,
     questions: &[Question],
     max_new_tokens: usize,
     is_right: impl Fn(&str, &str) -> bool,
     mut after_each: impl FnMut(usize),
-) -> Result<Vec<Answer>, AnswerError> {
+) -> Result<Vec<Marked>, AnswerError> {
     let options = GenerateOptions { max_new_tokens, ..GenerateOptions::default() };
     let mut answers = Vec::with_capacity(questions.len());
     for question in questions {
+        let ([turn], [reference]) = (question.turns.as_slice(), question.reference.as_slice()) else {
+            return Err(AnswerError::Question {
+                id: question.id.clone(),
+                turns: question.turns.len(),
+                references: question.reference.len(),
+            });
+        };
         let generated = model
-            .generate(&question.messages, &options, &mut |_| ControlFlow::Continue(()))
-            .map_err(|source| AnswerError { id: question.id.clone(), source })?;
-        answers.push(Answer {
-            id: question.id.clone(),
-            family: question.family.clone(),
-            correct: is_right(&generated.text, &question.expected),
+            .generate(&[Message::new(Role::User, turn)], &options, &mut |_| ControlFlow::Continue(()))
+            .map_err(|source| AnswerError::Model { id: question.id.clone(), source })?;
+        answers.push(Marked {
+            question: question.id.clone(),
+            category: question.category.clone(),
+            correct: is_right(&generated.text, reference),
             text: generated.text,
         });
         after_each(answers.len());
@@ -83,11 +89,12 @@ const MARKS: &str = "exact match";
 /// Judgments of two models' marked answers to the same questions, in both orders: the right answer
 /// beats the wrong one, two of a kind are a tie. Questions that one of them did not answer are left
 /// out.
-pub fn compare_marked(one: (&str, &[Answer]), other: (&str, &[Answer])) -> Vec<Judgment> {
-    let others: HashMap<&str, &Answer> = other.1.iter().map(|answer| (answer.id.as_str(), answer)).collect();
-    let judgment = |answer: &Answer, shown: [(&str, bool); 2]| Judgment {
-        question: answer.id.clone(),
-        category: answer.family.clone(),
+pub fn compare_marked(one: (&str, &[Marked]), other: (&str, &[Marked])) -> Vec<Judgment> {
+    let others: HashMap<&str, &Marked> =
+        other.1.iter().map(|answer| (answer.question.as_str(), answer)).collect();
+    let judgment = |answer: &Marked, shown: [(&str, bool); 2]| Judgment {
+        question: answer.question.clone(),
+        category: answer.category.clone(),
         turn: 1,
         model: shown[0].0.to_owned(),
         opponent: Some(shown[1].0.to_owned()),
@@ -96,21 +103,11 @@ pub fn compare_marked(one: (&str, &[Answer]), other: (&str, &[Answer])) -> Vec<J
             (false, true) => Outcome::ModelB,
             _ => Outcome::Tie,
         })),
-        error: None,
-        contradictory: false,
-        text: String::new(),
         judge: MARKS.to_owned(),
-        judge_version: None,
-        temperature: 0.0,
-        own_temperature: false,
         prompt: MARKS.to_owned(),
-        prompt_hash: String::new(),
-        request: None,
-        prompt_tokens: None,
-        new_tokens: None,
-        timestamp: 0.0,
+        ..Judgment::default()
     };
-    let both = one.1.iter().filter_map(|answer| Some((answer, *others.get(answer.id.as_str())?)));
+    let both = one.1.iter().filter_map(|answer| Some((answer, *others.get(answer.question.as_str())?)));
     both.flat_map(|(answer, against)| {
         let (mine, theirs) = ((one.0, answer.correct), (other.0, against.correct));
         [judgment(answer, [mine, theirs]), judgment(answer, [theirs, mine])]
@@ -119,7 +116,7 @@ pub fn compare_marked(one: (&str, &[Answer]), other: (&str, &[Answer])) -> Vec<J
 }
 
 /// Share of right answers with its standard error, √(p(1 − p)/n); `None` without answers.
-pub fn accuracy(answers: &[Answer]) -> Option<(f64, f64)> {
+pub fn accuracy(answers: &[Marked]) -> Option<(f64, f64)> {
     let n = answers.len() as f64;
     let share = answers.iter().filter(|a| a.correct).count() as f64 / n;
     (!answers.is_empty()).then(|| (share, (share * (1.0 - share) / n).sqrt()))
@@ -127,7 +124,7 @@ pub fn accuracy(answers: &[Answer]) -> Option<(f64, f64)> {
 
 #[cfg(test)]
 mod tests {
-    use camelid_chat::{GeneratedText, Role, StopReason};
+    use camelid_chat::{GeneratedText, StopReason};
 
     use super::*;
 
@@ -157,9 +154,10 @@ mod tests {
     fn question(id: &str, text: &str, expected: &str) -> Question {
         Question {
             id: id.to_owned(),
-            family: "f".to_owned(),
-            messages: vec![Message::new(Role::User, text)],
-            expected: expected.to_owned(),
+            category: "f".to_owned(),
+            turns: vec![text.to_owned()],
+            reference: vec![expected.to_owned()],
+            temperature: None,
         }
     }
 
@@ -177,14 +175,17 @@ mod tests {
     fn a_failed_answer_names_its_question() {
         let error = answer_all(&LastWord, &[question("lost", "", "")], 4, |_, _| true, |_| {}).unwrap_err();
         assert!(error.to_string().contains("`lost`"), "{error}");
+        let open = Question { reference: Vec::new(), ..question("open", "say no", "") };
+        let error = answer_all(&LastWord, &[open], 4, |_, _| true, |_| {}).unwrap_err();
+        assert!(error.to_string().contains("`open` has 1 turns and 0 right answers"), "{error}");
         assert_eq!(accuracy(&[]), None);
     }
 
     #[test]
     fn the_right_answer_beats_the_wrong_one_in_both_orders() {
-        let answer = |id: &str, correct: bool| Answer {
-            id: id.to_owned(),
-            family: "f".to_owned(),
+        let answer = |id: &str, correct: bool| Marked {
+            question: id.to_owned(),
+            category: "f".to_owned(),
             text: String::new(),
             correct,
         };

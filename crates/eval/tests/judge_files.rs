@@ -5,10 +5,7 @@ mod oracles;
 
 use std::path::PathBuf;
 
-use camelid_eval::judge::{
-    Answers, Case, OutputFormat, PromptSet, Protocol, QuestionSet, Resampling, read_single_judgments,
-    score_ratios, scores,
-};
+use camelid_eval::judge::{Answers, Case, OutputFormat, PromptSet, Protocol, QuestionSet};
 
 fn fastchat() -> Option<PathBuf> {
     let folder = oracles::oracles()?.join("fastchat");
@@ -62,34 +59,4 @@ fn the_published_prompts_serve_every_case_of_grades_and_pairs() {
     let expected = "[Question]\n1 + 1?\n\n[The Start of Reference Answer]\nIt is {2}.\n[The End of Reference \
                     Answer]\n\n[The Start of Assistant's Answer]\n3\n[The End of Assistant's Answer]";
     assert!(filled.unwrap().ends_with(expected));
-}
-
-#[test]
-fn published_grades_are_scored_again() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("gpt-4_single.jsonl");
-    let line = |question: u32, model: &str, turn: u32, score: f64| {
-        format!(
-            "{{\"question_id\": {question}, \"model\": \"{model}\", \"judge\": [\"gpt-4\", \"single-v1\"], \
-             \"user_prompt\": \"p\", \"judgment\": \"Hm.\", \"score\": {score}, \"turn\": {turn}, \"tstamp\": 1.0}}\n"
-        )
-    };
-    let mut text = String::new();
-    for question in [81, 82, 83] {
-        for turn in [1, 2] {
-            text += &line(question, "vicuna", turn, 6.0);
-            text += &line(question, "gpt-3.5", turn, f64::from(question - 73 - turn));
-        }
-    }
-    text += &line(84, "vicuna", 1, -1.0);
-    std::fs::write(&path, text).unwrap();
-    let rows = read_single_judgments(&path, |id| Some(format!("category of {id}"))).unwrap();
-    let board = scores(&rows, &Resampling::default());
-    assert_eq!((board[0].model.as_str(), board[1].model.as_str()), ("gpt-3.5", "vicuna"));
-    assert_eq!((board[0].overall.unwrap().value, board[1].overall.unwrap().value), (7.5, 6.0));
-    assert_eq!((board[0].turns[&1].value, board[0].turns[&2].value), (8.0, 7.0));
-    assert_eq!((board[1].grades, board[1].errors), (6, 1));
-    let ratio = &score_ratios(&rows, "gpt-3.5", &Resampling::default())[0];
-    assert_eq!((ratio.model.as_str(), ratio.ratio.value), ("vicuna", 36.0 / 45.0));
-    assert!(ratio.ratio.low.unwrap() < 0.8 && ratio.ratio.high.unwrap() > 0.8);
 }

@@ -4,7 +4,10 @@ use std::ops::ControlFlow;
 
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use camelid_eval::tasks::{Answers, LanguageModel, LocalModel};
+use camelid_eval::{
+    Completion, GenerateRequest, LanguageModel, LocalModel, LoglikelihoodRequest, MessagesOnly,
+    RollingRequest,
+};
 use camelid_model::{GenerateOptions, Llama, LlamaConfig, LocalGenerator, TokenizerFile, generate_text};
 use tokenizers::Tokenizer;
 
@@ -141,22 +144,40 @@ fn the_likeliest_continuation_is_greedy() {
     assert_eq!(found.iter().map(|l| l.is_greedy).collect::<Vec<_>>(), [true, false]);
 }
 
+/// One context with several continuations.
+fn after<'a>(context: &'a str, continuations: &[&'a str]) -> Vec<LoglikelihoodRequest<'a>> {
+    continuations.iter().map(|continuation| LoglikelihoodRequest { context, continuation }).collect()
+}
+
 #[test]
 fn text_is_split_where_the_tokenizer_splits_the_whole() {
     let (model, tokenizer) = (model(), tokenizer());
     let mut local = LocalModel::new(&model, &tokenizer, None).unwrap();
     let ids = |text: &str| tokenizer.tokenizer.encode(text, true).unwrap().get_ids().to_vec();
-    let found = local.log_likelihoods("Question: x\nAnswer:", &[" ab".into(), " b".into()]).unwrap();
+    let found = local.loglikelihood(&after("Question: x\nAnswer:", &[" ab", " b"])).unwrap();
     let context = ids("Question: x\nAnswer:");
-    assert_eq!(found.context_tokens, context.len());
-    for (found, text) in found.continuations.iter().zip([" ab", " b"]) {
+    for (found, text) in found.iter().zip([" ab", " b"]) {
         let whole = ids(&format!("Question: x\nAnswer:{text}"));
-        assert_eq!(found.tokens, 2, "{text}");
-        close(found.sum, direct(&model, &whole, context.len()).0);
+        assert_eq!((found.likelihood.tokens, found.context_tokens), (2, context.len()), "{text}");
+        close(found.likelihood.sum, direct(&model, &whole, context.len()).0);
     }
     // Spaces at the end of the context count to the continuation.
-    let moved = local.log_likelihoods("Question: x\nAnswer: ", &["ab".into()]).unwrap();
-    close(moved.continuations[0].sum, found.continuations[0].sum);
+    let moved = local.loglikelihood(&after("Question: x\nAnswer: ", &["ab"])).unwrap();
+    close(moved[0].likelihood.sum, found[0].likelihood.sum);
+}
+
+#[test]
+fn requests_of_several_contexts_keep_their_order() {
+    let (model, tokenizer) = (model(), tokenizer());
+    let mut local = LocalModel::new(&model, &tokenizer, None).unwrap();
+    let requests =
+        [after("one two", &[" three", " four"]), after("one", &[" three"]), after("one two", &["!"])];
+    let together = local.loglikelihood(&requests.concat()).unwrap();
+    for (request, together) in requests.concat().iter().zip(together) {
+        let alone = local.loglikelihood(std::slice::from_ref(request)).unwrap()[0];
+        close(together.likelihood.sum, alone.likelihood.sum);
+        assert_eq!(together.context_tokens, request.context.len());
+    }
 }
 
 #[test]
@@ -164,36 +185,97 @@ fn a_context_that_is_too_long_loses_its_beginning_and_says_so() {
     let (model, tokenizer) = (model(), tokenizer());
     let mut local = LocalModel::new(&model, &tokenizer, None).unwrap();
     let long: String = some_ids(CONTEXT + 20, 19).iter().map(|i| char::from(b'c' + (i % 20) as u8)).collect();
-    let found = local.log_likelihoods(&long, &["xyz".into()]).unwrap();
-    assert_eq!(found.cut_tokens, 23);
-    let kept = local.log_likelihoods(&long[23..], &["xyz".into()]).unwrap();
-    close(found.continuations[0].sum, kept.continuations[0].sum);
-    assert!(local.log_likelihoods("", &["x".into()]).is_err());
-    assert!(local.log_likelihoods("x", &[String::new()]).is_err());
+    // The last of three tokens is scored but not read.
+    let found = local.loglikelihood(&after(&long, &["xyz"])).unwrap()[0];
+    assert_eq!(found.cut_tokens, 22);
+    let kept = local.loglikelihood(&after(&long[22..], &["xyz"])).unwrap()[0];
+    assert_eq!(kept.cut_tokens, 0);
+    close(found.likelihood.sum, kept.likelihood.sum);
+    // Each continuation cuts only what it needs.
+    let found = local.loglikelihood(&after(&long, &["xyz", "x"])).unwrap();
+    assert_eq!(found.iter().map(|score| score.cut_tokens).collect::<Vec<_>>(), [22, 20]);
+    assert!(local.loglikelihood(&after("x", &[""])).is_err());
+    assert!(local.loglikelihood(&after("x", &[&long])).is_err());
 }
 
 #[test]
-fn windows_score_every_token_but_the_first_once() {
+fn an_empty_context_is_the_token_that_begins_a_text() {
+    let (model, mut tokenizer) = (model(), tokenizer());
+    let ids = tokenizer.tokenizer.encode("xyz", false).unwrap().get_ids().to_vec();
+    let first = |tokenizer: &TokenizerFile| {
+        LocalModel::new(&model, tokenizer, None).unwrap().loglikelihood(&after("", &["xyz"]))
+    };
+    for (bos, eos, begin) in [(Some("<s>"), Some("</s>"), 0), (None, Some("</s>"), 1)] {
+        tokenizer.bos_token = bos.map(str::to_owned);
+        tokenizer.eos_token = eos.map(str::to_owned);
+        let found = first(&tokenizer).unwrap()[0];
+        assert_eq!((found.likelihood.tokens, found.context_tokens), (3, 1));
+        close(found.likelihood.sum, direct(&model, &[&[begin][..], &ids].concat(), 1).0);
+    }
+    tokenizer.eos_token = None;
+    assert!(first(&tokenizer).unwrap_err().to_string().contains("no token begins a text"));
+}
+
+/// A text of the tokenizer's plain bytes.
+fn text(len: usize) -> String {
+    some_ids(len, 23).iter().map(|i| char::from(b'c' + (i % 20) as u8)).collect()
+}
+
+#[test]
+fn windows_score_every_token_once() {
     let (model, tokenizer) = (model(), tokenizer());
     let mut local = LocalModel::new(&model, &tokenizer, None).unwrap();
-    let text: String = some_ids(100, 23).iter().map(|i| char::from(b'c' + (i % 20) as u8)).collect();
-    let ids = tokenizer.tokenizer.encode(text.as_str(), true).unwrap().get_ids().to_vec();
+    let text = text(100);
+    // `</s>` is the only token that could begin a text.
+    let ids = [&[1][..], tokenizer.tokenizer.encode(text.as_str(), false).unwrap().get_ids()].concat();
+    let mut windows = |window, stride| {
+        let request = RollingRequest { text: &text, window, stride };
+        local.loglikelihood_rolling(&[request]).unwrap().remove(0)
+    };
     // One window that holds all: the plain sum.
-    let whole = local.text_log_likelihoods(&text, 512, 256).unwrap();
-    assert_eq!(whole.len(), 1);
-    close(whole[0].sum, direct(&model, &ids, 1).0);
+    let whole = windows(None, None);
+    assert_eq!((whole.windows.len(), whole.total().tokens), (1, 100));
+    close(whole.total().sum, direct(&model, &ids, 1).0);
     for (window, stride) in [(32, 8), (32, 32), (40, 39), (2, 1), (7, 3)] {
-        let windows = local.text_log_likelihoods(&text, window, stride).unwrap();
-        assert_eq!(windows.iter().map(|w| w.tokens).sum::<usize>(), ids.len() - 1, "{window} {stride}");
-        let (mut scored, before) = (1, (window - stride).max(1));
-        for found in &windows {
-            let start: usize = if scored == 1 { 0 } else { scored - before };
-            let end = (start + window).min(ids.len());
-            close(found.sum, direct(&model, &ids[start..end], scored - start).0);
+        let found = windows(Some(window), Some(stride));
+        assert_eq!(found.total().tokens, 100, "{window} {stride}");
+        let mut scored = 1;
+        for likelihood in &found.windows {
+            let end = (scored + if scored == 1 { window } else { stride }).min(101);
+            let start = (end - 1).saturating_sub(window);
+            close(likelihood.sum, direct(&model, &ids[start..end], scored - start).0);
             scored = end;
         }
     }
-    assert!(local.text_log_likelihoods("c", 8, 4).unwrap().is_empty());
+}
+
+#[test]
+fn a_text_longer_than_the_context_is_read_in_windows_of_it() {
+    let (model, tokenizer) = (model(), tokenizer());
+    let mut local = LocalModel::new(&model, &tokenizer, None).unwrap();
+    let text = text(CONTEXT + 50);
+    let found = local.loglikelihood_rolling(&[RollingRequest::new(&text), RollingRequest::new("")]).unwrap();
+    let tokens: Vec<usize> = found[0].windows.iter().map(|w| w.tokens).collect();
+    assert_eq!(tokens, [CONTEXT, 50]);
+    assert!(found[1].windows.is_empty());
+}
+
+#[test]
+fn without_a_token_that_begins_a_text_its_first_is_not_scored() {
+    let (model, mut tokenizer) = (model(), tokenizer());
+    tokenizer.eos_token = None;
+    let mut local = LocalModel::new(&model, &tokenizer, None).unwrap();
+    let ids = tokenizer.tokenizer.encode("cdefg", false).unwrap().get_ids().to_vec();
+    let found =
+        local.loglikelihood_rolling(&[RollingRequest::new("cdefg"), RollingRequest::new("c")]).unwrap();
+    assert_eq!(found[0].total().tokens, 4);
+    close(found[0].total().sum, direct(&model, &ids, 1).0);
+    assert!(found[1].windows.is_empty());
+}
+
+/// The one completion of a context.
+fn completed(model: &mut dyn LanguageModel, context: &str, options: &GenerateOptions) -> Completion {
+    model.generate_until(&[GenerateRequest { context, options }]).unwrap().remove(0)
 }
 
 #[test]
@@ -201,20 +283,34 @@ fn completions_are_those_of_plain_generation() {
     let (model, tokenizer) = (model(), tokenizer());
     let mut local = LocalModel::new(&model, &tokenizer, None).unwrap();
     let options = GenerateOptions { max_new_tokens: 20, ..GenerateOptions::default() };
-    for prompt in ["one two three", "one two four", "one", "one two three"] {
-        let found = local.complete(prompt, &options).unwrap();
+    let prompts = ["one two three", "one two four", "one", "one two three"];
+    let requests = prompts.map(|context| GenerateRequest { context, options: &options });
+    for (prompt, found) in prompts.into_iter().zip(local.generate_until(&requests).unwrap()) {
         let ids = tokenizer.tokenizer.encode(prompt, true).unwrap().get_ids().to_vec();
         let with_stops = GenerateOptions { stop_ids: vec![1], ..options.clone() };
-        let plain =
-            generate_text(
-                &model,
-                &tokenizer.tokenizer,
-                &ids,
-                &with_stops,
-                &mut |_| ControlFlow::Continue(()),
-            );
+        let go_on = &mut |_: &str| ControlFlow::Continue(());
+        let plain = generate_text(&model, &tokenizer.tokenizer, &ids, &with_stops, go_on);
         assert_eq!(found.text, plain.unwrap());
     }
+}
+
+#[test]
+fn what_ends_a_text_is_not_put_behind_a_context() {
+    let (model, mut tokenizer) = (model(), tokenizer());
+    let plain = completed(&mut LocalModel::new(&model, &tokenizer, None).unwrap(), "<s>one", &few());
+    let frame = tokenizers::processors::template::TemplateProcessing::builder()
+        .try_single("<s> $A </s>")
+        .unwrap()
+        .special_tokens(vec![("<s>", 0), ("</s>", 1)])
+        .build()
+        .unwrap();
+    tokenizer.tokenizer.with_post_processor(Some(frame));
+    let framed = completed(&mut LocalModel::new(&model, &tokenizer, None).unwrap(), "one", &few());
+    assert_eq!(framed, plain);
+}
+
+fn few() -> GenerateOptions {
+    GenerateOptions { max_new_tokens: 6, ..GenerateOptions::default() }
 }
 
 #[test]
@@ -223,10 +319,9 @@ fn a_generator_of_messages_completes_and_scores_nothing() {
     let template = camelid_chat::Template::builtin("guanaco").unwrap();
     let mut local = LocalModel::new(&model, &tokenizer, Some(template.clone())).unwrap();
     let generator = LocalGenerator::new(&model, tokenizer.tokenizer.clone(), template).unwrap();
-    let mut answers = Answers(generator);
-    let options = GenerateOptions { max_new_tokens: 6, ..GenerateOptions::default() };
-    let expected = local.complete("What is a camelid?", &options).unwrap();
-    assert_eq!(answers.complete("What is a camelid?", &options).unwrap(), expected);
-    let error = answers.log_likelihoods("x", &["y".into()]).unwrap_err().to_string();
+    let mut answers = MessagesOnly(generator);
+    let expected = completed(&mut local, "What is a camelid?", &few());
+    assert_eq!(completed(&mut answers, "What is a camelid?", &few()), expected);
+    let error = answers.loglikelihood(&after("x", &["y"])).unwrap_err().to_string();
     assert!(error.contains("no log-likelihoods"), "{error}");
 }

@@ -3,11 +3,10 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use flate2::write::GzEncoder;
 use serde::Serialize;
 use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
 
-use crate::{FileError, WholeFile};
+use crate::{FileError, PackedFile};
 
 /// Endings that a [`RowWriter`] takes, each also with `.gz` or `.zst` behind it.
 const ENDINGS: &str = ".json or .jsonl, alone or with .gz or .zst behind it";
@@ -23,59 +22,24 @@ pub struct RowWriter {
     path: PathBuf,
     lines: bool,
     rows: u64,
-    packed: Packed,
-}
-
-enum Packed {
-    Plain(WholeFile),
-    Gzip(GzEncoder<WholeFile>),
-    Zstd(zstd::stream::write::Encoder<'static, WholeFile>),
-}
-
-impl Packed {
-    fn writer(&mut self) -> &mut dyn Write {
-        match self {
-            Self::Plain(file) => file,
-            Self::Gzip(file) => file,
-            Self::Zstd(file) => file,
-        }
-    }
-
-    fn finish(self) -> io::Result<WholeFile> {
-        match self {
-            Self::Plain(file) => Ok(file),
-            Self::Gzip(file) => file.finish(),
-            Self::Zstd(file) => file.finish(),
-        }
-    }
+    output: PackedFile,
 }
 
 impl RowWriter {
     /// Begins a file.
     ///
     /// # Errors
-    /// [`FileError::Content`] for another ending; as [`WholeFile::create`].
+    /// [`FileError::Content`] for another ending; as [`PackedFile::create`].
     pub fn create(path: &Path) -> Result<Self, FileError> {
-        let name = crate::name(path).to_ascii_lowercase();
-        let (name, packing) = match name.rsplit_once('.') {
-            Some((name, packing @ ("gz" | "zst"))) => (name, packing),
-            _ => (name.as_str(), ""),
-        };
+        let name = crate::name(path);
+        let name = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(&name);
         let lines = name.ends_with(".jsonl");
         if !lines && !name.ends_with(".json") {
             let message = format!("the ending should be {ENDINGS}");
             return Err(FileError::Content { path: path.to_owned(), message });
         }
-        let file = WholeFile::create(path)?;
-        let packed = match packing {
-            "gz" => Packed::Gzip(GzEncoder::new(file, flate2::Compression::default())),
-            "zst" => Packed::Zstd(
-                zstd::stream::write::Encoder::new(file, zstd::DEFAULT_COMPRESSION_LEVEL)
-                    .map_err(FileError::io(path, "write"))?,
-            ),
-            _ => Packed::Plain(file),
-        };
-        Ok(Self { path: path.to_owned(), lines, rows: 0, packed })
+        let output = PackedFile::create(path)?;
+        Ok(Self { path: path.to_owned(), lines, rows: 0, output })
     }
 
     /// Writes the next row.
@@ -85,7 +49,7 @@ impl RowWriter {
     pub fn write(&mut self, row: &impl Serialize) -> Result<(), FileError> {
         let first = self.rows == 0;
         self.rows += 1;
-        let (lines, output) = (self.lines, self.packed.writer());
+        let (lines, output) = (self.lines, &mut self.output);
         let write = || {
             if lines {
                 serde_json::to_writer(&mut *output, row)?;
@@ -100,15 +64,15 @@ impl RowWriter {
     /// Closes the array where there is one, and gives the file its name.
     ///
     /// # Errors
-    /// As [`WholeFile::finish`].
+    /// As [`PackedFile::finish`].
     pub fn finish(mut self) -> Result<(), FileError> {
         let end: &[u8] = match (self.lines, self.rows) {
             (true, _) => b"",
             (false, 0) => b"[]",
             (false, _) => b"\n]",
         };
-        let closed = self.packed.writer().write_all(end).and_then(|()| self.packed.finish());
-        closed.map_err(FileError::io(&self.path, "write"))?.finish()
+        self.output.write_all(end).map_err(FileError::io(&self.path, "write"))?;
+        self.output.finish()
     }
 }
 
@@ -203,7 +167,7 @@ mod tests {
         let expected = "[\n  {\n    \"id\": \"é\u{7f}\\u0001\\\"\\\\/\",\n    \"none\": null,\n    \"empty\": [\n      [],\n      {}\n    ],\n    \"turns\": [\n      {\n        \"a\": [\n          1,\n          true\n        ]\n      }\n    ]\n  },\n  {\n    \"n\": [\n      1e+16,\n      1.5e-05,\n      0.0001,\n      -2.0,\n      0.1,\n      1e-07,\n      1.2345678901234568e+17,\n      -7,\n      -0.0\n    ]\n  }\n]";
         assert_eq!(written("rows.json", &rows), expected);
         assert_eq!(written("rows.json.gz", &rows), expected);
-        assert_eq!(written("rows.JSON.zst", &rows), expected);
+        assert_eq!(written("rows.json.zst", &rows), expected);
         assert_eq!(written("none.json", &[]), "[]");
     }
 

@@ -120,6 +120,9 @@ pub fn reproduce(arguments: &MtBenchArguments) -> anyhow::Result<Ending> {
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let store = RequestStore::open(&folder.join("replies.jsonl"))?;
     let session = setup.open(&Device::flex())?;
+    for note in session.notes() {
+        eprintln!("warning: {note}");
+    }
     for line in session.forecast(&store)?.lines() {
         println!("{line}");
     }

@@ -1,11 +1,13 @@
 //! Messages in, text out: the one door to a model, in this process or elsewhere.
 
+mod failure;
 mod options;
 
 use std::ops::ControlFlow;
 
 use serde::{Deserialize, Serialize};
 
+pub use failure::GenerateFailure;
 pub use options::{GenerateOptions, OptionError};
 
 use crate::conversation::Message;
@@ -16,7 +18,8 @@ pub trait TextGenerator: Send + Sync {
     /// may end it early.
     ///
     /// # Errors
-    /// Whatever keeps the implementation from answering.
+    /// Whatever keeps the implementation from answering; a [`GenerateFailure`] says what it means for
+    /// other requests.
     fn generate(
         &self,
         messages: &[Message],

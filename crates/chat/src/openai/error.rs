@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::generate::OptionError;
+use crate::generate::{GenerateFailure, OptionError};
 
 /// An endpoint gave no reply.
 #[derive(Debug, thiserror::Error)]
@@ -146,6 +146,18 @@ impl OpenAiError {
                 ["context", "too long", "too large", "content"].iter().any(|part| text.contains(part))
             }
             _ => false,
+        }
+    }
+}
+
+impl From<OpenAiError> for GenerateFailure {
+    fn from(error: OpenAiError) -> Self {
+        Self {
+            text: error.text().map(str::to_owned),
+            charged_attempts: error.charged_attempts(),
+            is_lasting: error.is_lasting(),
+            is_of_this_request: error.is_of_this_request(),
+            reason: error.into(),
         }
     }
 }

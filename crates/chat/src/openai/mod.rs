@@ -9,6 +9,37 @@
 //! A server that refuses `max_tokens`, a temperature or a seed is taken at its word: the client asks
 //! again otherwise, and goes on so; [`GeneratedText::own_temperature`] says which replies were made
 //! at the server's own temperature.
+//!
+//! ```rust
+//! # use std::io::{Read, Write};
+//! use camelid_chat::openai::{OpenAiClient, OpenAiConfig};
+//! use camelid_chat::{GenerateOptions, Message, Role};
+//!
+//! # let server = std::net::TcpListener::bind("127.0.0.1:0")?;
+//! # let base_url = format!("http://{}/v1", server.local_addr()?);
+//! # let serving = std::thread::spawn(move || {
+//! #     let (mut connection, _) = server.accept().unwrap();
+//! #     let (mut seen, mut buffer) = (Vec::new(), [0; 4096]);
+//! #     while !seen.ends_with(b"}") {
+//! #         let count = connection.read(&mut buffer).unwrap();
+//! #         seen.extend_from_slice(&buffer[..count]);
+//! #     }
+//! #     let body = r#"{"model": "tiny-1", "choices": [{"message": {"content": "7"}, "finish_reason": "stop"}],
+//! #         "usage": {"prompt_tokens": 12, "completion_tokens": 1}}"#;
+//! #     let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+//! #     connection.write_all((head + body).as_bytes()).unwrap();
+//! # });
+//! // A server of your own: vLLM, llama.cpp, Ollama, … For one that asks for a key, name the
+//! // variable that holds it: `api_key_env: Some("OPENAI_API_KEY".into())`.
+//! let client = OpenAiClient::new(OpenAiConfig::new(base_url, "tiny"))?;
+//! let question = [Message::new(Role::User, "What is 3 + 4?")];
+//! let answer = client.answer(&question, &GenerateOptions { max_new_tokens: 8, ..Default::default() })?;
+//! assert_eq!(answer.text, "7");
+//! assert_eq!((answer.prompt_tokens, answer.new_tokens), (Some(12), Some(1)));
+//! assert_eq!(answer.model_version.as_deref(), Some("tiny-1"));
+//! # serving.join().unwrap();
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod backoff;
 mod config;
@@ -32,7 +63,7 @@ use manner::Manner;
 use wire::Useless;
 
 use crate::conversation::Message;
-use crate::generate::{GenerateOptions, GeneratedText, TextGenerator};
+use crate::generate::{GenerateFailure, GenerateOptions, GeneratedText, TextGenerator};
 
 /// Longest reply that is read, in bytes; no chat completion comes near it.
 const LONGEST_REPLY: u64 = 64 << 20;
@@ -222,7 +253,7 @@ impl TextGenerator for OpenAiClient {
         options: &GenerateOptions,
         on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<GeneratedText, Box<dyn std::error::Error + Send + Sync>> {
-        let answer = self.answer(messages, options)?;
+        let answer = self.answer(messages, options).map_err(GenerateFailure::from)?;
         // The text came whole: there is nothing left to end.
         let _ = on_text(&answer.text);
         Ok(answer)

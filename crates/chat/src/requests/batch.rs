@@ -8,8 +8,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, Scope};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::openai::OpenAiError;
-use crate::{GeneratedText, StopReason};
+use crate::{GenerateFailure, GeneratedText, StopReason};
 
 use super::context::{Context, Progress};
 use super::error::{Filtered, NotAsked, RequestError, RunError, StoreError};
@@ -19,7 +18,7 @@ use super::request::{ChatRequest, Reply};
 const GLANCE: Duration = Duration::from_millis(50);
 
 /// Failures in a row, of requests that had nothing wrong with them, after which a server is given
-/// up: with a reason that will last (see [`OpenAiError::is_lasting`]), and with any other.
+/// up: with a reason that will last (see [`GenerateFailure::is_lasting`]), and with any other.
 const PATIENCE: (usize, usize) = (3, 8);
 
 type Generated = Result<GeneratedText, Box<dyn Error + Send + Sync>>;
@@ -192,10 +191,10 @@ impl<'a> Batch<'a> {
 
     /// Gives the server up when its failures in a row are too many.
     fn count(&mut self, error: &(dyn Error + Send + Sync + 'static)) {
-        let Some(error) = error.downcast_ref::<OpenAiError>().filter(|e| !e.is_of_this_request()) else {
+        let Some(error) = error.downcast_ref::<GenerateFailure>().filter(|e| !e.is_of_this_request) else {
             return;
         };
-        self.in_a_row.0 += usize::from(error.is_lasting());
+        self.in_a_row.0 += usize::from(error.is_lasting);
         self.in_a_row.1 += 1;
         if self.in_a_row.0 >= PATIENCE.0 || self.in_a_row.1 >= PATIENCE.1 {
             self.end.get_or_insert(End::GaveUp { failures: self.in_a_row.1 });
@@ -246,5 +245,5 @@ fn words(panic: &(dyn Any + Send)) -> &str {
 }
 
 fn charged_attempts(error: &(dyn Error + Send + Sync + 'static)) -> u32 {
-    error.downcast_ref::<OpenAiError>().map_or(0, OpenAiError::charged_attempts)
+    error.downcast_ref::<GenerateFailure>().map_or(0, |failure| failure.charged_attempts)
 }

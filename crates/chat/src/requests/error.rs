@@ -4,7 +4,7 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::openai::OpenAiError;
+use crate::GenerateFailure;
 
 /// One request came to nothing; the others of its batch go on.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -26,7 +26,7 @@ impl RequestError {
         if let Some(Filtered { text }) = self.source.downcast_ref() {
             return Some(text);
         }
-        self.source.downcast_ref::<OpenAiError>().and_then(OpenAiError::text)
+        self.source.downcast_ref::<GenerateFailure>()?.text.as_deref()
     }
 }
 

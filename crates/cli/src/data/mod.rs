@@ -1,9 +1,11 @@
 //! `camelid data`: the catalogue of sources, and the user's own conversations.
 
 mod catalogue;
+mod clean;
 mod convert;
 mod filter;
 mod inspect;
+mod markdown;
 mod passing;
 mod reading;
 mod show;
@@ -14,6 +16,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use camelid_data::DataError;
+use camelid_data::clean::Mode;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 #[derive(clap::Subcommand)]
 pub enum Command {
@@ -32,15 +36,26 @@ pub enum Command {
     /// Count conversations, turns, characters and tokens
     #[command(after_help = stats::EXAMPLES)]
     Stats(stats::Args),
-    /// Show the tokens that carry loss, and prove that they are the answers and nothing else
-    #[command(after_help = inspect::EXAMPLES)]
-    Inspect(inspect::Args),
+    /// Clean raw ShareGPT pages: HTML to Markdown, conversations dropped by rule, and why
+    #[command(after_help = clean::EXAMPLES)]
+    Clean(clean::Args),
+    /// Convert a page's HTML on standard input to Markdown
+    #[command(after_help = markdown::EXAMPLES)]
+    Markdown(markdown::Args),
     /// Split long conversations into parts that fit a model's context
     #[command(after_help = split::EXAMPLES)]
     Split(split::Args),
     /// Leave out conversations that break a rule
     #[command(after_help = filter::EXAMPLES)]
     Filter(filter::Args),
+    /// Show the tokens that carry loss, and prove that they are the answers and nothing else
+    #[command(after_help = inspect::EXAMPLES)]
+    Inspect(inspect::Args),
+}
+
+/// Takes the names of the modes of cleaning, and lists them in the help.
+fn mode_parser() -> impl TypedValueParser<Value = Mode> {
+    PossibleValuesParser::new(Mode::ALL.map(Mode::as_str)).try_map(|name| name.parse::<Mode>())
 }
 
 /// Runs a command; one that was interrupted ends with 130, as the shell has it.
@@ -50,12 +65,14 @@ pub fn run(command: &Command) -> Result<ExitCode> {
             eprintln!("{error}");
             Ok(ExitCode::from(130))
         }
-        ended => ended.map(|()| ExitCode::SUCCESS),
+        ended => ended,
     }
 }
 
-fn run_command(command: &Command) -> Result<()> {
+fn run_command(command: &Command) -> Result<ExitCode> {
     match command {
+        Command::Clean(args) => return clean::run(args),
+        Command::Markdown(args) => return markdown::run(args),
         Command::List(args) => catalogue::list(args),
         Command::Fetch(args) => catalogue::fetch(args),
         Command::Show(args) => show::run(args),
@@ -65,4 +82,5 @@ fn run_command(command: &Command) -> Result<()> {
         Command::Split(args) => split::run(args),
         Command::Filter(args) => filter::run(args),
     }
+    .map(|()| ExitCode::SUCCESS)
 }

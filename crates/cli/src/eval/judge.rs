@@ -172,6 +172,9 @@ pub fn run(args: &Args) -> Result<()> {
         );
     }
     let session = setup.open(&device)?;
+    for note in session.notes() {
+        eprintln!("warning: {note}");
+    }
     for line in session.forecast(&store)?.lines() {
         eprintln!("{line}");
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use camelid_eval::judge::Resampling;
-use camelid_eval::score::{self, ProgramSuite, ScoreReport};
+use camelid_eval::score::{self, ProgramSuite, SampleForm, ScoreReport};
 use camelid_eval::tasks::{DataPlaces, Task};
 use camelid_files::program;
 use camelid_sandbox::{Isolation, Limits, Sandbox};
@@ -36,6 +36,10 @@ pub struct Args {
     /// enough for]
     #[arg(long = "pass-at", value_name = "K", value_parser = clap::value_parser!(u64).range(1..))]
     pass_at: Vec<u64>,
+    /// Samples are replies of chat models: take the code out of fences, put a lost line break or
+    /// indentation back, let a function count that is defined again
+    #[arg(long)]
+    replies: bool,
     /// Run programs even where the kernel refuses to isolate them. Only inside a machine or container
     /// made for the purpose
     #[arg(long)]
@@ -64,12 +68,15 @@ pub fn run(args: &Args) -> Result<()> {
         Suite::Humaneval => args.programs(ProgramSuite::HumanEval),
         Suite::Mbpp => args.programs(ProgramSuite::Mbpp),
         Suite::Gsm8k => {
-            // Completions may bring their right answers along, so that no problems are needed.
+            // The problems are worth fetching; completions may bring their right answers along.
             let task = Task::open("gsm8k")?;
-            let given = DataPlaces::open(&args.data)?;
-            match score::numbers(&args.files, &given) {
-                Ok(scores) if scores.unreadable.is_empty() || !args.data.is_empty() => args.give(&scores),
-                _ => args.give(&score::numbers(&args.files, &places(&[task], given)?)?),
+            match places(&[task], DataPlaces::open(&args.data)?) {
+                Ok(places) => args.give(&score::numbers(&args.files, &places)?),
+                Err(missing) => {
+                    let scores = score::numbers(&args.files, &DataPlaces::default());
+                    let scores = scores.ok().filter(|scores| scores.remarks.unreadable.is_empty());
+                    args.give(&scores.ok_or(missing)?)
+                }
             }
         }
         Suite::MtBench => args.give(&score::judgments(&args.files, &Resampling::default())?),
@@ -90,7 +97,9 @@ impl Args {
                 eprintln!("{done} of {of} programs have run");
             }
         };
-        self.give(&score::programs(suite, &self.files, &places, &self.pass_at, &sandbox, progress)?)
+        let form = if self.replies { SampleForm::Replies } else { SampleForm::AsTheyStand };
+        let scores = score::programs(suite, &self.files, form, &places, &self.pass_at, &sandbox, progress)?;
+        self.give(&scores)
     }
 
     fn give(&self, report: &impl ScoreReport) -> Result<()> {

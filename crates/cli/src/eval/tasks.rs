@@ -1,22 +1,22 @@
 //! `camelid eval tasks`: benchmarks with their standard errors.
 
-use std::fs::{self, File};
-use std::io::{self, IsTerminal, Read};
-use std::path::{Path, PathBuf};
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use burn::module::Module;
 use camelid_data::catalogue::{Catalogue, FetchOptions};
+use camelid_eval::LocalModel;
 use camelid_eval::report::TasksReport;
-use camelid_eval::tasks::{DataPlaces, LocalModel, ModelFacts, ProgramOptions, RunOptions, Task};
-use camelid_model::{Llama, WeightStorage};
+use camelid_eval::tasks::{DataPlaces, ModelFacts, ProgramOptions, RunOptions, Task};
+use camelid_kernels::device_label;
+use camelid_model::Llama;
 use camelid_sandbox::Isolation;
 use indicatif::{ProgressBar, ProgressStyle};
-use sha2::{Digest, Sha256};
 
 use super::outputs::{Outputs, command_line};
 use crate::device::DeviceArg;
-use crate::model_files::{Load, companion_dir, open, storage, tell, template, tokenizer_file};
+use crate::model_files::{Load, open, storage, tell, template, tokenizer_file};
 
 const EXAMPLES: &str = "Examples:
   camelid eval tasks --model SmolLM2-135M-Instruct --task mmlu --shots 5 --limit 500 --out results
@@ -95,11 +95,8 @@ pub fn run(args: &Args) -> Result<()> {
     // The model is there: now its data may be fetched.
     let places = places(&tasks, given)?;
     let facts = ModelFacts {
-        name: name_of(&args.model),
-        description: source.describe(),
-        sha256: files_sha256(&args.model)?,
-        load: storage_name(&storage).into(),
         template: template.as_ref().map(|t| t.name().to_owned()),
+        ..ModelFacts::of_files(&args.model, source.describe(), &storage, device_label(&device))?
     };
     let model = Llama::load(source.as_ref(), &storage, &device)?.valid();
     let mut local = LocalModel::new(&model, &tokenizer, template).map_err(anyhow::Error::from_boxed)?;
@@ -155,61 +152,6 @@ pub(super) fn places(tasks: &[Task], mut places: DataPlaces) -> Result<DataPlace
         }
     }
     Ok(places)
-}
-
-fn name_of(model: &Path) -> String {
-    model.file_name().map_or_else(|| model.display().to_string(), |n| n.to_string_lossy().into_owned())
-}
-
-fn storage_name(storage: &WeightStorage) -> &'static str {
-    match storage {
-        WeightStorage::F32 => "f32",
-        WeightStorage::Bf16 => "bf16",
-        WeightStorage::F16 => "f16",
-        WeightStorage::Quantized(_) => "nf4",
-    }
-}
-
-/// SHA-256 of the model's file; for a folder over the names and contents of its weights,
-/// configuration and tokenizer.
-fn files_sha256(model: &Path) -> Result<String> {
-    let mut files = match companion_dir(model)? {
-        None if model.is_dir() => files_of(model)?,
-        None => vec![model.to_path_buf()],
-        Some(dir) => files_of(&dir)?,
-    };
-    files.sort();
-    let mut sha = Sha256::new();
-    let mut piece = vec![0; 1 << 20];
-    for path in &files {
-        if files.len() > 1 {
-            sha.update(name_of(path));
-        }
-        let unreadable = || format!("cannot read {}", path.display());
-        let mut file = File::open(path).with_context(unreadable)?;
-        loop {
-            match file.read(&mut piece).with_context(unreadable)? {
-                0 => break,
-                n => sha.update(&piece[..n]),
-            }
-        }
-    }
-    Ok(sha.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-fn files_of(dir: &Path) -> Result<Vec<PathBuf>> {
-    let unreadable = || format!("cannot read {}", dir.display());
-    let mut files = Vec::new();
-    for entry in fs::read_dir(dir).with_context(unreadable)? {
-        let path = entry.with_context(unreadable)?.path();
-        let counts = path.extension().is_some_and(|e| {
-            ["safetensors", "gguf", "json", "jinja", "model", "txt"].iter().any(|known| e == *known)
-        });
-        if counts && path.is_file() {
-            files.push(path);
-        }
-    }
-    Ok(files)
 }
 
 /// A bar on a terminal; where standard error is no terminal, a line now and then.

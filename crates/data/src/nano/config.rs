@@ -34,6 +34,11 @@ pub struct NanoConfig {
     pub held_out_percent: u32,
     /// Questions for evaluation at most, shared out evenly among the families.
     pub eval_items: usize,
+    /// Raw pages of conversations, as ShareGPT held them; 0 for none, and none of their words in
+    /// the vocabulary.
+    pub pages: usize,
+    /// Pages, of a hundred, that something is wrong with.
+    pub faulty_percent: u32,
 }
 
 impl Default for NanoConfig {
@@ -51,6 +56,8 @@ impl Default for NanoConfig {
             multi_turn_percent: 25,
             held_out_percent: 20,
             eval_items: 200,
+            pages: 0,
+            faulty_percent: 25,
         }
     }
 }
@@ -97,6 +104,7 @@ impl NanoConfig {
             ("composition_depth", self.composition_depth as u64, 1, 4),
             ("multi_turn_percent", self.multi_turn_percent.into(), 0, 100),
             ("held_out_percent", self.held_out_percent.into(), 1, 90),
+            ("faulty_percent", self.faulty_percent.into(), 0, 100),
         ];
         for (field, value, min, max) in dials {
             if !(min..=max).contains(&value) {

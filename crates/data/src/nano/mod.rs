@@ -25,7 +25,9 @@ mod config;
 mod dialogue;
 mod evaluation;
 mod facts;
+mod keys;
 mod lexicon;
+mod pages;
 mod prose;
 mod split;
 mod task;
@@ -33,9 +35,12 @@ mod tokenizer;
 
 pub use config::{NanoConfig, NanoError};
 pub use evaluation::{EvalItem, score};
+pub use keys::HiddenKeys;
+pub use pages::{ChatItem, Exercise, Fault, Page, PageTurn, Skill};
 pub use task::Family;
 pub use tokenizer::{BOS, EOS, PAD};
 
+use camelid_chat::Conversation;
 use facts::Facts;
 use prose::Prose;
 
@@ -81,6 +86,26 @@ impl NanoWorld {
         evaluation::eval_items(&self.config, &self.facts)
     }
 
+    /// Raw pages of conversations, with their faults, to be cleaned as ShareGPT's were.
+    pub fn pages(&self) -> Vec<Page> {
+        pages::pages(&self.config, &self.facts)
+    }
+
+    /// Single exercises over the same skills, as Alpaca's data are.
+    pub fn exercises(&self, count: usize) -> Vec<Exercise> {
+        pages::exercises(&self.config, &self.facts, count)
+    }
+
+    /// Held-out questions of conversations; none is asked in [`NanoWorld::pages`].
+    pub fn chat_items(&self) -> Vec<ChatItem> {
+        pages::chat_items(&self.config, &self.facts)
+    }
+
+    /// Conversations about keys hidden in prose, for contexts of any length.
+    pub fn hidden_keys(&self, wanted: &HiddenKeys) -> Vec<Conversation> {
+        keys::conversations(&self.config, &self.facts, wanted)
+    }
+
     /// The world's tokenizer: every word of the world is one token, digits are
     /// single tokens, other text is spelled in bytes. Specials are `<s>` (0),
     /// `</s>` (1) and `<pad>` (2).
@@ -103,6 +128,10 @@ impl NanoWorld {
         for item in self.eval_items() {
             dialogue(&item.conversation.messages[0].content);
             dialogue(&item.expected);
+        }
+        if self.config.pages > 0 {
+            texts.extend(pages::texts(&self.config, &self.facts));
+            texts.extend(keys::texts(&self.config));
         }
         texts
     }

@@ -33,6 +33,11 @@ impl Prose {
     pub fn new(config: &NanoConfig, facts: &Facts, tokens: usize) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(config.seed);
         rng.set_stream(STREAM);
+        Self::drawn_from(config, facts, tokens, rng)
+    }
+
+    /// The same of other random numbers.
+    pub fn drawn_from(config: &NanoConfig, facts: &Facts, tokens: usize, rng: ChaCha8Rng) -> Self {
         Self { config: config.clone(), facts: facts.clone(), rng, tokens_left: tokens }
     }
 

@@ -12,7 +12,12 @@ pub enum Side {
 
 /// The side of a task, the same for every seed.
 pub fn side(task: &Task, held_out_percent: u32) -> Side {
-    match hash(&task.key()) % 100 < u64::from(held_out_percent) {
+    side_of(&task.key(), held_out_percent)
+}
+
+/// The side of what has this key.
+pub fn side_of(key: &str, held_out_percent: u32) -> Side {
+    match hash(key) % 100 < u64::from(held_out_percent) {
         true => Side::HeldOut,
         false => Side::Tuning,
     }

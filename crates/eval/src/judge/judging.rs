@@ -212,20 +212,11 @@ impl Judge {
             turn: game.turn as u32,
             model: game.model.to_owned(),
             opponent: game.opponent.map(str::to_owned),
-            verdict: None,
-            error: None,
-            contradictory: false,
-            text: String::new(),
             judge: self.model.name.clone(),
-            judge_version: None,
-            temperature: self.protocol.judge.temperature,
-            own_temperature: false,
+            temperature: Some(self.protocol.judge.temperature),
             prompt: game.prompt.name.clone(),
             prompt_hash: game.prompt.hash.clone(),
-            request: None,
-            prompt_tokens: None,
-            new_tokens: None,
-            timestamp: 0.0,
+            ..Judgment::default()
         }
     }
 }

@@ -1,19 +1,15 @@
 //! Judgments: rows of a judge's verdicts with everything that stands behind them.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
-use camelid_files::records::Place;
 use polars::prelude::{Column, DataFrame, PolarsResult};
 use serde::{Deserialize, Serialize};
 
-use super::error::JudgeError;
-use super::records;
-use super::verdict::{self, OutputFormat, Verdict};
+use super::verdict::Verdict;
 use camelid_ratings::{Battles, NamedBattle, Outcome, RejectedRow};
 
 /// One verdict, or why there is none.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Judgment {
     /// The question's id.
@@ -38,8 +34,8 @@ pub struct Judgment {
     pub judge: String,
     /// The version of the judge, in its server's words.
     pub judge_version: Option<String>,
-    /// Temperature of the judge.
-    pub temperature: f32,
+    /// Temperature of the judge, where that is known.
+    pub temperature: Option<f32>,
     /// The judge's server takes no temperature and used its own.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub own_temperature: bool,
@@ -65,7 +61,7 @@ pub struct JudgedBy {
     pub judge: String,
     /// Versions of the judge that answered; empty where its server names none.
     pub versions: Vec<String>,
-    /// Its temperatures.
+    /// Its temperatures; empty where they are not known.
     pub temperatures: Vec<f32>,
     /// A server took no temperature and used its own.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -94,8 +90,10 @@ impl JudgedBy {
             {
                 all.versions.push(version.clone());
             }
-            if !all.temperatures.contains(&row.temperature) {
-                all.temperatures.push(row.temperature);
+            if let Some(temperature) = row.temperature
+                && !all.temperatures.contains(&temperature)
+            {
+                all.temperatures.push(temperature);
             }
             all.own_temperature |= row.own_temperature;
             all.prompts.entry(row.prompt.clone()).or_insert_with(|| row.prompt_hash.clone());
@@ -108,6 +106,8 @@ impl JudgedBy {
 impl std::fmt::Display for JudgedBy {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let temperatures: Vec<String> = self.temperatures.iter().map(ToString::to_string).collect();
+        let temperatures =
+            if temperatures.is_empty() { "not stated".to_owned() } else { temperatures.join(", ") };
         let versions =
             if self.versions.is_empty() { "version not stated".to_owned() } else { self.versions.join(", ") };
         let prompts: Vec<String> = self
@@ -119,7 +119,7 @@ impl std::fmt::Display for JudgedBy {
             f,
             "{} ({versions}), temperature {}{}, prompts {}",
             self.judge,
-            temperatures.join(", "),
+            temperatures,
             if self.own_temperature { " (refused: the server's own)" } else { "" },
             prompts.join(", ")
         )
@@ -203,63 +203,4 @@ pub fn judgments_frame(rows: &[Judgment]) -> PolarsResult<DataFrame> {
         Column::new("timestamp".into(), rows.iter().map(|row| row.timestamp).collect::<Vec<_>>()),
     ];
     DataFrame::new(rows.len(), columns)
-}
-
-/// A line of FastChat's `model_judgment/<judge>_single.jsonl`.
-#[derive(Deserialize)]
-struct SingleRecord {
-    #[serde(with = "records::id")]
-    question_id: String,
-    model: String,
-    judge: (String, String),
-    #[serde(default)]
-    judgment: String,
-    score: f64,
-    turn: u32,
-    #[serde(default)]
-    tstamp: f64,
-}
-
-/// Reads published grades of single answers, FastChat's `<judge>_single.jsonl`. The files name
-/// neither categories (`category` gives them by question id) nor temperature (0, FastChat's) nor
-/// the text of the prompts, whose hash is left empty. A score of −1, FastChat's word for a reply it
-/// could not read, is a row without a verdict.
-///
-/// # Errors
-/// [`JudgeError::File`] and [`JudgeError::Record`].
-pub fn read_single_judgments(
-    path: &Path,
-    category: impl Fn(&str) -> Option<String>,
-) -> Result<Vec<Judgment>, JudgeError> {
-    let records = records::read::<SingleRecord>(path, "a judgment")?;
-    let row = |(_, record): (Place, SingleRecord)| {
-        let read = match record.score {
-            -1.0 => Err(verdict::read(&record.judgment, OutputFormat::Rating)
-                .err()
-                .unwrap_or_else(|| "no verdict: the file says −1".to_owned())),
-            score => Ok(Verdict::Rating(score)),
-        };
-        Judgment {
-            category: category(&record.question_id).unwrap_or_default(),
-            question: record.question_id,
-            turn: record.turn,
-            model: record.model,
-            opponent: None,
-            verdict: read.clone().ok(),
-            error: read.err(),
-            contradictory: false,
-            text: record.judgment,
-            judge: record.judge.0,
-            judge_version: None,
-            temperature: 0.0,
-            own_temperature: false,
-            prompt: record.judge.1,
-            prompt_hash: String::new(),
-            request: None,
-            prompt_tokens: None,
-            new_tokens: None,
-            timestamp: record.tstamp,
-        }
-    };
-    Ok(records.into_iter().map(row).collect())
 }

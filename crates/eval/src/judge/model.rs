@@ -56,6 +56,11 @@ impl FromStr for ModelSpec {
             (place, model.to_owned())
         } else {
             let path = PathBuf::from(rest);
+            if rest.contains('#') && !path.exists() {
+                return Err(format!(
+                    "`{rest}` is neither a file nor a URL; an endpoint is http://…/v1#MODEL"
+                ));
+            }
             let stem = if path.is_dir() { path.file_name() } else { path.file_stem() };
             let own = stem.map_or_else(|| rest.to_owned(), |stem| stem.to_string_lossy().into_owned());
             (ModelPlace::Files(path), own)
@@ -93,6 +98,8 @@ pub struct Model {
     pub settings: RunSettings,
     /// What it is, in words.
     pub about: String,
+    /// What of its files was not taken as it stands there, a line each; the user should see it.
+    pub notes: Vec<String>,
 }
 
 impl std::fmt::Debug for Model {
@@ -119,6 +126,7 @@ impl Model {
             request_name: model,
             generator: Arc::new(OpenAiClient::new(config)?),
             settings,
+            notes: Vec::new(),
         })
     }
 
@@ -133,6 +141,7 @@ impl Model {
         generator: camelid_model::LocalGenerator,
         path: &std::path::Path,
     ) -> Result<Self, JudgeError> {
+        let notes = generator.notes().iter().map(ToString::to_string).collect();
         let bounded = super::local::Bounded::new(generator, path)?;
         let version = bounded.version().to_owned();
         Ok(Self {
@@ -141,6 +150,7 @@ impl Model {
             about: format!("{name}: in this process, files {version}"),
             generator: Arc::new(bounded),
             settings: RunSettings { concurrency: 1, ..RunSettings::default() },
+            notes,
         })
     }
 }
@@ -191,6 +201,7 @@ mod tests {
         assert_eq!(read("http://localhost:1/v1#m/n"), Ok(endpoint("m/n", url, "m/n")));
         assert_eq!(read("own=http://localhost:1/v1#m"), Ok(endpoint("own", url, "m")));
         assert!(read("http://localhost:1/v1").unwrap_err().contains("which model"));
+        assert!(read("own=localhost:1/v1#m").unwrap_err().contains("an endpoint is http://"));
         for nothing in ["", "=x", "own="] {
             assert!(read(nothing).unwrap_err().contains("names no model"), "{nothing}");
         }

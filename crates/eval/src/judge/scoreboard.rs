@@ -1,5 +1,6 @@
 //! Everything a judged run has to say, for tables, pages and machines.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use serde::Serialize;
@@ -99,6 +100,11 @@ impl Scoreboard {
         }
     }
 
+    /// Turns that any model has a grade for.
+    pub fn turns(&self) -> BTreeSet<u32> {
+        self.scores.iter().flat_map(|score| score.turns.keys().copied()).collect()
+    }
+
     /// Scores, judge and errors as Markdown tables, for a terminal.
     pub fn markdown(&self) -> String {
         let mut text = format!(
@@ -128,27 +134,41 @@ impl Scoreboard {
             let _ =
                 writeln!(text, "{} verdicts name more than one winner; the last counts", self.contradictory);
         }
-        for error in self.errors.iter().take(5) {
+        self.error_lines(&mut text);
+        text
+    }
+
+    /// A line for each reason that there is no verdict, the first few of them.
+    fn error_lines(&self, text: &mut String) {
+        const SHOWN: usize = 5;
+        let mut reasons: Vec<(&JudgmentError, usize)> = Vec::new();
+        for error in &self.errors {
+            match reasons.iter_mut().find(|(first, _)| first.reason == error.reason) {
+                Some((_, count)) => *count += 1,
+                None => reasons.push((error, 1)),
+            }
+        }
+        for (error, count) in reasons.iter().take(SHOWN) {
+            let others = if *count > 1 { format!(" and {} more", count - 1) } else { String::new() };
             let _ = writeln!(
                 text,
-                "no verdict on question {}, turn {}, {}: {}",
+                "no verdict on question {}, turn {}, {}{others}: {}",
                 error.question,
                 error.turn,
                 error.subject(),
                 error.reason
             );
         }
-        if self.errors.len() > 5 {
-            let _ = writeln!(text, "… and {} more", self.errors.len() - 5);
+        if reasons.len() > SHOWN {
+            let _ = writeln!(text, "… and {} more reasons", reasons.len() - SHOWN);
         }
-        text
     }
 
     fn score_table(&self, text: &mut String) {
         if self.scores.is_empty() {
             return;
         }
-        let turns: Vec<u32> = self.scores[0].turns.keys().copied().collect();
+        let turns = self.turns();
         text.push_str("\n| model | score |");
         for turn in &turns {
             let _ = write!(text, " turn {turn} |");

@@ -171,19 +171,10 @@ mod tests {
             model: model.to_owned(),
             opponent: opponent.map(str::to_owned),
             verdict,
-            error: None,
-            contradictory: false,
-            text: String::new(),
             judge: format!("judge of {model}"),
-            judge_version: None,
-            temperature: 0.0,
-            own_temperature: false,
             prompt: "p".to_owned(),
             prompt_hash: "h".to_owned(),
-            request: None,
-            prompt_tokens: None,
-            new_tokens: None,
-            timestamp: 0.0,
+            ..Judgment::default()
         }
     }
 

@@ -200,6 +200,15 @@ pub struct Judged {
 }
 
 impl Session {
+    /// What of the models' files was not taken as it stands there, a line each that begins with the
+    /// model's name.
+    pub fn notes(&self) -> Vec<String> {
+        let judge = &self.judge.model;
+        let judges_itself = self.models.iter().any(|model| model.request_name == judge.request_name);
+        let all = self.models.iter().chain((!judges_itself).then_some(judge));
+        all.flat_map(|model| model.notes.iter().map(|note| format!("{}: {note}", model.name))).collect()
+    }
+
     /// What the run will take, as far as it is not in the store. Nothing is asked.
     ///
     /// # Errors

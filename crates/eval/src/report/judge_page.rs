@@ -173,6 +173,7 @@ impl Report for JudgeReport {
             report => Value::from(Serde(self)),
             style => PAGE_STYLE,
             judged_by => board.judged_by.to_string(),
+            turns => board.turns(),
             subjects => board.errors.iter().map(|error| error.subject()).collect::<Vec<_>>(),
             position,
             plot_radar => self.radar()?,

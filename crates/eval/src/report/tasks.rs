@@ -64,10 +64,11 @@ fn model(report: &TaskReport) -> String {
     let model = &report.model;
     let template = model.template.as_ref().map_or_else(String::new, |t| format!(", template {t}"));
     format!(
-        "{} ({}), held as {}{template}, sha256 {}",
+        "{} ({}), held as {} on {}{template}, sha256 {}",
         model.name,
         model.description,
         model.load,
+        model.device,
         shortened(&model.sha256)
     )
 }
@@ -156,6 +157,7 @@ impl Tabular for TasksReport {
             texts("model", |report| &report.model.name),
             texts("model_sha256", |report| &report.model.sha256),
             texts("load", |report| &report.model.load),
+            texts("device", |report| &report.model.device),
             counts("shots", |report| report.shots),
             counts("examples", |report| report.examples),
             counts("of", |report| report.of),
@@ -186,6 +188,7 @@ mod tests {
                 sha256: "fedcba9876543210".repeat(4),
                 load: "f32".to_owned(),
                 template: None,
+                device: "flex".to_owned(),
             },
             shots: 5,
             examples: 40,
@@ -227,7 +230,7 @@ mod tests {
         assert_eq!(page.matches("<svg").count(), 2, "the shares, and the subjects of one task");
         assert!(page.contains("music") && page.contains("&lt;tiny&gt;") && page.contains("50.0 %"), "{page}");
         let frame = all.frame().unwrap();
-        assert_eq!((frame.height(), frame.width()), (2, 12));
+        assert_eq!((frame.height(), frame.width()), (2, 13));
         assert!(serde_json::to_value(&all).unwrap().is_array());
     }
 }

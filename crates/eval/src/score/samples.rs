@@ -1,17 +1,17 @@
-//! Rows of files, one after the other, with what is wrong with those that cannot be used.
+//! Rows of files, one after the other, with what is to be said of those that do not count as they stand.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use camelid_files::records::{Place, Records};
+use camelid_files::records::Records;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::ScoreError;
 
-/// A row that was left out.
+/// What is to be said of a row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Unreadable {
+pub struct Remark {
     /// Its file.
     pub file: String,
     /// Its line or item.
@@ -20,32 +20,84 @@ pub struct Unreadable {
     pub problem: String,
 }
 
-impl fmt::Display for Unreadable {
+impl fmt::Display for Remark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}, {}: {}", self.file, self.place, self.problem)
     }
 }
 
-/// Hands over every row of every file; what `take` refuses, and what is no row, comes back.
+/// Rows of which something is to be said.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Remarks {
+    /// Rows that were left out.
+    pub unreadable: Vec<Remark>,
+    /// Rows that count although they are no proper JSON.
+    pub mended: Vec<Remark>,
+}
+
+impl Remarks {
+    /// Those on another file as well.
+    pub(super) fn add(&mut self, other: Self) {
+        self.unreadable.extend(other.unreadable);
+        self.mended.extend(other.mended);
+    }
+
+    /// That something was left to score.
+    pub(super) fn check(&self, scored: usize) -> Result<(), ScoreError> {
+        match (scored, self.unreadable.first()) {
+            (0, Some(first)) => {
+                Err(ScoreError::Nothing { rows: self.unreadable.len(), first: first.to_string() })
+            }
+            (0, None) => Err(ScoreError::Empty),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Lines for the end of a table.
+impl fmt::Display for Remarks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (rows, what) in [(&self.unreadable, "left out"), (&self.mended, "no proper JSON, yet read")] {
+            if rows.is_empty() {
+                continue;
+            }
+            writeln!(f, "\n{} rows {what}:", rows.len())?;
+            for row in rows.iter().take(5) {
+                writeln!(f, "  {row}")?;
+            }
+            if rows.len() > 5 {
+                writeln!(f, "  … and {} more", rows.len() - 5)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Hands over every row of every file; what `take` refuses, and what is no row, is left out.
 pub(super) fn each(
     files: &[PathBuf],
-    mut take: impl FnMut(&Path, Place, Map<String, Value>) -> Result<(), String>,
-) -> Result<Vec<Unreadable>, ScoreError> {
-    let mut unreadable = Vec::new();
+    mut take: impl FnMut(&Path, Map<String, Value>) -> Result<(), String>,
+) -> Result<Remarks, ScoreError> {
+    let mut remarks = Remarks::default();
     for path in files {
         let mut records = Records::open(path)?;
         while let Some(record) = records.next_record()? {
-            let (place, taken) = match record {
-                Ok(record) => (record.place, take(path, record.place, record.fields)),
-                Err(bad) => (bad.place, Err(bad.message)),
+            let (place, notes, taken) = match record {
+                Ok(record) => (record.place, record.notes, take(path, record.fields)),
+                Err(bad) => (bad.place, Vec::new(), Err(bad.message)),
             };
-            if let Err(problem) = taken {
-                let (file, place) = (path.display().to_string(), place.to_string());
-                unreadable.push(Unreadable { file, place, problem });
+            let remark = |problem: String| Remark {
+                file: path.display().to_string(),
+                place: place.to_string(),
+                problem,
+            };
+            match taken {
+                Err(problem) => remarks.unreadable.push(remark(problem)),
+                Ok(()) => remarks.mended.extend(notes.iter().map(|note| remark(note.to_string()))),
             }
         }
     }
-    Ok(unreadable)
+    Ok(remarks)
 }
 
 /// The text of the first of these fields that is there.
@@ -55,6 +107,31 @@ pub(super) fn text(fields: &Map<String, Value>, names: &[&str]) -> Option<String
         Value::Number(number) => Some(number.to_string()),
         _ => None,
     })
+}
+
+/// The texts of a field: one, a list of them, or a list with a list of them in it (the `resps` of
+/// lm-evaluation-harness). `None` where it is not there.
+///
+/// # Errors
+/// What else it is.
+pub(super) fn texts(fields: &Map<String, Value>, name: &str) -> Result<Option<Vec<String>>, String> {
+    let all = |items: &[Value]| -> Option<Vec<String>> {
+        items.iter().map(|item| item.as_str().map(str::to_owned)).collect()
+    };
+    let found = match fields.get(name) {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::String(text)) => Some(vec![text.clone()]),
+        Some(Value::Array(items)) => match items.as_slice() {
+            [] => None,
+            [Value::Array(inner)] => all(inner),
+            items => all(items),
+        },
+        Some(_) => None,
+    };
+    match found {
+        Some(texts) => Ok(Some(texts)),
+        None => Err(format!("`{name}` is {}; expected a text or texts", fields[name])),
+    }
 }
 
 /// The fields there are, for messages.

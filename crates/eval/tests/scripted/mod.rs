@@ -1,8 +1,10 @@
 //! A stand-in for a model whose answers are known, so that what becomes of them can be checked.
 #![allow(dead_code, reason = "each test file uses its part")]
 
-use camelid_eval::tasks::{
-    Completion, LanguageModel, Likelihood, Likelihoods, ModelFacts, ModelFailure, ProgramOptions, RunOptions,
+use camelid_eval::tasks::{ModelFacts, RunOptions};
+use camelid_eval::{
+    Completion, ContinuationScore, GenerateRequest, LanguageModel, Likelihood, LoglikelihoodRequest,
+    ModelFailure, RollingRequest, RollingScore,
 };
 use camelid_model::{GenerateOptions, GeneratedText, StopReason};
 
@@ -35,64 +37,63 @@ where
     L: FnMut(&str, usize, &str) -> f64,
     C: FnMut(&str) -> Result<String, ModelFailure>,
 {
-    fn log_likelihoods(
+    fn loglikelihood(
         &mut self,
-        context: &str,
-        continuations: &[String],
-    ) -> Result<Likelihoods, ModelFailure> {
-        self.prompts.push(context.to_owned());
-        let of = |(index, text): (usize, &String)| Likelihood {
-            sum: (self.log_likelihood)(context, index, text),
-            tokens: 1,
-            is_greedy: index == 0,
+        requests: &[LoglikelihoodRequest<'_>],
+    ) -> Result<Vec<ContinuationScore>, ModelFailure> {
+        self.prompts.extend(requests.first().map(|request| request.context.to_owned()));
+        let of = |(index, request): (usize, &LoglikelihoodRequest<'_>)| ContinuationScore {
+            likelihood: Likelihood {
+                sum: (self.log_likelihood)(request.context, index, request.continuation),
+                tokens: 1,
+                is_greedy: index == 0,
+            },
+            context_tokens: request.context.len(),
+            cut_tokens: 0,
         };
-        let continuations = continuations.iter().enumerate().map(of).collect();
-        Ok(Likelihoods { continuations, context_tokens: context.len(), cut_tokens: 0 })
+        Ok(requests.iter().enumerate().map(of).collect())
     }
 
-    fn text_log_likelihoods(
+    fn loglikelihood_rolling(
         &mut self,
-        text: &str,
-        window: usize,
-        _: usize,
-    ) -> Result<Vec<Likelihood>, ModelFailure> {
-        self.prompts.push(text.to_owned());
-        let pieces = text.as_bytes().chunks(window);
-        Ok(pieces
-            .map(|p| Likelihood { sum: -(p.len() as f64) * 2.0, tokens: p.len(), is_greedy: false })
-            .collect())
+        requests: &[RollingRequest<'_>],
+    ) -> Result<Vec<RollingScore>, ModelFailure> {
+        let score = |request: &RollingRequest<'_>| {
+            self.prompts.push(request.text.to_owned());
+            let of =
+                |p: &[u8]| Likelihood { sum: -(p.len() as f64) * 2.0, tokens: p.len(), is_greedy: false };
+            let window = request.window.unwrap_or(usize::MAX);
+            RollingScore { windows: request.text.as_bytes().chunks(window).map(of).collect() }
+        };
+        Ok(requests.iter().map(score).collect())
     }
 
-    fn complete(&mut self, prompt: &str, options: &GenerateOptions) -> Result<Completion, ModelFailure> {
-        self.prompts.push(prompt.to_owned());
-        self.options.push(options.clone());
-        let text = (self.completion)(prompt)?;
-        let text = GeneratedText {
-            text,
-            prompt_tokens: Some(1),
-            new_tokens: Some(1),
-            reason: StopReason::StopString,
-            model_version: None,
-            own_temperature: false,
+    fn generate_until(&mut self, requests: &[GenerateRequest<'_>]) -> Result<Vec<Completion>, ModelFailure> {
+        let completion = |request: &GenerateRequest<'_>| {
+            self.prompts.push(request.context.to_owned());
+            self.options.push(request.options.clone());
+            let text = GeneratedText {
+                text: (self.completion)(request.context)?,
+                prompt_tokens: Some(1),
+                new_tokens: Some(1),
+                reason: StopReason::StopString,
+                model_version: None,
+                own_temperature: false,
+            };
+            Ok(Completion { text, cut_tokens: 0 })
         };
-        Ok(Completion { text, cut_tokens: 0 })
+        requests.iter().map(completion).collect()
     }
 }
 
 /// Settings for a run that keeps nothing.
 pub fn run_options() -> RunOptions {
-    RunOptions {
-        shots: None,
-        limit: None,
-        seed: 0,
-        out: None,
-        programs: ProgramOptions::default(),
-        model: ModelFacts {
-            name: "scripted".into(),
-            description: "a test".into(),
-            sha256: "0".repeat(64),
-            load: "f32".into(),
-            template: None,
-        },
-    }
+    RunOptions::new(ModelFacts {
+        name: "scripted".into(),
+        description: "a test".into(),
+        sha256: "0".repeat(64),
+        load: "f32".into(),
+        template: None,
+        device: "nowhere".into(),
+    })
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use camelid_eval::exact_match::Answer;
+use camelid_eval::exact_match::Marked;
 use camelid_recipe::claims::{Evidence, ExactFigure, Figure, NamedDifference};
 use camelid_recipe::compare::{Difference, crossed, paired};
 use camelid_recipe::rounded;
@@ -230,7 +230,7 @@ fn one_seed(evidence: &Evidence) -> Option<String> {
 }
 
 /// Share of answers that match exactly.
-pub fn share_correct(answers: &[Answer]) -> f64 {
+pub fn share_correct(answers: &[Marked]) -> f64 {
     correct(answers).iter().sum::<f64>() / answers.len() as f64
 }
 
@@ -248,12 +248,12 @@ fn losses_crossed(pairs: &[(&[ExampleLoss], &[ExampleLoss])]) -> Option<Differen
 }
 
 /// Difference of two models' shares of right answers to the same questions, over seeds.
-fn matches_crossed(pairs: &[(&[Answer], &[Answer])]) -> Option<Difference> {
+fn matches_crossed(pairs: &[(&[Marked], &[Marked])]) -> Option<Difference> {
     let (left, right): (Vec<_>, Vec<_>) = pairs.iter().map(|(l, r)| (correct(l), correct(r))).unzip();
     crossed(&left, &right, &vec![1.0; left.first()?.len()])
 }
 
-fn correct(answers: &[Answer]) -> Vec<f64> {
+fn correct(answers: &[Marked]) -> Vec<f64> {
     answers.iter().map(|a| f64::from(u8::from(a.correct))).collect()
 }
 
@@ -306,10 +306,10 @@ mod tests {
             .collect()
     }
 
-    fn answers(right: usize) -> Vec<Answer> {
-        let answer = |i: usize| Answer {
-            id: i.to_string(),
-            family: "f".into(),
+    fn answers(right: usize) -> Vec<Marked> {
+        let answer = |i: usize| Marked {
+            question: i.to_string(),
+            category: "f".into(),
             text: String::new(),
             correct: i < right,
         };

@@ -109,25 +109,19 @@ pub fn compare(
 /// What both models were asked: the questions with one right answer, else the first messages of
 /// held-out conversations.
 fn asked(study: &Study) -> QuestionSet {
-    let question = |id: String, category: String, turn: &str| Question {
-        id,
-        category,
-        turns: vec![turn.to_owned()],
-        reference: Vec::new(),
-        temperature: None,
-    };
     let questions = if study.questions.is_empty() {
-        let first = |c: &camelid_chat::Conversation| {
-            let turn = c.messages.first().map_or("", |m| m.content.as_str());
-            question(c.id.clone(), "held-out conversations".to_owned(), turn)
+        let first = |c: &camelid_chat::Conversation| Question {
+            id: c.id.clone(),
+            category: "held-out conversations".to_owned(),
+            turns: vec![c.messages.first().map_or_else(String::new, |m| m.content.clone())],
+            reference: Vec::new(),
+            temperature: None,
         };
         study.samples.iter().map(first).collect()
     } else {
-        let last = |q: &camelid_eval::exact_match::Question| {
-            let turn = q.messages.last().map_or("", |m| m.content.as_str());
-            question(q.id.clone(), q.family.clone(), turn)
-        };
-        study.questions.iter().map(last).collect()
+        // The judge grades without knowing the right answers.
+        let open = |q: &Question| Question { reference: Vec::new(), ..q.clone() };
+        study.questions.iter().map(open).collect()
     };
     QuestionSet { name: format!("{} held out", study.comparison.experiment.name), questions }
 }
@@ -169,6 +163,9 @@ fn by_a_model(
         ..Setup::new(questions.clone(), judge.clone())?
     }
     .open(&Device::flex())?;
+    for note in session.notes() {
+        eprintln!("warning: {note}");
+    }
     let store = RequestStore::open(&folder.join("replies.jsonl"))?;
     for line in session.forecast(&store)?.lines() {
         println!("{line}");

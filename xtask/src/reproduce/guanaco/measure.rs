@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 use camelid_data::nano::score;
-use camelid_eval::exact_match::{Answer, answer_all};
+use camelid_eval::exact_match::{Marked, answer_all};
 use camelid_lora::save_peft;
 use camelid_model::{GenerateOptions, Llama, LoadedTensor};
 use camelid_quant::{Format, QuantConfig, QuantizedTensor, quantization_error};
@@ -35,7 +35,7 @@ pub struct ArmOutcome {
     /// Test loss after tuning, one entry a conversation.
     pub losses: Vec<ExampleLoss>,
     /// Answers to the questions after tuning.
-    pub answers: Vec<Answer>,
+    pub answers: Vec<Marked>,
     /// Replies to the sample prompts after tuning.
     pub samples: Vec<String>,
     /// Training loss of every step.
@@ -66,7 +66,7 @@ pub struct FormatOutcome {
     /// Loss on held-out text of the base's own kind.
     pub text_losses: Vec<ExampleLoss>,
     /// Answers to the questions.
-    pub answers: Vec<Answer>,
+    pub answers: Vec<Marked>,
     /// Replies to the sample prompts.
     pub samples: Vec<String>,
     /// Bytes of the weights as held.
@@ -197,7 +197,7 @@ fn format(study: &Study, base: Base, asks: bool) -> anyhow::Result<FormatOutcome
 }
 
 /// The model's answers to the study's questions.
-fn answers(study: &Study, model: &Llama, name: &str) -> anyhow::Result<Vec<Answer>> {
+fn answers(study: &Study, model: &Llama, name: &str) -> anyhow::Result<Vec<Marked>> {
     if study.questions.is_empty() {
         return Ok(Vec::new());
     }

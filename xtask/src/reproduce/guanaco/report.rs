@@ -222,8 +222,8 @@ fn samples(study: &Study, measured: &Measured) -> Vec<Sample> {
         .step_by(every)
         .take(SAMPLES)
         .map(|(question, (before, after))| Sample {
-            prompt: question.messages.last().map_or_else(String::new, |m| m.content.clone()),
-            expected: question.expected.clone(),
+            prompt: question.turns.concat(),
+            expected: question.reference.concat(),
             before: before.text.clone(),
             after: after.text.clone(),
         })

@@ -6,7 +6,7 @@ use camelid_chat::Conversation;
 use camelid_data::TokenizedSet;
 use camelid_data::catalogue::FetchOptions;
 use camelid_data::nano::EvalItem;
-use camelid_eval::exact_match::Question;
+use camelid_eval::judge::Question;
 use camelid_model::{Llama, LlamaConfig, LocalGenerator};
 use camelid_quant::QuantConfig;
 use camelid_recipe::nano::{self, Nano};
@@ -128,9 +128,10 @@ impl Study {
 fn question(item: EvalItem) -> Question {
     Question {
         id: item.id,
-        family: item.family.as_str().to_owned(),
-        messages: item.conversation.messages,
-        expected: item.expected,
+        category: item.family.as_str().to_owned(),
+        turns: item.conversation.messages.into_iter().map(|message| message.content).collect(),
+        reference: vec![item.expected],
+        temperature: None,
     }
 }
 

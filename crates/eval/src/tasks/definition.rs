@@ -2,23 +2,23 @@
 
 use std::path::Path;
 
+use camelid_files::digest;
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 
 use super::error::TaskError;
 use super::template::Templates;
 
 /// Names and texts of the built-in definitions.
 const BUILTIN: [(&str, &str); 9] = [
-    ("perplexity", include_str!("../../../tasks/perplexity.toml")),
-    ("mmlu", include_str!("../../../tasks/mmlu.toml")),
-    ("arc-easy", include_str!("../../../tasks/arc-easy.toml")),
-    ("arc-challenge", include_str!("../../../tasks/arc-challenge.toml")),
-    ("hellaswag", include_str!("../../../tasks/hellaswag.toml")),
-    ("piqa", include_str!("../../../tasks/piqa.toml")),
-    ("gsm8k", include_str!("../../../tasks/gsm8k.toml")),
-    ("humaneval", include_str!("../../../tasks/humaneval.toml")),
-    ("mbpp", include_str!("../../../tasks/mbpp.toml")),
+    ("perplexity", include_str!("../../tasks/perplexity.toml")),
+    ("mmlu", include_str!("../../tasks/mmlu.toml")),
+    ("arc-easy", include_str!("../../tasks/arc-easy.toml")),
+    ("arc-challenge", include_str!("../../tasks/arc-challenge.toml")),
+    ("hellaswag", include_str!("../../tasks/hellaswag.toml")),
+    ("piqa", include_str!("../../tasks/piqa.toml")),
+    ("gsm8k", include_str!("../../tasks/gsm8k.toml")),
+    ("humaneval", include_str!("../../tasks/humaneval.toml")),
+    ("mbpp", include_str!("../../tasks/mbpp.toml")),
 ];
 
 /// A task: where its rows are, what is asked, how answers are scored.
@@ -178,7 +178,8 @@ pub struct Perplexity {
     pub text: String,
     /// Tokens that the model sees at once; fewer where its own context is shorter.
     pub window: usize,
-    /// Tokens by which the window moves; those seen before are context only.
+    /// Tokens by which the window moves; those seen before are context only. See
+    /// [`RollingRequest`](crate::RollingRequest).
     pub stride: usize,
 }
 
@@ -218,8 +219,7 @@ impl Task {
         let definition: Definition = toml::from_str(text).map_err(|error| wrong(error.to_string()))?;
         definition.check().map_err(wrong)?;
         let templates = definition.templates().map_err(wrong)?;
-        let sha256 = Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { definition, sha256, templates })
+        Ok(Self { definition, sha256: digest::of_bytes(text), templates })
     }
 
     /// Name, version and the first digits of the definition's hash.

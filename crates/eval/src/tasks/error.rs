@@ -2,13 +2,11 @@
 
 use std::path::PathBuf;
 
-use camelid_model::ModelError;
-
 use camelid_files::FileError;
+use camelid_model::ModelError;
 use camelid_sandbox::SandboxError;
 
-/// What a model or an endpoint says when it fails.
-pub type ModelFailure = Box<dyn std::error::Error + Send + Sync>;
+use crate::language_model::ModelFailure;
 
 /// An error of [`tasks`](crate::tasks). Each names the file, field or example at fault.
 #[derive(Debug, thiserror::Error)]

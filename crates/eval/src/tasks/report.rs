@@ -3,24 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::definition::Task;
+use super::facts::ModelFacts;
 use super::record::Record;
 use super::score::{GroupScore, Score, group_mean, mean, ratio};
-
-/// What a model is, for reports.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ModelFacts {
-    /// Its file's or folder's name.
-    pub name: String,
-    /// The container, in a few words.
-    pub description: String,
-    /// SHA-256 over its files.
-    pub sha256: String,
-    /// How its linear layers are held: `f32`, `bf16`, `nf4`, ….
-    pub load: String,
-    /// The chat template that prompts go through; `None` where they are continued as they are.
-    pub template: Option<String>,
-}
 
 /// The result of one task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

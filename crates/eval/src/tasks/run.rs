@@ -8,15 +8,18 @@ use camelid_files::digest::Sum;
 use camelid_model::{GenerateOptions, StopReason};
 
 use super::definition::Task;
-use super::error::{ModelFailure, TaskError};
+use super::error::TaskError;
 use super::example::{Ask, Example, Examples, Item};
+use super::facts::ModelFacts;
 use super::journal::Journal;
-use super::model::LanguageModel;
 use super::number::final_number;
 use super::record::{Record, to_frame};
-use super::report::{ModelFacts, TaskReport, scores};
+use super::report::{TaskReport, scores};
 use super::rows::DataPlaces;
 use super::sample::sample;
+use crate::language_model::{
+    GenerateRequest, LanguageModel, LoglikelihoodRequest, ModelFailure, RollingRequest,
+};
 use camelid_files::write_whole;
 use camelid_report::write_parquet;
 use camelid_sandbox::pass_at_k::{Drawn, pass_at_k};
@@ -39,6 +42,13 @@ pub struct RunOptions {
     pub programs: ProgramOptions,
     /// What the model is.
     pub model: ModelFacts,
+}
+
+impl RunOptions {
+    /// All examples of a task with its own number of shots, seed 0, nothing kept on disk.
+    pub fn new(model: ModelFacts) -> Self {
+        Self { shots: None, limit: None, seed: 0, out: None, programs: ProgramOptions::default(), model }
+    }
 }
 
 /// How generated programs are drawn and run.
@@ -136,7 +146,7 @@ impl Task {
             progress(records.len(), chosen.len());
         }
         if self.definition.perplexity.is_some() && records.iter().all(|r| r.tokens.iter().all(|n| *n == 0)) {
-            return Err(self.setting("its texts hold no token to score; one needs at least two"));
+            return Err(self.setting("its texts hold no token to score"));
         }
         let (scores, groups) = scores(self, &records);
         let report = TaskReport {
@@ -188,14 +198,22 @@ impl Task {
         };
         match example.ask {
             Ask::Choice { continuations, characters, gold } => {
-                let found = model.log_likelihoods(&record.prompt, &continuations).map_err(failed)?;
-                let sums: Vec<f64> = found.continuations.iter().map(|l| l.sum).collect();
+                let context = record.prompt.as_str();
+                let requests: Vec<LoglikelihoodRequest<'_>> = continuations
+                    .iter()
+                    .map(|continuation| LoglikelihoodRequest { context, continuation })
+                    .collect();
+                let found = model.loglikelihood(&requests).map_err(failed)?;
+                let sums: Vec<f64> = found.iter().map(|score| score.likelihood.sum).collect();
+                // The choices share their context; the longest of them decides what is cut off it.
+                let context_tokens = found.first().map_or(0, |score| score.context_tokens);
+                let cut_tokens = found.iter().map(|score| score.cut_tokens).max().unwrap_or_default();
                 let chosen = likeliest(&sums);
                 record.measures = BTreeMap::from([
                     ("accuracy".to_owned(), truth(chosen == gold)),
                     ("gold_log_likelihood".to_owned(), sums[gold]),
-                    ("prompt_tokens".to_owned(), found.context_tokens as f64),
-                    ("cut_tokens".to_owned(), found.cut_tokens as f64),
+                    ("prompt_tokens".to_owned(), context_tokens as f64),
+                    ("cut_tokens".to_owned(), cut_tokens as f64),
                 ]);
                 if self.definition.multiple_choice.as_ref().is_some_and(|m| m.normalised) {
                     let per_character: Vec<f64> =
@@ -205,7 +223,7 @@ impl Task {
                 }
                 record.gold = Some(gold.to_string());
                 record.prediction = Some(chosen.to_string());
-                record.tokens = found.continuations.iter().map(|l| l.tokens as u32).collect();
+                record.tokens = found.iter().map(|score| score.likelihood.tokens as u32).collect();
                 record.log_likelihoods = sums;
                 record.choices = continuations;
             }
@@ -248,9 +266,11 @@ impl Task {
                 let Some(p) = &self.definition.perplexity else {
                     return Err(self.setting("has no `perplexity`"));
                 };
-                let windows = model.text_log_likelihoods(&text, p.window, p.stride).map_err(failed)?;
-                record.log_likelihoods = windows.iter().map(|w| w.sum).collect();
-                record.tokens = windows.iter().map(|w| w.tokens as u32).collect();
+                let request = RollingRequest { text: &text, window: Some(p.window), stride: Some(p.stride) };
+                let found = model.loglikelihood_rolling(&[request]).map_err(failed)?;
+                let windows = || found.iter().flat_map(|score| &score.windows);
+                record.log_likelihoods = windows().map(|w| w.sum).collect();
+                record.tokens = windows().map(|w| w.tokens as u32).collect();
                 record.measures.insert("bytes".into(), text.len() as f64);
                 record.prompt = text;
             }
@@ -277,7 +297,9 @@ impl Task {
         record: &mut Record,
         generate: &GenerateOptions,
     ) -> Result<String, ModelFailure> {
-        let completion = model.complete(&record.prompt, generate)?;
+        let request = GenerateRequest { context: &record.prompt, options: generate };
+        let mut completions = model.generate_until(&[request])?;
+        let completion = completions.pop().ok_or("the model gave no completion")?;
         let text = completion.text;
         record.outputs.push(text.text.clone());
         // A server need not count tokens; a model in this process always does.
@@ -307,6 +329,7 @@ impl Task {
             ("shots", examples.shots().to_string()),
             ("model", options.model.sha256.clone()),
             ("load", options.model.load.clone()),
+            ("device", options.model.device.clone()),
             ("template", template),
             ("data", data_digest(examples, items)),
         ]

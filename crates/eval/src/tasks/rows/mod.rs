@@ -1,9 +1,7 @@
 //! Rows of data sets, whatever file and folder or archive they lie in.
 
-mod arrow;
-mod flatbuffer;
-mod parquet;
 mod place;
+mod tables;
 
 use std::io::Cursor;
 use std::path::Path;
@@ -13,6 +11,7 @@ use camelid_files::{FileError, Input};
 use serde_json::{Map, Value};
 
 use super::error::TaskError;
+use tables::TableForm;
 
 pub use place::{DataFile, DataPlaces};
 
@@ -33,7 +32,7 @@ pub struct Row {
 }
 
 /// Reads every row of a file: JSON in any shape or separated values (see
-/// [`camelid_files::records`]), Parquet, an Arrow stream, or a text, which is one row with the field
+/// [`camelid_files::records`]), Parquet, an Arrow file or stream, or a text, which is one row with the field
 /// `text`; all of them plain or compressed with gzip or zstd. The content tells.
 ///
 /// With `inner` each row is the object under that key, as in files that wrap their rows.
@@ -52,10 +51,10 @@ pub fn read(file: &DataFile, inner: Option<&str>) -> Result<Vec<Row>, TaskError>
     };
     let counted =
         |rows: Vec<Map<String, Value>>| rows.into_iter().zip(1..).map(|(row, n)| (n, row)).collect();
-    let rows: Vec<Numbered> = if bytes.starts_with(b"PAR1") {
-        counted(parquet::rows(&bytes).map_err(whole)?)
-    } else if file.has_ending("arrow") {
-        counted(arrow::rows(&bytes).map_err(whole)?)
+    // A damaged file does not begin as it should: its name tells what it was to be.
+    let form = TableForm::of(&bytes).or(file.has_ending("arrow").then_some(TableForm::ArrowStream));
+    let rows: Vec<Numbered> = if let Some(form) = form {
+        counted(form.rows(&bytes).map_err(whole)?)
     } else if file.has_ending("txt") {
         let text = std::str::from_utf8(&bytes).map_err(|error| whole(format!("not UTF-8: {error}")))?;
         vec![(1, Map::from_iter([("text".to_owned(), Value::from(text))]))]

@@ -27,7 +27,7 @@ use serde_json::{Value, json};
 use tokenizers::Tokenizer;
 
 use crate::dialogue::Change;
-use crate::fields::{Fields, Problem};
+use crate::fields::{Fields, Problem, Short};
 use crate::mode::Mode;
 use crate::pass::{Done, Name, PassOptions, pass};
 use crate::report::{Tally, named};
@@ -223,31 +223,20 @@ impl SplitReport {
 }
 
 /// A conversation's turns: texts `from` and `value` each.
-fn turns(row: &Fields) -> Result<Vec<Turn<'_>>, Problem> {
+fn turns<'a>(row: &'a Fields) -> Result<Vec<Turn<'a>>, Problem> {
     let list = match row.get("conversations") {
         Some(Value::Array(list)) => list,
         other => return Err(Problem::field("conversations", other, "a list of turns")),
     };
-    let turn = |(number, turn): (usize, &'_ Value)| -> Result<(), Problem> {
-        for key in ["from", "value"] {
-            if !turn[key].is_string() {
-                let found = crate::fields::Short(&turn[key]).to_string();
-                return Err(Problem::with(
-                    format!("`{key}` is not a text"),
-                    format!("in turn {number} it is {found}"),
-                ));
-            }
-        }
-        Ok(())
+    let no_text = |turn: &'_ Value, number: usize, key: &str| {
+        let found = Short(&turn[key]);
+        Problem::with(format!("`{key}` is not a text"), format!("in turn {number} it is {found}"))
     };
-    (1..).zip(list).try_for_each(turn)?;
-    Ok(list
-        .iter()
-        .map(|turn| Turn {
-            from: turn["from"].as_str().unwrap_or_default(),
-            value: turn["value"].as_str().unwrap_or_default(),
-        })
-        .collect())
+    let turn = |(number, turn): (usize, &'a Value)| {
+        let of = |key: &str| Value::as_str(&turn[key]).ok_or_else(|| no_text(turn, number, key));
+        Ok(Turn { from: of("from")?, value: of("value")? })
+    };
+    (1..).zip(list).map(turn).collect()
 }
 
 /// The row of a part.
@@ -261,7 +250,9 @@ fn write(row: &Fields, id: &str, part: &Part, pieces: &Pieces, mode: Mode) -> Fi
     if let (Some(text), Some(last)) = (&part.cut, turns.last_mut()) {
         last["value"] = text.as_str().into();
     }
-    let id = Value::from(part_id(id, part.turns.start));
+    // FastChat takes an id that is blank, too.
+    let own = row.get("id").and_then(Value::as_str).filter(|_| mode == Mode::FastchatExact);
+    let id = Value::from(part_id(own.unwrap_or(id), part.turns.start));
     let turns = Value::Array(turns);
     if mode == Mode::FastchatExact {
         let model = row.get("model").cloned().unwrap_or_else(|| "".into());

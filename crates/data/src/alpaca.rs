@@ -8,7 +8,7 @@ use camelid_files::Record;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::dialogue::{self, Change, FirstTurn};
+use crate::dialogue::{self, Change, Rules};
 use crate::fields::{self, Fields, Problem};
 use crate::load::{Converted, load as load_rows, not_empty};
 use crate::rows::Rows;
@@ -66,14 +66,10 @@ pub(crate) fn fits(row: &Fields) -> bool {
 /// A file that cannot be read or is cut off inside of an array; no usable row.
 pub fn load(path: &Path, input_as: InputAs) -> Result<Loaded, DataError> {
     let options = AlpacaOptions { input_as, ..AlpacaOptions::default() };
-    not_empty(read(Rows::open(path)?, &options, FirstTurn::default())?, path)
+    not_empty(read(Rows::open(path)?, &options, Rules::default())?, path)
 }
 
-pub(crate) fn read(
-    mut rows: Rows,
-    options: &AlpacaOptions,
-    first_turn: FirstTurn,
-) -> Result<Loaded, DataError> {
+pub(crate) fn read(mut rows: Rows, options: &AlpacaOptions, rules: Rules) -> Result<Loaded, DataError> {
     let named = |own: &Option<String>, names: &[&'static str]| match own {
         Some(name) => vec![name.clone()],
         None => names.iter().map(ToString::to_string).collect(),
@@ -89,7 +85,7 @@ pub(crate) fn read(
         rows,
         "rows",
         |record: &Record| fields::id(&record.fields, "id"),
-        |id, record, report| conversation(id, &record.fields, &names, options, first_turn, report),
+        |id, record, report| conversation(id, &record.fields, &names, options, rules, report),
     )
 }
 
@@ -105,7 +101,7 @@ fn conversation(
     row: &Fields,
     names: &Names,
     options: &AlpacaOptions,
-    first_turn: FirstTurn,
+    rules: Rules,
     report: &mut LoadReport,
 ) -> Converted {
     let mut changes: Vec<Change> = Vec::new();
@@ -143,7 +139,7 @@ fn conversation(
     messages.push(Message::new(Role::User, asked));
     let blank_output = output.trim().is_empty();
     messages.push(Message::new(Role::Assistant, output));
-    match dialogue::conversation(id, messages, first_turn) {
+    match dialogue::conversation(id, messages, rules) {
         Ok((conversation, more)) => {
             let about_system = |change: &Change| change.0.contains("blank system message");
             changes.extend(more.into_iter().filter(|change| !about_system(change)));

@@ -27,6 +27,25 @@ pub enum FirstTurn {
     Drop,
 }
 
+/// What to do with turns of nothing but white space.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BlankTurns {
+    /// End the conversation before the first of them.
+    #[default]
+    End,
+    /// Keep them, and conversations in which the assistant never speaks: for looking at data. Only an
+    /// empty last answer, which is one that was not given, is left out.
+    Keep,
+}
+
+/// The rules that a loader can be told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Rules {
+    pub first_turn: FirstTurn,
+    pub blank_turns: BlankTurns,
+}
+
 /// What was done to a conversation, or read out of the ordinary, with particulars.
 pub(crate) type Change = (Cow<'static, str>, Option<String>);
 
@@ -34,7 +53,7 @@ pub(crate) type Change = (Cow<'static, str>, Option<String>);
 pub(crate) fn conversation(
     id: &str,
     messages: Vec<Message>,
-    first_turn: FirstTurn,
+    rules: Rules,
 ) -> Result<(Conversation, Vec<Change>), Problem> {
     let mut changes: Vec<Change> = Vec::new();
     if messages.is_empty() {
@@ -53,12 +72,18 @@ pub(crate) fn conversation(
         return Err(Problem::new("a system message inside the conversation"));
     }
     let begins_late = turns.len() > 1 && turns[0].role == Role::Assistant;
-    if begins_late && first_turn == FirstTurn::LeaveOut {
+    if begins_late && rules.first_turn == FirstTurn::LeaveOut {
         turns.remove(0);
         changes.push(("a first turn of the assistant, left out".into(), None));
     }
-    let blank = turns.iter().position(|turn| turn.content.trim().is_empty());
-    if let Some(blank) = blank {
+    let keep = rules.blank_turns == BlankTurns::Keep;
+    if keep {
+        let unanswered = |turn: &&Message| turn.role == Role::Assistant && turn.content.is_empty();
+        if turns.len() > 1 && turns.last().as_ref().is_some_and(unanswered) {
+            turns.pop();
+            changes.push(("an empty last answer, left out".into(), None));
+        }
+    } else if let Some(blank) = turns.iter().position(|turn| turn.content.trim().is_empty()) {
         turns.truncate(blank);
         if turns.last().is_some_and(|turn| turn.role == Role::User) {
             turns.pop();
@@ -72,7 +97,7 @@ pub(crate) fn conversation(
     if turns.iter().zip(in_turn).any(|(turn, role)| turn.role != role) {
         return Err(Problem::new("roles do not alternate"));
     }
-    if turns.len() < 2 {
+    if turns.len() < 2 && !keep {
         return Err(Problem::new("no assistant turn"));
     }
     let mut conversation = Conversation::new(id);
@@ -99,7 +124,7 @@ mod tests {
 
     /// `s`, `u` and `a` are messages, `s-`, `u-` and `a-` blank ones.
     fn kept(turns: &str) -> Result<String, String> {
-        match conversation("x", talk(turns), FirstTurn::LeaveOut) {
+        match conversation("x", talk(turns), Rules::default()) {
             Ok((c, _)) => Ok(c.messages.iter().map(|m| m.content.as_str()).collect::<Vec<_>>().join(" ")),
             Err(problem) => Err(problem.reason.into_owned()),
         }
@@ -136,7 +161,20 @@ mod tests {
 
     #[test]
     fn a_late_beginning_can_drop_the_conversation() {
-        let problem = conversation("x", talk("a u a"), FirstTurn::Drop).unwrap_err();
+        let rules = Rules { first_turn: FirstTurn::Drop, ..Rules::default() };
+        let problem = conversation("x", talk("a u a"), rules).unwrap_err();
         assert_eq!(problem.reason, "roles do not alternate");
+    }
+
+    #[test]
+    fn blank_turns_are_kept_where_that_is_wanted_but_for_an_empty_last_answer() {
+        let rules = Rules { blank_turns: BlankTurns::Keep, ..Rules::default() };
+        let kept = |messages| conversation("x", messages, rules).map(|(c, _)| c.messages.len());
+        assert_eq!(kept(talk("u- a- u a")), Ok(4));
+        assert_eq!(kept(talk("u")), Ok(1));
+        let empty = |role| Message::new(role, "");
+        assert_eq!(kept(vec![empty(Role::User), Message::new(Role::Assistant, "a")]), Ok(2));
+        assert_eq!(kept([talk("u a u"), vec![empty(Role::Assistant)]].concat()), Ok(3));
+        assert_eq!(kept([talk("u"), vec![empty(Role::Assistant)], talk("u a")].concat()), Ok(4));
     }
 }

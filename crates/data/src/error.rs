@@ -66,6 +66,19 @@ pub enum DataError {
     /// A dial of the nano world is out of range.
     #[error(transparent)]
     Nano(#[from] NanoError),
+    /// A row that cannot be used, where bad rows are fatal.
+    #[error("{}, {place}: {message}", path.display())]
+    BadRow {
+        /// The file.
+        path: PathBuf,
+        /// Where the row stands.
+        place: camelid_files::Place,
+        /// Its id where it has one, and what is wrong with it.
+        message: String,
+    },
+    /// Someone asked to stop; what was being written is gone, what stood there before is untouched.
+    #[error("interrupted; nothing was written")]
+    Stopped,
     /// An option has a value that makes no sense.
     #[error("{0}")]
     Option(String),

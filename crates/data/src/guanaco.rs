@@ -6,7 +6,7 @@ use std::path::Path;
 use camelid_chat::{Message, Role};
 use camelid_files::Record;
 
-use crate::dialogue::{self, FirstTurn};
+use crate::dialogue::{self, Rules};
 use crate::fields::{self, Fields, Problem};
 use crate::load::{Converted, load, not_empty};
 use crate::rows::Rows;
@@ -24,16 +24,16 @@ const ASSISTANT: &str = "### Assistant:";
 /// # Errors
 /// A damaged file, a table without the column, a file without usable dialogues.
 pub fn load_text(path: &Path) -> Result<Loaded, DataError> {
-    not_empty(read_text(Rows::open(path)?, FirstTurn::default())?, path)
+    not_empty(read_text(Rows::open(path)?, Rules::default())?, path)
 }
 
-fn read_text(mut rows: Rows, first_turn: FirstTurn) -> Result<Loaded, DataError> {
+fn read_text(mut rows: Rows, rules: Rules) -> Result<Loaded, DataError> {
     rows.require(&["text"])?;
     rows.only(&["text"]);
     let no_id = |_: &Record| None;
     load(rows, "rows", no_id, |id, record, _| {
         let text = fields::optional_text(&record.fields, "text")?.unwrap_or_default();
-        dialogue::conversation(id, split(&text)?, first_turn)
+        dialogue::conversation(id, split(&text)?, rules)
     })
 }
 
@@ -44,10 +44,10 @@ fn read_text(mut rows: Rows, first_turn: FirstTurn) -> Result<Loaded, DataError>
 /// # Errors
 /// A damaged file, a file without usable dialogues.
 pub fn load_questions(path: &Path) -> Result<Loaded, DataError> {
-    not_empty(read_questions(Rows::open(path)?, FirstTurn::default())?, path)
+    not_empty(read_questions(Rows::open(path)?, Rules::default())?, path)
 }
 
-fn read_questions(mut rows: Rows, first_turn: FirstTurn) -> Result<Loaded, DataError> {
+fn read_questions(mut rows: Rows, rules: Rules) -> Result<Loaded, DataError> {
     rows.require(&["input", "output"])?;
     rows.only(&["input", "output", "message_id"]);
     let mut seen = HashSet::new();
@@ -56,18 +56,18 @@ fn read_questions(mut rows: Rows, first_turn: FirstTurn) -> Result<Loaded, DataE
         if fields::id(&record.fields, "message_id").is_some_and(|own| !seen.insert(own)) {
             return Err(Problem::new("duplicate message id"));
         }
-        question(id, &record.fields, first_turn)
+        question(id, &record.fields, rules)
     })
 }
 
-fn question(id: &str, row: &Fields, first_turn: FirstTurn) -> Converted {
+fn question(id: &str, row: &Fields, rules: Rules) -> Converted {
     let (input, output) = (fields::text(row, "input")?, fields::text(row, "output")?);
     let Some(asked) = input.trim_end().strip_suffix(ASSISTANT) else {
         return Err(Problem::new("input does not end with \"### Assistant:\""));
     };
     let mut messages = split(asked)?;
     messages.push(Message::new(Role::Assistant, output.trim()));
-    dialogue::conversation(id, messages, first_turn)
+    dialogue::conversation(id, messages, rules)
 }
 
 /// Whether a row is a flattened dialogue, of either kind.
@@ -84,9 +84,9 @@ fn is_question(row: &Fields) -> bool {
 }
 
 /// Reads either kind, told by the first rows.
-pub(crate) fn read(mut rows: Rows, first_turn: FirstTurn) -> Result<Loaded, DataError> {
+pub(crate) fn read(mut rows: Rows, rules: Rules) -> Result<Loaded, DataError> {
     let questions = rows.look(8)?.iter().any(|record| is_question(&record.fields));
-    if questions { read_questions(rows, first_turn) } else { read_text(rows, first_turn) }
+    if questions { read_questions(rows, rules) } else { read_text(rows, rules) }
 }
 
 /// Splits a flattened dialogue into trimmed turns. Text before the first marker

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::dialogue::FirstTurn;
+use crate::dialogue::Rules;
 use crate::load::not_empty;
 use crate::rows::Rows;
 use crate::turns::{self, Names};
@@ -22,9 +22,9 @@ const NAMES: Names = Names {
 /// # Errors
 /// As [`sharegpt::load`](crate::sharegpt::load).
 pub fn load(path: &Path) -> Result<Loaded, DataError> {
-    not_empty(read(Rows::open(path)?, FirstTurn::default())?, path)
+    not_empty(read(Rows::open(path)?, Rules::default())?, path)
 }
 
-pub(crate) fn read(rows: Rows, first_turn: FirstTurn) -> Result<Loaded, DataError> {
-    turns::read(rows, &NAMES, first_turn)
+pub(crate) fn read(rows: Rows, rules: Rules) -> Result<Loaded, DataError> {
+    turns::read(rows, &NAMES, rules)
 }

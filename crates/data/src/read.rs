@@ -6,7 +6,7 @@ use camelid_files::Input;
 use serde::{Deserialize, Serialize};
 
 use crate::alpaca::{self, AlpacaOptions};
-use crate::dialogue::FirstTurn;
+use crate::dialogue::{BlankTurns, FirstTurn, Rules};
 use crate::fields::Fields;
 use crate::format::DataFormat;
 use crate::load::{Ids, not_empty};
@@ -24,6 +24,8 @@ const LOOK: usize = 64;
 pub struct ReadOptions {
     /// Conversations that begin with the assistant.
     pub first_turn: FirstTurn,
+    /// Turns that say nothing.
+    pub blank_turns: BlankTurns,
     /// Which messages of OASST's trees count.
     pub filter: Filter,
     /// Which paths through the trees become conversations.
@@ -156,13 +158,14 @@ fn read_file(format: DataFormat, path: &Path, options: &ReadOptions) -> Result<L
 }
 
 fn read_rows(format: DataFormat, rows: Rows, options: &ReadOptions) -> Result<Loaded, DataError> {
+    let rules = Rules { first_turn: options.first_turn, blank_turns: options.blank_turns };
     match format {
         DataFormat::OasstTrees => chosen(oasst::read_trees(rows)?, options),
         DataFormat::OasstFlat => chosen(oasst::read_messages(rows)?, options),
-        DataFormat::Sharegpt => sharegpt::read(rows, options.first_turn),
-        DataFormat::Alpaca => alpaca::read(rows, &options.alpaca, options.first_turn),
-        DataFormat::Messages => messages::read(rows, options.first_turn),
-        DataFormat::Guanaco => guanaco::read(rows, options.first_turn),
+        DataFormat::Sharegpt => sharegpt::read(rows, rules),
+        DataFormat::Alpaca => alpaca::read(rows, &options.alpaca, rules),
+        DataFormat::Messages => messages::read(rows, rules),
+        DataFormat::Guanaco => guanaco::read(rows, rules),
         DataFormat::Nano => nano(&options.nano, options),
     }
 }

@@ -21,6 +21,16 @@ pub struct Tally {
     pub examples: Vec<Named>,
 }
 
+impl Tally {
+    /// Counts one more.
+    pub(crate) fn add(&mut self, item: Named) {
+        self.count += 1;
+        if self.examples.len() < EXAMPLES {
+            self.examples.push(item);
+        }
+    }
+}
+
 /// One item by name. It equals a text that is its id.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Named {
@@ -167,11 +177,7 @@ impl LoadReport {
 }
 
 fn count(tallies: &mut BTreeMap<String, Tally>, reason: &str, item: Named) {
-    let tally = tallies.entry(reason.to_string()).or_default();
-    tally.count += 1;
-    if tally.examples.len() < EXAMPLES {
-        tally.examples.push(item);
-    }
+    tallies.entry(reason.to_string()).or_default().add(item);
 }
 
 impl fmt::Display for LoadReport {

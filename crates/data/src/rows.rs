@@ -10,6 +10,9 @@ use crate::report::named;
 use crate::table::Table;
 use crate::{DataError, LoadReport};
 
+/// Why rows are dropped that are no JSON, or no row.
+pub(crate) const UNREADABLE: &str = "unreadable";
+
 /// Rows of a file, read as they are asked for.
 pub(crate) struct Rows {
     path: PathBuf,
@@ -45,6 +48,11 @@ impl Rows {
     /// The file, as messages name it.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The file's name without endings, for ids of rows that have none.
+    pub(crate) fn stem(&self) -> &str {
+        &self.stem
     }
 
     /// What the file was taken for, e.g. "a JSON array".
@@ -134,21 +142,26 @@ impl Rows {
     /// # Errors
     /// The file cannot be read on.
     pub(crate) fn next_row(&mut self, report: &mut LoadReport) -> Result<Option<Record>, DataError> {
-        loop {
-            let row = match self.ahead.pop_front() {
-                Some(row) => row,
-                None => match self.read()? {
-                    Some(row) => row,
-                    None => return Ok(None),
-                },
-            };
+        while let Some(row) = self.next_row_or_bad()? {
             match row {
                 Ok(record) => return Ok(Some(record)),
                 Err(bad) => {
                     let item = named(&self.numbered(bad.place), bad.place, Some(bad.message));
-                    report.drop_named("unreadable", item);
+                    report.drop_named(UNREADABLE, item);
                 }
             }
+        }
+        Ok(None)
+    }
+
+    /// The next row, or what is wrong with it. `None` at the end.
+    ///
+    /// # Errors
+    /// The file cannot be read on.
+    pub(crate) fn next_row_or_bad(&mut self) -> Result<Option<Result<Record, BadRecord>>, DataError> {
+        match self.ahead.pop_front() {
+            Some(row) => Ok(Some(row)),
+            None => self.read(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::dialogue::FirstTurn;
+use crate::dialogue::Rules;
 use crate::load::not_empty;
 use crate::rows::Rows;
 use crate::turns::{self, Names};
@@ -26,9 +26,9 @@ const NAMES: Names = Names {
 /// # Errors
 /// A file that cannot be read or is cut off inside of an array; no usable row.
 pub fn load(path: &Path) -> Result<Loaded, DataError> {
-    not_empty(read(Rows::open(path)?, FirstTurn::default())?, path)
+    not_empty(read(Rows::open(path)?, Rules::default())?, path)
 }
 
-pub(crate) fn read(rows: Rows, first_turn: FirstTurn) -> Result<Loaded, DataError> {
-    turns::read(rows, &NAMES, first_turn)
+pub(crate) fn read(rows: Rows, rules: Rules) -> Result<Loaded, DataError> {
+    turns::read(rows, &NAMES, rules)
 }

@@ -6,7 +6,7 @@ use camelid_chat::{Message, Role};
 use camelid_files::Record;
 use serde_json::Value;
 
-use crate::dialogue::{self, Change, FirstTurn};
+use crate::dialogue::{self, Change, Rules};
 use crate::fields::{self, Fields, Problem, Short};
 use crate::load::load;
 use crate::rows::Rows;
@@ -36,13 +36,13 @@ const LEFT_OUT_OF_ROWS: [&str; 5] = ["tools", "functions", "images", "videos", "
 const LEFT_OUT_OF_TURNS: [&str; 5] = ["reasoning_content", "reasoning", "thinking", "images", "weight"];
 
 /// Reads rows that each hold a list of turns.
-pub(crate) fn read(mut rows: Rows, names: &Names, first_turn: FirstTurn) -> Result<Loaded, DataError> {
+pub(crate) fn read(mut rows: Rows, names: &Names, rules: Rules) -> Result<Loaded, DataError> {
     let columns = names.list.iter().copied().chain(SYSTEM).chain(LEFT_OUT_OF_ROWS).chain(ID);
     rows.only(&columns.collect::<Vec<_>>());
     let own_id = |record: &Record| ID.iter().find_map(|name| fields::id(&record.fields, name));
     load(rows, "conversations", own_id, |id, record, report| {
         let (messages, left_out) = messages(&record.fields, names, report)?;
-        let (conversation, mut changes) = dialogue::conversation(id, messages, first_turn)?;
+        let (conversation, mut changes) = dialogue::conversation(id, messages, rules)?;
         changes.extend(left_out);
         Ok((conversation, changes))
     })

@@ -8,6 +8,7 @@ pub mod json;
 mod packed;
 pub mod program;
 pub mod records;
+mod rows;
 mod whole;
 
 pub use cache::cache_dir;
@@ -15,4 +16,5 @@ pub use error::FileError;
 pub use input::{Input, Packing, is_lfs_pointer, name, stem};
 pub use packed::PackedFile;
 pub use records::{BadRecord, Place, RawRecord, Record, Records};
+pub use rows::RowWriter;
 pub use whole::{WholeFile, remove_whole, write_whole};

@@ -4,14 +4,19 @@ mod catalogue;
 mod clean;
 mod convert;
 mod decontaminate;
+mod filter;
+mod inspect;
 mod markdown;
+mod passing;
 pub mod reading;
 mod show;
+mod split;
 mod stats;
 
 use std::process::ExitCode;
 
 use anyhow::Result;
+use camelid_data::DataError;
 use camelid_data::clean::Mode;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
@@ -41,6 +46,15 @@ pub enum Command {
     /// Convert a page's HTML on standard input to Markdown
     #[command(after_help = markdown::EXAMPLES)]
     Markdown(markdown::Args),
+    /// Split long conversations into parts that fit a model's context
+    #[command(after_help = split::EXAMPLES)]
+    Split(split::Args),
+    /// Leave out conversations that break a rule
+    #[command(after_help = filter::EXAMPLES)]
+    Filter(filter::Args),
+    /// Show the tokens that carry loss, and prove that they are the answers and nothing else
+    #[command(after_help = inspect::EXAMPLES)]
+    Inspect(inspect::Args),
 }
 
 /// Takes the names of the modes of cleaning, and lists them in the help.
@@ -48,7 +62,18 @@ fn mode_parser() -> impl TypedValueParser<Value = Mode> {
     PossibleValuesParser::new(Mode::ALL.map(Mode::as_str)).try_map(|name| name.parse::<Mode>())
 }
 
+/// Runs a command; one that was interrupted ends with 130, as the shell has it.
 pub fn run(command: &Command) -> Result<ExitCode> {
+    match run_command(command) {
+        Err(error) if matches!(error.downcast_ref(), Some(DataError::Stopped)) => {
+            eprintln!("{error}");
+            Ok(ExitCode::from(130))
+        }
+        ended => ended,
+    }
+}
+
+fn run_command(command: &Command) -> Result<ExitCode> {
     match command {
         Command::Clean(args) => return clean::run(args),
         Command::Markdown(args) => return markdown::run(args),
@@ -58,6 +83,9 @@ pub fn run(command: &Command) -> Result<ExitCode> {
         Command::Convert(args) => convert::run(args),
         Command::Decontaminate(args) => decontaminate::run(args),
         Command::Stats(args) => stats::run(args),
+        Command::Inspect(args) => inspect::run(args),
+        Command::Split(args) => split::run(args),
+        Command::Filter(args) => filter::run(args),
     }
     .map(|()| ExitCode::SUCCESS)
 }

@@ -49,9 +49,20 @@ pub fn format_parser(formats: Vec<DataFormat>) -> impl TypedValueParser<Value = 
 }
 
 impl Reading {
+    /// The names of the files.
+    pub fn title(&self) -> String {
+        self.files.iter().map(|file| camelid_files::name(file)).collect::<Vec<_>>().join(", ")
+    }
+
     /// Reads the files.
     pub fn read(&self) -> Result<(DataFormat, Loaded)> {
+        self.read_with(|_| ())
+    }
+
+    /// The same, with what a command wants of the options besides.
+    pub fn read_with(&self, wants: impl FnOnce(&mut ReadOptions)) -> Result<(DataFormat, Loaded)> {
         let mut options = ReadOptions::default();
+        wants(&mut options);
         if self.drop_late_start {
             options.first_turn = FirstTurn::Drop;
         }

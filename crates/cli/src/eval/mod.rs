@@ -11,6 +11,8 @@ mod tasks;
 
 use anyhow::Result;
 
+pub use outputs::command_line;
+
 #[derive(clap::Subcommand)]
 pub enum Command {
     /// Rate models from pairwise verdicts, with intervals and position effect

@@ -1,0 +1,55 @@
+//! What the steps of Vicuna's pipeline share on the command line: files in and out, bad rows, Ctrl-C.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result};
+use camelid_data::{Mode, PassOptions};
+use clap::builder::PossibleValuesParser;
+use clap::builder::TypedValueParser;
+
+#[derive(clap::Args)]
+pub struct Passing {
+    /// ShareGPT's rows: JSON, JSON lines or Parquet, packed or not; `-` is standard input
+    #[arg(value_name = "IN")]
+    pub input: PathBuf,
+    /// Where to: .json or .jsonl, also with .gz or .zst behind it
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Write a line for every conversation read: what became of it and why
+    #[arg(long, value_name = "FILE")]
+    lineage: Option<PathBuf>,
+    /// Stop at the first bad row, instead of leaving it out and counting it
+    #[arg(long)]
+    strict: bool,
+    /// Print what was read, written and left out as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl Passing {
+    /// How the pass is made; from here on Ctrl-C ends it with nothing written.
+    pub fn options(&self) -> Result<PassOptions<'_>> {
+        Ok(PassOptions { strict: self.strict, lineage: self.lineage.as_deref(), stop: stop_on_ctrl_c()? })
+    }
+}
+
+/// True once Ctrl-C was pressed or the process was asked to end; a second Ctrl-C ends it at once.
+pub fn stop_on_ctrl_c() -> Result<&'static AtomicBool> {
+    static STOP: AtomicBool = AtomicBool::new(false);
+    ctrlc::set_handler(|| {
+        if STOP.swap(true, Ordering::SeqCst) {
+            std::process::exit(130);
+        }
+    })
+    .context("cannot catch Ctrl-C")?;
+    Ok(&STOP)
+}
+
+/// Takes `fastchat-exact` and `correct`.
+pub fn mode_parser() -> impl TypedValueParser<Value = Mode> {
+    PossibleValuesParser::new(["fastchat-exact", "correct"]).map(|name| match name.as_str() {
+        "fastchat-exact" => Mode::FastchatExact,
+        _ => Mode::Correct,
+    })
+}

@@ -1,10 +1,11 @@
 """Adapters made by Camelid, loaded by PEFT: the logits must be the same.
 
-    python benches/peers/adapters.py MODEL [--adapter DIR ...] [--program PATH]
+    python benches/peers/adapters.py MODEL [--adapter DIR ... [--merged DIR ...]] [--program PATH]
 
 MODEL is a Hugging Face folder, or a .gguf file or wheel that Camelid reads (it is then saved as a
 folder first). Without --adapter one adapter of every kind is made on it; with it, the adapters in
-these folders, by whoever they were written, are compared. --program is the built example `logits`
+these folders, by whoever they were written, are compared; --merged names, in the same order, what
+`camelid merge` made of them, whose logits in transformers must be the same too. --program is the built example `logits`
 of camelid-model (`cargo build -p camelid-model --example logits`). Needs requirements.txt.
 Ends with 1 when a pair of logits differs by more than 2e-4 of the largest.
 """
@@ -63,10 +64,16 @@ def peft(model, adapter, ids):
         return tuned(input_ids=torch.tensor([ids])).logits
 
 
+def transformers(model, ids):
+    with torch.no_grad():
+        return AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)(input_ids=torch.tensor([ids])).logits
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("model", type=pathlib.Path)
     parser.add_argument("--adapter", type=pathlib.Path, nargs="*", default=[])
+    parser.add_argument("--merged", type=pathlib.Path, nargs="*", default=[])
     parser.add_argument("--program", default="target/debug/examples/logits")
     args = parser.parse_args()
     logging.disable_progress_bar()
@@ -98,7 +105,14 @@ def main():
             failed += not same
             print(f"{'same' if same else 'DIFFERS':8} {name}: {difference:.1e} apart, largest logit {largest:.1f}, "
                   f"the adapter moves them by {effect:.1e}")
-    print(f"{len(cases) - failed} of {len(cases)} adapters give PEFT's logits")
+        for adapter, merged in zip(args.adapter, args.merged, strict=True) if args.merged else []:
+            theirs = peft(model, adapter, ids)
+            difference = (transformers(merged, ids) - theirs).abs().max().item()
+            same = difference <= TOLERANCE * theirs.abs().max().item()
+            failed += not same
+            print(f"{'same' if same else 'DIFFERS':8} {merged} (merged, in transformers): {difference:.1e} apart")
+    compared = len(cases) + len(args.merged)
+    print(f"{compared - failed} of {compared} give PEFT's logits")
     return failed > 0
 
 

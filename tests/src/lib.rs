@@ -1,14 +1,25 @@
-//! What the tests of several crates share: where golden files lie, a disk that is soon full.
+//! What the tests of several crates share: golden files, servers that misbehave as they are told, a
+//! disk that is soon full, small models, tokenizers and GGUF files.
 //!
 //! This crate also depends on every third-party crate with all its features; its `Cargo.toml` says
 //! why. It depends on no crate of Camelid, so that each of them may use it; the suites in
 //! `tests/tests` are what crosses crates.
 
+mod byte_tokenizer;
+pub mod chat_server;
+pub mod file_server;
+pub mod gguf;
+mod http;
 mod oracles;
 mod small_disk;
+mod tiny_llama;
+mod zip;
 
-pub use oracles::{oracles, workspace};
+pub use byte_tokenizer::{byte_tokenizer, byte_tokenizer_with_bos};
+pub use oracles::{llama_tokenizer, oracles, workspace};
 pub use small_disk::SmallDisk;
+pub use tiny_llama::tiny_llama;
+pub use zip::zip;
 
 /// The program of the workspace's README, compiled and run.
 #[cfg(doctest)]

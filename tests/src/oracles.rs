@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use tokenizers::Tokenizer;
+
 /// The workspace's root.
 pub fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
@@ -22,4 +24,13 @@ pub fn oracles() -> Option<PathBuf> {
     assert!(!required, "CAMELID_REQUIRE_ORACLES=1, but there are no oracles at {}", path.display());
     println!("skipped: no oracles at {}", path.display());
     None
+}
+
+/// LLaMA's tokenizer, where there are golden files.
+///
+/// # Panics
+/// As [`oracles`], and when the file is damaged.
+pub fn llama_tokenizer() -> Option<Tokenizer> {
+    let path = oracles()?.join("llama-tokenizer/tokenizer.json");
+    Some(Tokenizer::from_file(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
 }

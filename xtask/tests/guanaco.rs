@@ -1,15 +1,12 @@
 //! The recipe as a user runs it: the program itself, at the size made for tests.
 
-#[path = "../../crates/chat/tests/server/mod.rs"]
-mod server;
-
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use camelid_tests::chat_server::{Answer, Server};
 use serde_json::Value;
-use server::{Answer, Server};
 
 fn recipe(runs: &Path, options: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));

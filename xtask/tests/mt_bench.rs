@@ -1,34 +1,18 @@
 //! The MT-bench recipe as a user runs it, against a real HTTP server.
 
-#[path = "../../crates/chat/tests/server/mod.rs"]
-mod server;
-
-use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use camelid_tests::chat_server::{Answer, Server};
 use serde_json::Value;
-use server::{Answer, Server};
 
 fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
-/// The published questions: below `CAMELID_ORACLES`, else `../shared/oracles` beside the workspace.
-fn mirror() -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/oracles");
-    let path = std::env::var_os("CAMELID_ORACLES").map_or(beside, PathBuf::from);
-    if path.join("fastchat/mt_bench_question.jsonl").is_file() {
-        return Some(path);
-    }
-    let required = std::env::var("CAMELID_REQUIRE_ORACLES").is_ok_and(|v| v == "1");
-    assert!(!required, "no questions at {}, but CAMELID_REQUIRE_ORACLES=1", path.display());
-    println!("skipped: no questions at {}", path.display());
-    None
-}
-
 #[test]
 fn a_recipe_whose_server_goes_away_is_finished_by_the_next_run() {
-    let Some(mirror) = mirror() else { return };
+    // The published questions are among the golden files.
+    let Some(mirror) = camelid_tests::oracles() else { return };
     // Every grade is 6; one question in ten gets no verdict.
     let mut server = Server::start(|asked| {
         let judges = asked.body["model"] == "judge";

@@ -15,18 +15,9 @@ fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
-/// The published judgments: below `CAMELID_ORACLES`, else `../shared/oracles` beside the workspace.
+/// The published judgments.
 fn judgments() -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/oracles");
-    let path =
-        std::env::var_os("CAMELID_ORACLES").map_or(beside, PathBuf::from).join("qlora-elo/vicuna-pairwise");
-    if path.is_dir() {
-        return Some(path);
-    }
-    let required = std::env::var("CAMELID_REQUIRE_ORACLES").is_ok_and(|v| v == "1");
-    assert!(!required, "no judgments at {}, but CAMELID_REQUIRE_ORACLES=1", path.display());
-    println!("skipped: no judgments at {}", path.display());
-    None
+    Some(camelid_tests::oracles()?.join("qlora-elo/vicuna-pairwise"))
 }
 
 #[test]

@@ -28,7 +28,8 @@ impl ChatFiles {
     /// - `tokenizer_config.json`: `bos_token` and `eos_token`, each a text or an object with
     ///   `content`, an empty text being no token; `chat_template`, a text, a list of objects with
     ///   `name` and `template`, or an object of templates by name;
-    /// - `special_tokens_map.json`: the tokens that the file above does not name, and
+    /// - `special_tokens_map.json`: the tokens that the file above does not name, and all that it
+    ///   names otherwise where the file above has no `added_tokens_decoder` (transformers' rule);
     ///   [`SpecialTokens::llama`]'s where neither does and the tokenizer's class is LLaMA's;
     /// - `chat_template.jinja`, else `chat_template.json`: the default template, before the one of
     ///   `tokenizer_config.json`;
@@ -41,6 +42,7 @@ impl ChatFiles {
         let map_path = dir.join("special_tokens_map.json");
         let config = json_if_there(&config_path)?;
         let map = json_if_there(&map_path)?;
+        let map_decides = config["added_tokens_decoder"].is_null();
         let mut notes = Vec::new();
         let mut named = |field: &str, usual: &str| -> Result<Option<String>, ChatError> {
             let own = token(&config, field).map_err(bad(&config_path))?;
@@ -49,15 +51,18 @@ impl ChatFiles {
                 && own != mapped
                 && !own.is_empty()
             {
+                let taken = if map_decides { "the former" } else { "the latter" };
                 notes.push(format!(
-                    "{}: `{field}` is {mapped:?}, in tokenizer_config.json {own:?}: the latter is taken",
+                    "{}: `{field}` is {mapped:?}, in tokenizer_config.json {own:?}: {taken} is taken",
                     map_path.display()
                 ));
             }
             let class = config["tokenizer_class"].as_str().unwrap_or_default().to_ascii_lowercase();
             let usual =
                 ["llamatokenizer", "llamatokenizerfast"].contains(&&class[..]).then(|| usual.to_owned());
-            Ok(own.or(mapped).or(usual).filter(|token| !token.is_empty()))
+            let mapped = mapped.filter(|token| !map_decides || !token.is_empty());
+            let stated = if map_decides { mapped.or(own) } else { own.or(mapped) };
+            Ok(stated.or(usual).filter(|token| !token.is_empty()))
         };
         let tokens = SpecialTokens { bos: named("bos_token", "<s>")?, eos: named("eos_token", "</s>")? };
 
@@ -212,9 +217,14 @@ mod tests {
         let both =
             folder(&[("tokenizer_config.json", config.clone()), ("special_tokens_map.json", map.clone())]);
         let files = ChatFiles::of_folder(both.path()).unwrap();
-        // An empty text says that there is none; the first file decides.
-        assert_eq!(files.tokens, SpecialTokens { bos: None, eos: Some("</s>".into()) });
+        assert_eq!(files.tokens, SpecialTokens { bos: Some("<s>".into()), eos: Some("<end>".into()) });
         assert!(files.notes[0].contains("`eos_token` is \"<end>\""), "{:?}", files.notes);
+        // An empty text says that there is none; a file of this form decides.
+        let mut newer = config.clone();
+        newer["added_tokens_decoder"] = json!({});
+        let both = folder(&[("tokenizer_config.json", newer), ("special_tokens_map.json", map.clone())]);
+        let files = ChatFiles::of_folder(both.path()).unwrap();
+        assert_eq!(files.tokens, SpecialTokens { bos: None, eos: Some("</s>".into()) });
 
         let only_map = folder(&[("special_tokens_map.json", map)]);
         let files = ChatFiles::of_folder(only_map.path()).unwrap();

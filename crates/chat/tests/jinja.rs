@@ -1,9 +1,7 @@
 //! Models' own Jinja templates: same text as Hugging Face, exact spans or an error.
 
-mod byte_tokenizer;
-
-use byte_tokenizer::byte_tokenizer;
 use camelid_chat::{ChatError, Conversation, LossOn, Role, SpecialTokens, Template, labels};
+use camelid_tests::byte_tokenizer;
 use proptest::prelude::*;
 
 /// ChatML with a default system message, in the manner of small instruct models.

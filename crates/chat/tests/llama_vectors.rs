@@ -1,7 +1,5 @@
 //! The LLaMA tokenizer's 47 published encode vectors, straight and through a template.
 
-mod oracles;
-
 use camelid_chat::{Conversation, Role, Template};
 
 /// Writes a user message and nothing else.
@@ -16,11 +14,11 @@ assistant = { prefix = "", end = "" }
 
 #[test]
 fn all_vectors_pass() {
-    let Some(dir) = oracles::oracles() else {
+    let Some(dir) = camelid_tests::oracles() else {
         return;
     };
     let dir = dir.join("llama-tokenizer");
-    let tokenizer = oracles::llama_tokenizer().unwrap();
+    let tokenizer = camelid_tests::llama_tokenizer().unwrap();
     let texts = std::fs::read_to_string(dir.join("vectors.inp")).unwrap();
     let ids = std::fs::read_to_string(dir.join("vectors.out")).unwrap();
     let texts: Vec<&str> = texts.split("\n__ggml_vocab_test__\n").collect();

@@ -1,14 +1,12 @@
 //! The client against a real HTTP server that misbehaves.
 
-mod server;
-
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use camelid_chat::openai::{OpenAiClient, OpenAiConfig, OpenAiError};
 use camelid_chat::{GenerateOptions, GeneratedText, Message, Role, StopReason, TextGenerator};
-use server::{Answer, Server};
+use camelid_tests::chat_server::{Answer, Server};
 
 /// A client with short waits.
 fn client(server: &Server) -> OpenAiClient {

@@ -1,8 +1,6 @@
 //! Batches of requests against a real HTTP server: nothing is lost, nothing is paid twice.
 #![cfg(feature = "requests")]
 
-mod server;
-
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -15,7 +13,7 @@ use camelid_chat::requests::{
     ChatRequest, Prices, Progress, Reply, RequestStore, RunError, RunSettings, Runner,
 };
 use camelid_chat::{GenerateOptions, GeneratedText, Message, Role, StopReason, TextGenerator};
-use server::{Answer, Asked, Server};
+use camelid_tests::chat_server::{Answer, Asked, Server};
 
 /// A request for a reply of at most ten tokens.
 fn request(text: &str) -> ChatRequest {

@@ -1,12 +1,9 @@
 //! Spans survive tokenisation, whatever users write.
 
-mod byte_tokenizer;
-mod oracles;
-
-use byte_tokenizer::byte_tokenizer;
 use camelid_chat::{
     BUILTIN_TEMPLATES, ChatError, Conversation, IGNORE_INDEX, LossOn, Role, SpecialTokens, Template, labels,
 };
+use camelid_tests::byte_tokenizer;
 use proptest::prelude::*;
 use tokenizers::Tokenizer;
 
@@ -95,7 +92,7 @@ proptest! {
 /// the whole text, and the spans right to the token.
 #[test]
 fn llama_spans_are_exact() {
-    let Some(tokenizer) = oracles::llama_tokenizer() else {
+    let Some(tokenizer) = camelid_tests::llama_tokenizer() else {
         return;
     };
     let names = BUILTIN_TEMPLATES.into_iter().filter(|name| *name != "chatml");
@@ -128,7 +125,7 @@ fn llama_spans_are_exact() {
 /// Plain answers come back to the letter.
 #[test]
 fn llama_labels_decode_to_the_answers() {
-    let Some(tokenizer) = oracles::llama_tokenizer() else {
+    let Some(tokenizer) = camelid_tests::llama_tokenizer() else {
         return;
     };
     let answers = ["Hello there.", "42", "Das heißt „Übung“.", "one\ntwo\n\n- three", "🦙"];
@@ -217,7 +214,7 @@ fn what_cannot_be_masked_is_an_error_with_its_id() {
 
 #[test]
 fn a_beginning_token_is_never_doubled() {
-    let Some(tokenizer) = oracles::llama_tokenizer() else {
+    let Some(tokenizer) = camelid_tests::llama_tokenizer() else {
         return;
     };
     let mut talk = Conversation::new("bos");

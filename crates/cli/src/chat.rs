@@ -10,7 +10,7 @@ use camelid_model::{GenerateOptions, Llama, LocalGenerator};
 
 use crate::adapter::with_adapter;
 use crate::device::DeviceArg;
-use crate::model_files::{Load, open, storage, suggested_sampling, tell, template, tokenizer_file};
+use crate::model_files::{Load, locate, open, storage, suggested_sampling, tell, template, tokenizer_file};
 
 /// Sampling unless the options say otherwise.
 const TEMPERATURE: f32 = 0.7;
@@ -19,7 +19,8 @@ const TOP_P: f32 = 0.9;
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Model with its tokenizer: safetensors directory or file, .gguf or .whl file
+    /// Model with its tokenizer: safetensors directory or file, .gguf or .whl file, or a name of the
+    /// catalogue
     #[arg(long)]
     model: PathBuf,
     /// PEFT adapter to put on it
@@ -69,9 +70,10 @@ pub fn run(args: &Args) -> Result<()> {
     }
     let device = args.device.open()?;
     // Whatever is cheap to find wrong is found before the weights are read.
-    let source = open(&args.model)?;
+    let model_path = locate(&args.model)?;
+    let source = open(&model_path)?;
     let config = source.config()?;
-    let mut tokenizer = tokenizer_file(&args.model)?;
+    let mut tokenizer = tokenizer_file(&model_path)?;
     if let Some(adapter) = &args.adapter {
         if !adapter.join("adapter_config.json").is_file() {
             bail!("{}: no adapter_config.json in it, so it holds no adapter", adapter.display());
@@ -90,7 +92,7 @@ pub fn run(args: &Args) -> Result<()> {
     template.check_prompt(&tokenizer.tokenizer)?;
     if args.temperature == TEMPERATURE
         && args.top_p == TOP_P
-        && let Some(suggested) = suggested_sampling(&args.model)?
+        && let Some(suggested) = suggested_sampling(&model_path)?
     {
         eprintln!(
             "note: generation_config.json suggests {suggested}; --temperature is {}, --top-p {}",

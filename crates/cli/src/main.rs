@@ -48,7 +48,7 @@ enum Command {
     /// Measure models: benchmark tasks, judged answers, ratings, agreement between judges
     #[command(subcommand)]
     Eval(eval::Command),
-    /// Data sets: the catalogue, and the user's own conversations shown, converted and counted
+    /// Data sets: the catalogue, and the user's own conversations cleaned, shown, converted and counted
     #[command(subcommand)]
     Data(data::Command),
     /// Print the completions of a shell; see `camelid completions --help`
@@ -99,11 +99,11 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     Isa::from_environment()?;
     match command {
         Command::Train(args) => return train::run(&args),
+        Command::Data(command) => return data::run(&command),
         Command::Quantize(args) => quantize::run(&args),
         Command::Merge(args) => merge::run(&args),
         Command::Chat(args) => chat::run(&args),
         Command::Eval(command) => eval::run(&command),
-        Command::Data(command) => data::run(&command),
         Command::Completions { shell } => shell_files::completions(conventions(Cli::command()), shell),
         Command::Man { out } => shell_files::man(conventions(Cli::command()), out.as_deref()),
     }

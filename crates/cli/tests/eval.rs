@@ -1,7 +1,6 @@
 //! `camelid eval ratings` and `camelid eval agreement` on good and bad files.
 
 mod camelid;
-mod oracles;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +10,7 @@ use camelid_report::write_parquet;
 use serde_json::Value;
 
 use camelid::{entries, error_of, output_of, text};
-use oracles::oracles;
+use camelid_tests::oracles;
 
 const HEADER: &str = "model_a,model_b,winner,question,judge,language,turn\n";
 

@@ -1,15 +1,12 @@
 //! `camelid eval judge` as a user runs it, against a real HTTP server.
 
-#[path = "../../chat/tests/server/mod.rs"]
-mod server;
-
 mod camelid;
 
 use std::path::Path;
 
 use camelid::{error_of, output_of, save_nano_model, text};
+use camelid_tests::chat_server::{Answer, Server};
 use serde_json::Value;
-use server::{Answer, Server};
 
 const PROTOCOL: &str = "max_new_tokens = 8\ndefault_temperature = 0.0\nreference_categories = [\"math\"]\n\
                         [temperatures]\n[judge]\ntemperature = 0.0\nmax_new_tokens = 16\n";

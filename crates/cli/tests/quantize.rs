@@ -1,9 +1,6 @@
 //! `camelid quantize` against what bitsandbytes and transformers wrote.
 
 mod camelid;
-#[path = "../../model/tests/gguf_writer/mod.rs"]
-mod gguf_writer;
-mod oracles;
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +11,7 @@ use camelid_quant::{Absmax, QuantizedTensor, bnb};
 use serde_json::Value;
 
 use camelid::{entries, error_of, output_of, save_nano_model, text};
-use oracles::oracles;
+use camelid_tests::{gguf, oracles};
 
 fn json(path: &Path) -> Value {
     serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
@@ -132,8 +129,8 @@ fn a_tied_model_takes_its_tokenizer_along_and_is_not_quantised_twice() {
 fn a_gguf_model_becomes_a_hugging_face_directory() {
     let dir = tempfile::tempdir().unwrap();
     let (model, out) = (dir.path().join("model.gguf"), dir.path().join("out"));
-    let mut writer = gguf_writer::samples::llama();
-    gguf_writer::samples::add_bpe_vocabulary(&mut writer);
+    let mut writer = gguf::samples::llama();
+    gguf::samples::add_bpe_vocabulary(&mut writer);
     fs::write(&model, writer.build()).unwrap();
     output_of(&["quantize", "--model", text(&model), "--out", text(&out), "--format", "fp4"]);
 

@@ -53,21 +53,35 @@ fn write_data(dir: &Path) -> Vec<(&'static str, String)> {
         .collect()
 }
 
-/// An experiment on a small model; its file, and the data by format.
+/// The experiment file that the README shows.
+fn shown() -> String {
+    let readme = include_str!("../README.md");
+    let (_, rest) = readme.split_once("```toml\n").expect("an experiment");
+    let (toml, _) = rest.split_once("```").expect("its end");
+    toml.lines().map(|line| line.strip_prefix("  ").unwrap_or(line).to_owned() + "\n").collect()
+}
+
+/// The README's experiment on a small model; its file, and the data by format.
 fn experiment(dir: &Path) -> (String, Vec<(&'static str, String)>) {
     let model = dir.join("model");
     fs::create_dir(&model).unwrap();
     save_nano_model(&model, 256);
     let data = write_data(dir);
     let file = dir.join("mine.toml");
-    let toml = format!(
-        "name = \"mine\"\nlength = {{ steps = 4 }}\n[model]\nbase = {:?}\n[lora]\nr = 2\n\
-         [train]\nmicro_batch_size = 2\ngrad_accum = 1\nsave_every = 1\n\
-         [data]\nsource = {:?}\nformat = \"sharegpt\"\ntemplate = \"guanaco\"\nmax_length = 200\n\
-         test = {{ count = 2 }}\n",
-        text(&model),
-        data[0].1,
-    );
+    let mut toml = shown();
+    for (shown, here) in [
+        ("steps = 6", "steps = 4".to_owned()),
+        ("\"smollm2-135m-instruct\"", format!("{:?}", text(&model))),
+        ("\"quantized\"", "\"f32\"".to_owned()),
+        ("grad_accum = 2", "grad_accum = 1".to_owned()),
+        ("save_every = 2", "save_every = 1".to_owned()),
+        ("\"chats.json\"", format!("{:?}", data[0].1)),
+        ("\"auto\"", "\"guanaco\"".to_owned()),
+        ("count = 4", "count = 2".to_owned()),
+    ] {
+        assert!(toml.contains(shown), "{shown}: {toml}");
+        toml = toml.replacen(shown, &here, 1);
+    }
     fs::write(&file, toml).unwrap();
     (text(&file).to_owned(), data)
 }
@@ -112,7 +126,8 @@ fn every_format_trains_to_an_adapter_with_metrics_events_and_a_report() {
 fn full_fine_tuning_leaves_a_model() {
     let dir = tempfile::tempdir().unwrap();
     let (file, _) = experiment(dir.path());
-    let toml = fs::read_to_string(&file).unwrap().replace("[lora]\nr = 2\n", "");
+    let toml =
+        fs::read_to_string(&file).unwrap().replace("[lora]", "").replace("r = 8\nlora_alpha = 16\n", "");
     fs::write(&file, toml).unwrap();
     let run = dir.path().join("run");
     output_of(&["train", &file, "--run", text(&run)]);

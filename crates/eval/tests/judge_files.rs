@@ -1,14 +1,12 @@
 //! The published files of MT-bench and Vicuna, read as they are.
 #![cfg(feature = "judge")]
 
-mod oracles;
-
 use std::path::PathBuf;
 
 use camelid_eval::judge::{Answers, Case, OutputFormat, PromptSet, Protocol, QuestionSet};
 
 fn fastchat() -> Option<PathBuf> {
-    let folder = oracles::oracles()?.join("fastchat");
+    let folder = camelid_tests::oracles()?.join("fastchat");
     folder.is_dir().then_some(folder)
 }
 

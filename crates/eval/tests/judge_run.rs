@@ -1,10 +1,6 @@
 //! Whole runs against a real HTTP server: interrupted, resumed, scored and reported.
 #![cfg(feature = "judge")]
 
-mod oracles;
-#[path = "../../chat/tests/server/mod.rs"]
-mod server;
-
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -18,11 +14,11 @@ use camelid_eval::judge::{
 use camelid_eval::report::JudgeReport;
 use camelid_ratings::{BradleyTerry, PairCounts, PositionEffect};
 use camelid_report::{Report, Tabular};
-use server::{Answer, Asked, Server};
+use camelid_tests::chat_server::{Answer, Asked, Server};
 
 /// MT-bench's questions and references, or as many made up in its categories.
 fn mt_bench() -> (QuestionSet, Option<PathBuf>) {
-    if let Some(folder) = oracles::oracles() {
+    if let Some(folder) = camelid_tests::oracles() {
         let questions = folder.join("fastchat/mt_bench_question.jsonl");
         let references = folder.join("fastchat/mt_bench_reference_gpt-4.jsonl");
         if questions.is_file() && references.is_file() {

@@ -1,12 +1,10 @@
 //! Rows of every kind of file, damaged ones named, and the published sets read completely.
 
-mod oracles;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use camelid_eval::tasks::{DataPlaces, Row, TaskError, read};
-use oracles::oracles;
+use camelid_tests::oracles;
 use serde_json::Value;
 
 fn golden() -> PathBuf {

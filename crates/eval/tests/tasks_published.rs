@@ -1,12 +1,11 @@
 //! The built-in tasks over the published sets: every row makes a prompt and has a right answer.
 
-mod oracles;
 mod scripted;
 
 use std::path::{Path, PathBuf};
 
 use camelid_eval::tasks::{DataPlaces, RunOptions, Task, TaskRun};
-use oracles::oracles;
+use camelid_tests::oracles;
 use scripted::{first_wins, run_options, scripted};
 
 fn quiet(_: usize, _: usize) {}

@@ -29,6 +29,15 @@ impl Packing {
         }
     }
 
+    /// What the ending of a file's name promises.
+    pub fn named(path: &Path) -> Self {
+        match path.extension().and_then(|ending| ending.to_str()) {
+            Some("gz") => Self::Gzip,
+            Some("zst") => Self::Zstd,
+            _ => Self::Plain,
+        }
+    }
+
     fn words(self) -> &'static str {
         match self {
             Self::Plain => "plain",
@@ -64,12 +73,8 @@ impl Input {
             return Err(FileError::Content { path: path.to_owned(), message });
         }
         let input = Self::from_reader(path, file)?;
-        let promised = match path.extension().and_then(|ending| ending.to_str()) {
-            Some("gz") => Packing::Gzip,
-            Some("zst") => Packing::Zstd,
-            _ => input.packing,
-        };
-        if promised != input.packing && input.packing == Packing::Plain {
+        let promised = Packing::named(path);
+        if promised != Packing::Plain && input.packing == Packing::Plain {
             let cause = io::Error::new(
                 io::ErrorKind::InvalidData,
                 format!("the file does not begin as {} does", promised.words()),

@@ -74,6 +74,59 @@ pub struct BadRecord {
     pub message: String,
 }
 
+/// A row that is cut out of its file and not parsed yet, so that others can do that at the same time.
+#[derive(Debug, Clone)]
+pub struct RawRecord {
+    place: Place,
+    content: Raw,
+}
+
+#[derive(Debug, Clone)]
+enum Raw {
+    Json(Vec<u8>),
+    Parsed(Result<Record, BadRecord>),
+}
+
+impl RawRecord {
+    /// Where it stands.
+    pub fn place(&self) -> Place {
+        self.place
+    }
+
+    /// Its length in bytes, where it is text still.
+    pub fn bytes(&self) -> usize {
+        match &self.content {
+            Raw::Json(bytes) => bytes.len(),
+            Raw::Parsed(_) => 0,
+        }
+    }
+
+    /// The record, or what is wrong with it.
+    ///
+    /// # Errors
+    /// [`BadRecord`] for what is no JSON or no object.
+    pub fn parse(self) -> Result<Record, BadRecord> {
+        let place = self.place;
+        match self.content {
+            Raw::Parsed(parsed) => parsed,
+            Raw::Json(bytes) => match json::parse::<Value>(&bytes) {
+                Ok((value, notes)) => record(place, value, notes),
+                Err(error) => Err(BadRecord { place, message: json::words(&error) }),
+            },
+        }
+    }
+}
+
+impl From<Result<Record, BadRecord>> for RawRecord {
+    fn from(parsed: Result<Record, BadRecord>) -> Self {
+        let place = match &parsed {
+            Ok(record) => record.place,
+            Err(bad) => bad.place,
+        };
+        Self { place, content: Raw::Parsed(parsed) }
+    }
+}
+
 /// What a file of records looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
@@ -111,7 +164,7 @@ pub struct Records {
 }
 
 enum Source {
-    Json(Box<Scan>, u64),
+    Json(Box<Scan>),
     Ready(VecDeque<(Place, Value, Vec<Note>)>),
     Separated(Box<Delimited>),
 }
@@ -137,7 +190,7 @@ impl Records {
         match input.start().iter().find(|byte| !byte.is_ascii_whitespace()) {
             None => Ok(Self { shape: Shape::Lines, source: Source::Ready(VecDeque::new()) }),
             Some(b'[') => {
-                Ok(Self { shape: Shape::Array, source: Source::Json(Box::new(Scan::array(input)), 0) })
+                Ok(Self { shape: Shape::Array, source: Source::Json(Box::new(Scan::array(input))) })
             }
             Some(b'{') => Self::objects(input),
             Some(_) => {
@@ -155,7 +208,7 @@ impl Records {
         let mut scan = Scan::objects(input)?;
         let shape = if scan.by_lines() { Shape::Lines } else { Shape::Values };
         let Scanned::Value(place, bytes) = scan.next_value()? else {
-            return Ok(Self { shape, source: Source::Json(Box::new(scan), 0) });
+            return Ok(Self { shape, source: Source::Json(Box::new(scan)) });
         };
         let first = bytes.to_vec();
         if scan.at_end()? {
@@ -168,7 +221,7 @@ impl Records {
             }
         }
         scan.put_back(place, first);
-        Ok(Self { shape, source: Source::Json(Box::new(scan), 0) })
+        Ok(Self { shape, source: Source::Json(Box::new(scan)) })
     }
 
     /// What the file was taken for.
@@ -190,21 +243,24 @@ impl Records {
     /// [`FileError`] when the file cannot be read on: it is damaged, or its JSON ends in the middle of
     /// an array. The records before that are sound.
     pub fn next_record(&mut self) -> Result<Option<Result<Record, BadRecord>>, FileError> {
-        match &mut self.source {
-            Source::Ready(rows) => Ok(rows.pop_front().map(|(place, row, notes)| record(place, row, notes))),
-            Source::Separated(table) => table.next_record(),
-            Source::Json(scan, items) => match scan.next_value()? {
-                Scanned::End => Ok(None),
-                Scanned::Value(place, bytes) => {
-                    *items += 1;
-                    let parsed = json::parse::<Value>(bytes);
-                    Ok(Some(match parsed {
-                        Ok((value, notes)) => record(place, value, notes),
-                        Err(error) => Err(BadRecord { place, message: json::words(&error) }),
-                    }))
-                }
+        Ok(self.next_raw()?.map(RawRecord::parse))
+    }
+
+    /// As [`Records::next_record`], with the parsing left to the caller.
+    ///
+    /// # Errors
+    /// As [`Records::next_record`].
+    pub fn next_raw(&mut self) -> Result<Option<RawRecord>, FileError> {
+        Ok(match &mut self.source {
+            Source::Ready(rows) => {
+                rows.pop_front().map(|(place, row, notes)| RawRecord::from(record(place, row, notes)))
+            }
+            Source::Separated(table) => table.next_record()?.map(RawRecord::from),
+            Source::Json(scan) => match scan.next_value()? {
+                Scanned::End => None,
+                Scanned::Value(place, bytes) => Some(RawRecord { place, content: Raw::Json(bytes.to_vec()) }),
             },
-        }
+        })
     }
 
     /// Hands over every record, or what is wrong with it.

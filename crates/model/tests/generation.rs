@@ -12,31 +12,9 @@ use tokenizers::Tokenizer;
 
 const VOCAB: usize = 260;
 
-/// Bytes as tokens: `<s>` and `</s>` are 0 and 1, then the 256 bytes in the
-/// byte-level alphabet's order.
+/// Bytes, then `<s>` and `</s>`.
 fn byte_tokenizer() -> Tokenizer {
-    let mut alphabet: Vec<char> =
-        tokenizers::pre_tokenizers::byte_level::ByteLevel::alphabet().into_iter().collect();
-    alphabet.sort();
-    let mut vocab = serde_json::Map::new();
-    for (i, c) in alphabet.iter().enumerate() {
-        vocab.insert(c.to_string(), (i + 2).into());
-    }
-    let special = |id: u32, content: &str| {
-        serde_json::json!({"id": id, "content": content, "single_word": false, "lstrip": false,
-            "rstrip": false, "normalized": false, "special": true})
-    };
-    vocab.insert("<s>".into(), 0.into());
-    vocab.insert("</s>".into(), 1.into());
-    let byte_level = serde_json::json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false});
-    let json = serde_json::json!({
-        "version": "1.0",
-        "added_tokens": [special(0, "<s>"), special(1, "</s>")],
-        "pre_tokenizer": byte_level,
-        "decoder": byte_level,
-        "model": {"type": "BPE", "vocab": vocab, "merges": []},
-    });
-    json.to_string().parse().unwrap()
+    camelid_tests::byte_tokenizer(&["<s>", "</s>"])
 }
 
 fn model() -> Llama {
@@ -49,7 +27,7 @@ fn model() -> Llama {
         num_key_value_heads: 2,
         head_dim: 8,
         tie_word_embeddings: false,
-        eos_token_ids: vec![1],
+        eos_token_ids: vec![257],
         ..LlamaConfig::smollm2_135m()
     };
     Llama::random(&config, 21, &Device::flex())

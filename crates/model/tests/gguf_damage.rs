@@ -1,13 +1,11 @@
 //! Damaged GGUF files: each a message that names file and field, never a panic.
 
-mod gguf_writer;
-
 use std::path::PathBuf;
 
-use camelid_model::gguf::{GgufFile, TensorType};
+use camelid_model::gguf::GgufFile;
 use camelid_model::weights::GgufWeights;
 use camelid_model::{TokenizerFile, open_weights};
-use gguf_writer::{GgufWriter, Meta, samples};
+use camelid_tests::gguf::{GgufWriter, Meta, Stored, samples};
 use proptest::prelude::*;
 
 struct Written {
@@ -122,19 +120,19 @@ fn tensors_that_lie_about_their_place_or_shape() {
     };
     let one = [0.0; 32];
     let bytes = with(&|w| {
-        w.tensor("x", &[32], TensorType::F32, &one).at_offset(64);
+        w.tensor("x", &[32], Stored::F32, &one).at_offset(64);
     });
     assert_error(&bytes, &["`x`", "inside tensor `token_embd.weight`"]);
     let bytes = with(&|w| {
-        w.tensor("x", &[32], TensorType::F32, &one).at_offset(1 << 40);
+        w.tensor("x", &[32], Stored::F32, &one).at_offset(1 << 40);
     });
     assert_error(&bytes, &["`x`", "past the end"]);
     let bytes = with(&|w| {
-        w.tensor("x", &[32], TensorType::F32, &one).at_offset(u64::MAX - 31);
+        w.tensor("x", &[32], Stored::F32, &one).at_offset(u64::MAX - 31);
     });
     assert_error(&bytes, &["`x`", "past the end"]);
     let bytes = with(&|w| {
-        w.tensor("x", &[32], TensorType::F32, &one).at_offset(33);
+        w.tensor("x", &[32], Stored::F32, &one).at_offset(33);
     });
     assert_error(&bytes, &["`x`", "expected a multiple of 32"]);
     let bytes = with(&|w| {
@@ -154,7 +152,7 @@ fn tensors_that_lie_about_their_place_or_shape() {
     });
     assert_error(&bytes, &["`x`", "rows of 31", "multiple of 32", "Q4_0"]);
     let bytes = with(&|w| {
-        w.tensor("output_norm.weight", &[32], TensorType::F32, &one);
+        w.tensor("output_norm.weight", &[32], Stored::F32, &one);
     });
     assert_error(&bytes, &["`output_norm.weight`", "twice"]);
 }
@@ -211,7 +209,7 @@ fn models_that_are_not_what_they_should_be() {
     });
     assert_error(&bytes, &["`token_embd.weight` is missing"]);
     let bytes = with(&|w| {
-        w.tensor("blk.0.ffn_gate_inp.weight", &[32], TensorType::F32, &[0.0; 32]);
+        w.tensor("blk.0.ffn_gate_inp.weight", &[32], Stored::F32, &[0.0; 32]);
     });
     assert_error(&bytes, &["unexpected tensor `blk.0.ffn_gate_inp.weight`"]);
     let bytes = with(&|w| {
@@ -260,7 +258,7 @@ fn small(spm: bool) -> Vec<u8> {
     }
     w.set("llama.attention.layer_norm_rms_epsilon", Meta::F32(1e-5));
     for (i, name) in ["token_embd", "blk.0.attn_q", "blk.0.attn_k"].into_iter().enumerate() {
-        let kind = [TensorType::Q8_0, TensorType::Q4_1, TensorType::F16][i];
+        let kind = [Stored::Q8_0, Stored::Q4_1, Stored::F16][i];
         w.tensor(&format!("{name}.weight"), &[32, 32], kind, &samples::values(i as u64, 1024));
     }
     if spm {

@@ -1,11 +1,8 @@
 //! What a sound GGUF file says, read back.
 
-mod gguf_writer;
-
-use camelid_model::gguf::{GgufFile, TensorType, Value};
-use gguf_writer::quantise::{WRITTEN, worst_error};
-use gguf_writer::samples::values;
-use gguf_writer::{GgufWriter, Meta};
+use camelid_model::gguf::{GgufFile, Value};
+use camelid_tests::gguf::samples::values;
+use camelid_tests::gguf::{GgufWriter, Meta, Stored, worst_error};
 
 fn open(writer: &GgufWriter) -> GgufFile {
     let dir = tempfile::tempdir().unwrap();
@@ -79,12 +76,12 @@ fn tensors_of_every_type_come_back_within_half_a_step() {
     let shape = [3, 512];
     let mut w = GgufWriter { version: 2, alignment: 64, ..Default::default() };
     w.set("general.alignment", Meta::U32(64));
-    for (seed, kind) in WRITTEN.into_iter().enumerate() {
+    for (seed, kind) in Stored::ALL.into_iter().enumerate() {
         w.tensor(kind.name(), &shape, kind, &values(seed as u64, 3 * 512));
     }
     let file = open(&w);
     assert_eq!(file.version(), 2);
-    for (seed, kind) in WRITTEN.into_iter().enumerate() {
+    for (seed, kind) in Stored::ALL.into_iter().enumerate() {
         let info = file.tensor(kind.name()).unwrap();
         assert_eq!(info.shape, shape, "outermost dimension first");
         assert_eq!(info.type_name(), kind.name());
@@ -105,7 +102,7 @@ fn a_tensor_larger_than_one_piece_is_read_whole() {
     let len = 600 * 1024;
     let original = values(9, len);
     let mut w = GgufWriter::default();
-    w.tensor("big", &[600, 1024], TensorType::F32, &original);
+    w.tensor("big", &[600, 1024], Stored::F32, &original);
     assert_eq!(open(&w).read("big").unwrap(), original);
 }
 

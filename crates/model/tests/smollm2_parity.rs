@@ -1,7 +1,6 @@
 //! A real model: SmolLM2-135M-Instruct from its Q4_1 GGUF against the logits of an
 //! independent implementation (numpy, checked against llama.cpp).
 
-mod oracles;
 mod smollm2;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -20,7 +19,7 @@ struct Golden {
 
 impl Golden {
     fn load() -> Option<(Self, std::path::PathBuf)> {
-        let (oracles, model) = (oracles::oracles()?, smollm2::smollm2()?);
+        let (oracles, model) = (camelid_tests::oracles()?, smollm2::smollm2()?);
         let text = std::fs::read_to_string(oracles.join("smollm2/golden.json")).unwrap();
         let json: Value = serde_json::from_str(&text).unwrap();
         let ids = numbers(&json["ids"]).iter().map(|id| *id as u32).collect();

@@ -11,11 +11,8 @@ use camelid_model::{
 use camelid_quant::QuantConfig;
 
 fn config() -> LlamaConfig {
-    let value = serde_json::json!({
-        "model_type": "llama", "vocab_size": 64, "hidden_size": 256, "intermediate_size": 704,
-        "num_hidden_layers": 8, "num_attention_heads": 4, "num_key_value_heads": 4,
-        "max_position_embeddings": 64, "tie_word_embeddings": true
-    });
+    let mut value = camelid_tests::tiny_llama(64, 256, 8);
+    value["tie_word_embeddings"] = true.into();
     LlamaConfig::from_value(&value, "streaming").unwrap()
 }
 
@@ -149,7 +146,7 @@ fn files_that_cannot_stream_are_named_with_the_tensor_at_fault() {
     std::fs::write(&path, &bytes).unwrap();
     std::fs::write(folder.path().join("config.json"), other.to_string()).unwrap();
     let message = streamed(folder.path(), u64::MAX).unwrap_err().to_string();
-    assert!(message.contains("gate_proj.weight") && message.contains("704"), "{message}");
+    assert!(message.contains("gate_proj.weight") && message.contains("512"), "{message}");
 }
 
 #[test]

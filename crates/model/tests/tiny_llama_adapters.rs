@@ -1,6 +1,5 @@
 //! Adapters on the tiny LLaMA against PEFT: logits, gradients, merges.
 
-mod oracles;
 mod tiny_llama;
 
 use std::path::Path;

@@ -1,6 +1,5 @@
 //! The tiny LLaMA against transformers and bitsandbytes: hidden states, logits, loss.
 
-mod oracles;
 mod tiny_llama;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};

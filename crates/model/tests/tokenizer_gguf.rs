@@ -1,13 +1,12 @@
 //! Tokenizers rebuilt from GGUF vocabularies.
 
-mod gguf_writer;
-mod oracles;
 mod smollm2;
 
 use std::path::Path;
 
 use camelid_model::{ModelError, TokenizerFile};
-use gguf_writer::{GgufWriter, Meta, samples};
+use camelid_tests::gguf::{GgufWriter, Meta, samples};
+use camelid_tests::oracles;
 
 fn load(w: &GgufWriter) -> Result<TokenizerFile, ModelError> {
     let dir = tempfile::tempdir().unwrap();
@@ -181,7 +180,7 @@ fn llama_vocabulary(json: &serde_json::Value) -> GgufWriter {
 
 #[test]
 fn the_llama_vocabulary_rebuilt_from_scores_equals_its_tokenizer_json() {
-    let Some(oracles) = oracles::oracles() else { return };
+    let Some(oracles) = oracles() else { return };
     let dir = oracles.join("llama-tokenizer");
     let text = std::fs::read_to_string(dir.join("tokenizer.json")).unwrap();
     let json: serde_json::Value = serde_json::from_str(&text).unwrap();
@@ -207,7 +206,7 @@ fn the_llama_vocabulary_rebuilt_from_scores_equals_its_tokenizer_json() {
 
 #[test]
 fn smollm2s_embedded_tokenizer_gives_the_golden_ids() {
-    let (Some(oracles), Some(model)) = (oracles::oracles(), smollm2::smollm2()) else { return };
+    let (Some(oracles), Some(model)) = (oracles(), smollm2::smollm2()) else { return };
     let golden: serde_json::Value =
         serde_json::from_str(&std::fs::read_to_string(oracles.join("smollm2/golden.json")).unwrap()).unwrap();
     let file = TokenizerFile::open(Path::new(&model)).unwrap();

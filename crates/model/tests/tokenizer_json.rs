@@ -1,7 +1,5 @@
 //! `tokenizer.json` and its companions.
 
-mod oracles;
-
 use std::path::Path;
 
 use camelid_model::{TokenizerFile, load_tokenizer};
@@ -30,7 +28,7 @@ fn assert_vectors(tokenizer: &Tokenizer, vectors: &[(String, Vec<u32>)]) {
 
 #[test]
 fn the_llama_tokenizer_passes_its_47_vectors() {
-    let Some(oracles) = oracles::oracles() else { return };
+    let Some(oracles) = camelid_tests::oracles() else { return };
     let dir = oracles.join("llama-tokenizer");
     let vectors = vectors(&dir);
     assert_eq!(vectors.len(), 47);

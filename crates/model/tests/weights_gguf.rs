@@ -1,8 +1,5 @@
 //! GGUF weights under their Hugging Face names.
 
-mod gguf_writer;
-mod oracles;
-
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Int, Tensor};
@@ -14,7 +11,8 @@ use camelid_model::{
     Llama, LlamaConfig, LoadedTensor, RopeScaling, StoredType, TokenizerFile, WeightStorage, open_weights,
 };
 use camelid_quant::QuantConfig;
-use gguf_writer::{GgufWriter, Meta, samples};
+use camelid_tests::gguf::{GgufWriter, Meta, Stored, samples};
+use camelid_tests::oracles;
 
 fn dense(source: &dyn WeightSource, name: &str) -> (Vec<usize>, Vec<f32>, StoredType) {
     match source.read(name).unwrap() {
@@ -71,7 +69,7 @@ fn converted(source: &dyn WeightSource, config: &LlamaConfig) -> GgufWriter {
         ] {
             gguf = gguf.replace(hf, ggml);
         }
-        w.tensor(&gguf, &shape, TensorType::F32, &values);
+        w.tensor(&gguf, &shape, Stored::F32, &values);
     }
     w
 }
@@ -92,7 +90,7 @@ fn interleave(values: &[f32], heads: usize, head_dim: usize, width: usize) -> Ve
 
 #[test]
 fn a_converted_checkpoint_equals_the_original() {
-    let Some(oracles) = oracles::oracles() else { return };
+    let Some(oracles) = oracles() else { return };
     let original = open_weights(&oracles.join("tiny_llama/base_f32")).unwrap();
     let config = original.config().unwrap();
     let dir = tempfile::tempdir().unwrap();
@@ -148,12 +146,12 @@ fn the_configuration_follows_the_metadata_and_its_defaults() {
         .set("llama.rope.scaling.factor", Meta::F32(4.0))
         .set("tokenizer.ggml.eos_token_id", Meta::U32(2))
         .set("tokenizer.ggml.eot_token_id", Meta::U32(5))
-        .tensor("output.weight", &[8, 256], TensorType::F32, &[0.0; 2048])
-        .tensor("blk.0.attn_q.bias", &[256], TensorType::F32, &samples::values(7, 256));
+        .tensor("output.weight", &[8, 256], Stored::F32, &[0.0; 2048])
+        .tensor("blk.0.attn_q.bias", &[256], Stored::F32, &samples::values(7, 256));
     write(&w, &path);
     let message = open_weights(&path).unwrap_err().to_string();
     assert!(message.contains("present without `blk.0.attn_output.bias`"), "{message}");
-    w.tensor("blk.0.attn_output.bias", &[256], TensorType::F32, &[0.0; 256]);
+    w.tensor("blk.0.attn_output.bias", &[256], Stored::F32, &[0.0; 256]);
     write(&w, &path);
     let source = open_weights(&path).unwrap();
     let config = source.config().unwrap();
@@ -207,7 +205,7 @@ fn every_type_loads_into_a_model_and_nan_is_named() {
     let mut values = samples::values(1, 128 * 256);
     values[300] = f32::NAN;
     w.remove_tensor("blk.0.attn_v.weight");
-    w.tensor("blk.0.attn_v.weight", &[128, 256], TensorType::F32, &values);
+    w.tensor("blk.0.attn_v.weight", &[128, 256], Stored::F32, &values);
     write(&w, &path);
     for storage in &storages {
         let error = Llama::load(open_weights(&path).unwrap().as_ref(), storage, &device).unwrap_err();
@@ -300,7 +298,7 @@ fn llama3_scaling_is_recognised_and_any_other_divisors_are_used_as_stored() {
     let with = |divisors: &[f32]| {
         let mut w = samples::llama();
         w.set("llama.rope.freq_base", Meta::F32(500_000.0));
-        w.tensor("rope_freqs.weight", &[divisors.len()], TensorType::F32, divisors);
+        w.tensor("rope_freqs.weight", &[divisors.len()], Stored::F32, divisors);
         write(&w, &path);
         GgufWeights::open(&path)
     };

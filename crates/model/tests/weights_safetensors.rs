@@ -1,7 +1,5 @@
 //! Safetensors weights: one file, shards, bitsandbytes 4-bit, and damage.
 
-mod oracles;
-
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -181,7 +179,7 @@ fn an_integer_tensor_is_refused_by_name_and_type() {
 
 #[test]
 fn bitsandbytes_weights_stay_packed_and_expand_to_the_golden_values() {
-    let Some(oracles) = oracles::oracles() else { return };
+    let Some(oracles) = camelid_tests::oracles() else { return };
     let tiny = oracles.join("tiny_llama");
     for format in ["nf4", "nf4_dq", "fp4_dq"] {
         let source = open_weights(&tiny.join(format!("base_{format}"))).unwrap();
@@ -208,7 +206,7 @@ fn assert_golden(source: &dyn WeightSource, golden: &Path) {
 /// Writers cut shards by size, so a weight and its absmax may part.
 #[test]
 fn bitsandbytes_parts_may_lie_in_different_shards() {
-    let Some(oracles) = oracles::oracles() else { return };
+    let Some(oracles) = camelid_tests::oracles() else { return };
     let tiny = oracles.join("tiny_llama");
     let parts = parts_of(&tiny.join("base_nf4_dq/model.safetensors"));
     let dir = tempfile::tempdir().unwrap();
@@ -225,7 +223,7 @@ fn bitsandbytes_parts_may_lie_in_different_shards() {
 
 #[test]
 fn a_bitsandbytes_weight_without_a_part_is_an_error() {
-    let Some(oracles) = oracles::oracles() else { return };
+    let Some(oracles) = camelid_tests::oracles() else { return };
     let mut parts = parts_of(&oracles.join("tiny_llama/base_nf4_dq/model.safetensors"));
     let name = "model.layers.0.mlp.up_proj.weight";
     parts.retain(|(part, ..)| part != &format!("{name}.nested_absmax"));

@@ -1,7 +1,5 @@
 //! Trajectories against bitsandbytes 0.50.2 (CPU) and torch 2.15.
 
-mod oracles;
-
 use std::path::Path;
 
 use camelid_paged_optim::{AdamWConfig, Moments, PagedAdamW, Rounding, StateBits, sum_of_squares};
@@ -56,7 +54,7 @@ fn run_case(path: &Path, case: &str, inputs: &str, state: StateBits, weight_deca
 
 #[test]
 fn trajectories_equal_bitsandbytes_and_its_state_to_the_last_bit() {
-    let Some(dir) = oracles::oracles() else { return };
+    let Some(dir) = camelid_tests::oracles() else { return };
     let path = dir.join("bnb/optim_trajectories_f32.safetensors");
     run_case(&path, "AdamW", "n6144", StateBits::Bits32, 0.01);
     run_case(&path, "AdamW8bit", "n6144", StateBits::Bits8, 0.01);
@@ -96,7 +94,7 @@ fn first_lora_step(dir: &Path, config: AdamWConfig, lr: f64, max_norm: Option<f6
 
 #[test]
 fn the_first_lora_step_equals_torch_and_bitsandbytes() {
-    let Some(dir) = oracles::oracles() else { return };
+    let Some(dir) = camelid_tests::oracles() else { return };
     let plain = AdamWConfig::default();
     first_lora_step(&dir, plain.clone(), 1e-3, None, "lora_after_AdamW.safetensors");
     let paged8 = AdamWConfig { state: StateBits::Bits8, budget: Some(0), ..plain.clone() };

@@ -1,6 +1,6 @@
 //! bitsandbytes files: read, written byte for byte, and refused when damaged.
 
-mod oracles;
+mod golden;
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use camelid_quant::{
     Absmax, Code4, Format, OnNonFinite, QuantConfig, QuantError, QuantLinear, QuantizeOptions,
     QuantizedTensor, Rounding,
 };
-use oracles::load;
+use golden::load;
 use safetensors::Dtype;
 
 const CHECKPOINTS: [(&str, &str, Format, bool); 3] = [
@@ -41,7 +41,7 @@ fn reassembled(bytes: &[u8], path: &Path) -> (Vec<Entry>, usize) {
 
 #[test]
 fn a_file_from_bitsandbytes_is_written_again_byte_for_byte() {
-    let Some(folder) = oracles::oracles() else { return };
+    let Some(folder) = camelid_tests::oracles() else { return };
     let temporary = tempfile::tempdir().unwrap();
     for (name, ..) in CHECKPOINTS {
         let path = folder.join(format!("tiny_llama/{name}/model.safetensors"));
@@ -57,7 +57,7 @@ fn a_file_from_bitsandbytes_is_written_again_byte_for_byte() {
 
 #[test]
 fn quantising_the_dense_model_gives_bitsandbytes_tensors() {
-    let Some(folder) = oracles::oracles() else { return };
+    let Some(folder) = camelid_tests::oracles() else { return };
     let dense = load(&folder.join("tiny_llama/base_f32/model.safetensors"));
     let options = QuantizeOptions { rounding: Rounding::BnbCpu, on_non_finite: OnNonFinite::Error };
     for (name, suffix, format, double_quant) in CHECKPOINTS {
@@ -72,7 +72,7 @@ fn quantising_the_dense_model_gives_bitsandbytes_tensors() {
             let values = dense[weight].1.f32();
             let ours = QuantizedTensor::quantize_with(weight, &values[..], shape, &config, &options).unwrap();
             assert_eq!(ours, stored, "{name} {weight}");
-            assert!(oracles::same(&ours.dequantize(), &expected.f32()), "{name} {weight}: dequantised");
+            assert!(golden::same(&ours.dequantize(), &expected.f32()), "{name} {weight}: dequantised");
         }
     }
 }

@@ -1,13 +1,13 @@
 //! Every 4-bit case of `bnb/` and `bnb-extra/`, bit for bit.
 
-mod oracles;
+mod golden;
 
 use std::collections::HashMap;
 
 use camelid_kernels::blockwise4::{self, AbsmaxView, Code4, Packed4View, Rounding, block_count, packed_len};
 use camelid_kernels::blockwise8::Map8;
 use camelid_quant::{Absmax, Format, OnNonFinite, QuantConfig, QuantizeOptions, QuantizedTensor, torch_mean};
-use oracles::{Array, load, same};
+use golden::{Array, load, same};
 
 const BNB_CPU: QuantizeOptions =
     QuantizeOptions { rounding: Rounding::BnbCpu, on_non_finite: OnNonFinite::Error };
@@ -114,7 +114,7 @@ impl<'a> Case<'a> {
 
 #[test]
 fn all_cases_of_the_cpu_build() {
-    let Some(folder) = oracles::oracles() else { return };
+    let Some(folder) = camelid_tests::oracles() else { return };
     let mut files: Vec<_> = std::fs::read_dir(folder.join("bnb"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -135,7 +135,7 @@ fn all_cases_of_the_cpu_build() {
 
 #[test]
 fn codes_by_the_rules_of_the_cuda_kernels() {
-    let Some(folder) = oracles::oracles() else { return };
+    let Some(folder) = camelid_tests::oracles() else { return };
     let expected = load(&folder.join("bnb-extra/cuda_emulated_q4_256x512.safetensors"));
     for (name, format) in [("nf4", Format::Nf4), ("fp4", Format::Fp4)] {
         let input = load(&folder.join(format!("bnb/q4_{name}_f32_256x512_bs64.safetensors")));
@@ -149,7 +149,7 @@ fn codes_by_the_rules_of_the_cuda_kernels() {
 
 #[test]
 fn nested_codes_by_the_rule_of_the_cuda_kernels() {
-    let Some(folder) = oracles::oracles() else { return };
+    let Some(folder) = camelid_tests::oracles() else { return };
     let expected = load(&folder.join("bnb-extra/exact_nearest_8bit.safetensors"));
     for dtype in ["f32", "bf16", "f16"] {
         let input = load(&folder.join(format!("bnb/q4_nf4_{dtype}_256x512_bs64.safetensors")));
@@ -162,7 +162,7 @@ fn nested_codes_by_the_rule_of_the_cuda_kernels() {
 
 #[test]
 fn code_books_are_bitsandbytes_own() {
-    let Some(folder) = oracles::oracles() else { return };
+    let Some(folder) = camelid_tests::oracles() else { return };
     let tables = load(&folder.join("bnb/code_tables.safetensors"));
     let table = |name: &str| tables[name].1.f32();
     assert!(same(Code4::Nf4.table(), &table("nf4")));
@@ -173,7 +173,7 @@ fn code_books_are_bitsandbytes_own() {
 
 #[test]
 fn the_mean_is_torchs() {
-    let Some(folder) = oracles::oracles() else { return };
+    let Some(folder) = camelid_tests::oracles() else { return };
     let tensors = load(&folder.join("bnb/q4_nested_edges_f32.safetensors"));
     for case in ["blocks256", "blocks257", "few_blocks", "one_outlier"] {
         let absmax = tensors[&format!("{case}.absmax")].1.f32();

@@ -1,10 +1,10 @@
 //! Every 8-bit case of `bnb/` and `bnb-extra/`, bit for bit.
 
-mod oracles;
+mod golden;
 
 use camelid_kernels::blockwise4::{Rounding, block_count};
 use camelid_kernels::blockwise8::{self, Map8};
-use oracles::{load, same};
+use golden::{load, same};
 
 fn map_of(prefix: &str) -> Map8 {
     if prefix.contains("unsigned") { Map8::DynamicUnsigned } else { Map8::DynamicSigned }
@@ -24,7 +24,7 @@ fn quantize(map: Map8, block_size: usize, rounding: Rounding, values: &[f32]) ->
 
 #[test]
 fn all_cases_of_the_cpu_build() {
-    let Some(folder) = oracles::oracles() else { return };
+    let Some(folder) = camelid_tests::oracles() else { return };
     let mut cases = 0;
     for file in ["q8_blockwise", "q8_blockwise_ties_edges"] {
         let tensors = load(&folder.join(format!("bnb/{file}.safetensors")));
@@ -52,7 +52,7 @@ fn all_cases_of_the_cpu_build() {
 
 #[test]
 fn nearest_codes_by_the_rule_of_the_cuda_kernels() {
-    let Some(folder) = oracles::oracles() else { return };
+    let Some(folder) = camelid_tests::oracles() else { return };
     let inputs = load(&folder.join("bnb/q8_blockwise.safetensors"));
     let expected = load(&folder.join("bnb-extra/exact_nearest_8bit.safetensors"));
     for sign in ["signed", "unsigned"] {

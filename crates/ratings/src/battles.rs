@@ -260,6 +260,13 @@ impl Battles {
         }
     }
 
+    /// Gives those notes their place that have none yet.
+    pub(crate) fn place_unread(&mut self, origin: &str, row: usize) {
+        for unread in self.unread.values_mut().filter(|unread| unread.first.row == 0) {
+            unread.first = unread.first.clone().at(origin, row);
+        }
+    }
+
     /// Fields whose values were not understood and were not needed, by name.
     pub fn unread(&self) -> &BTreeMap<String, Unread> {
         &self.unread

@@ -162,6 +162,13 @@ pub struct Figure {
     pub unit: String,
 }
 
+impl Figure {
+    /// A figure of this name and unit.
+    pub fn of(name: &str, value: f64, unit: &str) -> Self {
+        Self { name: name.to_owned(), value, unit: unit.to_owned() }
+    }
+}
+
 /// A measured value with the value it should have.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -182,6 +189,13 @@ pub struct NamedDifference {
     pub name: String,
     /// The difference; positive is what the claim expects.
     pub difference: Difference,
+}
+
+impl NamedDifference {
+    /// The difference `left` − `right`.
+    pub fn of(left: &str, right: &str, difference: Difference) -> Self {
+        Self { name: format!("{left} − {right}"), difference }
+    }
 }
 
 /// The four verdicts a report knows.

@@ -10,17 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::outcome::{Stored, changed, settings_of};
-use crate::{Children, Experiment, Opened, RecipeError};
-
-/// One way to tune the same base on the same conversations.
-pub trait Arm {
-    /// Its name in files and tables.
-    fn name(&self) -> &str;
-    /// What it is, in words.
-    fn label(&self) -> &str;
-    /// The experiment with this arm's settings and seed in place of its own.
-    fn experiment(&self, common: &Experiment, seed: u64) -> Experiment;
-}
+use crate::{Arm, Children, Experiment, Opened, RecipeError};
 
 /// Several arms of one experiment, side by side.
 #[derive(Debug)]

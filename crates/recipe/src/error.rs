@@ -4,9 +4,13 @@ use std::path::{Path, PathBuf};
 
 use camelid_chat::ChatError;
 use camelid_data::DataError;
+use camelid_eval::exact_match::AnswerError;
+use camelid_eval::judge::JudgeError;
 use camelid_files::FileError;
+use camelid_kernels::UnknownDevice;
 use camelid_lora::LoraError;
 use camelid_model::ModelError;
+use camelid_quant::QuantError;
 use camelid_train::TrainError;
 
 /// Error of this crate. A message holds its cause.
@@ -67,6 +71,25 @@ pub enum RecipeError {
     /// The trainer's own error.
     #[error(transparent)]
     Train(#[from] TrainError),
+    /// A weight that cannot be packed.
+    #[error(transparent)]
+    Quant(#[from] QuantError),
+    /// A device that this build does not have.
+    #[error(transparent)]
+    Device(#[from] UnknownDevice),
+    /// A question that a model could not answer.
+    #[error("{0}")]
+    Answer(AnswerError),
+    /// A judge that cannot be asked.
+    #[error(transparent)]
+    Judge(#[from] JudgeError),
+}
+
+// By hand, so that the cause that the message holds is not printed a second time as its source.
+impl From<AnswerError> for RecipeError {
+    fn from(error: AnswerError) -> Self {
+        Self::Answer(error)
+    }
 }
 
 fn place(path: &Path, line: Option<usize>) -> String {

@@ -1,6 +1,6 @@
 #![doc = include_str!("../README.md")]
 
-mod base;
+mod arm;
 mod children;
 pub mod claims;
 pub mod compare;
@@ -8,19 +8,36 @@ mod comparison;
 mod digits;
 mod error;
 mod experiment;
+mod format;
+mod judged;
+mod measured;
 pub mod nano;
 mod open;
 mod options;
 mod outcome;
+mod place;
 mod preflight;
 mod report;
+mod scores;
+mod study;
 
+pub use arm::{Arm, Trains, TuningArm};
 pub use children::{Children, watch_for_interrupt};
-pub use comparison::{Arm, Comparison, Ran};
+pub use comparison::{Comparison, Ran};
 pub use digits::rounded;
 pub use error::RecipeError;
 pub use experiment::{DataSection, Experiment, Length, ModelSection, Storage, TestSet};
+pub use format::{BaseFormat, DoubleQuant};
+pub use judged::{Compared, Judge, Judged};
+pub use measured::Measured;
 pub use open::{OpenOptions, Opened};
 pub use options::RunOptions;
 pub use outcome::Stored;
-pub use report::{ClaimRow, Report, RunFacts, machine, today};
+pub use place::{find_base, hub_name, is_spelt_as_a_path, local_base};
+pub use preflight::Preflight;
+pub use report::{
+    ArmRow, ClaimRow, Curve, FormatRow, PlanRow, Report, RunFacts, Sample, Tuning, machine, today,
+    write_report,
+};
+pub use scores::{loss_pair, token_mean};
+pub use study::{PRETRAINING, Study, Tuned, Untuned};

@@ -5,18 +5,16 @@ use std::path::{Path, PathBuf};
 
 use burn::module::Module;
 use burn::tensor::Device;
-use camelid_chat::Template;
+use camelid_data::DataError;
 use camelid_data::nano::NanoWorld;
 use camelid_data::packing::pack;
 use camelid_data::tokens::{Example, TokenReport, TokenizedSet};
-use camelid_data::{DataError, DataFormat, ReadOptions, read_conversations};
 use camelid_files::{FileError, digest};
 use camelid_model::{Llama, LlamaConfig, RopeScaling};
 use camelid_train::{Interrupt, LrSchedule, Observer, TrainSettings, Trainer};
 use tokenizers::Tokenizer;
 
-use crate::open::{About, Conversations};
-use crate::{Experiment, Opened, RecipeError, TestSet};
+use crate::{Experiment, RecipeError};
 
 /// The base that an experiment names to have it made.
 pub const BASE: &str = "nano";
@@ -110,23 +108,13 @@ impl Nano {
         Ok(prose_rows(&self.world, &self.tokenizer, self.tokens)?.1)
     }
 
-    /// The world's dialogues with the base: what `experiment` names, opened.
-    pub(crate) fn open(self, experiment: &Experiment) -> Result<Opened, RecipeError> {
-        let options =
-            ReadOptions { nano: experiment.data.nano.clone().unwrap_or_default(), ..ReadOptions::default() };
-        let all = read_conversations::<PathBuf>(DataFormat::Nano, &[], &options)?.conversations;
-        let conversations = match &experiment.data.test {
-            Some(TestSet::Count(count)) => Conversations::split(all, *count)?,
-            _ => Conversations { train: all, test: Vec::new(), set_aside: 0 },
-        };
-        let line = format!(
+    /// The base, in a line for a report.
+    pub fn about(&self) -> String {
+        format!(
             "Base: {} parameters, pre-trained here on {} tokens of the nano world's prose",
             config(self.tokenizer.get_vocab_size(true)).parameter_count(),
             self.tokens
-        );
-        let about = About { lines: vec![line], notices: Vec::new() };
-        let template = Template::builtin(&experiment.data.template)?;
-        experiment.tokenised(conversations, self.folder, self.tokenizer, template, None, about)
+        )
     }
 }
 

@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use camelid_chat::{Conversation, Template};
-use camelid_data::catalogue::{Catalogue, FetchOptions};
+use camelid_data::catalogue::FetchOptions;
 use camelid_data::tokens::{TokenizeOptions, TokenizedSet, Truncation};
-use camelid_data::{LoadReport, ReadOptions, TestSplit, read_conversations, split};
+use camelid_data::{DataFormat, LoadReport, ReadOptions, TestSplit, read_conversations, split};
 use camelid_model::{Llama, TokenizerFile, WeightSource, open_weights};
 use tokenizers::Tokenizer;
 
-use crate::base::base_path;
 use crate::nano::{self, Nano};
+use crate::place::{data_path, find_base};
 use crate::{Experiment, RecipeError, TestSet};
 
 /// Where an experiment's names are looked up.
@@ -54,9 +54,9 @@ impl Experiment {
     /// tokenizer, fewer conversations than the test set wants, nothing to learn from.
     pub fn open(&self, options: &OpenOptions) -> Result<Opened, RecipeError> {
         if self.model.base == nano::BASE {
-            return Nano::of(self, &options.cache)?.open(self);
+            return self.open_nano(Nano::of(self, &options.cache)?);
         }
-        let base = base_path(&self.model.base, &options.fetch, &options.cache)?;
+        let base = find_base(&self.model.base, &options.fetch, &options.cache)?;
         let tokenizer = TokenizerFile::open(&base)?;
         let template = match self.data.template.as_str() {
             "auto" => tokenizer.template()?,
@@ -72,8 +72,22 @@ impl Experiment {
         self.tokenised(conversations, base, tokenizer, template, Some(&cache), about)
     }
 
+    /// The nano world's dialogues with the base.
+    fn open_nano(&self, nano: Nano) -> Result<Opened, RecipeError> {
+        let options =
+            ReadOptions { nano: self.data.nano.clone().unwrap_or_default(), ..ReadOptions::default() };
+        let all = read_conversations::<PathBuf>(DataFormat::Nano, &[], &options)?.conversations;
+        let conversations = match &self.data.test {
+            Some(TestSet::Count(count)) => Conversations::split(all, *count)?,
+            _ => Conversations { train: all, test: Vec::new(), set_aside: 0 },
+        };
+        let about = About { lines: vec![nano.about()], notices: Vec::new() };
+        let template = Template::builtin(&self.data.template)?;
+        self.tokenised(conversations, nano.base().to_owned(), nano.tokenizer, template, None, about)
+    }
+
     /// Tokenises the conversations; with `cache` once.
-    pub(crate) fn tokenised(
+    fn tokenised(
         &self,
         conversations: Conversations,
         base: PathBuf,
@@ -140,7 +154,7 @@ impl Experiment {
 
 /// Conversations to train on and to test on.
 #[derive(Clone, Debug)]
-pub(crate) struct Conversations {
+struct Conversations {
     /// To train on.
     pub train: Vec<Conversation>,
     /// To test on.
@@ -162,7 +176,7 @@ impl Conversations {
 
 /// What is said of base and data.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct About {
+struct About {
     /// Lines for a report.
     pub lines: Vec<String>,
     /// What was dropped or changed.
@@ -209,20 +223,6 @@ impl Opened {
     pub fn is_requantised(&self) -> bool {
         is_packed_file(&self.base)
     }
-}
-
-/// A path as it is; else a name of the catalogue.
-fn data_path(source: &str, fetch: &FetchOptions) -> Result<PathBuf, RecipeError> {
-    let path = Path::new(source);
-    if path.exists() || is_spelt_as_a_path(source) {
-        return Ok(path.to_owned());
-    }
-    Ok(Catalogue::builtin()?.get(source)?.fetch(fetch)?)
-}
-
-/// Whether `name` can only be a path: names of the catalogue have neither folders nor endings.
-pub(crate) fn is_spelt_as_a_path(name: &str) -> bool {
-    name.contains(['/', '\\', '.'])
 }
 
 fn counts(train: &TokenizedSet, test: Option<&TokenizedSet>, set_aside: usize, max_length: usize) -> String {

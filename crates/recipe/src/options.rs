@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use camelid_data::catalogue::FetchOptions;
 use camelid_kernels::{DeviceName, UnknownDevice, device};
 
 /// Options of a run, whoever reads them from wherever.
@@ -13,8 +14,8 @@ pub struct RunOptions {
     pub seeds: Option<u64>,
     /// Where runs are kept.
     pub runs: PathBuf,
-    /// Whether nothing may be fetched.
-    pub offline: bool,
+    /// How names of the catalogue are fetched.
+    pub fetch: FetchOptions,
     /// The device; `None` for that of the environment.
     pub device: Option<DeviceName>,
     /// Whether to start over instead of reusing finished arms.

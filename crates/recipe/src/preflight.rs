@@ -1,123 +1,139 @@
 //! Before a run: what would be fetched, what a step would hold, what the run would cost, and
 //! whether this machine can hold it.
 
-use camelid_data::catalogue::Catalogue;
+use camelid_data::catalogue::{Catalogue, FetchOptions};
 use camelid_model::{DenseStorage, LlamaConfig};
-use camelid_train::{Cost, MemoryPlan, OptimSpill, StepShape};
+use camelid_train::{Cost, MemoryPlan, OptimSpill, StepShape, TrainSettings};
 
-use crate::open::is_spelt_as_a_path;
-use crate::{Experiment, RecipeError, nano};
+use crate::{Experiment, Opened, RecipeError, TestSet};
+
+/// What a run would need of this machine: arithmetic, nothing is loaded.
+#[derive(Clone, Debug)]
+pub struct Preflight {
+    /// The run's settings, its steps counted.
+    pub settings: TrainSettings,
+    /// What a step would hold, by part.
+    pub plan: MemoryPlan,
+    /// Tokens and operations of the run.
+    pub cost: Cost,
+    /// Bytes that the machine must have: the device is this machine, so what is paged to host memory
+    /// is held all the same.
+    needed: u64,
+}
 
 impl Experiment {
-    /// The shape of a step over a training set of `examples`; where the length is in steps, their
-    /// number does not matter.
-    pub fn step_shape(&self, examples: usize) -> StepShape {
-        let train = self.train_settings(examples);
-        StepShape {
-            micro_batch_size: train.micro_batch_size,
-            grad_accum: train.grad_accum,
-            max_length: self.data.max_length,
-            max_steps: train.max_steps,
-            optimizer_bits: train.optim,
-            optimizer_budget: train.optim_budget_bytes,
-            activation_checkpointing: train.activation_checkpointing,
-            block_inputs_budget: train.block_inputs_budget_bytes,
-            embeddings: DenseStorage::F32,
-            stream_budget: None,
-        }
-    }
-
-    /// What a step holds for a model of this shape.
+    /// What the run would need for a model of this shape and `examples` conversations, each as long
+    /// as the experiment allows. Where the length is in steps, their number does not matter.
     ///
     /// # Errors
     /// Adapter targets that cannot be understood.
-    pub fn memory_plan(&self, model: &LlamaConfig) -> Result<MemoryPlan, RecipeError> {
-        let step = self.step_shape(0);
-        Ok(MemoryPlan::of_step(model, &self.weight_storage(), self.lora.as_ref(), &step)?)
+    pub fn preflight(&self, model: &LlamaConfig, examples: usize) -> Result<Preflight, RecipeError> {
+        Preflight::of(self, model, examples, self.data.max_length)
     }
 
-    /// Tokens and operations of a run over `examples`.
-    pub fn cost(&self, model: &LlamaConfig, examples: usize) -> Cost {
-        Cost::of_run(model, self.lora.is_some(), &self.step_shape(examples))
+    /// What would have to be fetched, one line a source; what is here already is left out, and so is
+    /// what is given as a path.
+    ///
+    /// # Errors
+    /// A catalogue that cannot be read.
+    pub fn downloads(&self, fetch: &FetchOptions) -> Result<Vec<String>, RecipeError> {
+        let mut names = vec![self.model.base.as_str(), self.data.source.as_str()];
+        if let Some(TestSet::Source(source)) = &self.data.test {
+            names.push(source);
+        }
+        let catalogue = Catalogue::builtin()?;
+        let offline = FetchOptions { offline: true, progress: false, ..fetch.clone() };
+        let mut lines = Vec::new();
+        for name in names {
+            let Ok(source) = catalogue.get(name) else { continue };
+            if std::path::Path::new(name).exists() || source.fetch(&offline).is_ok() {
+                continue;
+            }
+            let bytes: Option<u64> = source.files.iter().map(|file| file.size).sum();
+            let size = bytes.map_or("of unknown size".to_owned(), |bytes| {
+                format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
+            });
+            let (about, files, licence) = (&source.about, source.files.len(), &source.licence);
+            lines.push(format!("would fetch {name}: {about} ({files} files, {size}, {licence})"));
+        }
+        Ok(lines)
+    }
+}
+
+impl Opened {
+    /// What a run of `experiment` would need, on the longest conversations there are.
+    ///
+    /// # Errors
+    /// Weights that cannot be read, adapter targets that cannot be understood.
+    pub fn preflight(&self, experiment: &Experiment) -> Result<Preflight, RecipeError> {
+        let longest = self.train.examples.iter().map(|example| example.ids.len()).max().unwrap_or(0);
+        Preflight::of(experiment, &self.weights()?.config()?, self.train.examples.len(), longest)
+    }
+}
+
+impl Preflight {
+    fn of(
+        experiment: &Experiment,
+        model: &LlamaConfig,
+        examples: usize,
+        longest: usize,
+    ) -> Result<Self, RecipeError> {
+        let settings = experiment.train_settings(examples);
+        let step = StepShape {
+            micro_batch_size: settings.micro_batch_size,
+            grad_accum: settings.grad_accum,
+            max_length: longest,
+            max_steps: settings.max_steps,
+            optimizer_bits: settings.optim,
+            optimizer_budget: settings.optim_budget_bytes,
+            activation_checkpointing: settings.activation_checkpointing,
+            block_inputs_budget: settings.block_inputs_budget_bytes,
+            embeddings: DenseStorage::F32,
+            stream_budget: None,
+        };
+        let plan = MemoryPlan::of_step(model, &experiment.weight_storage(), experiment.lora.as_ref(), &step)?;
+        let paged = if settings.optim_spill == OptimSpill::Host { plan.optimizer_paged } else { 0 };
+        let needed = plan.peak() + paged;
+        let cost = Cost::of_run(model, experiment.lora.is_some(), &step);
+        Ok(Self { settings, plan, cost, needed })
     }
 
     /// What is missing to hold a step on this machine, as a clause; `None` when nothing is, or the
     /// system does not say what it has.
-    ///
-    /// # Errors
-    /// As [`Self::memory_plan`].
-    pub fn memory_shortfall(&self, model: &LlamaConfig) -> Result<Option<String>, RecipeError> {
-        let plan = self.memory_plan(model)?;
-        // The device is this machine: what is paged to host memory is held all the same.
-        let paged = if self.train.optim_spill == OptimSpill::Host { plan.optimizer_paged } else { 0 };
-        let needed = plan.device_total() + paged;
-        Ok(available_memory().filter(|available| needed > *available).map(|available| {
-            format!("a step needs {:.1} GiB and {:.1} GiB are available", gib(needed), gib(available))
-        }))
+    pub fn shortfall(&self) -> Option<String> {
+        available_memory().filter(|available| self.needed > *available).map(|available| {
+            format!("a step needs {:.1} GiB and {:.1} GiB are available", gib(self.needed), gib(available))
+        })
     }
 
-    /// What would be fetched, one line a source.
-    ///
-    /// # Errors
-    /// A name that the catalogue does not have.
-    pub fn sources(&self) -> Result<Vec<String>, RecipeError> {
-        if self.model.base == nano::BASE {
-            return Ok(vec!["nothing: the world is generated, and its base model is made here".to_owned()]);
-        }
-        let catalogue = Catalogue::builtin()?;
-        let mut lines = Vec::new();
-        for name in [&self.model.base, &self.data.source] {
-            if is_spelt_as_a_path(name) || std::path::Path::new(name).exists() {
-                lines.push(format!("{name}: given"));
-                continue;
-            }
-            let source = catalogue.get(name)?;
-            let bytes: Option<u64> = source.files.iter().map(|file| file.size).sum();
-            let size = bytes.map_or("size not recorded".to_owned(), |b| {
-                format!("{:.1} MiB", b as f64 / f64::from(1 << 20))
-            });
-            let place = source.hub.as_ref().map_or("its URL".to_owned(), |hub| format!("hub {}", hub.repo));
-            let (about, files, licence) = (&source.about, source.files.len(), &source.licence);
-            lines.push(format!("{name}: {about} ({place}, {files} files, {size}, {licence})"));
-        }
-        Ok(lines)
-    }
-
-    /// The plan of a run as a text: sources, memory part by part, cost, and whether this machine
-    /// can hold it.
-    ///
-    /// # Errors
-    /// As [`Self::sources`] and [`Self::memory_plan`].
-    pub fn plan_text(&self, model: &LlamaConfig, examples: usize) -> Result<String, RecipeError> {
-        let mut lines = vec![
-            format!("{} ({} parameters)", self.name, grouped(model.parameter_count() as u64)),
-            String::new(),
-            "would fetch".to_owned(),
-        ];
-        lines.extend(self.sources()?.into_iter().map(|line| format!("  {line}")));
-        let plan = self.memory_plan(model)?;
+    /// Steps, memory part by part, cost, and whether this machine can hold it, in lines.
+    pub fn text(&self) -> String {
         let part = |name: &str, bytes: u64| format!("  {name:<22} {:>10.3} GiB", gib(bytes));
-        lines.extend([String::new(), "would hold on the device".to_owned()]);
-        lines.extend(plan.parts().iter().map(|(name, bytes)| part(name, *bytes)));
-        lines.push(part("total", plan.device_total()));
-        lines.push("would page out to host memory or a file".to_owned());
-        lines.push(part("optimizer", plan.optimizer_paged));
-        let cost = self.cost(model, examples);
-        lines.extend([
-            String::new(),
-            "would cost, for each seed".to_owned(),
+        let settings = &self.settings;
+        let mut lines = vec![
             format!(
-                "  {} tokens at most, {:.3e} floating-point operations",
-                grouped(cost.tokens),
-                cost.flops
+                "would take {} steps of {} conversations, rate {} ({:?}), warm-up {:.1} %",
+                settings.max_steps,
+                settings.micro_batch_size * settings.grad_accum,
+                settings.learning_rate,
+                settings.lr_schedule,
+                100.0 * settings.warmup_ratio,
             ),
-            String::new(),
-        ]);
-        lines.push(match self.memory_shortfall(model)? {
-            None => "This machine can hold it.".to_owned(),
-            Some(sentence) => format!("This machine cannot hold it: {sentence}."),
+            "would hold on the device".to_owned(),
+        ];
+        lines.extend(self.plan.parts().iter().map(|(name, bytes)| part(name, *bytes)));
+        lines.push(part("peak of a step", self.plan.peak()));
+        if self.plan.optimizer_paged > 0 {
+            lines.push("would page out to host memory or a file".to_owned());
+            lines.push(part("optimizer", self.plan.optimizer_paged));
+        }
+        let (tokens, flops) = (grouped(self.cost.tokens), self.cost.flops);
+        lines.push(format!("would cost {tokens} tokens at most, {flops:.3e} floating-point operations"));
+        lines.push(match self.shortfall() {
+            None => "this machine can hold it".to_owned(),
+            Some(shortfall) => format!("this machine cannot hold it: {shortfall}"),
         });
-        Ok(lines.join("\n"))
+        lines.join("\n")
     }
 }
 
@@ -163,7 +179,7 @@ mod tests {
             (StateBits::Bits32, Storage::Quantized),
             "what the plan below is of"
         );
-        let plan = experiment.memory_plan(&LlamaConfig::llama_65b()).unwrap();
+        let plan = experiment.preflight(&LlamaConfig::llama_65b(), 0).unwrap().plan;
         assert!(plan.device_total() < 48_000_000_000, "{}", plan.device_total());
         assert_eq!(plan.optimizer_resident, 0);
         assert_eq!(plan.optimizer_paged, 2 * plan.adapter);

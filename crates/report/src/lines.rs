@@ -36,7 +36,8 @@ pub fn line_chart(lines: &[Line], x_name: &str, y_name: &str) -> Result<String, 
     svg(SIZE, |canvas| {
         let mut chart = ChartBuilder::on(canvas)
             .margin(12)
-            .x_label_area_size(38)
+            .margin_right(24)
+            .x_label_area_size(46)
             .y_label_area_size(64)
             .build_cartesian_2d(left..right, (low - room)..(high + room))?;
         chart
@@ -46,6 +47,8 @@ pub fn line_chart(lines: &[Line], x_name: &str, y_name: &str) -> Result<String, 
             .y_desc(y_name)
             .x_label_formatter(&|v| format!("{}", (v * 1e6).round() / 1e6))
             .y_label_formatter(&tick)
+            .label_style(("sans-serif", 14))
+            .axis_desc_style(("sans-serif", 15))
             .draw()?;
         for (i, (name, points)) in drawn.iter().enumerate() {
             let colour = COLOURS[i % COLOURS.len()];
@@ -63,7 +66,7 @@ pub fn line_chart(lines: &[Line], x_name: &str, y_name: &str) -> Result<String, 
                 .position(SeriesLabelPosition::UpperRight)
                 .background_style(WHITE.mix(0.85))
                 .border_style(GREY)
-                .label_font(("sans-serif", 13))
+                .label_font(("sans-serif", 16))
                 .draw()?;
         }
         Ok(())

@@ -1,7 +1,5 @@
 //! Three optimizer steps on the tiny LLaMA against PEFT, transformers, torch and bitsandbytes.
 
-mod oracles;
-
 use std::path::Path;
 
 use burn::tensor::Device;
@@ -83,7 +81,7 @@ fn run_case(oracles: &Path, file: &str, settings: TrainSettings, lr: f64) {
 
 #[test]
 fn three_lora_steps_equal_peft_with_torch_and_bitsandbytes_optimizers() {
-    let Some(dir) = oracles::oracles() else { return };
+    let Some(dir) = camelid_tests::oracles() else { return };
     let plain = TrainSettings { max_grad_norm: 0.0, ..TrainSettings::default() };
     run_case(&dir, "lora_after_AdamW.safetensors", plain.clone(), 1e-3);
     let paged8 = TrainSettings { optim: StateBits::Bits8, optim_budget_bytes: Some(0), ..plain };

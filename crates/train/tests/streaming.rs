@@ -15,12 +15,7 @@ use camelid_quant::QuantConfig;
 use camelid_train::{BlockInputPaging, MicroBatch, Sft, Step, TrainError};
 
 fn config() -> LlamaConfig {
-    let value = serde_json::json!({
-        "model_type": "llama", "vocab_size": 64, "hidden_size": 128, "intermediate_size": 320,
-        "num_hidden_layers": 6, "num_attention_heads": 4, "num_key_value_heads": 2,
-        "max_position_embeddings": 64, "tie_word_embeddings": false
-    });
-    LlamaConfig::from_value(&value, "streaming").unwrap()
+    LlamaConfig::from_value(&camelid_tests::tiny_llama(64, 128, 6), "streaming").unwrap()
 }
 
 /// Bytes of a block's packed weights that stream: codes and one scale per 64 of them.

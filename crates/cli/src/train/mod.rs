@@ -75,7 +75,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let opened = experiment.open(&OpenOptions { fetch, cache })?;
     opened.about.iter().for_each(|line| eprintln!("{line}"));
     opened.notices.iter().for_each(|notice| eprintln!("warning: {notice}"));
-    if let Some(shortfall) = dry_run::shortfall(&experiment, &opened)? {
+    if let Some(shortfall) = opened.preflight(&experiment)?.shortfall() {
         eprintln!("warning: {shortfall}");
     }
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
@@ -171,5 +171,5 @@ fn template_hint(experiment: &Experiment) -> String {
 
 /// The parameters that train, counted.
 fn trainable(opened: &Opened, experiment: &Experiment) -> Result<u64> {
-    Ok(dry_run::plan(experiment, opened)?.gradients / 4)
+    Ok(opened.preflight(experiment)?.plan.gradients / 4)
 }

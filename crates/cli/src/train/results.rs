@@ -9,7 +9,7 @@ use camelid_chat::{Conversation, Message, Role};
 use camelid_files::{program::print, write_whole};
 use camelid_lora::{detach, save_peft};
 use camelid_model::{GenerateOptions, Llama, LocalGenerator};
-use camelid_recipe::{Experiment, Opened};
+use camelid_recipe::{Experiment, Opened, hub_name};
 use camelid_report::Report;
 use camelid_train::Outcome;
 
@@ -50,7 +50,10 @@ pub fn write(experiment: &Experiment, opened: &Opened, outcome: &Outcome<Llama>,
 fn save_weights(experiment: &Experiment, opened: &Opened, model: &Llama, folder: &Path) -> Result<()> {
     let out = OutputDir::create(folder)?;
     match &experiment.lora {
-        Some(lora) => save_peft(model, lora, Some(&experiment.model.base), out.path())?,
+        Some(lora) => {
+            let base = hub_name(&experiment.model.base);
+            save_peft(model, lora, Some(base.as_ref().unwrap_or(&experiment.model.base)), out.path())?;
+        }
         None => model.save_safetensors(out.path())?,
     }
     if !write_tokenizer(&opened.base, out.path())? {

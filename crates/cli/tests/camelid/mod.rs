@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 use burn::tensor::Device;
 use camelid_data::nano::{NanoConfig, NanoWorld};
 use camelid_model::{Llama, LlamaConfig};
-use serde_json::json;
+use camelid_tests::tiny_llama;
 
 /// Runs `camelid` with these arguments.
 pub fn camelid(args: &[&str]) -> Output {
@@ -63,12 +63,9 @@ pub fn entries(dir: &Path) -> Vec<String> {
 /// A random model over the nano world's tokenizer, with a context of `context` tokens.
 pub fn save_nano_model(dir: &Path, context: usize) {
     let tokenizer = NanoWorld::new(&NanoConfig::default()).unwrap().tokenizer().unwrap();
-    let config = json!({
-        "model_type": "llama", "vocab_size": tokenizer.get_vocab_size(true), "hidden_size": 64,
-        "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4,
-        "num_key_value_heads": 2, "max_position_embeddings": context, "tie_word_embeddings": true,
-        "bos_token_id": 0, "eos_token_id": 1
-    });
+    let mut config = tiny_llama(tokenizer.get_vocab_size(true), 64, 2);
+    config["max_position_embeddings"] = context.into();
+    config["tie_word_embeddings"] = true.into();
     let config = LlamaConfig::from_value(&config, "the test").unwrap();
     let model = Llama::random_with_std(&config, 0.2, 5, &Device::flex());
     model.save_safetensors(dir).unwrap();

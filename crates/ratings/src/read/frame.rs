@@ -8,8 +8,8 @@ use std::path::Path;
 
 use camelid_files::{Input, Packing};
 use polars::prelude::{
-    AnyValue, Column, DataFrame, DataType, Int64Chunked, ParquetReader, PolarsResult, SerReader, Series,
-    StringChunked, TimeUnit,
+    AnyValue, ArrowDataType, Column, DataFrame, DataType, Int64Chunked, ParquetReader, PolarsResult,
+    SerReader, Series, StringChunked, TimeUnit,
 };
 use serde_json::{Map, Value};
 
@@ -86,7 +86,7 @@ pub(super) fn read_parquet(
         decoded(|| ParquetReader::new(Cursor::new(bytes)), needs)
     };
     match read {
-        Ok(Decoded::Frame(frame)) => of_frame(&frame, origin, needs),
+        Ok(Decoded::Frame(frame, unreadable)) => of_frame(&frame, &unreadable, origin, needs),
         Ok(Decoded::Missing(columns)) => {
             missing(origin, &columns)?;
             Err(damaged("it holds no battles".to_owned()))
@@ -96,7 +96,8 @@ pub(super) fn read_parquet(
 }
 
 enum Decoded {
-    Frame(DataFrame),
+    /// The columns that can be decoded, and name and type of those that cannot.
+    Frame(DataFrame, Vec<(String, String)>),
     /// The columns there are, without those that battles need.
     Missing(Vec<String>),
 }
@@ -114,12 +115,35 @@ fn decoded<R: polars::io::mmap::MmapBytesReader>(
         if missing("", &present).is_err() {
             return Ok(Decoded::Missing(present));
         }
-        let wanted = columns(needs).into_iter().map(|(name, _)| name.to_owned());
-        let wanted = wanted.filter(|name| present.contains(name)).collect();
+        let (mut wanted, mut unreadable) = (Vec::new(), Vec::new());
+        for (name, _) in columns(needs) {
+            match schema.get(name) {
+                Some(field) if can_be_decoded(field.dtype()) => wanted.push(name.to_owned()),
+                Some(field) => unreadable.push((name.to_owned(), format!("{:?}", field.dtype()))),
+                None => {}
+            }
+        }
         let frame = reader.with_columns(Some(wanted)).finish().map_err(|error| error.to_string())?;
-        Ok(Decoded::Frame(frame))
+        Ok(Decoded::Frame(frame, unreadable))
     }));
     read.unwrap_or_else(|_| Err("it cannot be decoded".to_owned()))
+}
+
+/// Whether polars has such values: of some types it refuses a whole file for a single column.
+fn can_be_decoded(kind: &ArrowDataType) -> bool {
+    match kind {
+        ArrowDataType::Float16
+        | ArrowDataType::Decimal256(..)
+        | ArrowDataType::Interval(_)
+        | ArrowDataType::Union(_) => false,
+        ArrowDataType::Decimal(digits, _) => *digits <= 38,
+        ArrowDataType::List(item)
+        | ArrowDataType::LargeList(item)
+        | ArrowDataType::FixedSizeList(item, _)
+        | ArrowDataType::Map(item, _) => can_be_decoded(item.dtype()),
+        ArrowDataType::Struct(fields) => fields.iter().all(|field| can_be_decoded(field.dtype())),
+        _ => true,
+    }
 }
 
 /// The battles of a frame with the columns that [`Format::Battles`](super::Format::Battles) or
@@ -129,12 +153,17 @@ fn decoded<R: polars::io::mmap::MmapBytesReader>(
 /// [`RatingsError::MissingColumn`], [`RatingsError::WrongType`] for a needed column that holds neither
 /// texts nor numbers, [`RatingsError::Empty`] without a battle.
 pub fn from_frame(frame: &DataFrame, origin: &str) -> Result<Battles, RatingsError> {
-    let battles = of_frame(frame, origin, Needs::ANY)?;
+    let battles = of_frame(frame, &[], origin, Needs::ANY)?;
     battles.check(origin)?;
     Ok(battles)
 }
 
-fn of_frame(frame: &DataFrame, origin: &str, needs: Needs) -> Result<Battles, RatingsError> {
+fn of_frame(
+    frame: &DataFrame,
+    unreadable: &[(String, String)],
+    origin: &str,
+    needs: Needs,
+) -> Result<Battles, RatingsError> {
     let names: Vec<String> = frame.get_column_names().into_iter().map(|name| name.to_string()).collect();
     missing(origin, &names)?;
     let wrong = |name: &str, found: String| RatingsError::WrongType {
@@ -146,25 +175,33 @@ fn of_frame(frame: &DataFrame, origin: &str, needs: Needs) -> Result<Battles, Ra
     let mut battles = Battles::new();
     let mut decoded = Vec::new();
     for (name, needed) in columns(needs) {
-        if !names.iter().any(|present| present == name) {
-            continue;
-        }
-        let column = frame.column(name).map_err(|error| wrong(name, error.to_string()))?;
-        let text = REQUIRED.contains(&name);
-        match Values::of(column) {
-            Some(Values::Truths(_)) if text => return Err(wrong(name, column.dtype().to_string())),
-            Some(values) => decoded.push((name, values)),
-            None if needed => return Err(wrong(name, column.dtype().to_string())),
-            None => {
-                let what = RejectedRow::new(name, column.dtype(), "texts or numbers").at(origin, 1);
-                for _ in 0..frame.height() {
-                    battles.note_unread(what.clone());
+        let kind = if let Some((_, kind)) = unreadable.iter().find(|(column, _)| column == name) {
+            kind.clone()
+        } else if names.iter().any(|present| present == name) {
+            let column = frame.column(name).map_err(|error| wrong(name, error.to_string()))?;
+            match Values::of(column) {
+                Some(Values::Truths(_)) if REQUIRED.contains(&name) => column.dtype().to_string(),
+                Some(values) => {
+                    decoded.push((name, values));
+                    continue;
                 }
+                None => column.dtype().to_string(),
             }
+        } else {
+            continue;
+        };
+        if needed {
+            return Err(wrong(name, kind));
+        }
+        let what = RejectedRow::new(name, kind, "texts or numbers").at(origin, 1);
+        for _ in 0..frame.height() {
+            battles.note_unread(what.clone());
         }
     }
     for row in 0..frame.height() {
-        if let Err(rejected) = push(&mut battles, &FrameRow { columns: &decoded, row }, needs) {
+        let pushed = push(&mut battles, &FrameRow { columns: &decoded, row }, needs);
+        battles.place_unread(origin, row + 1);
+        if let Err(rejected) = pushed {
             let rejected = rejected.at(origin, row + 1);
             if rejected.is_undecided() {
                 return Err(RatingsError::NotUnderstood(Box::new(rejected)));

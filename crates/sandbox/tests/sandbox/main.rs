@@ -3,9 +3,6 @@
 //! Where the kernel refuses isolation, the tests that need it say that they are skipped;
 //! `CAMELID_REQUIRE_SANDBOX=1` makes that a failure. Tests in Python do the same without it.
 
-#[path = "../oracles/mod.rs"]
-mod oracles;
-
 mod hostile;
 mod human_eval;
 mod input;

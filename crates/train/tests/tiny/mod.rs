@@ -13,11 +13,8 @@ use camelid_train::{LrSchedule, Silent, TrainSettings, Trainer};
 pub const VOCAB: usize = 48;
 
 pub fn config(tied: bool) -> LlamaConfig {
-    let value = serde_json::json!({
-        "model_type": "llama", "vocab_size": VOCAB, "hidden_size": 32, "intermediate_size": 48,
-        "num_hidden_layers": 3, "num_attention_heads": 4, "num_key_value_heads": 2,
-        "max_position_embeddings": 64, "tie_word_embeddings": tied
-    });
+    let mut value = camelid_tests::tiny_llama(VOCAB, 32, 3);
+    value["tie_word_embeddings"] = tied.into();
     LlamaConfig::from_value(&value, "tiny").unwrap()
 }
 

@@ -4,15 +4,14 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use camelid_files::write_whole;
 use camelid_ratings::Interval;
 use camelid_ratings::report::{RatingRow, rating_intervals};
 use camelid_recipe::claims::{ClaimsFile, Erratum, Paper};
+use camelid_recipe::{ClaimRow, write_report};
 use camelid_report::{PAGE_STYLE, environment, text_table};
 use serde::Serialize;
 
 use super::{ANCHOR, ArenaArguments, Measured, Row, TieModel};
-use camelid_recipe::ClaimRow;
 
 /// The scale at which the claims of this recipe are tested.
 pub const SCALE: &str = "published votes";
@@ -90,10 +89,7 @@ impl Report {
 
     /// Writes `report.json` and `report.html`, each whole or not at all; the page's path.
     pub fn write(&self, folder: &Path) -> anyhow::Result<PathBuf> {
-        write_whole(&folder.join("report.json"), &serde_json::to_vec_pretty(self)?)?;
-        let page = folder.join("report.html");
-        write_whole(&page, self.page()?.as_bytes())?;
-        Ok(page)
+        Ok(write_report(folder, self, &self.page()?)?)
     }
 
     fn page(&self) -> anyhow::Result<String> {

@@ -4,18 +4,17 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use camelid_files::write_whole;
 use camelid_ratings::report::{RatingRow, add_position, position_context, rating_intervals, win_matrix};
 use camelid_ratings::{FileOrder, Interval, Order, PositionEffect, ranks};
 use camelid_recipe::claims::{ClaimsFile, Paper};
 use camelid_recipe::compare::Z95;
+use camelid_recipe::{ClaimRow, write_report};
 use camelid_report::{PAGE_STYLE, environment};
 use serde::Serialize;
 
 use super::{
     Measured, PROFILE_ORDERINGS, PUBLISHED, QloraEloArguments, Reading, evidence, gaps, largest, plots,
 };
-use camelid_recipe::ClaimRow;
 
 /// The scale at which the claims of this recipe are tested.
 const SCALE: &str = "published judgments";
@@ -177,10 +176,7 @@ impl Report {
 
     /// Writes `report.json` and `report.html`, each whole or not at all; the page's path.
     pub fn write(&self, folder: &Path) -> anyhow::Result<PathBuf> {
-        write_whole(&folder.join("report.json"), &serde_json::to_vec_pretty(self)?)?;
-        let page = folder.join("report.html");
-        write_whole(&page, self.page()?.as_bytes())?;
-        Ok(page)
+        Ok(write_report(folder, self, &self.page()?)?)
     }
 
     fn page(&self) -> anyhow::Result<String> {

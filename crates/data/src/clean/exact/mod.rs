@@ -5,7 +5,9 @@
 //! `html.parser`, and the buttons of the page are removed from the result. Its damage is part of
 //! it: `Vec<String>` loses its type, `my_var` gains a backslash, a leading "1 / 2" goes.
 
+pub(super) mod conversation;
 mod convert;
+pub(super) mod json;
 mod python;
 mod tokenizer;
 mod tree;
@@ -13,6 +15,8 @@ mod tree;
 use std::sync::LazyLock;
 
 use regex::Regex;
+
+use super::pattern::pattern;
 
 /// What stops FastChat at a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -36,7 +40,7 @@ pub enum MarkdownError {
 /// ```
 /// use camelid_data::clean::exact::html_to_markdown;
 /// let page = "<p>Use <code>a_b</code>:</p><pre><div><span>python</span><button>Copy code</button></div><code>x = 1</code></pre>";
-/// assert_eq!(html_to_markdown(page)?, "Use `a_b`:\n\n\n```python\nx = 1\n```");
+/// assert_eq!(html_to_markdown(page)?, "Use `a_b`:\n```python\nx = 1\n```");
 /// assert_eq!(html_to_markdown("Vec<String> of my_var")?, r"Vec of my\_var");
 /// # Ok::<(), camelid_data::clean::exact::MarkdownError>(())
 /// ```
@@ -60,9 +64,4 @@ pub fn html_to_markdown(html: &str) -> Result<String, MarkdownError> {
     let text = COPIED.replace_all(&text, "");
     let text = NO_CODE.replace_all(&text, "");
     Ok(python::strip(&text.replace("\n\n\n", "\n")).to_owned())
-}
-
-#[expect(clippy::expect_used, reason = "the patterns are constants, and every call compiles them")]
-fn pattern(text: &str) -> Regex {
-    Regex::new(text).expect("a constant pattern")
 }

@@ -1,0 +1,145 @@
+//! One row of the input by itself: everything that needs no other row, so that all cores can do it.
+
+use camelid_files::{Place, RawRecord, Record};
+use serde_json::{Map, Value, json};
+
+use super::duplicates::fingerprint;
+use super::exact;
+use super::judged::{Cleaned, Judged};
+use super::language::language;
+use super::options::{CleanOptions, Mode};
+use super::output::Form;
+use super::rule::{Cut, Finding, Rule};
+use super::summary::Lengths;
+use crate::fields::{self, Problem};
+use crate::turns::turns;
+
+/// Characters of a text that lineage and report show.
+const EXCERPT: usize = 240;
+
+/// A row after all that can be said of it alone.
+pub(super) struct Processed {
+    /// Its number in the file, from 1.
+    pub place: Place,
+    /// Its id, as messages name it.
+    pub id: Option<String>,
+    /// What of it goes on, or why it is dropped.
+    pub outcome: Result<Candidate, Finding>,
+    pub cuts: Vec<Cut>,
+    pub rounds_in: usize,
+    pub rounds_out: usize,
+    /// The beginning of its first turn, or of the turn that drops it.
+    pub excerpt: String,
+}
+
+/// A row that is kept unless another row stands against it.
+pub(super) struct Candidate {
+    /// What the output holds of it; empty where another shard writes it.
+    pub row: Vec<u8>,
+    pub id: u64,
+    pub text: u64,
+    pub plugin: bool,
+    /// What the options drop it for, after the search for duplicates.
+    pub unwanted: Option<Finding>,
+    pub before: Lengths,
+    pub after: Lengths,
+}
+
+/// Cleans one row. `written` says whether the output may hold it.
+pub(super) fn process(raw: RawRecord, form: Form, written: bool, options: &CleanOptions) -> Processed {
+    let place = raw.place();
+    match raw.parse() {
+        Ok(record) => {
+            let id = fields::id(&record.fields, "id");
+            match judged(&record, options.mode) {
+                Ok((judged, excerpt)) => finish(record, id, judged, excerpt, form, written, options),
+                Err(problem) => unreadable(place, id, problem.to_string()),
+            }
+        }
+        Err(bad) => unreadable(place, None, bad.message),
+    }
+}
+
+/// The checks of the mode, and the beginning of the turn that they stopped at or of the first.
+fn judged(record: &Record, mode: Mode) -> Result<(Judged, String), Problem> {
+    let fields = &record.fields;
+    if mode == Mode::FastchatExact
+        && !matches!(fields.get("id"), Some(id) if !id.is_object() && !id.is_array())
+    {
+        return Err(Problem::field("id", fields.get("id"), "there"));
+    }
+    let list = fields.get("conversations").unwrap_or(&Value::Null);
+    let turns = turns("conversations", list)?;
+    let judged = match mode {
+        Mode::FastchatExact => exact::conversation::judge(&turns)?,
+    };
+    let at = judged.outcome.as_ref().err().and_then(|finding| finding.turn).map_or(0, |turn| turn - 1);
+    let text = turns.get(at).and_then(|turn| turn.get("value")).and_then(Value::as_str).unwrap_or("");
+    let from = match judged.outcome.as_ref().err().and_then(|finding| finding.span) {
+        Some([begin, _]) => begin.saturating_sub(EXCERPT / 2),
+        None => 0,
+    };
+    let excerpt = text.chars().skip(from).take(EXCERPT).collect();
+    Ok((judged, excerpt))
+}
+
+fn finish(
+    record: Record,
+    id: Option<String>,
+    judged: Judged,
+    excerpt: String,
+    form: Form,
+    written: bool,
+    options: &CleanOptions,
+) -> Processed {
+    let Record { place, mut fields, .. } = record;
+    let Judged { outcome, cuts, rounds_in, rounds_out } = judged;
+    let outcome = outcome.map(|turns| {
+        let texts: Vec<&str> = turns.iter().map(|turn| turn.text.as_str()).collect();
+        let before = Lengths { turns: turns.len(), characters: turns.iter().map(|turn| turn.before).sum() };
+        let characters = texts.iter().map(|text| text.chars().count()).sum();
+        let after = Lengths { turns: turns.len(), characters };
+        let text = fingerprint(&&texts[..2.min(texts.len())]);
+        let unwanted = unwanted(&texts, options);
+        let own = fields.get("id").map(Value::to_string).unwrap_or_default();
+        let plugin = fields::get(&fields, "plugins").is_some();
+        let row = if written { form.row(&row(&mut fields, turns)) } else { Vec::new() };
+        Candidate { row, id: fingerprint(&own), text, plugin, unwanted, before, after }
+    });
+    Processed { place, id, outcome, cuts, rounds_in, rounds_out, excerpt }
+}
+
+/// What FastChat's `optional_clean.py` drops.
+fn unwanted(texts: &[&str], options: &CleanOptions) -> Option<Finding> {
+    if options.asks_language() {
+        let found = language(texts);
+        let wanted = options.keep_language.as_deref().is_none_or(|wanted| wanted == found);
+        if !wanted || options.skip_languages.iter().any(|skipped| skipped == found) {
+            return Some(Finding::whole(Rule::Language).with(found));
+        }
+    }
+    let repeated = texts.iter().enumerate().filter(|_| options.reduce_repetition);
+    repeated.into_iter().find_map(|(index, text)| {
+        let span = exact::conversation::repeated_digits(text)?;
+        Some(Finding { span: Some(span), ..Finding::at(Rule::RepeatedDigits, index) })
+    })
+}
+
+/// The row as it came, with the turns as they are now.
+fn row(fields: &mut Map<String, Value>, turns: Vec<Cleaned>) -> Value {
+    let turns = turns.into_iter().map(|turn| json!({"from": turn.speaker, "value": turn.text})).collect();
+    fields.insert("conversations".to_owned(), Value::Array(turns));
+    Value::Object(std::mem::take(fields))
+}
+
+fn unreadable(place: Place, id: Option<String>, message: String) -> Processed {
+    Processed {
+        place,
+        id,
+        outcome: Err(Finding::whole(Rule::Unreadable).with(message)),
+        cuts: Vec::new(),
+        rounds_in: 0,
+        rounds_out: 0,
+        excerpt: String::new(),
+    }
+}

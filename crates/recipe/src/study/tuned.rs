@@ -1,0 +1,105 @@
+//! A tuned arm: how it is made, and what is measured of it.
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::Tensor;
+use camelid_eval::exact_match::Marked;
+use camelid_files::FileError;
+use camelid_lora::save_peft;
+use camelid_model::Llama;
+use camelid_train::{ExampleLoss, Interrupt, Memory, Progress, Trainer, example_losses};
+use serde::{Deserialize, Serialize};
+
+use super::Study;
+use crate::{Arm, RecipeError};
+
+/// A tuned arm, one seed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tuned {
+    /// The arm's name.
+    pub arm: String,
+    /// The seed of adapters, batches and dropout.
+    pub seed: u64,
+    /// Trainable parameters.
+    pub trainable: usize,
+    /// Test loss after tuning, one entry a conversation.
+    pub losses: Vec<ExampleLoss>,
+    /// Answers to the questions after tuning.
+    pub answers: Vec<Marked>,
+    /// Replies to the sample prompts after tuning.
+    pub samples: Vec<String>,
+    /// Training loss of every step.
+    pub step_losses: Vec<f64>,
+    /// Median training speed.
+    pub tokens_per_second: f64,
+    /// Peak resident memory of the arm's own process, MiB.
+    pub peak_memory_mib: f64,
+    /// Seconds of training.
+    pub seconds: f64,
+    /// Pages of optimizer state moved in and out.
+    pub pages_moved: u64,
+}
+
+impl Study {
+    /// Tunes one arm with one seed in this process and leaves its outcome for [`Study::run`]; `false`
+    /// when interrupted: the checkpoint is kept, and the next call goes on from it.
+    ///
+    /// # Errors
+    /// The trainer's, a model that cannot be asked, a disk that is full.
+    pub fn tune(&self, arm: &impl Arm, seed: u64) -> Result<bool, RecipeError> {
+        let experiment = arm.experiment(&self.comparison.experiment, seed);
+        let folder = self.comparison.arm_folder(arm, seed)?;
+        std::fs::create_dir_all(&folder).map_err(FileError::io(&folder, "create"))?;
+        experiment.save(&folder.join("experiment.toml"))?;
+
+        let model = self.opened.model(&experiment, &self.device.clone().autodiff())?;
+        let trainable = trainable_parameters(&model);
+        Memory::reset_peak();
+
+        let train = self.opened.train.clone();
+        let settings = experiment.train_settings(train.examples.len());
+        let progress = Box::new(Progress::new(&format!("{} seed {seed}", arm.name())));
+        let interrupt = Interrupt::from_ctrl_c()?;
+        let watched = (settings.eval_every > 0).then(|| self.test.clone());
+        let run = Trainer::new(model, settings, train, watched, &folder, progress)?
+            .belonging_to(self.comparison.arm_key(arm, seed)?)
+            .with_interrupt(interrupt.clone())
+            .run()?;
+        // The last checkpoint is written: an interruption from here on costs the measuring alone.
+        if !run.finished || interrupt.requested() {
+            return Ok(false);
+        }
+        if let Some(lora) = &experiment.lora {
+            save_peft(&run.model, lora, Some(&experiment.model.base), &folder.join("adapter"))?;
+        }
+        let outcome = Tuned {
+            arm: arm.name().to_owned(),
+            seed,
+            trainable,
+            losses: example_losses(&run.model, &self.test)?,
+            answers: self.answers(&run.model, arm.name())?,
+            samples: self.replies(&run.model)?,
+            step_losses: run.summary.losses.clone(),
+            tokens_per_second: run.summary.tokens_per_second,
+            peak_memory_mib: run.summary.peak_mib,
+            seconds: run.summary.seconds,
+            pages_moved: run.summary.pages_in + run.summary.pages_out,
+        };
+        self.comparison.keep(arm, seed, outcome)?;
+        Ok(true)
+    }
+}
+
+fn trainable_parameters(model: &Llama) -> usize {
+    struct Count(usize);
+    impl ModuleVisitor for Count {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if param.is_require_grad() {
+                self.0 += param.shape().num_elements();
+            }
+        }
+    }
+    let mut count = Count(0);
+    model.visit(&mut count);
+    count.0
+}

@@ -199,6 +199,7 @@ mod tests {
             seed: Some(7),
             settings: Vec::new(),
             cut_prompts: 2,
+            notes: Vec::new(),
             scores,
             groups,
             seconds: 1.0,

@@ -31,6 +31,11 @@ fn storages() -> impl Iterator<Item = WeightStorage> {
 }
 
 impl LoadArg {
+    /// Whether a storage was asked for.
+    pub fn is_given(&self) -> bool {
+        self.load.is_some()
+    }
+
     /// The storage that was asked for, else that of the file.
     pub fn storage(&self, source: &dyn WeightSource) -> Result<WeightStorage> {
         match self.load {

@@ -1,13 +1,11 @@
 //! Labels beside those of FastChat's trainer, and their proof.
 
-mod byte_tokenizer;
-
 use std::path::PathBuf;
 
-use byte_tokenizer::byte_tokenizer;
 use camelid_chat::{BUILTIN_TEMPLATES, Conversation, IGNORE_INDEX, Message, Role, Template};
 use camelid_data::inspect::{Fastchat, InspectReport, Inspector, Proof};
 use camelid_data::{BlankTurns, DataFormat, ReadOptions, read_conversations};
+use camelid_tests::byte_tokenizer_with_bos;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tokenizers::Tokenizer;
@@ -116,7 +114,7 @@ proptest! {
     #[test]
     fn labels_of_bytes_are_always_proven(turns in turns(), name in prop::sample::select(&BUILTIN_TEMPLATES[..]), limit in 1_usize..600) {
         let specials = ["<|im_start|>", "<|im_end|>"];
-        let mut tokenizer = byte_tokenizer(true);
+        let mut tokenizer = byte_tokenizer_with_bos();
         tokenizer.add_special_tokens(specials.map(|token| tokenizers::AddedToken::from(token, true))).unwrap();
         let template = Template::builtin(name).unwrap();
         let inspector = Inspector::new(&template, &tokenizer, limit, false).unwrap();
@@ -138,19 +136,19 @@ proptest! {
 
 #[test]
 fn a_tokenizer_without_the_templates_tokens_is_refused_at_once() {
-    let json = byte_tokenizer(true).to_string(false).unwrap().replace("</s>", "<end>");
+    let json = byte_tokenizer_with_bos().to_string(false).unwrap().replace("</s>", "<end>");
     let tokenizer = Tokenizer::from_bytes(json).unwrap();
     let template = Template::builtin("vicuna_v1.1").unwrap();
     let error = Inspector::new(&template, &tokenizer, 64, false).err().unwrap().to_string();
     assert!(error.contains("vicuna_v1.1") && error.contains("ends a sequence"), "{error}");
-    assert!(Inspector::new(&template, &byte_tokenizer(true), 0, false).is_err());
+    assert!(Inspector::new(&template, &byte_tokenizer_with_bos(), 0, false).is_err());
 }
 
 #[test]
 fn ten_thousand_turns_are_inspected_in_a_moment() {
     let turns: Vec<_> = (0..5000).map(|n| (format!("question {n}"), format!("answer {n}"))).collect();
     let template = Template::builtin("vicuna_v1.1").unwrap();
-    let inspector = Inspector::new(&template, &byte_tokenizer(true), 1 << 30, true).unwrap();
+    let inspector = Inspector::new(&template, &byte_tokenizer_with_bos(), 1 << 30, true).unwrap();
     let began = std::time::Instant::now();
     let inspected = inspector.inspect(&talk(&turns)).unwrap();
     assert!(began.elapsed().as_secs() < 10, "{:?}", began.elapsed());

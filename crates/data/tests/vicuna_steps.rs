@@ -1,15 +1,13 @@
 //! Splitting and filtering beside FastChat's, and what must hold of every split.
 
-mod byte_tokenizer;
-
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use byte_tokenizer::byte_tokenizer;
 use camelid_chat::{Conversation, Role, Template};
 use camelid_data::split_long::{SplitOptions, SplitReport, split_long};
 use camelid_data::{DataError, FilterRule, Mode, PassOptions, filter};
 use camelid_files::Input;
+use camelid_tests::byte_tokenizer_with_bos;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tokenizers::Tokenizer;
@@ -129,7 +127,7 @@ proptest! {
         let folder = tempfile::tempdir().unwrap();
         let (input, out) = (folder.path().join("in.jsonl"), folder.path().join("out.json"));
         std::fs::write(&input, all.iter().map(|row| format!("{row}\n")).collect::<String>()).unwrap();
-        let tokenizer = byte_tokenizer(true);
+        let tokenizer = byte_tokenizer_with_bos();
         for mode in [Mode::FastchatExact, Mode::Correct] {
             let lineage = folder.path().join("lineage.jsonl");
             let pass = PassOptions { lineage: Some(&lineage), ..PASS };
@@ -184,7 +182,7 @@ fn every_form_of_the_file_gives_the_same_parts() {
         zstd::encode_all(&std::fs::read(at("in.jsonl")).unwrap()[..], 1).unwrap(),
     )
     .unwrap();
-    let tokenizer = byte_tokenizer(true);
+    let tokenizer = byte_tokenizer_with_bos();
     let mut first = None;
     for (input, out) in [("in.json", "a.json"), ("in.jsonl", "b.json.gz"), ("in.jsonl.zst", "c.json.zst")] {
         split(&at(input), &at(out), Mode::Correct, &tokenizer, 420, false, PASS).unwrap();
@@ -213,7 +211,7 @@ fn bad_rows_are_named_and_skipped_or_fatal() {
         r#"{"id": "b5", "conv"#,
     ];
     std::fs::write(at("in.jsonl"), format!("{good}\n{}\n{good}\n", bad.join("\n"))).unwrap();
-    let tokenizer = byte_tokenizer(true);
+    let tokenizer = byte_tokenizer_with_bos();
     for mode in [Mode::FastchatExact, Mode::Correct] {
         let report = split(&at("in.jsonl"), &at("out.json"), mode, &tokenizer, 512, false, PASS).unwrap();
         let conversations = &report.conversations;
@@ -245,7 +243,7 @@ fn ten_thousand_turns_are_split_in_a_moment() {
     let turn = |n: usize| json!({"from": if n.is_multiple_of(2) { "human" } else { "gpt" }, "value": format!("turn {n}")});
     let talk = json!([{"id": "long", "conversations": (0..10_001).map(turn).collect::<Vec<_>>()}]);
     std::fs::write(&input, talk.to_string()).unwrap();
-    let tokenizer = byte_tokenizer(true);
+    let tokenizer = byte_tokenizer_with_bos();
     let began = std::time::Instant::now();
     let report = split(&input, &out, Mode::Correct, &tokenizer, 2048, false, PASS).unwrap();
     assert!(began.elapsed().as_secs() < 10, "{:?}", began.elapsed());
@@ -264,7 +262,7 @@ fn what_cannot_be_split_is_said_and_leaves_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     std::fs::write(at("cut.json"), r#"[{"id": "a", "conversations": []}, {"id": "b", "conv"#).unwrap();
-    let tokenizer = byte_tokenizer(true);
+    let tokenizer = byte_tokenizer_with_bos();
     let said = |input: &str, out: &Path, tokenizer: &Tokenizer, limit: usize, pass: PassOptions<'_>| {
         split(&at(input), out, Mode::Correct, tokenizer, limit, false, pass).unwrap_err().to_string()
     };
@@ -279,7 +277,7 @@ fn what_cannot_be_split_is_said_and_leaves_nothing_behind() {
             .contains("out.csv: the ending should be .json")
     );
     assert!(said("none.json", &out, &tokenizer, 512, PASS).contains("none.json: cannot open"));
-    let json = byte_tokenizer(true).to_string(false).unwrap().replace("</s>", "<end>");
+    let json = byte_tokenizer_with_bos().to_string(false).unwrap().replace("</s>", "<end>");
     let without = Tokenizer::from_bytes(json).unwrap();
     assert!(said("cut.json", &out, &without, 512, PASS).contains("that ends a sequence"));
     let stop = AtomicBool::new(true);
@@ -303,7 +301,7 @@ fn a_full_disk_leaves_what_was_there() {
     std::fs::write(&input, talk.to_string()).unwrap();
     let out = disk.path().join("out.json");
     std::fs::write(&out, "before").unwrap();
-    let tokenizer = byte_tokenizer(true);
+    let tokenizer = byte_tokenizer_with_bos();
     let error = split(&input, &out, Mode::FastchatExact, &tokenizer, 1 << 20, false, PASS).unwrap_err();
     assert!(error.to_string().contains("out.json: cannot write"), "{error}");
     assert_eq!(std::fs::read_to_string(&out).unwrap(), "before");

@@ -19,8 +19,9 @@ use clap::ValueEnum;
 
 use super::outputs::{Outputs, command_line};
 use super::tasks::Progress;
+use crate::choice::LoadArg;
 use crate::device::DeviceArg;
-use crate::model_files::{Load, open, storage, tell, template, tokenizer_file};
+use crate::model_files::{locate, open, tell, template, tokenizer_file};
 
 /// Raised by Ctrl-C.
 static STOP: AtomicBool = AtomicBool::new(false);
@@ -159,9 +160,8 @@ pub struct Run {
     /// Stretch the rotary frequencies by this factor (linear), in place of what the model's config.json says
     #[arg(long, value_name = "FACTOR")]
     rope_factor: Option<f64>,
-    /// How to hold dense linear layers; as stored unless given
-    #[arg(long, value_enum)]
-    load: Option<Load>,
+    #[command(flatten)]
+    load: LoadArg,
     #[command(flatten)]
     device: DeviceArg,
     /// Tokens an answer may take [default: 100 for lines, 50 for topics]
@@ -197,7 +197,7 @@ impl Run {
         match &self.model.place {
             ModelPlace::Files(path) => self.local(path, &files),
             ModelPlace::Endpoint { base_url, model } => {
-                if self.template.is_some() || self.rope_factor.is_some() || self.load.is_some() {
+                if self.template.is_some() || self.rope_factor.is_some() || self.load.is_given() {
                     bail!(
                         "--template, --rope-factor and --load are for a model in files; an endpoint has its own"
                     );
@@ -214,11 +214,12 @@ impl Run {
 
     fn local(&self, path: &Path, files: &[CaseFile]) -> Result<()> {
         let device = self.device.open()?;
+        let path = &locate(path)?;
         let source = open(path)?;
         let tokenizer = tokenizer_file(path)?;
         tell(&tokenizer.notes);
         let template = self.template.as_ref().map(|name| template(name, &tokenizer)).transpose()?;
-        let storage = storage(self.load, source.as_ref())?;
+        let storage = self.load.storage(source.as_ref())?;
         let mut model = Llama::load(source.as_ref(), &storage, &device)?.valid();
         if let Some(factor) = self.rope_factor {
             model = model.with_rope_scaling(RopeScaling::Linear { factor })?;

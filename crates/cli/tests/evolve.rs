@@ -83,7 +83,7 @@ fn what_cannot_be_evolved_is_named() {
     let config = settings(folder.path(), &server, "");
     std::fs::write(folder.path().join("seeds.json"), "").unwrap();
     assert!(error_of(&["evolve", "run", &config, "--run", &run]).contains("seeds.json"));
-    assert!(error_of(&["evolve", "report", &run]).contains("lineage.jsonl"));
+    assert!(error_of(&["evolve", "report", &run]).contains(&run));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The rows of a Parquet file, through polars.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,14 +16,19 @@ use crate::DataError;
 
 type Reader = ParquetReader<Box<dyn MmapBytesReader>>;
 
-/// A Parquet file. Columns are decoded when the first row is asked for, only those that are wanted.
+/// A Parquet file, of which one group of rows is in memory. Columns are decoded when the first row is
+/// asked for, only those that are wanted.
 pub(crate) struct Table {
     path: PathBuf,
     bytes: Option<Arc<[u8]>>,
     columns: Vec<String>,
     wanted: Vec<String>,
-    frame: Option<DataFrame>,
+    /// Rows of each group that is still to be decoded; `None` before the first is.
+    groups: Option<VecDeque<usize>>,
+    frame: DataFrame,
+    /// The next row in the frame, and the rows of the groups before it.
     row: usize,
+    before: usize,
 }
 
 impl Table {
@@ -32,7 +38,16 @@ impl Table {
         // Standard input and compressed files cannot be read from their end, where Parquet begins.
         let direct = input.packing() == Packing::Plain && path.is_file();
         let bytes = if direct { None } else { Some(input.bytes()?.into()) };
-        let mut table = Self { path, bytes, columns: Vec::new(), wanted: Vec::new(), frame: None, row: 0 };
+        let mut table = Self {
+            path,
+            bytes,
+            columns: Vec::new(),
+            wanted: Vec::new(),
+            groups: None,
+            frame: DataFrame::empty(),
+            row: 0,
+            before: 0,
+        };
         table.columns = table.guarded("its metadata cannot be read", |mut reader| {
             Ok(reader.schema()?.iter_names().map(ToString::to_string).collect())
         })?;
@@ -46,7 +61,7 @@ impl Table {
 
     /// Only these columns are decoded, as far as they are there.
     pub(crate) fn only(&mut self, columns: &[&str]) {
-        if self.frame.is_none() {
+        if self.groups.is_none() {
             self.wanted.retain(|name| columns.contains(&name.as_str()));
         }
     }
@@ -60,18 +75,26 @@ impl Table {
 
     /// The next row.
     pub(crate) fn next_record(&mut self) -> Result<Option<Record>, DataError> {
-        let frame = match self.frame.take() {
-            Some(frame) => frame,
-            None => {
-                let wanted = std::mem::take(&mut self.wanted);
-                let all = |reader: Reader| reader.with_columns(Some(wanted)).finish();
-                self.guarded("a column cannot be decoded", all)?
-            }
-        };
-        let record = (self.row < frame.height()).then(|| self.record(&frame, self.row)).transpose();
+        while self.row == self.frame.height() {
+            let groups = match self.groups.take() {
+                Some(groups) => groups,
+                None => self.guarded("its metadata cannot be read", |mut reader| {
+                    let groups = &reader.get_metadata()?.row_groups;
+                    Ok(groups.iter().map(|group| group.num_rows()).collect())
+                })?,
+            };
+            let Some(rows) = self.groups.insert(groups).pop_front() else { return Ok(None) };
+            self.before += self.frame.height();
+            self.row = 0;
+            let slice = Some((self.before, rows));
+            let wanted = Some(self.wanted.clone());
+            let group = |reader: Reader| reader.with_slice(slice).with_columns(wanted).finish();
+            self.frame = self.guarded("a column cannot be decoded", group)?;
+        }
         self.row += 1;
-        self.frame = Some(frame);
-        record
+        let mut record = self.record(&self.frame, self.row - 1)?;
+        record.place = Place::Item((self.before + self.row) as u64);
+        Ok(Some(record))
     }
 
     fn record(&self, frame: &DataFrame, row: usize) -> Result<Record, DataError> {

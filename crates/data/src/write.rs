@@ -250,7 +250,8 @@ fn frame(format: DataFormat, rows: &[Value]) -> PolarsResult<DataFrame> {
     DataFrame::new(rows.len(), columns)
 }
 
-fn turns(list: &Value) -> PolarsResult<Series> {
+/// A list of turns as a series of structs of texts.
+pub(crate) fn turns(list: &Value) -> PolarsResult<Series> {
     let turns = list.as_array().map(Vec::as_slice).unwrap_or_default();
     let keys: Vec<String> = turns
         .first()

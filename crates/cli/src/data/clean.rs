@@ -5,15 +5,17 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
-use camelid_data::clean::{CleanError, CleanOptions, Mode, Rule, Shard, Summary, clean};
-use camelid_files::program;
-use camelid_report::text_table;
+use camelid_data::clean::{Blocked, CleanError, CleanOptions, Mode, Rule, Shard, Summary, clean};
+use camelid_files::{program, write_whole};
+use camelid_model::load_tokenizer;
 
+use super::clean_report::{page, text};
 use super::reading::print_json;
 
 pub const EXAMPLES: &str = "Examples:
   camelid data clean sharegpt_html.json --mode fastchat-exact --out sharegpt_clean.json
   camelid data clean pages.jsonl.zst --out clean.jsonl.gz --lineage lineage.jsonl --skip-lang ko
+  camelid data clean pages.json --out clean.parquet --report clean.html --blocked words.txt --mask-personal
   camelid data clean pages.json --out part-1.json --shard 1/4
 
 With --mode fastchat-exact the lines of FastChat are printed: what clean_sharegpt.py counts, and what
@@ -25,14 +27,29 @@ pub struct Args {
     #[arg(value_name = "FILE")]
     input: PathBuf,
     /// Whose rules hold
-    #[arg(long, value_name = "MODE", value_parser = super::mode_parser(), default_value = "fastchat-exact")]
+    #[arg(long, value_name = "MODE", value_parser = super::mode_parser(), default_value = "correct")]
     mode: Mode,
-    /// Where to: .json or .jsonl, and .gz or .zst behind it; `-` prints JSON lines
+    /// Where to: .json or .jsonl, which .gz or .zst may follow, or .parquet; `-` prints JSON lines
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Write what became of each conversation, one JSON line each
+    /// Write what became of each conversation, a row each: Parquet for .parquet, else JSON lines
     #[arg(long, value_name = "FILE")]
     lineage: Option<PathBuf>,
+    /// Write a page with the funnel, examples of each rule, and lengths before and after
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// Count tokens for the report: a model's folder, its tokenizer.json or a GGUF file
+    #[arg(long, value_name = "PATH", requires = "report")]
+    tokenizer: Option<PathBuf>,
+    /// Words and phrases that drop a conversation, one a line [default: openai, chatgpt]
+    #[arg(long, value_name = "FILE")]
+    blocked: Option<PathBuf>,
+    /// Similarity from which on a conversation repeats one before it; above 1, none does
+    #[arg(long, value_name = "SHARE", default_value_t = 0.8)]
+    near_duplicates: f64,
+    /// Put [email], [phone], [key], [ip] or [address] in the places of personal data
+    #[arg(long)]
+    mask_personal: bool,
     /// Drop conversations in this language (ISO 639-1, or `unknown`); may be given again
     #[arg(long, value_name = "CODE")]
     skip_lang: Vec<String>,
@@ -73,9 +90,16 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         strict: args.strict,
         salvage: args.salvage,
         shard: args.shard,
+        blocked: args.blocked.as_deref().map_or_else(|| Ok(Blocked::default()), Blocked::read)?,
+        near_duplicates: args.near_duplicates,
+        mask_personal: args.mask_personal,
+        tokenizer: args.tokenizer.as_deref().map(load_tokenizer).transpose()?,
         lineage: args.lineage.clone(),
         ..CleanOptions::new(args.mode)
     };
+    if args.mode == Mode::FastchatExact && (args.blocked.is_some() || args.mask_personal) {
+        anyhow::bail!("--blocked and --mask-personal change the output; they go with --mode correct");
+    }
     ctrlc::set_handler(|| STOP.store(true, Ordering::SeqCst)).context("cannot catch Ctrl-C")?;
     let summary = match clean(&args.input, &args.out, &options, &STOP) {
         Err(error @ CleanError::Interrupted) => {
@@ -85,6 +109,10 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         result => result?,
     };
     tell_unreadable(&summary);
+    if let Some(report) = &args.report {
+        let page = page(&summary, &camelid_files::name(&args.input), &camelid_files::name(&args.out))?;
+        write_whole(report, page.as_bytes())?;
+    }
     if args.json {
         print_json(&summary)?;
     } else if to_stdout {
@@ -111,33 +139,7 @@ fn tell_unreadable(summary: &Summary) {
             .map(|example| format!("{}: {}", example.name, example.detail.as_deref().unwrap_or_default()));
         let named = named.collect::<Vec<_>>().join("; ");
         let more = if dropped.conversations > dropped.examples.len() as u64 { "; …" } else { "" };
-        eprintln!("{} rows skipped that cannot be used: {named}{more}", dropped.conversations);
+        let rows = if dropped.conversations == 1 { "row" } else { "rows" };
+        eprintln!("{} {rows} skipped that cannot be used: {named}{more}", dropped.conversations);
     }
-}
-
-/// The funnel as a table.
-fn text(summary: &Summary) -> String {
-    let share = |count: u64| format!("{:.1} %", 100.0 * count as f64 / summary.total.max(1) as f64);
-    let mut rows = vec![vec![
-        "read".to_owned(),
-        summary.total.to_string(),
-        String::new(),
-        summary.rounds_in.to_string(),
-    ]];
-    for (rule, dropped) in &summary.dropped {
-        let count = dropped.conversations;
-        rows.push(vec![
-            rule.words().to_owned(),
-            format!("−{count}"),
-            share(count),
-            format!("−{}", dropped.rounds),
-        ]);
-    }
-    for (rule, left_out) in &summary.left_out {
-        let what = format!("{}, left out of {} kept", rule.as_str(), left_out.conversations);
-        rows.push(vec![what, String::new(), String::new(), format!("−{}", left_out.rounds)]);
-    }
-    let kept = summary.kept;
-    rows.push(vec!["kept".to_owned(), kept.to_string(), share(kept), summary.rounds_out.to_string()]);
-    text_table(&["", "conversations", "share", "rounds"], &rows, &[0])
 }

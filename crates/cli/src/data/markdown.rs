@@ -14,7 +14,7 @@ pub const EXAMPLES: &str = "Examples:
 #[derive(clap::Args)]
 pub struct Args {
     /// Whose rules hold
-    #[arg(long, value_name = "MODE", value_parser = super::mode_parser(), default_value = "fastchat-exact")]
+    #[arg(long, value_name = "MODE", value_parser = super::mode_parser(), default_value = "correct")]
     mode: Mode,
     /// A JSON string a line, both ways; a page that is refused gives `null` and is named on standard error
     #[arg(long)]

@@ -2,6 +2,7 @@
 
 mod catalogue;
 mod clean;
+mod clean_report;
 mod convert;
 mod decontaminate;
 mod filter;

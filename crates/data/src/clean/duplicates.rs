@@ -1,12 +1,14 @@
-//! What was kept before: ids and texts by hash, in some 40 bytes a conversation.
+//! What was kept before: ids, texts and sketches, with memory that does not grow with them.
 
-use std::collections::HashMap;
 use std::fs::File;
-use std::hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher};
-use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use camelid_files::FileError;
+
+use super::hash_table::HashTable;
+use super::minhash::{Signature, Sketch, similarity};
 
 /// The hash of an id or a text. Among ten million conversations the chance that any two that differ
 /// are taken for one is about one in a hundred thousand.
@@ -16,100 +18,114 @@ pub(super) fn fingerprint(value: &impl Hash) -> u64 {
     hasher.finish()
 }
 
-/// Takes a fingerprint for its own hash.
-#[derive(Default)]
-struct AsIs(u64);
-
-impl Hasher for AsIs {
-    fn write(&mut self, bytes: &[u8]) {
-        self.0 = bytes.iter().fold(self.0, |hash, byte| hash.rotate_left(8) ^ u64::from(*byte));
-    }
-
-    fn write_u64(&mut self, fingerprint: u64) {
-        self.0 = fingerprint;
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
-
-/// From a fingerprint to who was kept with it first: a place in the list of names.
-type Table = HashMap<u64, u64, BuildHasherDefault<AsIs>>;
-
 /// The conversations that were kept so far.
 pub(super) struct Kept {
-    ids: Table,
-    texts: Table,
+    ids: HashTable,
+    texts: HashTable,
+    bands: HashTable,
     names: Names,
 }
 
 impl Kept {
     pub(super) fn new() -> Result<Self, FileError> {
-        Ok(Self { ids: Table::default(), texts: Table::default(), names: Names::new()? })
+        let names = Names::new().map_err(failed)?;
+        Ok(Self { ids: HashTable::new(), texts: HashTable::new(), bands: HashTable::new(), names })
     }
 
     /// Whether a conversation with this id was kept.
-    pub(super) fn has_id(&self, id: u64) -> bool {
-        self.ids.contains_key(&id)
+    pub(super) fn has_id(&mut self, id: u64) -> Result<bool, FileError> {
+        Ok(self.ids.get(id).map_err(failed)?.is_some())
     }
 
     /// The name of the first that was kept with this text.
     pub(super) fn with_text(&mut self, text: u64) -> Result<Option<String>, FileError> {
-        match self.texts.get(&text) {
-            Some(place) => self.names.get(*place).map(Some),
+        match self.texts.get(text).map_err(failed)? {
+            Some(place) => Ok(Some(self.names.get(place).map_err(failed)?.0)),
             None => Ok(None),
         }
     }
 
+    /// The name of one that was kept with a text of at least this similarity, and the similarity.
+    pub(super) fn near(&mut self, sketch: &Sketch, least: f64) -> Result<Option<(String, f64)>, FileError> {
+        let mut seen = None;
+        for band in sketch.bands {
+            let Some(place) = self.bands.get(band).map_err(failed)?.filter(|place| seen != Some(*place))
+            else {
+                continue;
+            };
+            seen = Some(place);
+            let (name, signature) = self.names.get(place).map_err(failed)?;
+            let similarity = similarity(&sketch.signature, &signature);
+            if similarity >= least {
+                return Ok(Some((name, similarity)));
+            }
+        }
+        Ok(None)
+    }
+
     /// One more that is kept.
-    pub(super) fn add(&mut self, id: u64, text: u64, name: &str) -> Result<(), FileError> {
-        let place = self.names.add(name)?;
-        self.ids.entry(id).or_insert(place);
-        self.texts.entry(text).or_insert(place);
-        Ok(())
+    pub(super) fn add(
+        &mut self,
+        id: Option<u64>,
+        text: u64,
+        sketch: Option<&Sketch>,
+        name: &str,
+    ) -> Result<(), FileError> {
+        let mut add = || {
+            let place = self.names.add(name, sketch.map(|sketch| &sketch.signature))?;
+            if let Some(id) = id {
+                self.ids.add(id, place)?;
+            }
+            self.texts.add(text, place)?;
+            sketch.iter().flat_map(|sketch| sketch.bands).try_for_each(|band| self.bands.add(band, place))
+        };
+        add().map_err(failed)
     }
 }
 
-/// Names in a temporary file, which are asked for rarely.
+/// Names and signatures in a temporary file; they are asked for rarely.
 struct Names {
     file: BufWriter<File>,
     end: u64,
 }
 
 impl Names {
-    fn new() -> Result<Self, FileError> {
-        let file = tempfile::tempfile().map_err(failed("write"))?;
-        Ok(Self { file: BufWriter::new(file), end: 0 })
+    fn new() -> io::Result<Self> {
+        Ok(Self { file: BufWriter::new(tempfile::tempfile()?), end: 0 })
     }
 
-    fn add(&mut self, name: &str) -> Result<u64, FileError> {
+    /// Where the name was put.
+    fn add(&mut self, name: &str, signature: Option<&Signature>) -> io::Result<u64> {
         let place = self.end;
         let length = u32::try_from(name.len()).unwrap_or(0);
-        self.file.write_all(&length.to_le_bytes()).map_err(failed("write"))?;
-        self.file.write_all(&name.as_bytes()[..length as usize]).map_err(failed("write"))?;
-        self.end += 4 + u64::from(length);
+        let name = &name.as_bytes()[..length as usize];
+        let signature = signature.map_or(&[][..], |signature| signature);
+        for part in [&length.to_le_bytes()[..], name, signature] {
+            self.file.write_all(part)?;
+            self.end += part.len() as u64;
+        }
         Ok(place)
     }
 
-    fn get(&mut self, place: u64) -> Result<String, FileError> {
-        let read = |file: &mut BufWriter<File>, end| {
-            file.flush()?;
-            let file = file.get_mut();
-            file.seek(SeekFrom::Start(place))?;
-            let mut length = [0; 4];
-            file.read_exact(&mut length)?;
-            let mut name = vec![0; u32::from_le_bytes(length) as usize];
-            file.read_exact(&mut name)?;
-            file.seek(SeekFrom::Start(end))?;
-            Ok(String::from_utf8_lossy(&name).into_owned())
-        };
-        read(&mut self.file, self.end).map_err(failed("read"))
+    /// The name at a place, and the signature where one was put there.
+    fn get(&mut self, place: u64) -> io::Result<(String, Signature)> {
+        self.file.flush()?;
+        let file = self.file.get_mut();
+        file.seek(SeekFrom::Start(place))?;
+        let mut length = [0; 4];
+        file.read_exact(&mut length)?;
+        let mut name = vec![0; u32::from_le_bytes(length) as usize];
+        file.read_exact(&mut name)?;
+        let mut signature: Signature = [0; size_of::<Signature>()];
+        // What was put without one may be the last, with nothing behind it.
+        let _ = file.take(signature.len() as u64).read(&mut signature)?;
+        self.file.get_mut().seek(SeekFrom::Start(self.end))?;
+        Ok((String::from_utf8_lossy(&name).into_owned(), signature))
     }
 }
 
-fn failed(action: &'static str) -> impl FnOnce(std::io::Error) -> FileError {
-    FileError::io(Path::new("temporary file of ids"), action)
+fn failed(cause: io::Error) -> FileError {
+    FileError::io(Path::new("temporary file of what was kept"), "use")(cause)
 }
 
 #[cfg(test)]
@@ -120,13 +136,25 @@ mod tests {
     fn the_first_with_a_text_is_named() {
         let mut kept = Kept::new().unwrap();
         for (id, text, name) in [(1, 10, "a"), (2, 20, "é"), (3, 10, "c")] {
-            kept.add(id, text, name).unwrap();
+            kept.add(Some(id), text, None, name).unwrap();
         }
-        assert!(kept.has_id(3) && !kept.has_id(4));
+        assert!(kept.has_id(3).unwrap() && !kept.has_id(4).unwrap());
         assert_eq!(kept.with_text(20).unwrap().as_deref(), Some("é"));
-        kept.add(4, 40, "d").unwrap();
+        kept.add(None, 40, None, "d").unwrap();
         assert_eq!(kept.with_text(10).unwrap().as_deref(), Some("a"));
         assert_eq!(kept.with_text(40).unwrap().as_deref(), Some("d"));
         assert_eq!(kept.with_text(50).unwrap(), None);
+    }
+
+    #[test]
+    fn one_that_is_nearly_the_same_is_named() {
+        let words = |from: usize| (from..from + 400).map(|word| format!("word{word} ")).collect::<String>();
+        let mut kept = Kept::new().unwrap();
+        let sketch = |from| Sketch::of(&[&words(from)]).unwrap();
+        kept.add(None, 1, Some(&sketch(0)), "a").unwrap();
+        kept.add(None, 2, Some(&sketch(1000)), "b").unwrap();
+        let (name, similarity) = kept.near(&sketch(1004), 0.8).unwrap().unwrap();
+        assert!(name == "b" && similarity > 0.9, "{name}: {similarity}");
+        assert_eq!(kept.near(&sketch(200), 0.8).unwrap(), None);
     }
 }

@@ -22,6 +22,4 @@ pub(super) struct Cleaned {
     /// As the output writes it.
     pub speaker: Cow<'static, str>,
     pub text: String,
-    /// Characters of the text before.
-    pub before: usize,
 }

@@ -4,21 +4,28 @@
 //! should not be learned and says of every conversation what became of it: [`Summary`] in figures,
 //! a lineage file row by row.
 
+mod blocked;
+mod correct;
 mod duplicates;
 mod error;
 pub mod exact;
+mod hash_table;
 mod judged;
 mod language;
 mod lineage;
 mod markdown;
+mod minhash;
 mod options;
 mod output;
 mod pattern;
+mod personal;
 mod process;
 mod rule;
 mod run;
 mod summary;
+mod table_file;
 
+pub use blocked::Blocked;
 pub use error::CleanError;
 pub use markdown::markdown;
 pub use options::{CleanOptions, Mode, Shard};

@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use tokenizers::Tokenizer;
+
+use super::blocked::Blocked;
 
 /// Whose rules hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -13,16 +16,20 @@ pub enum Mode {
     /// FastChat's own output to the byte (`clean_sharegpt.py` of 0.2.36 with markdownify 0.11.6),
     /// its faults included.
     FastchatExact,
+    /// What was meant: code, generics, underscores, formulas and tables survive, blocked words are whole
+    /// words, and near-duplicates are found.
+    Correct,
 }
 
 impl Mode {
     /// All of them.
-    pub const ALL: [Mode; 1] = [Mode::FastchatExact];
+    pub const ALL: [Mode; 2] = [Mode::Correct, Mode::FastchatExact];
 
     /// Its name on the command line and in files.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::FastchatExact => "fastchat-exact",
+            Self::Correct => "correct",
         }
     }
 }
@@ -91,6 +98,13 @@ pub struct CleanOptions {
     pub skip_languages: Vec<String>,
     /// The only language that is kept.
     pub keep_language: Option<String>,
+    /// Correct mode: words and phrases that drop a conversation.
+    pub blocked: Blocked,
+    /// Correct mode: the similarity (Jaccard, of runs of five words) from which on a conversation is a
+    /// duplicate of one before; above 1, none is. Pairs below 0.8 are found by chance only.
+    pub near_duplicates: f64,
+    /// Correct mode: whether e-mail, network and postal addresses, telephone numbers and keys are masked.
+    pub mask_personal: bool,
     /// Whether conversations with the same digit nine times running are dropped.
     pub reduce_repetition: bool,
     /// Whether a row that cannot be used is an error; else it is skipped, named and counted.
@@ -98,6 +112,8 @@ pub struct CleanOptions {
     /// Whether of a JSON array that is cut off the whole rows before the cut are used; else it is an
     /// error.
     pub salvage: bool,
+    /// What counts tokens for the figures before and after; without one, they are not counted.
+    pub tokenizer: Option<Tokenizer>,
     /// The part of the file that is written.
     pub shard: Shard,
     /// A file of one row per conversation: JSON lines, or Parquet where its name ends so.
@@ -111,9 +127,13 @@ impl CleanOptions {
             mode,
             skip_languages: Vec::new(),
             keep_language: None,
+            blocked: Blocked::default(),
+            near_duplicates: 0.8,
+            mask_personal: false,
             reduce_repetition: false,
             strict: false,
             salvage: false,
+            tokenizer: None,
             shard: Shard::default(),
             lineage: None,
         }

@@ -3,11 +3,14 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use camelid_files::{FileError, PackedFile};
-use serde_json::Value;
+use camelid_files::PackedFile;
+use polars::prelude::{Column, DataFrame, IntoColumn, NamedFrom, PolarsResult, Series};
+use serde_json::{Map, Value};
 
 use super::exact::json::dump;
+use super::table_file::TableFile;
 use crate::DataError;
+use crate::write::turns;
 
 /// How rows are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,19 +19,22 @@ pub(super) enum Form {
     Array,
     /// A JSON object a line.
     Lines,
+    /// Parquet: `id`, `conversations`, and the other fields of a row as JSON in `other`.
+    Table,
 }
 
 impl Form {
     /// What the ending of the name says, that of compression aside; `-` is JSON lines.
     pub(super) fn named(path: &Path) -> Result<Self, DataError> {
         let name = camelid_files::name(path);
-        let name = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(&name);
-        match name.rsplit_once('.') {
+        let plain = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(&name);
+        match plain.rsplit_once('.') {
             _ if name == "-" => Ok(Self::Lines),
             Some((_, "json")) => Ok(Self::Array),
             Some((_, "jsonl" | "ndjson")) => Ok(Self::Lines),
+            Some((_, "parquet")) if plain == name => Ok(Self::Table),
             _ => Err(DataError::Option(format!(
-                "{}: the ending should be .json or .jsonl, and .gz or .zst may follow it",
+                "{}: the ending should be .json or .jsonl, which .gz or .zst may follow, or .parquet",
                 path.display()
             ))),
         }
@@ -39,11 +45,14 @@ impl Form {
         let mut bytes = Vec::new();
         match self {
             Self::Array => dump(row, 1, &mut bytes),
-            Self::Lines => bytes.extend_from_slice(row.to_string().as_bytes()),
+            Self::Lines | Self::Table => bytes.extend_from_slice(row.to_string().as_bytes()),
         }
         bytes
     }
 }
+
+/// Rows of a group in Parquet files.
+const GROUP: usize = 4096;
 
 /// A file in the making.
 pub(super) struct Output {
@@ -55,50 +64,86 @@ pub(super) struct Output {
 
 enum Writer {
     File(Box<PackedFile>),
+    Table(Box<TableFile>, Vec<Vec<u8>>),
     Stdout(io::Stdout),
 }
 
 impl Output {
     pub(super) fn create(path: &Path) -> Result<Self, DataError> {
         let form = Form::named(path)?;
-        let writer = if path == Path::new("-") {
-            Writer::Stdout(io::stdout())
-        } else {
-            Writer::File(Box::new(PackedFile::create(path)?))
+        let writer = match form {
+            _ if path == Path::new("-") => Writer::Stdout(io::stdout()),
+            Form::Table => Writer::Table(Box::new(TableFile::create(path)?), Vec::new()),
+            _ => Writer::File(Box::new(PackedFile::create(path)?)),
         };
         Ok(Self { path: path.to_owned(), form, writer, rows: 0 })
     }
 
     /// Writes one row.
-    pub(super) fn write(&mut self, row: &[u8]) -> Result<(), FileError> {
+    pub(super) fn write(&mut self, row: Vec<u8>) -> Result<(), DataError> {
         let (before, after): (&[u8], &[u8]) = match self.form {
             Form::Array if self.rows == 0 => (b"[\n  ", b""),
             Form::Array => (b",\n  ", b""),
-            Form::Lines => (b"", b"\n"),
+            Form::Lines | Form::Table => (b"", b"\n"),
         };
         self.rows += 1;
-        for part in [before, row, after] {
-            self.put(part)?;
+        if let Writer::Table(file, group) = &mut self.writer {
+            group.push(row);
+            return if group.len() < GROUP { Ok(()) } else { file.write(frame(&std::mem::take(group))) };
         }
-        Ok(())
+        [before, &row, after].into_iter().try_for_each(|part| self.put(part))
     }
 
     /// Makes the file appear.
-    pub(super) fn finish(mut self) -> Result<(), FileError> {
+    pub(super) fn finish(mut self) -> Result<(), DataError> {
         if self.form == Form::Array {
             self.put(if self.rows == 0 { b"[]" } else { b"\n]" })?;
         }
         match self.writer {
-            Writer::File(file) => file.finish(),
-            Writer::Stdout(mut out) => out.flush().map_err(FileError::io(&self.path, "write")),
+            Writer::File(file) => Ok(file.finish()?),
+            Writer::Table(mut file, group) => {
+                file.write(frame(&group))?;
+                file.finish()
+            }
+            Writer::Stdout(mut out) => out.flush().map_err(DataError::io(&self.path, "write")),
         }
     }
 
-    fn put(&mut self, bytes: &[u8]) -> Result<(), FileError> {
-        let writer: &mut dyn Write = match &mut self.writer {
-            Writer::File(file) => file,
-            Writer::Stdout(out) => out,
+    fn put(&mut self, bytes: &[u8]) -> Result<(), DataError> {
+        let written = match &mut self.writer {
+            Writer::File(file) => file.write_all(bytes),
+            Writer::Stdout(out) => out.write_all(bytes),
+            Writer::Table(..) => Ok(()),
         };
-        writer.write_all(bytes).map_err(FileError::io(&self.path, "write"))
+        written.map_err(DataError::io(&self.path, "write"))
     }
+}
+
+/// Rows, which are JSON, as columns.
+fn frame(rows: &[Vec<u8>]) -> PolarsResult<DataFrame> {
+    let mut ids: Vec<Option<String>> = Vec::with_capacity(rows.len());
+    let mut lists: Vec<Series> = Vec::with_capacity(rows.len());
+    let mut others: Vec<Option<String>> = Vec::with_capacity(rows.len());
+    for row in rows {
+        let mut row: Map<String, Value> = serde_json::from_slice(row).unwrap_or_default();
+        ids.push(match row.shift_remove("id") {
+            Some(Value::String(id)) => Some(id),
+            None | Some(Value::Null) => None,
+            Some(id) => Some(id.to_string()),
+        });
+        lists.push(turns(&row.shift_remove("conversations").unwrap_or_default())?);
+        others.push((!row.is_empty()).then(|| Value::Object(row).to_string()));
+    }
+    // An empty table has its columns too.
+    let lists = match lists.is_empty() {
+        true => Series::new("conversations".into(), vec![turns(&empty_turn())?]).head(Some(0)),
+        false => Series::new("conversations".into(), lists),
+    };
+    let columns =
+        vec![Column::new("id".into(), ids), lists.into_column(), Column::new("other".into(), others)];
+    DataFrame::new(rows.len(), columns)
+}
+
+fn empty_turn() -> Value {
+    serde_json::json!([{"from": "", "value": ""}])
 }

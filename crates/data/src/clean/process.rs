@@ -3,12 +3,15 @@
 use camelid_files::{Place, RawRecord, Record};
 use serde_json::{Map, Value, json};
 
+use super::correct;
 use super::duplicates::fingerprint;
 use super::exact;
 use super::judged::{Cleaned, Judged};
 use super::language::language;
+use super::minhash::Sketch;
 use super::options::{CleanOptions, Mode};
 use super::output::Form;
+use super::personal::Masked;
 use super::rule::{Cut, Finding, Rule};
 use super::summary::Lengths;
 use crate::fields::{self, Problem};
@@ -28,6 +31,8 @@ pub(super) struct Processed {
     pub cuts: Vec<Cut>,
     pub rounds_in: usize,
     pub rounds_out: usize,
+    /// How long it was, where it can be read.
+    pub before: Option<Lengths>,
     /// The beginning of its first turn, or of the turn that drops it.
     pub excerpt: String,
 }
@@ -36,12 +41,13 @@ pub(super) struct Processed {
 pub(super) struct Candidate {
     /// What the output holds of it; empty where another shard writes it.
     pub row: Vec<u8>,
-    pub id: u64,
+    pub id: Option<u64>,
+    pub sketch: Option<Sketch>,
+    pub masked: Masked,
     pub text: u64,
     pub plugin: bool,
     /// What the options drop it for, after the search for duplicates.
     pub unwanted: Option<Finding>,
-    pub before: Lengths,
     pub after: Lengths,
 }
 
@@ -51,8 +57,8 @@ pub(super) fn process(raw: RawRecord, form: Form, written: bool, options: &Clean
     match raw.parse() {
         Ok(record) => {
             let id = fields::id(&record.fields, "id");
-            match judged(&record, options.mode) {
-                Ok((judged, excerpt)) => finish(record, id, judged, excerpt, form, written, options),
+            match judged(&record, options) {
+                Ok(checked) => finish(record, id, checked, form, written, options),
                 Err(problem) => unreadable(place, id, problem.to_string()),
             }
         }
@@ -60,18 +66,27 @@ pub(super) fn process(raw: RawRecord, form: Form, written: bool, options: &Clean
     }
 }
 
-/// The checks of the mode, and the beginning of the turn that they stopped at or of the first.
-fn judged(record: &Record, mode: Mode) -> Result<(Judged, String), Problem> {
+/// The checks of the mode.
+fn judged(record: &Record, options: &CleanOptions) -> Result<Checked, Problem> {
+    let mode = options.mode;
     let fields = &record.fields;
     if mode == Mode::FastchatExact
         && !matches!(fields.get("id"), Some(id) if !id.is_object() && !id.is_array())
     {
         return Err(Problem::field("id", fields.get("id"), "there"));
     }
-    let list = fields.get("conversations").unwrap_or(&Value::Null);
-    let turns = turns("conversations", list)?;
-    let judged = match mode {
-        Mode::FastchatExact => exact::conversation::judge(&turns)?,
+    let names: &[&str] = if mode == Mode::FastchatExact {
+        &["conversations"]
+    } else {
+        &["conversations", "messages", "items"]
+    };
+    let Some((name, list)) = fields::first(fields, names) else {
+        return Err(Problem::field("conversations", fields.get("conversations"), "a list of turns"));
+    };
+    let turns = turns(name, list)?;
+    let (judged, masked) = match mode {
+        Mode::FastchatExact => (exact::conversation::judge(&turns)?, Masked::new()),
+        Mode::Correct => correct::conversation::judge(&turns, options)?,
     };
     let at = judged.outcome.as_ref().err().and_then(|finding| finding.turn).map_or(0, |turn| turn - 1);
     let text = turns.get(at).and_then(|turn| turn.get("value")).and_then(Value::as_str).unwrap_or("");
@@ -80,33 +95,45 @@ fn judged(record: &Record, mode: Mode) -> Result<(Judged, String), Problem> {
         None => 0,
     };
     let excerpt = text.chars().skip(from).take(EXCERPT).collect();
-    Ok((judged, excerpt))
+    let values = turns.iter().filter_map(|turn| turn.get("value").and_then(Value::as_str));
+    Ok(Checked { judged, masked, before: lengths(values, options), excerpt })
 }
 
 fn finish(
     record: Record,
     id: Option<String>,
-    judged: Judged,
-    excerpt: String,
+    checked: Checked,
     form: Form,
     written: bool,
     options: &CleanOptions,
 ) -> Processed {
     let Record { place, mut fields, .. } = record;
+    let Checked { judged, masked, before, excerpt } = checked;
     let Judged { outcome, cuts, rounds_in, rounds_out } = judged;
     let outcome = outcome.map(|turns| {
         let texts: Vec<&str> = turns.iter().map(|turn| turn.text.as_str()).collect();
-        let before = Lengths { turns: turns.len(), characters: turns.iter().map(|turn| turn.before).sum() };
-        let characters = texts.iter().map(|text| text.chars().count()).sum();
-        let after = Lengths { turns: turns.len(), characters };
-        let text = fingerprint(&&texts[..2.min(texts.len())]);
+        let after = lengths(texts.iter().copied(), options);
+        // To FastChat the first round is the whole conversation.
+        let exact = options.mode == Mode::FastchatExact;
+        let text = fingerprint(&&texts[..if exact { 2 } else { texts.len() }]);
+        let sketched = !exact && options.near_duplicates <= 1.0;
+        let sketch = sketched.then(|| Sketch::of(&texts)).flatten();
         let unwanted = unwanted(&texts, options);
-        let own = fields.get("id").map(Value::to_string).unwrap_or_default();
+        let id = fields::get(&fields, "id").map(|id| fingerprint(&id.to_string()));
         let plugin = fields::get(&fields, "plugins").is_some();
         let row = if written { form.row(&row(&mut fields, turns)) } else { Vec::new() };
-        Candidate { row, id: fingerprint(&own), text, plugin, unwanted, before, after }
+        Candidate { row, id, sketch, masked, text, plugin, unwanted, after }
     });
-    Processed { place, id, outcome, cuts, rounds_in, rounds_out, excerpt }
+    Processed { place, id, outcome, cuts, rounds_in, rounds_out, before: Some(before), excerpt }
+}
+
+/// What a mode's checks gave.
+struct Checked {
+    judged: Judged,
+    masked: Masked,
+    before: Lengths,
+    /// The beginning of the first turn, or a piece of the one that the checks stopped at.
+    excerpt: String,
 }
 
 /// What FastChat's `optional_clean.py` drops.
@@ -125,6 +152,21 @@ fn unwanted(texts: &[&str], options: &CleanOptions) -> Option<Finding> {
     })
 }
 
+/// Turns, characters and, where there is a tokenizer, tokens.
+fn lengths<'t>(texts: impl Iterator<Item = &'t str>, options: &CleanOptions) -> Lengths {
+    let mut lengths = Lengths::default();
+    for text in texts {
+        lengths.turns += 1;
+        lengths.characters += text.chars().count();
+        if let Some(tokenizer) = &options.tokenizer {
+            // A text that a tokenizer refuses has no length in tokens.
+            let tokens = tokenizer.encode_fast(text, false).map_or(0, |encoding| encoding.len());
+            *lengths.tokens.get_or_insert(0) += tokens;
+        }
+    }
+    lengths
+}
+
 /// The row as it came, with the turns as they are now.
 fn row(fields: &mut Map<String, Value>, turns: Vec<Cleaned>) -> Value {
     let turns = turns.into_iter().map(|turn| json!({"from": turn.speaker, "value": turn.text})).collect();
@@ -140,6 +182,7 @@ fn unreadable(place: Place, id: Option<String>, message: String) -> Processed {
         cuts: Vec::new(),
         rounds_in: 0,
         rounds_out: 0,
+        before: None,
         excerpt: String::new(),
     }
 }

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use camelid_files::{PackedFile, RawRecord};
+use camelid_files::{Place, RawRecord};
 use rayon::prelude::*;
 
 use super::duplicates::Kept;
 use super::error::CleanError;
-use super::lineage::Fate;
+use super::lineage::{Fate, Lineage};
 use super::options::{CleanOptions, Shard};
 use super::output::{Form, Output};
 use super::process::{Candidate, Processed, process};
@@ -85,22 +85,20 @@ impl Reader {
 }
 
 /// Decides what only the rows before can decide, and writes.
-struct Emitter<'a> {
+struct Emitter {
     input: PathBuf,
     output: Output,
-    lineage: Option<(PackedFile, &'a Path)>,
+    lineage: Option<Lineage>,
     kept: Kept,
     summary: Summary,
     shard: Shard,
     strict: bool,
+    near_duplicates: f64,
 }
 
-impl<'a> Emitter<'a> {
-    fn create(input: &Path, output: &Path, options: &'a CleanOptions) -> Result<Self, CleanError> {
-        let lineage = match &options.lineage {
-            Some(path) => Some((PackedFile::create(path)?, path.as_path())),
-            None => None,
-        };
+impl Emitter {
+    fn create(input: &Path, output: &Path, options: &CleanOptions) -> Result<Self, CleanError> {
+        let lineage = options.lineage.as_deref().map(Lineage::create).transpose()?;
         Ok(Self {
             input: input.to_owned(),
             output: Output::create(output)?,
@@ -109,6 +107,7 @@ impl<'a> Emitter<'a> {
             summary: Summary::new(options.mode),
             shard: options.shard,
             strict: options.strict,
+            near_duplicates: options.near_duplicates,
         })
     }
 
@@ -117,10 +116,10 @@ impl<'a> Emitter<'a> {
     }
 
     fn take(&mut self, number: u64, row: Processed) -> Result<(), CleanError> {
-        let Processed { place, id, outcome, cuts, rounds_in, rounds_out, excerpt } = row;
+        let Processed { place, id, outcome, cuts, rounds_in, rounds_out, before, excerpt } = row;
         let mut duplicate_of = None;
         let outcome = match outcome {
-            Ok(candidate) => self.against_others(candidate, id.as_deref(), &mut duplicate_of)?,
+            Ok(candidate) => self.against_others(candidate, id.as_deref(), place, &mut duplicate_of)?,
             Err(finding) => Err(finding),
         };
         let name = || id.clone().unwrap_or_else(|| place.to_string());
@@ -131,6 +130,9 @@ impl<'a> Emitter<'a> {
         }
         if !self.shard.has(number) {
             return Ok(());
+        }
+        if let Some(before) = before {
+            self.summary.before.add(before);
         }
         let finding = outcome.as_ref().err();
         let fate = Fate {
@@ -144,15 +146,17 @@ impl<'a> Emitter<'a> {
             duplicate_of: duplicate_of.as_deref(),
             rounds_in,
             rounds_out: if finding.is_none() { rounds_out } else { 0 },
+            masked: outcome.as_ref().ok().map(|candidate| &candidate.masked),
             left_out: if finding.is_none() { &cuts } else { &[] },
         };
-        if let Some((file, path)) = &mut self.lineage {
-            fate.write(file, path)?;
+        if let Some(lineage) = &mut self.lineage {
+            lineage.write(&fate)?;
         }
-        match &outcome {
-            Ok(Candidate { row, before, after, .. }) => {
+        match outcome {
+            Ok(Candidate { row, after, masked, .. }) => {
+                self.summary.mask(&masked);
                 self.output.write(row)?;
-                self.summary.keep([rounds_in, rounds_out], &cuts, *before, *after);
+                self.summary.keep([rounds_in, rounds_out], &cuts, after);
             }
             Err(finding) => self.summary.drop(finding.rule, rounds_in, || {
                 let detail = match &duplicate_of {
@@ -171,9 +175,12 @@ impl<'a> Emitter<'a> {
         &mut self,
         candidate: Candidate,
         id: Option<&str>,
+        place: Place,
         duplicate_of: &mut Option<String>,
     ) -> Result<Result<Candidate, Finding>, CleanError> {
-        if self.kept.has_id(candidate.id) {
+        if let Some(own) = candidate.id
+            && self.kept.has_id(own)?
+        {
             *duplicate_of = id.map(str::to_owned);
             return Ok(Err(Finding::whole(Rule::IdDuplicate)));
         }
@@ -184,7 +191,15 @@ impl<'a> Emitter<'a> {
             *duplicate_of = Some(first);
             return Ok(Err(Finding::whole(Rule::ValueDuplicate)));
         }
-        self.kept.add(candidate.id, candidate.text, id.unwrap_or(""))?;
+        if let Some(sketch) = &candidate.sketch
+            && let Some((first, similarity)) = self.kept.near(sketch, self.near_duplicates)?
+        {
+            *duplicate_of = Some(first);
+            let finding = Finding::whole(Rule::NearDuplicate).with(format!("similarity {similarity:.2}"));
+            return Ok(Err(finding));
+        }
+        let name = id.map_or_else(|| place.to_string(), str::to_owned);
+        self.kept.add(candidate.id, candidate.text, candidate.sketch.as_ref(), &name)?;
         Ok(match candidate.unwanted {
             Some(finding) => Err(finding),
             None => Ok(candidate),
@@ -193,8 +208,8 @@ impl<'a> Emitter<'a> {
 
     fn finish(mut self, cut_off: Option<String>) -> Result<Summary, CleanError> {
         self.output.finish()?;
-        if let Some((file, _)) = self.lineage {
-            file.finish()?;
+        if let Some(lineage) = self.lineage {
+            lineage.finish()?;
         }
         self.summary.cut_off = cut_off;
         Ok(self.summary)

@@ -17,6 +17,8 @@ pub struct Lengths {
     pub turns: usize,
     /// Characters of all turns.
     pub characters: usize,
+    /// Tokens of all turns, where they are counted.
+    pub tokens: Option<usize>,
 }
 
 /// How many conversations have a length from a power of two up to the next.
@@ -47,12 +49,17 @@ pub struct Side {
     pub turns: Histogram,
     /// Characters a conversation.
     pub characters: Histogram,
+    /// Tokens a conversation; empty where they are not counted.
+    pub tokens: Histogram,
 }
 
 impl Side {
-    fn add(&mut self, lengths: Lengths) {
+    pub(super) fn add(&mut self, lengths: Lengths) {
         self.turns.add(lengths.turns);
         self.characters.add(lengths.characters);
+        if let Some(tokens) = lengths.tokens {
+            self.tokens.add(tokens);
+        }
     }
 }
 
@@ -107,10 +114,12 @@ pub struct Summary {
     pub dropped: BTreeMap<Rule, Dropped>,
     /// What was left out of what is kept.
     pub left_out: BTreeMap<CutRule, LeftOut>,
-    /// The kept conversations before, as far as their turns are kept, and after.
+    /// All conversations that could be read, as they came.
     pub before: Side,
-    /// See `before`.
+    /// Those that are kept, as they go out.
     pub after: Side,
+    /// How many places of personal data were masked, by kind.
+    pub masked: BTreeMap<&'static str, u64>,
     /// Where the file is cut off, if it is and its whole rows were used.
     pub cut_off: Option<String>,
 }
@@ -127,16 +136,22 @@ impl Summary {
             left_out: BTreeMap::new(),
             before: Side::default(),
             after: Side::default(),
+            masked: BTreeMap::new(),
             cut_off: None,
         }
     }
 
-    pub(super) fn keep(&mut self, rounds: [usize; 2], cuts: &[Cut], before: Lengths, after: Lengths) {
+    pub(super) fn mask(&mut self, masked: &BTreeMap<&'static str, u64>) {
+        for (kind, count) in masked {
+            *self.masked.entry(*kind).or_default() += count;
+        }
+    }
+
+    pub(super) fn keep(&mut self, rounds: [usize; 2], cuts: &[Cut], after: Lengths) {
         self.total += 1;
         self.kept += 1;
         self.rounds_in += rounds[0] as u64;
         self.rounds_out += rounds[1] as u64;
-        self.before.add(before);
         self.after.add(after);
         for cut in cuts {
             let entry = self.left_out.entry(cut.rule).or_default();

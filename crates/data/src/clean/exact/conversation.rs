@@ -87,7 +87,7 @@ pub fn judge(turns: &[Turn]) -> Result<Judged, Problem> {
             break;
         }
         characters += text.chars().count();
-        cleaned.push(Cleaned { speaker: expected.into(), text, before: page.chars().count() });
+        cleaned.push(Cleaned { speaker: expected.into(), text });
     }
     cleaned.truncate(cleaned.len() / 2 * 2);
     if characters < 16 || cleaned.is_empty() {

@@ -9,8 +9,8 @@ pub(super) mod conversation;
 mod convert;
 pub(super) mod json;
 mod python;
-mod tokenizer;
-mod tree;
+pub(super) mod tokenizer;
+pub(super) mod tree;
 
 use std::sync::LazyLock;
 

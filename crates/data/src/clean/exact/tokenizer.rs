@@ -10,7 +10,7 @@ use fancy_regex::Regex;
 
 use super::MarkdownError;
 use super::python::is_space;
-use super::tree::Tree;
+use super::tree::{Attribute, Tree};
 
 /// Bytes that failed searches for the end of a construct may pass over before a text is refused:
 /// thousands of unclosed tags make `html.parser` quadratic, and a page of a megabyte would take
@@ -38,9 +38,6 @@ static ATTRIBUTE: LazyLock<Regex> = LazyLock::new(|| {
 fn pattern(text: &str) -> Regex {
     Regex::new(&text.replace('S', r"\s\x1c-\x1f")).expect("a constant pattern")
 }
-
-/// An attribute and its value, empty where it has none.
-pub type Attribute = (String, String);
 
 /// Reads `html` into a tree.
 ///

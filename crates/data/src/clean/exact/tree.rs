@@ -6,7 +6,8 @@
 
 use std::collections::HashMap;
 
-use super::tokenizer::Attribute;
+/// An attribute and its value, empty where it has none.
+pub type Attribute = (String, String);
 
 /// A place in a [`Tree`].
 pub type Id = usize;

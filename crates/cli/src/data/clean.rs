@@ -47,7 +47,7 @@ pub struct Args {
     /// Similarity from which on a conversation repeats one before it; above 1, none does
     #[arg(long, value_name = "SHARE", default_value_t = 0.8)]
     near_duplicates: f64,
-    /// Put [email], [phone], [key], [ip] or [address] in the places of personal data
+    /// Put marks such as `[email]` in the places of e-mail addresses, phone numbers, keys, IP and postal addresses
     #[arg(long)]
     mask_personal: bool,
     /// Drop conversations in this language (ISO 639-1, or `unknown`); may be given again

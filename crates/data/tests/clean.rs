@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use camelid_data::clean::{CleanOptions, Mode, Rule, Summary, clean};
+use camelid_data::Mode;
+use camelid_data::clean::{CleanOptions, Rule, Summary, clean};
 use serde_json::{Value, json};
 
 static GO_ON: AtomicBool = AtomicBool::new(false);

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use camelid_data::clean::{Blocked, CleanError, CleanOptions, Mode, Rule, Summary, clean, markdown};
+use camelid_data::Mode;
+use camelid_data::clean::{Blocked, CleanError, CleanOptions, Rule, Summary, clean, markdown};
 use camelid_tests::SmallDisk;
 use proptest::prelude::*;
 use serde_json::{Value, json};

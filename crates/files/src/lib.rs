@@ -16,5 +16,5 @@ pub use error::FileError;
 pub use input::{Input, Packing, is_lfs_pointer, name, stem};
 pub use packed::PackedFile;
 pub use records::{BadRecord, Place, RawRecord, Record, Records};
-pub use rows::RowWriter;
+pub use rows::{RowWriter, array_item};
 pub use whole::{WholeFile, remove_whole, write_whole};

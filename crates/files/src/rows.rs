@@ -56,7 +56,7 @@ impl RowWriter {
                 return output.write_all(b"\n");
             }
             output.write_all(if first { b"[\n  " } else { b",\n  " })?;
-            Ok(row.serialize(&mut Serializer::with_formatter(output, Python::item()))?)
+            write_item(row, output)
         };
         write().map_err(FileError::io(&self.path, "write"))
     }
@@ -74,6 +74,19 @@ impl RowWriter {
         self.output.write_all(end).map_err(FileError::io(&self.path, "write"))?;
         self.output.finish()
     }
+}
+
+/// A row as it stands in the array of a `.json` file, without what stands between rows: for writers
+/// that give rows their form on several threads.
+pub fn array_item(row: &impl Serialize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    // A vector takes everything, and JSON has a form for every row of data.
+    let _ = write_item(row, &mut bytes);
+    bytes
+}
+
+fn write_item(row: &impl Serialize, output: impl Write) -> io::Result<()> {
+    Ok(row.serialize(&mut Serializer::with_formatter(output, Python::item()))?)
 }
 
 /// JSON as Python writes it with an indent of two: serde's own form, but for the exponents of numbers.
@@ -169,6 +182,32 @@ mod tests {
         assert_eq!(written("rows.json.gz", &rows), expected);
         assert_eq!(written("rows.json.zst", &rows), expected);
         assert_eq!(written("none.json", &[]), "[]");
+    }
+
+    #[test]
+    fn an_item_is_indented_as_in_its_array() {
+        let value =
+            json!({"a": [], "b": {}, "c": [1, "x\u{7f}\u{1}\u{2028}é\n\"\\"], "d": {"e": null, "f": true}});
+        let expected = "{\n  \"a\": [],\n  \"b\": {},\n  \"c\": [\n    1,\n    \"x\u{7f}\\u0001\u{2028}é\\n\\\"\\\\\"\n  ],\n  \
+                        \"d\": {\n    \"e\": null,\n    \"f\": true\n  }\n}";
+        assert_eq!(String::from_utf8(array_item(&value)).unwrap(), expected.replace('\n', "\n  "));
+    }
+
+    #[test]
+    fn floats_have_pythons_shortest_form() {
+        for (value, expected) in [
+            (1.0, "1.0"),
+            (0.1, "0.1"),
+            (1e15, "1000000000000000.0"),
+            (1e16, "1e+16"),
+            (1.5e300, "1.5e+300"),
+            (0.0001, "0.0001"),
+            (0.00001234, "1.234e-05"),
+            (-2e-7, "-2e-07"),
+            (-0.0, "-0.0"),
+        ] {
+            assert_eq!(String::from_utf8(array_item(&value)).unwrap(), expected);
+        }
     }
 
     #[test]

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
-use camelid_data::clean::{Blocked, CleanError, CleanOptions, Mode, Rule, Shard, Summary, clean};
+use camelid_data::Mode;
+use camelid_data::clean::{Blocked, CleanError, CleanOptions, Rule, Shard, Summary, clean};
 use camelid_files::{program, write_whole};
 use camelid_model::load_tokenizer;
 

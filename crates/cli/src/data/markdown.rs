@@ -4,7 +4,8 @@ use std::io::{self, IsTerminal, Read, Write};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use camelid_data::clean::{Mode, markdown};
+use camelid_data::Mode;
+use camelid_data::clean::markdown;
 use camelid_files::program;
 
 pub const EXAMPLES: &str = "Examples:

@@ -18,7 +18,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use camelid_data::DataError;
-use camelid_data::clean::Mode;
+use camelid_data::Mode;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 #[derive(clap::Subcommand)]
@@ -58,7 +58,7 @@ pub enum Command {
     Inspect(inspect::Args),
 }
 
-/// Takes the names of the modes of cleaning, and lists them in the help.
+/// Takes the names of the modes, and lists them in the help.
 fn mode_parser() -> impl TypedValueParser<Value = Mode> {
     PossibleValuesParser::new(Mode::ALL.map(Mode::as_str)).try_map(|name| name.parse::<Mode>())
 }

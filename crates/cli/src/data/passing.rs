@@ -4,9 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
-use camelid_data::{Mode, PassOptions};
-use clap::builder::PossibleValuesParser;
-use clap::builder::TypedValueParser;
+use camelid_data::PassOptions;
 
 #[derive(clap::Args)]
 pub struct Passing {
@@ -44,12 +42,4 @@ pub fn stop_on_ctrl_c() -> Result<&'static AtomicBool> {
     })
     .context("cannot catch Ctrl-C")?;
     Ok(&STOP)
-}
-
-/// Takes `fastchat-exact` and `correct`.
-pub fn mode_parser() -> impl TypedValueParser<Value = Mode> {
-    PossibleValuesParser::new(["fastchat-exact", "correct"]).map(|name| match name.as_str() {
-        "fastchat-exact" => Mode::FastchatExact,
-        _ => Mode::Correct,
-    })
 }

@@ -9,7 +9,8 @@ use camelid_data::split_long::{SplitOptions, SplitReport, split_long};
 use camelid_files::program;
 use camelid_model::TokenizerFile;
 
-use super::passing::{Passing, mode_parser};
+use super::mode_parser;
+use super::passing::Passing;
 use super::reading::{print_json, tell};
 
 pub const EXAMPLES: &str = "Examples:

@@ -28,7 +28,7 @@ mod table_file;
 pub use blocked::Blocked;
 pub use error::CleanError;
 pub use markdown::markdown;
-pub use options::{CleanOptions, Mode, Shard};
+pub use options::{CleanOptions, Shard};
 pub use rule::{Cut, CutRule, Rule};
 pub use run::clean;
 pub use summary::{Dropped, Example, Histogram, LeftOut, Lengths, Side, Summary};

@@ -1,54 +1,12 @@
 //! What a cleaning can be told.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
 use tokenizers::Tokenizer;
 
 use super::blocked::Blocked;
-
-/// Whose rules hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Mode {
-    /// FastChat's own output to the byte (`clean_sharegpt.py` of 0.2.36 with markdownify 0.11.6),
-    /// its faults included.
-    FastchatExact,
-    /// What was meant: code, generics, underscores, formulas and tables survive, blocked words are whole
-    /// words, and near-duplicates are found.
-    Correct,
-}
-
-impl Mode {
-    /// All of them.
-    pub const ALL: [Mode; 2] = [Mode::Correct, Mode::FastchatExact];
-
-    /// Its name on the command line and in files.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::FastchatExact => "fastchat-exact",
-            Self::Correct => "correct",
-        }
-    }
-}
-
-impl fmt::Display for Mode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for Mode {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|mode| mode.as_str() == name).ok_or_else(|| {
-            format!("\"{name}\" is no mode; it is one of {}", Self::ALL.map(Self::as_str).join(", "))
-        })
-    }
-}
+use crate::Mode;
 
 /// A part of a file: the rows whose number, from 1, leaves the remainder `index` when divided by
 /// `count`.

@@ -3,11 +3,10 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use camelid_files::PackedFile;
+use camelid_files::{PackedFile, array_item};
 use polars::prelude::{Column, DataFrame, IntoColumn, NamedFrom, PolarsResult, Series};
 use serde_json::{Map, Value};
 
-use super::exact::json::dump;
 use super::table_file::TableFile;
 use crate::DataError;
 use crate::write::turns;
@@ -42,12 +41,10 @@ impl Form {
 
     /// A row as the file holds it, without what stands between rows.
     pub(super) fn row(self, row: &Value) -> Vec<u8> {
-        let mut bytes = Vec::new();
         match self {
-            Self::Array => dump(row, 1, &mut bytes),
-            Self::Lines | Self::Table => bytes.extend_from_slice(row.to_string().as_bytes()),
+            Self::Array => array_item(row),
+            Self::Lines | Self::Table => row.to_string().into_bytes(),
         }
-        bytes
     }
 }
 

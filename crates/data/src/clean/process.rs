@@ -9,11 +9,12 @@ use super::exact;
 use super::judged::{Cleaned, Judged};
 use super::language::language;
 use super::minhash::Sketch;
-use super::options::{CleanOptions, Mode};
+use super::options::CleanOptions;
 use super::output::Form;
 use super::personal::Masked;
 use super::rule::{Cut, Finding, Rule};
 use super::summary::Lengths;
+use crate::Mode;
 use crate::fields::{self, Problem};
 use crate::turns::turns;
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::options::Mode;
 use super::rule::{Cut, CutRule, Rule};
+use crate::Mode;
 
 /// Examples that are kept of each rule.
 const EXAMPLES: usize = 3;

@@ -7,7 +7,6 @@
 
 pub(super) mod conversation;
 mod convert;
-pub(super) mod json;
 mod python;
 pub(super) mod tokenizer;
 pub(super) mod tree;

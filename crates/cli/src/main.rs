@@ -19,6 +19,7 @@ mod output_dir;
 mod quantize;
 mod shell_files;
 mod train;
+mod waiting;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

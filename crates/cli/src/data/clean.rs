@@ -2,9 +2,8 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use camelid_data::Mode;
 use camelid_data::clean::{Blocked, CleanError, CleanOptions, Rule, Shard, Summary, clean};
 use camelid_files::{program, write_whole};
@@ -12,6 +11,7 @@ use camelid_model::load_tokenizer;
 
 use super::clean_report::{page, text};
 use super::reading::print_json;
+use crate::waiting::stop_on_ctrl_c;
 
 pub const EXAMPLES: &str = "Examples:
   camelid data clean sharegpt_html.json --mode fastchat-exact --out sharegpt_clean.json
@@ -74,8 +74,6 @@ pub struct Args {
     json: bool,
 }
 
-static STOP: AtomicBool = AtomicBool::new(false);
-
 /// What shells expect of a program that Ctrl-C ended.
 const INTERRUPTED: u8 = 130;
 
@@ -101,8 +99,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     if args.mode == Mode::FastchatExact && (args.blocked.is_some() || args.mask_personal) {
         anyhow::bail!("--blocked and --mask-personal change the output; they go with --mode correct");
     }
-    ctrlc::set_handler(|| STOP.store(true, Ordering::SeqCst)).context("cannot catch Ctrl-C")?;
-    let summary = match clean(&args.input, &args.out, &options, &STOP) {
+    let summary = match clean(&args.input, &args.out, &options, stop_on_ctrl_c()?) {
         Err(error @ CleanError::Interrupted) => {
             eprintln!("error: {error}");
             return Ok(ExitCode::from(INTERRUPTED));

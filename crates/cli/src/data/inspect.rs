@@ -11,10 +11,10 @@ use camelid_data::{BlankTurns, DataError};
 use camelid_files::{program, write_whole};
 use camelid_model::TokenizerFile;
 
-use super::passing::stop_on_ctrl_c;
 use super::reading::{Reading, tell};
 use super::split::template_of;
 use crate::eval::command_line;
+use crate::waiting::stop_on_ctrl_c_twice_to_end;
 
 pub const EXAMPLES: &str = "Examples:
   camelid data inspect split.json --template vicuna_v1.1 --tokenizer vicuna-7b --limit 3
@@ -65,7 +65,7 @@ pub fn run(args: &Args) -> Result<()> {
     }
     tell(&loaded.report, "read");
 
-    let stop = stop_on_ctrl_c()?;
+    let stop = stop_on_ctrl_c_twice_to_end()?;
     let mut report = InspectReport::new(args.fastchat);
     let mut shown: Vec<Inspected> = Vec::new();
     let colours = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();

@@ -1,10 +1,11 @@
 //! What the steps of Vicuna's pipeline share on the command line: files in and out, bad rows, Ctrl-C.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use camelid_data::PassOptions;
+
+use crate::waiting::stop_on_ctrl_c_twice_to_end;
 
 #[derive(clap::Args)]
 pub struct Passing {
@@ -28,18 +29,10 @@ pub struct Passing {
 impl Passing {
     /// How the pass is made; from here on Ctrl-C ends it with nothing written.
     pub fn options(&self) -> Result<PassOptions<'_>> {
-        Ok(PassOptions { strict: self.strict, lineage: self.lineage.as_deref(), stop: stop_on_ctrl_c()? })
+        Ok(PassOptions {
+            strict: self.strict,
+            lineage: self.lineage.as_deref(),
+            stop: stop_on_ctrl_c_twice_to_end()?,
+        })
     }
-}
-
-/// True once Ctrl-C was pressed or the process was asked to end; a second Ctrl-C ends it at once.
-pub fn stop_on_ctrl_c() -> Result<&'static AtomicBool> {
-    static STOP: AtomicBool = AtomicBool::new(false);
-    ctrlc::set_handler(|| {
-        if STOP.swap(true, Ordering::SeqCst) {
-            std::process::exit(130);
-        }
-    })
-    .context("cannot catch Ctrl-C")?;
-    Ok(&STOP)
 }

@@ -1,7 +1,6 @@
 //! `camelid eval judge`: answers graded or compared by a model.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
 use camelid_chat::openai::LengthField;
@@ -12,13 +11,11 @@ use camelid_eval::judge::{
 };
 use camelid_eval::report::JudgeReport;
 use clap::ValueEnum;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 
 use super::outputs::{Outputs, command_line};
 use crate::device::DeviceArg;
-
-/// Raised by Ctrl-C.
-static STOP: AtomicBool = AtomicBool::new(false);
+use crate::waiting::{requests_bar, stop_on_ctrl_c};
 
 const EXAMPLES: &str = "Examples:
   camelid eval judge --model model.gguf --judge http://localhost:8000/v1#judge --first 10
@@ -181,9 +178,9 @@ pub fn run(args: &Args) -> Result<()> {
     if args.dry_run {
         return Ok(());
     }
-    ctrlc::set_handler(|| STOP.store(true, Ordering::SeqCst)).context("cannot catch Ctrl-C")?;
-    let bar = progress_bar()?;
-    let judged = session.run(&store, &STOP, &mut |stage, progress| show(&bar, stage, progress));
+    let stop = stop_on_ctrl_c()?;
+    let bar = requests_bar()?;
+    let judged = session.run(&store, stop, &mut |stage, progress| show(&bar, stage, progress));
     bar.finish_and_clear();
     let judged = judged?;
     for line in judged.tally.lines(args.price.or(args.judge_price).is_some()) {
@@ -279,11 +276,6 @@ impl Args {
             ..Setup::new(questions, self.judge.clone())?
         })
     }
-}
-
-fn progress_bar() -> Result<ProgressBar> {
-    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}")?;
-    Ok(ProgressBar::new(0).with_style(style))
 }
 
 fn show(bar: &ProgressBar, stage: &Stage, progress: Progress) {

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
 use burn::module::Module;
@@ -22,9 +21,7 @@ use super::tasks::Progress;
 use crate::choice::LoadArg;
 use crate::device::DeviceArg;
 use crate::model_files::{locate, open, tell, template, tokenizer_file};
-
-/// Raised by Ctrl-C.
-static STOP: AtomicBool = AtomicBool::new(false);
+use crate::waiting::stop_on_ctrl_c;
 
 const GENERATE: &str = "Examples:
   camelid eval longeval generate --task lines --lengths 200,300,400,500,600,680 --out tests
@@ -267,7 +264,7 @@ impl Run {
     ) -> Result<()> {
         fs::create_dir_all(&self.out).with_context(|| format!("cannot make {}", self.out.display()))?;
         let store = RequestStore::open(&self.out.join("replies.jsonl"))?;
-        ctrlc::set_handler(|| STOP.store(true, Ordering::SeqCst)).context("cannot catch Ctrl-C")?;
+        let stop = stop_on_ctrl_c()?;
         let max_new_tokens = self.max_new_tokens;
         let model =
             LongEvalModel { name: &self.model.name, request_name, generator, settings, max_new_tokens };
@@ -275,7 +272,7 @@ impl Run {
         for file in files {
             let mut progress = Progress::new(&format!("{} {}", file.size, file.task.as_str()));
             let answered =
-                model.answer(file, &store, &self.out, &STOP, &mut |(done, of)| progress.tell(done, of));
+                model.answer(file, &store, &self.out, stop, &mut |(done, of)| progress.tell(done, of));
             progress.end();
             let answered = answered?;
             eprintln!("wrote {}", answered.path.display());

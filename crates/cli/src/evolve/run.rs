@@ -1,7 +1,6 @@
 //! `camelid evolve run`: round after round, with every reply kept.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
 use burn::tensor::Device;
@@ -12,15 +11,13 @@ use camelid_evolve::{Evolution, EvolveReport, Model, Models, OperatorSet, Row, S
 use camelid_files::{Input, digest, program, write_whole};
 use camelid_model::LocalGenerator;
 use camelid_report::Report;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
 use super::config::{Config, Respondent};
 use super::files;
 use crate::device::DeviceArg;
-
-/// Raised by Ctrl-C.
-static STOP: AtomicBool = AtomicBool::new(false);
+use crate::waiting::{requests_bar, stop_on_ctrl_c};
 
 /// Temperature of the evolver and the answerer, as in the paper, and of the judge.
 const TEMPERATURES: (f32, f32) = (1.0, 0.0);
@@ -74,7 +71,7 @@ pub fn run(args: &Args) -> Result<()> {
         || Model { options: config.evolver.options(TEMPERATURES.1), ..evolver.model() },
         Asked::model,
     );
-    ctrlc::set_handler(|| STOP.store(true, Ordering::SeqCst)).context("cannot catch Ctrl-C")?;
+    let stop = stop_on_ctrl_c()?;
     let evolution = Evolution {
         settings: &config.evolution,
         operators: &operators,
@@ -84,12 +81,11 @@ pub fn run(args: &Args) -> Result<()> {
             judge: Some(judge),
         },
         store: &store,
-        stop: Some(&STOP),
+        stop: Some(stop),
         spending_limit: config.spending_limit,
         screen: None,
     };
-    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}")?;
-    let bar = ProgressBar::new(0).with_style(style);
+    let bar = requests_bar()?;
     let path = args.run.join(files::LINEAGE);
     let rows = evolution
         .run(&seeds, &mut |stage| show(&bar, &stage), &mut |rows: &[Row]| lineage::write(&path, rows));

@@ -1,0 +1,32 @@
+//! What commands that take long share: Ctrl-C as a flag, and a bar over requests.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result};
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// True once Ctrl-C was pressed or the process was asked to end. Asked for once in a run of the program.
+pub fn stop_on_ctrl_c() -> Result<&'static AtomicBool> {
+    static STOP: AtomicBool = AtomicBool::new(false);
+    ctrlc::set_handler(|| STOP.store(true, Ordering::SeqCst)).context("cannot catch Ctrl-C")?;
+    Ok(&STOP)
+}
+
+/// The same, and a second Ctrl-C ends the process at once: for work that reads from a pipe which may
+/// never say anything again.
+pub fn stop_on_ctrl_c_twice_to_end() -> Result<&'static AtomicBool> {
+    static STOP: AtomicBool = AtomicBool::new(false);
+    ctrlc::set_handler(|| {
+        if STOP.swap(true, Ordering::SeqCst) {
+            std::process::exit(130);
+        }
+    })
+    .context("cannot catch Ctrl-C")?;
+    Ok(&STOP)
+}
+
+/// A bar over the requests of a stage, whose message says which.
+pub fn requests_bar() -> Result<ProgressBar> {
+    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}")?;
+    Ok(ProgressBar::new(0).with_style(style))
+}

@@ -10,6 +10,7 @@ use camelid_eval::judge::{Model as Opened, ModelPlace, ModelSpec};
 use camelid_evolve::{Evolution, EvolveReport, Model, Models, OperatorSet, Row, Seed, Stage, lineage};
 use camelid_files::{Input, digest, program, write_whole};
 use camelid_model::LocalGenerator;
+use camelid_recipe::requests_bar;
 use camelid_report::Report;
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
@@ -17,7 +18,7 @@ use serde_json::{Value, json};
 use super::config::{Config, Respondent};
 use super::files;
 use crate::device::DeviceArg;
-use crate::waiting::{requests_bar, stop_on_ctrl_c};
+use crate::waiting::stop_on_ctrl_c;
 
 /// Temperature of the evolver and the answerer, as in the paper, and of the judge.
 const TEMPERATURES: (f32, f32) = (1.0, 0.0);
@@ -85,7 +86,7 @@ pub fn run(args: &Args) -> Result<()> {
         spending_limit: config.spending_limit,
         screen: None,
     };
-    let bar = requests_bar()?;
+    let bar = requests_bar();
     let path = args.run.join(files::LINEAGE);
     let rows = evolution
         .run(&seeds, &mut |stage| show(&bar, &stage), &mut |rows: &[Row]| lineage::write(&path, rows));

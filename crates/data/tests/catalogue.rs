@@ -327,7 +327,7 @@ fn an_unknown_name_gets_a_hint_and_a_bad_catalogue_an_error() {
     }
 }
 
-/// Every pinned source that the mirror has is the file the catalogue means. It lacks one.
+/// Every pinned source that the mirror has is the file the catalogue means. It lacks two.
 #[test]
 fn the_mirror_agrees_with_the_catalogue() {
     let Some(folder) = camelid_tests::oracles() else { return };
@@ -338,7 +338,7 @@ fn the_mirror_agrees_with_the_catalogue() {
         .sources()
         .iter()
         .filter(|source| source.files.iter().all(|file| file.sha256.is_some()))
-        .filter(|source| source.name != "vicuna-references")
+        .filter(|source| !["vicuna-references", "sharegpt-v3-part"].contains(&source.name.as_str()))
         .collect();
     assert_eq!(pinned.len(), 15);
     for source in pinned {

@@ -16,14 +16,12 @@ mod lineage;
 mod markdown;
 mod minhash;
 mod options;
-mod output;
 mod pattern;
 mod personal;
 mod process;
 mod rule;
 mod run;
 mod summary;
-mod table_file;
 
 pub use blocked::Blocked;
 pub use error::CleanError;

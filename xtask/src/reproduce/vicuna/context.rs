@@ -23,7 +23,7 @@ const RECIPE: &str = "vicuna context 1";
 /// By how much positions are condensed, and the context stretched.
 pub const FACTOR: usize = 4;
 /// Steps of tuning on long rows.
-const LONG_STEPS: usize = 60;
+const LONG_STEPS: usize = 80;
 /// Rows to tune on, of each length.
 const ROWS: usize = 600;
 /// Questions of each length: a key hidden in a text.

@@ -42,15 +42,17 @@ const FULL: TuningArm = TuningArm {
 pub fn reproduce(arguments: &TuningArguments, mut experiment: Experiment) -> anyhow::Result<Ending> {
     let started = Instant::now();
     let options = arguments.options()?;
+    if let Some((_, seed)) = arguments.part() {
+        let prepared = conversations(&experiment, &options, &AtomicBool::new(false))?;
+        experiment.data.source = prepared.file.display().to_string();
+        let finished = Study::prepare(experiment, &options, RECIPE)?.tune(&FULL, seed)?;
+        return Ok(if finished { Ending::Finished } else { Ending::Interrupted });
+    }
     let (children, interrupted) = (Children::of_this_program()?, watch_for_interrupt()?);
 
     // 1. Conversations: fetched, cleaned, split to the length that is trained at.
     let prepared = conversations(&experiment, &options, &interrupted)?;
     experiment.data.source = prepared.file.display().to_string();
-    if let Some((_, seed)) = arguments.part() {
-        let finished = Study::prepare(experiment, &options, RECIPE)?.tune(&FULL, seed)?;
-        return Ok(if finished { Ending::Finished } else { Ending::Interrupted });
-    }
     arguments.refuse_what_cannot_fit(&experiment, &[FULL])?;
     let mut study = Study::prepare(experiment, &options, RECIPE)?;
     study.opened.about.extend(prepared.about);

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
+use anyhow::bail;
 use burn::module::Module;
 use burn::tensor::Device;
 use camelid_chat::{Conversation, Template};
@@ -12,7 +13,7 @@ use camelid_data::{TokenizeOptions, TokenizedSet, Truncation};
 use camelid_eval::exact_match::Marked;
 use camelid_model::{Llama, LocalGenerator, RopeScaling};
 use camelid_recipe::nano::Nano;
-use camelid_recipe::{Arm, Children, Comparison, Experiment, Length, Opened, RunOptions};
+use camelid_recipe::{Arm, Children, Comparison, Experiment, Length, Opened, RunOptions, TestSet};
 use serde::{Deserialize, Serialize};
 
 use super::exam::reply;
@@ -26,8 +27,6 @@ pub const FACTOR: usize = 4;
 const LONG_STEPS: usize = 80;
 /// Rows to tune on, of each length.
 const ROWS: usize = 600;
-/// Questions of each length: a key hidden in a text.
-const QUESTIONS: usize = 100;
 /// The first number of a question's conversation, far from those of training.
 const FIRST_QUESTION: usize = 1 << 20;
 /// The longest answer in tokens, with room to spare.
@@ -124,6 +123,7 @@ pub struct Stretch {
     experiment: Experiment,
     nano: Nano,
     template: Template,
+    questions: usize,
     device: Device,
     runs: PathBuf,
 }
@@ -133,7 +133,11 @@ impl Stretch {
     pub fn new(experiment: Experiment, options: &RunOptions) -> anyhow::Result<Self> {
         let nano = Nano::of(&experiment, &options.runs)?;
         let template = Template::builtin(&experiment.data.template)?;
-        Ok(Self { nano, template, device: options.device()?, runs: options.runs.clone(), experiment })
+        let Some(TestSet::Count(questions)) = experiment.data.test else {
+            bail!("{}: `data.test`: expected a count of questions of each length", experiment.name);
+        };
+        let (device, runs) = (options.device()?, options.runs.clone());
+        Ok(Self { experiment, nano, template, questions, device, runs })
     }
 
     /// Runs both stages, the second with so many seeds; `None` when interrupted.
@@ -221,10 +225,11 @@ impl Stretch {
         })
     }
 
-    /// The same questions at every length.
+    /// The same questions at every length: a key hidden in a text.
     fn questions(&self) -> Vec<(usize, Conversation)> {
         let at = |tokens| {
-            let wanted = HiddenKeys { first: FIRST_QUESTION, count: QUESTIONS, tokens, keys: 1, asked: 1 };
+            let (first, count) = (FIRST_QUESTION, self.questions);
+            let wanted = HiddenKeys { first, count, tokens, keys: 1, asked: 1 };
             self.nano.world.hidden_keys(&wanted).into_iter().map(move |question| (tokens, question))
         };
         Context::lengths(self.experiment.data.max_length).into_iter().flat_map(at).collect()

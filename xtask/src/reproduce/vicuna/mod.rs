@@ -37,8 +37,8 @@ pub fn reproduce(arguments: &TuningArguments) -> anyhow::Result<Ending> {
     let started = Instant::now();
     let scale = arguments.scale;
     let file = match scale {
-        Scale::Check | Scale::B65 => bail!("this recipe has the scales nano, smol, 7b, 13b and 33b"),
-        Scale::Nano | Scale::Smol => scale.name().to_owned(),
+        Scale::B65 => bail!("this recipe has the scales nano, smol, 7b, 13b and 33b"),
+        Scale::Check | Scale::Nano | Scale::Smol => scale.name().to_owned(),
         // The settings of the weights that were published last on LLaMA.
         _ => format!("v1.3-{}", scale.name()),
     };
@@ -49,14 +49,14 @@ pub fn reproduce(arguments: &TuningArguments) -> anyhow::Result<Ending> {
     if scale == Scale::Smol {
         return smol::reproduce(arguments, experiment);
     }
-    if scale != Scale::Nano {
+    if !scale.is_made_up() {
         bail!("tune it with `camelid train experiments/vicuna/{file}.toml`; `--dry-run` shows what it takes");
     }
-    let (stretched, options) = (self::experiment("nano-context")?, arguments.options()?);
+    let (stretched, options) = (self::experiment(&format!("{file}-context"))?, arguments.options()?);
     if let Some((part, seed)) = arguments.part() {
         return one_part(part, seed, experiment, stretched, &options);
     }
-    let seeds = arguments.seeds.unwrap_or(SEEDS);
+    let seeds = arguments.seeds.unwrap_or(if scale == Scale::Check { 1 } else { SEEDS });
     let (children, interrupted) = (Children::of_this_program()?, watch_for_interrupt()?);
 
     // 1. The base, pre-trained here on prose, once.
@@ -91,7 +91,7 @@ pub fn reproduce(arguments: &TuningArguments) -> anyhow::Result<Ending> {
         scale: scale.name().to_owned(),
         command: arguments.command("vicuna"),
         run: RunFacts::of(started, ran.reused + context.reused, &device_label(&study.device)),
-        claims: claims.decided(&measured.evidence(), scale.name(), false),
+        claims: claims.decided(&measured.evidence(), scale.tested_as(), false),
         paper: claims.paper,
         errata: claims.errata,
         inputs: study.opened.about.clone(),

@@ -6,13 +6,15 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use camelid_chat::requests::{Prices, RunSettings};
 use camelid_chat::{GenerateOptions, Role};
+use camelid_data::catalogue::FetchOptions;
 use camelid_data::{DataFormat, ReadOptions, read_conversations, read_detected};
 use camelid_evolve::published::{self, Edition};
-use camelid_evolve::{EvolutionSettings, Law, OperatorSet, Seed};
-use camelid_files::Input;
+use camelid_evolve::{ContaminationSettings, EvolutionSettings, Law, OperatorSet, Seed, TestItem};
+use camelid_files::{Input, stem};
 use serde::{Deserialize, Serialize};
 
 use crate::data::reading::tell;
+use crate::data::test_sets;
 
 /// What is evolved, how, and by whom.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -45,6 +47,12 @@ pub struct Config {
     /// Rounds, attempts, seed, rules.
     #[serde(default)]
     pub evolution: EvolutionSettings,
+    /// Test sets with which no row may share text.
+    #[serde(default)]
+    pub against: Vec<Against>,
+    /// What counts as shared.
+    #[serde(default)]
+    pub contamination: ContaminationSettings,
     /// Who rewrites instructions.
     pub evolver: Respondent,
     /// Who answers them; the evolver unless given.
@@ -60,6 +68,19 @@ pub struct Config {
 
 fn general() -> String {
     "general".to_owned()
+}
+
+/// A test set.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Against {
+    /// `humaneval`, `mbpp`, `gsm8k`, `mt-bench`, `vicuna`, `wizardlm` or another name of the catalogue;
+    /// with a file, the name that hits have.
+    #[serde(default)]
+    pub set: Option<String>,
+    /// A file of JSON rows with a question each; a path is taken from the folder of the settings.
+    #[serde(default)]
+    pub file: Option<PathBuf>,
 }
 
 /// A model and how it is asked.
@@ -121,6 +142,9 @@ impl Config {
         let mut config: Self = toml::from_str(&text).with_context(|| path.display().to_string())?;
         let folder = path.parent().unwrap_or(Path::new(""));
         config.seeds = folder.join(&config.seeds);
+        for against in &mut config.against {
+            against.file = against.file.take().map(|file| folder.join(file));
+        }
         if !["general", "code", "math"].contains(&config.prompts.as_str()) {
             config.prompts = folder.join(&config.prompts).to_string_lossy().into_owned();
         }
@@ -139,6 +163,21 @@ impl Config {
             (path, None) => OperatorSet::read(Path::new(path))?,
         };
         Ok(set.under(self.law, &self.weights)?)
+    }
+
+    /// The items of all test sets.
+    pub fn test_items(&self) -> Result<Vec<TestItem>> {
+        let mut items = Vec::new();
+        for against in &self.against {
+            items.extend(match (&against.set, &against.file) {
+                (set, Some(file)) => test_sets::read(&set.clone().unwrap_or_else(|| stem(file)), file)
+                    .context("against.file")?,
+                (Some(set), None) => test_sets::items(set, &FetchOptions::from_env()?)
+                    .with_context(|| format!("against.set = \"{set}\""))?,
+                (None, None) => bail!("an entry of `against` names neither a `set` nor a `file`"),
+            });
+        }
+        Ok(items)
     }
 
     /// The seeds; says what was dropped.

@@ -7,7 +7,10 @@ use burn::tensor::Device;
 use camelid_chat::openai::OpenAiConfig;
 use camelid_chat::requests::RequestStore;
 use camelid_eval::judge::{Model as Opened, ModelPlace, ModelSpec};
-use camelid_evolve::{Evolution, EvolveReport, Model, Models, OperatorSet, Row, Seed, Stage, lineage};
+use camelid_evolve::{
+    Decontaminator, Desk, Evolution, EvolveReport, Model, Models, OperatorSet, Row, Seed, Stage, TestItem,
+    lineage,
+};
 use camelid_files::{Input, digest, program, write_whole};
 use camelid_model::LocalGenerator;
 use camelid_report::Report;
@@ -16,6 +19,7 @@ use serde_json::{Value, json};
 
 use super::config::{Config, Respondent};
 use super::files;
+use crate::data::test_sets;
 use crate::device::DeviceArg;
 use crate::waiting::{requests_bar, stop_on_ctrl_c};
 
@@ -30,7 +34,11 @@ pub const EXAMPLES: &str = "Examples:
 evolve.toml:
   seeds = \"alpaca.json\"
   evolution = { rounds = 4, seed = 0 }
-  evolver = { model = \"https://api.openai.com/v1#gpt-4o-mini\", api_key_env = \"OPENAI_API_KEY\" }";
+  evolver = { model = \"https://api.openai.com/v1#gpt-4o-mini\", api_key_env = \"OPENAI_API_KEY\" }
+  [[against]]
+  set = \"gsm8k\"
+  [[against]]
+  file = \"own_test.jsonl\"";
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -54,8 +62,11 @@ pub fn run(args: &Args) -> Result<()> {
     }
     let operators = config.operators()?;
     let seeds = config.seeds()?;
+    let items = config.test_items()?;
     std::fs::create_dir_all(&args.run).with_context(|| format!("cannot create {}", args.run.display()))?;
-    agree(&args.run.join(files::MADE_WITH), &made_with(&config, &operators, &seeds)?)?;
+    agree(&args.run.join(files::MADE_WITH), &made_with(&config, &operators, &seeds, &items)?)?;
+    let against = Decontaminator::new(items, config.contamination.clone())?;
+    test_sets::tell_short(&against);
     let store = RequestStore::open(&args.run.join(files::REPLIES))?;
     let damaged = store.report().damaged.len();
     if damaged > 0 {
@@ -80,10 +91,8 @@ pub fn run(args: &Args) -> Result<()> {
             answerer: answerer.as_ref().unwrap_or(&evolver).model(),
             judge: Some(judge),
         },
-        store: &store,
-        stop: Some(stop),
-        spending_limit: config.spending_limit,
-        screen: None,
+        desk: Desk { store: &store, stop: Some(stop), spending_limit: config.spending_limit },
+        against: Some(&against),
     };
     let bar = requests_bar()?;
     let path = args.run.join(files::LINEAGE);
@@ -136,12 +145,14 @@ impl Asked {
 }
 
 /// What the rows depend on, beside the replies.
-fn made_with(config: &Config, operators: &OperatorSet, seeds: &[Seed]) -> Result<Value> {
+fn made_with(config: &Config, operators: &OperatorSet, seeds: &[Seed], items: &[TestItem]) -> Result<Value> {
     let models = json!({
         "evolver": config.evolver.model, "answerer": config.answerer, "judge": config.judge,
         "options": config.evolver.options(TEMPERATURES.0),
     });
+    let items: Vec<_> = items.iter().map(|item| [&item.set, &item.id, &item.text]).collect();
     Ok(json!({
+        "against": {"items": digest::of_bytes(serde_json::to_string(&items)?), "what": config.contamination},
         "evolution": config.evolution,
         "models": models,
         "prompts": digest::of_bytes(serde_json::to_string(operators)?),
@@ -156,7 +167,7 @@ fn agree(path: &Path, made_with: &Value) -> Result<()> {
     }
     let text = Input::open(path)?.text()?;
     let before: Value = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
-    for part in ["seeds", "prompts", "models", "evolution"] {
+    for part in ["seeds", "prompts", "models", "against", "evolution"] {
         if before[part] != made_with[part] {
             bail!(
                 "{}: this run was made with other {part}; name another folder, or the {part} of then\n  then: {}\n  now:  {}",

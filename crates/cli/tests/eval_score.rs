@@ -109,3 +109,40 @@ fn gsm8k_completions_and_humaneval_samples_are_scored() {
     assert_eq!(json(&[&args[..], &["--replies"]].concat())["passed"], 2);
     assert!(output_of(&args).contains("1 samples hold a code fence"));
 }
+
+#[test]
+fn leniencies_are_switched_on_by_name_and_say_so() {
+    let dir = tempfile::tempdir().unwrap();
+    // As ToRA's files hold them: answers that were read before beside the completions.
+    let row = |answer: &str, code: &str, gold: &str| {
+        serde_json::json!({"question": "unheard of", "code": [code], "pred": [answer], "gt": gold})
+            .to_string()
+    };
+    let rows = [
+        row("18", "So $\\boxed{18}$ dollars.", "18"),
+        row("0.05", "```output\n0.05\n```", "5"),
+        row("1.5", "The answer is: 1,234,567", "2"),
+    ];
+    let rows = file(&dir, "rows.jsonl", &rows);
+    let right = |more: &[&str]| {
+        let scores =
+            json(&[&["eval", "score", "gsm8k", text(&rows), "--data", text(dir.path())], more].concat());
+        scores["right"].as_u64().unwrap()
+    };
+    std::fs::create_dir(dir.path().join("gsm8k")).unwrap();
+    std::fs::write(dir.path().join("gsm8k/test.jsonl"), "{\"question\": \"1\", \"answer\": \"#### 1\"}\n")
+        .unwrap();
+    assert_eq!(
+        (right(&[]), right(&["--allow", "percent"]), right(&["--allow", "percent,round-whole"])),
+        (1, 2, 3)
+    );
+    assert_eq!((right(&["--like", "tora"]), right(&["--like", "tora", "--allow", "none"])), (2, 1));
+    assert_eq!((right(&["--read", "boxed"]), right(&["--read", "tora", "--allow", "percent"])), (1, 2));
+    let math = ["eval", "score", "math", text(&rows), "--data", text(dir.path())];
+    std::fs::create_dir(dir.path().join("math")).unwrap();
+    std::fs::write(dir.path().join("math/test.jsonl"), "{\"problem\": \"1\", \"solution\": \"$1$\"}\n")
+        .unwrap();
+    assert!(output_of(&math).contains("1 of 3 answers are right; allowed: notation"));
+    let said = error_of(&[&math[..], &["--allow", "percents"]].concat());
+    assert!(said.contains("percents") && said.contains("one-separator"), "{said}");
+}

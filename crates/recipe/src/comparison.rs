@@ -4,8 +4,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use camelid_data::TokenizedSet;
 use camelid_files::FileError;
 use camelid_files::digest::Sum;
+use camelid_model::Llama;
+use camelid_train::{Interrupt, Progress, Summary, Trainer};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -77,6 +80,34 @@ impl Comparison {
     pub fn arm_folder(&self, arm: &impl Arm, seed: u64) -> Result<PathBuf, RecipeError> {
         let key = self.arm_key(arm, seed)?;
         Ok(self.folder.join("arms").join(format!("{}-seed{seed}-{}", arm.name(), &key[..8])))
+    }
+
+    /// Trains `model` on `train` with an arm's settings, in the arm's folder; `watched` is measured on
+    /// the way. `None` when interrupted: the checkpoint is kept, and the next call goes on from it.
+    ///
+    /// # Errors
+    /// The trainer's, a disk that is full.
+    pub fn train(
+        &self,
+        arm: &impl Arm,
+        seed: u64,
+        model: Llama,
+        train: TokenizedSet,
+        watched: Option<TokenizedSet>,
+    ) -> Result<Option<(Llama, Summary)>, RecipeError> {
+        let experiment = arm.experiment(&self.experiment, seed);
+        let folder = self.arm_folder(arm, seed)?;
+        std::fs::create_dir_all(&folder).map_err(FileError::io(&folder, "create"))?;
+        experiment.save(&folder.join("experiment.toml"))?;
+        let settings = experiment.train_settings(train.examples.len());
+        let progress = Box::new(Progress::new(&format!("{} seed {seed}", arm.name())));
+        let interrupt = Interrupt::from_ctrl_c()?;
+        let run = Trainer::new(model, settings, train, watched, &folder, progress)?
+            .belonging_to(self.arm_key(arm, seed)?)
+            .with_interrupt(interrupt.clone())
+            .run()?;
+        // The last checkpoint is written: an interruption from here on costs the measuring alone.
+        Ok((run.finished && !interrupt.requested()).then_some((run.model, run.summary)))
     }
 
     /// Keeps an arm's outcome, with its settings.

@@ -44,6 +44,6 @@ pub use report::{
     ArmRow, ClaimRow, Curve, FormatRow, PlanRow, Report, RunFacts, Sample, Tuning, machine, today,
     write_report,
 };
-pub use scores::{loss_pair, token_mean};
+pub use scores::{loss_pair, matches_crossed, token_mean};
 pub use shape::known_shape;
 pub use study::{PRETRAINING, Study, Tuned, Untuned};

@@ -26,6 +26,8 @@ const ROWS: usize = 8;
 const HELD_OUT_ROWS: usize = 100;
 /// Tokens of prose that a base is pre-trained on, where the experiment does not say.
 const TOKENS: usize = 1_000_000;
+/// Width of a base, where the experiment does not say.
+const WIDTH: usize = 192;
 /// About as many tokens as the world's tokenizer has, for plans made before it is built.
 pub const VOCABULARY: usize = 482;
 /// Raised whenever a base is made in another way.
@@ -39,6 +41,7 @@ pub struct Nano {
     /// The tokenizer of its words.
     pub tokenizer: Tokenizer,
     tokens: usize,
+    width: usize,
     folder: PathBuf,
 }
 
@@ -52,16 +55,22 @@ impl Nano {
         let world = NanoWorld::new(&dials).map_err(DataError::from)?;
         let tokenizer = world.tokenizer().map_err(DataError::from)?;
         let tokens = experiment.model.pretraining_tokens.unwrap_or(TOKENS);
-        let shape = config(VOCABULARY);
+        let width = experiment.model.hidden_size.unwrap_or(WIDTH);
+        let shape = config_of(width, VOCABULARY);
         let settings = pretraining(tokens / ROW / ROWS);
         let made_from = format!("{dials:?} {shape:?} {settings:?} {ROW} {} {MAKING}", init_std(&shape));
         let folder = cache.join(format!("nano-base-{}", &digest::of_bytes(made_from)[..12]));
-        Ok(Self { world, tokenizer, tokens, folder })
+        Ok(Self { world, tokenizer, tokens, width, folder })
     }
 
     /// Where the base lies, or will.
     pub fn base(&self) -> &Path {
         &self.folder
+    }
+
+    /// The base's shape.
+    pub fn shape(&self) -> LlamaConfig {
+        config_of(self.width, self.tokenizer.get_vocab_size(true))
     }
 
     /// Whether the base has been made.
@@ -82,7 +91,7 @@ impl Nano {
     ) -> Result<bool, RecipeError> {
         let (rows, _) = prose_rows(&self.world, &self.tokenizer, self.tokens)?;
         let settings = pretraining(rows.examples.len() / ROWS);
-        let shape = config(self.tokenizer.get_vocab_size(true));
+        let shape = self.shape();
         let model = Llama::random_with_std(&shape, init_std(&shape), 0, &device.clone().autodiff());
         let run = self.folder.with_extension("pretraining");
         let outcome =
@@ -112,7 +121,7 @@ impl Nano {
     pub fn about(&self) -> String {
         format!(
             "Base: {} parameters, pre-trained here on {} tokens of the nano world's prose",
-            config(self.tokenizer.get_vocab_size(true)).parameter_count(),
+            self.shape().parameter_count(),
             self.tokens
         )
     }
@@ -146,14 +155,19 @@ fn init_std(shape: &LlamaConfig) -> f64 {
 
 /// A small LLaMA: grouped queries, tied embeddings, four blocks.
 pub fn config(vocab_size: usize) -> LlamaConfig {
+    config_of(WIDTH, vocab_size)
+}
+
+/// The same of another width, a multiple of 8.
+fn config_of(hidden_size: usize, vocab_size: usize) -> LlamaConfig {
     LlamaConfig {
         vocab_size,
-        hidden_size: 192,
-        intermediate_size: 512,
+        hidden_size,
+        intermediate_size: (hidden_size * 8 / 3).next_multiple_of(32),
         num_hidden_layers: 4,
         num_attention_heads: 4,
         num_key_value_heads: 2,
-        head_dim: 48,
+        head_dim: hidden_size / 4,
         max_position_embeddings: 512,
         rope_theta: 10_000.0,
         rope_scaling: RopeScaling::None,

@@ -31,7 +31,7 @@ pub(crate) fn losses_crossed(pairs: &[(&[ExampleLoss], &[ExampleLoss])]) -> Opti
 
 /// Difference of two models' shares of right answers to the same questions, over seeds; `None`
 /// where nothing was asked.
-pub(crate) fn matches_crossed(pairs: &[(&[Marked], &[Marked])]) -> Option<Difference> {
+pub fn matches_crossed(pairs: &[(&[Marked], &[Marked])]) -> Option<Difference> {
     let (left, right): (Vec<_>, Vec<_>) = pairs.iter().map(|(l, r)| (correct(l), correct(r))).unzip();
     crossed(&left, &right, &vec![1.0; left.first()?.len()])
 }

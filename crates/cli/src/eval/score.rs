@@ -3,19 +3,23 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use camelid_eval::answers::{Leniency, Protocol, Reading};
 use camelid_eval::judge::Resampling;
-use camelid_eval::score::{self, ProgramSuite, SampleForm, ScoreReport};
-use camelid_eval::tasks::{DataPlaces, Task};
+use camelid_eval::score::{self, AnswerOptions, AnswerSuite, ProgramSuite, SampleForm, ScoreReport};
+use camelid_eval::tasks::DataPlaces;
 use camelid_files::program;
 use camelid_sandbox::{Isolation, Limits, Sandbox};
 use clap::ValueEnum;
 
 use super::tasks::places;
+use crate::choice::one_of;
 
 const EXAMPLES: &str = "Examples:
   camelid eval score humaneval samples.jsonl --pass-at 1 --pass-at 10
   camelid eval score mbpp samples.jsonl.gz --data mbpp.test.zip --json
   camelid eval score gsm8k completions.jsonl
+  camelid eval score gsm8k completions.jsonl --allow percent,close
+  camelid eval score math completions.jsonl --like wizardmath
   camelid eval score mt-bench gpt-4_single.jsonl gpt-4_pair.jsonl
   camelid eval score vicuna-reviews review_gpt35_vicuna-13b.jsonl";
 
@@ -40,6 +44,19 @@ pub struct Args {
     /// indentation back, let a function count that is defined again
     #[arg(long)]
     replies: bool,
+    /// gsm8k, math: whose way of reading and comparing answers. `camelid` is strict for numbers, and for expressions
+    /// compares what MATH's authors compare (`notation`)
+    #[arg(long, value_name = "SCRIPT", default_value = "camelid", value_parser = one_of(Protocol::ALL, Protocol::name))]
+    like: Protocol,
+    /// gsm8k, math: where in a completion the answer stands, if not where --like says. `marker`: behind ####, else
+    /// the last number; `boxed`; `phrase`: behind "The answer is: "; `tora`: in a box, behind "he answer is", the
+    /// last program's output, the last number
+    #[arg(long, value_parser = one_of(Reading::ALL, Reading::name))]
+    read: Option<Reading>,
+    /// gsm8k, math: what counts as equal, instead of what --like allows: a list of one-separator, round-whole,
+    /// round-3, close, percent, notation, decoration, brackets, elements, value, unreadable; or `none`
+    #[arg(long, value_delimiter = ',', value_parser = allowed)]
+    allow: Vec<Allowed>,
     /// Run programs even where the kernel refuses to isolate them. Only inside a machine or container
     /// made for the purpose
     #[arg(long)]
@@ -55,8 +72,10 @@ enum Suite {
     Humaneval,
     /// The same for MBPP's test set
     Mbpp,
-    /// Completions whose last number is the answer
+    /// Completions that end in a number
     Gsm8k,
+    /// Completions that end in an expression, in a box
+    Math,
     /// FastChat's gpt-4_single.jsonl or gpt-4_pair.jsonl
     MtBench,
     /// Reviews with two grades each, as Vicuna's first evaluation
@@ -67,24 +86,46 @@ pub fn run(args: &Args) -> Result<()> {
     match args.suite {
         Suite::Humaneval => args.programs(ProgramSuite::HumanEval),
         Suite::Mbpp => args.programs(ProgramSuite::Mbpp),
-        Suite::Gsm8k => {
-            // The problems are worth fetching; completions may bring their right answers along.
-            let task = Task::open("gsm8k")?;
-            match places(&[task], Some(0), DataPlaces::open(&args.data)?) {
-                Ok(places) => args.give(&score::numbers(&args.files, &places)?),
-                Err(missing) => {
-                    let scores = score::numbers(&args.files, &DataPlaces::default());
-                    let scores = scores.ok().filter(|scores| scores.remarks.unreadable.is_empty());
-                    args.give(&scores.ok_or(missing)?)
-                }
-            }
-        }
+        Suite::Gsm8k => args.answers(AnswerSuite::Gsm8k),
+        Suite::Math => args.answers(AnswerSuite::Math),
         Suite::MtBench => args.give(&score::judgments(&args.files, &Resampling::default())?),
         Suite::VicunaReviews => args.give(&score::reviews(&args.files)?),
     }
 }
 
+/// A word of `--allow`; `none` is no leniency.
+type Allowed = Option<Leniency>;
+
+fn allowed(word: &str) -> Result<Allowed, String> {
+    match Leniency::ALL.into_iter().find(|leniency| leniency.name() == word) {
+        Some(leniency) => Ok(Some(leniency)),
+        None if word == "none" => Ok(None),
+        None => {
+            let names: Vec<&str> = Leniency::ALL.into_iter().map(Leniency::name).collect();
+            Err(format!("expected none, or some of {}", names.join(", ")))
+        }
+    }
+}
+
 impl Args {
+    fn answers(&self, suite: AnswerSuite) -> Result<()> {
+        let options = AnswerOptions {
+            protocol: self.like,
+            reading: self.read,
+            allow: (!self.allow.is_empty()).then(|| self.allow.iter().copied().flatten().collect()),
+        };
+        let scored = |places: &DataPlaces| score::answers(suite, &self.files, &options, places);
+        // The problems are worth fetching; completions may bring their right answers along.
+        match places(&[suite.task()?], Some(0), DataPlaces::open(&self.data)?) {
+            Ok(places) => self.give(&scored(&places)?),
+            Err(missing) => {
+                let scores = scored(&DataPlaces::default());
+                let scores = scores.ok().filter(|scores| scores.remarks.unreadable.is_empty());
+                self.give(&scores.ok_or(missing)?)
+            }
+        }
+    }
+
     fn programs(&self, suite: ProgramSuite) -> Result<()> {
         let isolation = match self.run_without_isolation {
             true => Isolation::AsFarAsPossible,

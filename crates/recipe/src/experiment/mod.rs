@@ -164,6 +164,15 @@ impl Experiment {
                 "`model.pretraining_tokens` is given, but the base is not `nano`, which is made here",
             );
         }
+        match self.model.hidden_size {
+            Some(_) if !is_nano => {
+                return wrong("`model.hidden_size` is given, but the base is not `nano`, which is made here");
+            }
+            Some(width) if width == 0 || !width.is_multiple_of(8) => {
+                return wrong("`model.hidden_size`: expected a multiple of 8");
+            }
+            _ => {}
+        }
         if let Err(reason) = self.length.check() {
             return wrong(&reason);
         }

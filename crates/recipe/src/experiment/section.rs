@@ -15,6 +15,9 @@ pub struct ModelSection {
     /// Tokens of prose that the nano base is pre-trained on. Default a million.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pretraining_tokens: Option<usize>,
+    /// Width of the nano base, a multiple of 8. Default 192.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hidden_size: Option<usize>,
     /// How its linear layers are held. Default f32.
     #[serde(default)]
     pub storage: Storage,

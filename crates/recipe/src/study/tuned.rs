@@ -3,10 +3,9 @@
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 use camelid_eval::exact_match::Marked;
-use camelid_files::FileError;
 use camelid_lora::save_peft;
 use camelid_model::Llama;
-use camelid_train::{ExampleLoss, Interrupt, Memory, Progress, Trainer, example_losses};
+use camelid_train::{ExampleLoss, Memory, example_losses};
 use serde::{Deserialize, Serialize};
 
 use super::Study;
@@ -49,41 +48,30 @@ impl Study {
     pub fn tune(&self, arm: &impl Arm, seed: u64) -> Result<bool, RecipeError> {
         let experiment = arm.experiment(&self.comparison.experiment, seed);
         let folder = self.comparison.arm_folder(arm, seed)?;
-        std::fs::create_dir_all(&folder).map_err(FileError::io(&folder, "create"))?;
-        experiment.save(&folder.join("experiment.toml"))?;
-
         let model = self.opened.model(&experiment, &self.device.clone().autodiff())?;
         let trainable = trainable_parameters(&model);
         Memory::reset_peak();
-
-        let train = self.opened.train.clone();
-        let settings = experiment.train_settings(train.examples.len());
-        let progress = Box::new(Progress::new(&format!("{} seed {seed}", arm.name())));
-        let interrupt = Interrupt::from_ctrl_c()?;
-        let watched = (settings.eval_every > 0).then(|| self.test.clone());
-        let run = Trainer::new(model, settings, train, watched, &folder, progress)?
-            .belonging_to(self.comparison.arm_key(arm, seed)?)
-            .with_interrupt(interrupt.clone())
-            .run()?;
-        // The last checkpoint is written: an interruption from here on costs the measuring alone.
-        if !run.finished || interrupt.requested() {
+        let watched = (experiment.train.eval_every > 0).then(|| self.test.clone());
+        let Some((model, summary)) =
+            self.comparison.train(arm, seed, model, self.opened.train.clone(), watched)?
+        else {
             return Ok(false);
-        }
+        };
         if let Some(lora) = &experiment.lora {
-            save_peft(&run.model, lora, Some(&experiment.model.base), &folder.join("adapter"))?;
+            save_peft(&model, lora, Some(&experiment.model.base), &folder.join("adapter"))?;
         }
         let outcome = Tuned {
             arm: arm.name().to_owned(),
             seed,
             trainable,
-            losses: example_losses(&run.model, &self.test)?,
-            answers: self.answers(&run.model, arm.name())?,
-            samples: self.replies(&run.model)?,
-            step_losses: run.summary.losses.clone(),
-            tokens_per_second: run.summary.tokens_per_second,
-            peak_memory_mib: run.summary.peak_mib,
-            seconds: run.summary.seconds,
-            pages_moved: run.summary.pages_in + run.summary.pages_out,
+            losses: example_losses(&model, &self.test)?,
+            answers: self.answers(&model, arm.name())?,
+            samples: self.replies(&model)?,
+            step_losses: summary.losses,
+            tokens_per_second: summary.tokens_per_second,
+            peak_memory_mib: summary.peak_mib,
+            seconds: summary.seconds,
+            pages_moved: summary.pages_in + summary.pages_out,
         };
         self.comparison.keep(arm, seed, outcome)?;
         Ok(true)

@@ -125,9 +125,16 @@ fn what_cannot_be_evolved_is_named() {
         assert!(error.contains(said), "{more}: {error}");
     }
     let config = settings(folder.path(), &server, "");
-    std::fs::write(folder.path().join("seeds.json"), "").unwrap();
-    assert!(error_of(&["evolve", "run", &config, "--run", &run]).contains("seeds.json"));
+    for empty in ["", "[]", "[{\"instruction\": \" \", \"output\": \"\"}]"] {
+        std::fs::write(folder.path().join("seeds.json"), empty).unwrap();
+        let error = error_of(&["evolve", "run", &config, "--run", &run]);
+        assert!(error.contains("seeds.json"), "{error}");
+    }
     assert!(error_of(&["evolve", "report", &run]).contains(&run));
+    let long = json!([{"instruction": "x ".repeat(50_000), "output": "yes"}]).to_string();
+    std::fs::write(folder.path().join("seeds.json"), long).unwrap();
+    let error = error_of(&["evolve", "run", &config, "--run", &run]);
+    assert!(error.contains("1 by too_long"), "{error}");
 }
 
 #[test]

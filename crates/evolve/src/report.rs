@@ -181,8 +181,8 @@ impl EvolveReport {
         }
     }
 
-    /// Rules that ended something, the most first.
-    fn rules(&self) -> Vec<(Rule, usize)> {
+    /// Rules that ended something, with how many rows, the most first.
+    pub fn rules(&self) -> Vec<(Rule, usize)> {
         let mut counts: BTreeMap<Rule, usize> = BTreeMap::new();
         for (rule, count) in self.rounds.values().flat_map(|passed| &passed.ended) {
             *counts.entry(*rule).or_default() += count;

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use camelid_chat::requests::{Prices, RunSettings};
-use camelid_chat::{GenerateOptions, Role};
+use camelid_chat::Role;
 use camelid_data::catalogue::FetchOptions;
 use camelid_data::{DataFormat, ReadOptions, read_conversations, read_detected};
 use camelid_evolve::published::{self, Edition};
@@ -13,6 +12,7 @@ use camelid_evolve::{ContaminationSettings, EvolutionSettings, Law, OperatorSet,
 use camelid_files::{Input, stem};
 use serde::{Deserialize, Serialize};
 
+use super::respondent::Respondent;
 use crate::data::reading::tell;
 use crate::data::test_sets;
 
@@ -81,58 +81,6 @@ pub struct Against {
     /// A file of JSON rows with a question each; a path is taken from the folder of the settings.
     #[serde(default)]
     pub file: Option<PathBuf>,
-}
-
-/// A model and how it is asked.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Respondent {
-    /// `[NAME=]PATH` of a model's files, or `[NAME=]URL#MODEL` at an OpenAI-compatible endpoint.
-    pub model: String,
-    /// Environment variable with the endpoint's API key.
-    #[serde(default)]
-    pub api_key_env: Option<String>,
-    /// 1 for the evolver and the answerer, 0 for the judge, unless given.
-    #[serde(default)]
-    pub temperature: Option<f32>,
-    /// 0.9, as in the paper, unless given.
-    #[serde(default)]
-    pub top_p: Option<f32>,
-    /// Most tokens of a reply: 2,048 unless given.
-    #[serde(default)]
-    pub max_new_tokens: Option<usize>,
-    /// Prices per million tokens.
-    #[serde(default)]
-    pub prices: Option<Prices>,
-    /// Requests under way at a time: 4 unless given.
-    #[serde(default)]
-    pub concurrency: Option<usize>,
-    /// Most requests a minute.
-    #[serde(default)]
-    pub requests_per_minute: Option<f64>,
-}
-
-impl Respondent {
-    /// How it generates, at a temperature unless it has its own.
-    pub fn options(&self, temperature: f32) -> GenerateOptions {
-        GenerateOptions {
-            temperature: self.temperature.unwrap_or(temperature),
-            top_p: self.top_p.unwrap_or(0.9),
-            max_new_tokens: self.max_new_tokens.unwrap_or(2048),
-            ..GenerateOptions::default()
-        }
-    }
-
-    /// How fast an endpoint is asked.
-    pub fn requests(&self) -> RunSettings {
-        let default = RunSettings::default();
-        RunSettings {
-            concurrency: self.concurrency.unwrap_or(default.concurrency),
-            requests_per_minute: self.requests_per_minute,
-            prices: self.prices,
-            spending_limit: None,
-        }
-    }
 }
 
 impl Config {

@@ -150,7 +150,8 @@ fn a_full_disk_is_named_and_the_run_goes_on_when_there_is_room() {
 
 #[test]
 fn a_model_that_only_misbehaves_ends_in_the_rules_that_say_how() {
-    let answers: [(fn(&Asked) -> Answer, &str); 3] = [
+    type Answering = fn(&Asked) -> Answer;
+    let answers: [(Answering, &str); 3] = [
         (|asked| Answer::Text(asked.last().to_owned()), "12 by unchanged"),
         (|_| Answer::Text(String::new()), "12 by no_text"),
         (

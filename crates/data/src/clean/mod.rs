@@ -6,15 +6,11 @@
 
 mod blocked;
 mod correct;
-mod duplicates;
 mod error;
 pub mod exact;
-mod hash_table;
 mod judged;
-mod language;
 mod lineage;
 mod markdown;
-mod minhash;
 mod options;
 mod pattern;
 mod personal;

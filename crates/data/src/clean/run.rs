@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use camelid_files::{Place, RawRecord};
+use camelid_text::duplicates::Kept;
 use rayon::prelude::*;
 
-use super::duplicates::Kept;
 use super::error::CleanError;
 use super::lineage::{Fate, Lineage};
 use super::options::{CleanOptions, Shard};
@@ -192,7 +192,7 @@ impl Emitter {
             return Ok(Err(Finding::whole(Rule::ValueDuplicate)));
         }
         if let Some(sketch) = &candidate.sketch
-            && let Some((first, similarity)) = self.kept.near(sketch, self.near_duplicates)?
+            && let Some((first, similarity)) = self.kept.near(sketch, self.near_duplicates, |_| true)?
         {
             *duplicate_of = Some(first);
             let finding = Finding::whole(Rule::NearDuplicate).with(format!("similarity {similarity:.2}"));

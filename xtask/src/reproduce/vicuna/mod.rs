@@ -71,7 +71,8 @@ pub fn reproduce(arguments: &TuningArguments) -> anyhow::Result<Ending> {
     }
     let untuned = study.untuned()?;
 
-    // 3. Each arm, each seed, on the same number of tokens.
+    // 3. Each arm, each seed, on the same number of tokens, one on each core.
+    let children = children.one_a_core();
     let seeded: Vec<(Arm, u64)> = study.arms.iter().map(|(arm, _)| (arm.clone(), seeds)).collect();
     let Some(ran) = study.comparison.run(&seeded, &children, part, &interrupted)? else {
         return arguments.interrupted();

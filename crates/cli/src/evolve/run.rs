@@ -10,6 +10,7 @@ use camelid_evolve::{
     TestItem, lineage,
 };
 use camelid_files::{digest, program};
+use camelid_recipe::requests_bar;
 use camelid_report::Report;
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
@@ -20,7 +21,7 @@ use super::respondent::{Asked, JUDGING, Respondent};
 use super::self_instruct;
 use crate::data::test_sets;
 use crate::device::DeviceArg;
-use crate::waiting::{requests_bar, stop_on_ctrl_c_twice_to_end};
+use crate::waiting::stop_on_ctrl_c_twice_to_end;
 
 /// Temperature of the evolver and the answerer, as in the paper.
 pub const EVOLVING: f32 = 1.0;
@@ -104,7 +105,7 @@ fn evolve(args: &Args, config: &Config) -> Result<ExitCode> {
         against: Some(&against),
     };
     let path = folder::lineage_of(&args.run);
-    let bar = requests_bar()?;
+    let bar = requests_bar();
     let rows = evolution
         .run(&seeds, &mut |stage| show(&bar, &stage), &mut |rows: &[Row]| lineage::write(&path, rows));
     bar.finish_and_clear();

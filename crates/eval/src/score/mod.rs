@@ -15,7 +15,7 @@ use serde::Serialize;
 
 pub use answers::{AnswerOptions, AnswerScores, AnswerSuite, answers};
 pub use judgments::{JudgmentScores, judgments, read_judgments};
-pub use programs::{ProblemScore, ProgramScores, ProgramSuite, SampleForm, programs};
+pub use programs::{ProblemScore, ProgramScores, ProgramSuite, SampleForm, SampleOptions, programs};
 pub use reviews::{ReviewFile, ReviewScores, reviews};
 pub use samples::{Remark, Remarks};
 

@@ -10,7 +10,7 @@ use super::template::Templates;
 use crate::answers::{AnswerKind, Grading, Protocol};
 
 /// Names and texts of the built-in definitions.
-const BUILTIN: [(&str, &str); 10] = [
+const BUILTIN: [(&str, &str); 12] = [
     ("perplexity", include_str!("../../tasks/perplexity.toml")),
     ("mmlu", include_str!("../../tasks/mmlu.toml")),
     ("arc-easy", include_str!("../../tasks/arc-easy.toml")),
@@ -21,6 +21,8 @@ const BUILTIN: [(&str, &str); 10] = [
     ("math", include_str!("../../tasks/math.toml")),
     ("humaneval", include_str!("../../tasks/humaneval.toml")),
     ("mbpp", include_str!("../../tasks/mbpp.toml")),
+    ("humaneval-plus", include_str!("../../tasks/humaneval-plus.toml")),
+    ("mbpp-plus", include_str!("../../tasks/mbpp-plus.toml")),
 ];
 
 /// A task: where its rows are, what is asked, how answers are scored.

@@ -330,8 +330,9 @@ fn an_unknown_name_gets_a_hint_and_a_bad_catalogue_an_error() {
 /// Every pinned source that the mirror has is the file the catalogue means. It lacks some.
 #[test]
 fn the_mirror_agrees_with_the_catalogue() {
-    const LACKING: [&str; 6] = [
+    const LACKING: [&str; 7] = [
         "vicuna-references",
+        "sharegpt-v3-part",
         "math-test",
         "tora-gsm8k-70b",
         "tora-gsm8k-34b",

@@ -10,6 +10,7 @@ use camelid_evolve::{
     TestItem, lineage,
 };
 use camelid_files::{digest, program};
+use camelid_recipe::requests_bar;
 use camelid_report::Report;
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
@@ -19,7 +20,7 @@ use super::folder;
 use super::respondent::{Asked, JUDGING, Respondent};
 use crate::data::test_sets;
 use crate::device::DeviceArg;
-use crate::waiting::{requests_bar, stop_on_ctrl_c_twice_to_end};
+use crate::waiting::stop_on_ctrl_c_twice_to_end;
 
 /// Temperature of the evolver and the answerer, as in the paper.
 const EVOLVING: f32 = 1.0;
@@ -90,7 +91,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         against: Some(&against),
     };
     let path = folder::lineage_of(&args.run);
-    let bar = requests_bar()?;
+    let bar = requests_bar();
     let rows = evolution
         .run(&seeds, &mut |stage| show(&bar, &stage), &mut |rows: &[Row]| lineage::write(&path, rows));
     bar.finish_and_clear();

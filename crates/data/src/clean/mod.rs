@@ -12,14 +12,12 @@ mod judged;
 mod lineage;
 mod markdown;
 mod options;
-mod output;
 mod pattern;
 mod personal;
 mod process;
 mod rule;
 mod run;
 mod summary;
-mod table_file;
 
 pub use blocked::Blocked;
 pub use error::CleanError;

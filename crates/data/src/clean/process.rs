@@ -10,12 +10,12 @@ use super::correct;
 use super::exact;
 use super::judged::{Cleaned, Judged};
 use super::options::CleanOptions;
-use super::output::Form;
 use super::personal::Masked;
 use super::rule::{Cut, Finding, Rule};
 use super::summary::Lengths;
 use crate::Mode;
 use crate::fields::{self, Problem};
+use crate::output::Form;
 use crate::turns::turns;
 
 /// Characters of a text that lineage and report show.

@@ -10,11 +10,11 @@ use rayon::prelude::*;
 use super::error::CleanError;
 use super::lineage::{Fate, Lineage};
 use super::options::{CleanOptions, Shard};
-use super::output::{Form, Output};
 use super::process::{Candidate, Processed, process};
 use super::rule::{Finding, Rule};
 use super::summary::{Example, Summary};
 use crate::DataError;
+use crate::output::{Form, Output};
 use crate::rows::Rows;
 
 /// Bytes and rows that are cleaned at a time; three such batches are in memory.

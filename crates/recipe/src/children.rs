@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, ExitStatus, Output};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -62,12 +62,26 @@ impl Children {
         match status.code() {
             Some(0) => Ok(true),
             Some(INTERRUPTED) => Ok(false),
+            // Ctrl-C met it before it watched for that, so there was nothing to save.
+            None if ended_by_interrupt(status) => Ok(false),
             _ => {
                 eprint!("{}", String::from_utf8_lossy(&stderr));
                 Err(failed(format!("{status}; what it had finished is kept, run again to go on")))
             }
         }
     }
+}
+
+#[cfg(unix)]
+fn ended_by_interrupt(status: ExitStatus) -> bool {
+    use std::os::unix::process::ExitStatusExt;
+    const SIGINT: i32 = 2;
+    status.signal() == Some(SIGINT)
+}
+
+#[cfg(not(unix))]
+fn ended_by_interrupt(_: ExitStatus) -> bool {
+    false
 }
 
 /// Ctrl-C reaches the child too, which saves; this process notes the first and ends at the second.
@@ -87,4 +101,23 @@ pub fn watch_for_interrupt() -> Result<Arc<AtomicBool>, RecipeError> {
         reason: format!("cannot be watched for: {error}"),
     })?;
     Ok(interrupted)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_that_an_interrupt_ends_is_interrupted_and_one_that_fails_is_an_error() {
+        let shell = |script: &str, at_once| {
+            let arguments = ["-c", script].map(OsString::from).to_vec();
+            Children { program: "/bin/sh".into(), arguments, at_once }.run("part", &[])
+        };
+        for at_once in [1, 2] {
+            assert!(shell("exit 0", at_once).unwrap());
+            assert!(!shell("exit 130", at_once).unwrap());
+            assert!(!shell("kill -INT $$; sleep 5", at_once).unwrap());
+            assert!(shell("exit 3", at_once).unwrap_err().to_string().contains("part"));
+        }
+    }
 }

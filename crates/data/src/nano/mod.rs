@@ -21,6 +21,7 @@
 //! # Ok::<(), camelid_data::nano::NanoError>(())
 //! ```
 
+pub mod code;
 mod config;
 mod dialogue;
 mod evaluation;

@@ -1,6 +1,7 @@
 //! Battles: two models, one question, one verdict.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
@@ -331,6 +332,24 @@ impl Battles {
                 debug_assert!(added.is_ok());
             }
         }
+        kept
+    }
+
+    /// These battles without those of rows that do not say what the other rows say: each such row
+    /// with the places of its battles.
+    pub(crate) fn without(self, unsaid: impl Iterator<Item = (Range<usize>, RejectedRow)>) -> Battles {
+        let mut kept =
+            Battles { rejected: self.rejected.clone(), unread: self.unread.clone(), ..Battles::default() };
+        let mut gone = HashSet::new();
+        for (places, row) in unsaid {
+            gone.extend(places);
+            kept.rejected.push(row);
+        }
+        for (_, row) in self.rows.iter().enumerate().filter(|(place, _)| !gone.contains(place)) {
+            let added = kept.push(&self.named(row));
+            debug_assert!(added.is_ok());
+        }
+        kept.rejected.sort_by_key(|row| row.row);
         kept
     }
 

@@ -152,6 +152,24 @@ fn votes_that_were_not_blind_are_left_out_however_that_is_written() {
         assert_eq!((read.battles.rows().len(), read.battles.rejected().len()), (5, 1), "{seen}");
         assert!(read.check_dropped().is_ok());
     }
+    // Where other rows say it, a row that says nothing is no blind vote; where none does, all count.
+    for gap in ["", "NaN", "None"] {
+        let text = table("model_a,model_b,winner,anony", |i, a, b, winner| {
+            format!("{a},{b},{winner},{}", if i == 1 || i == 4 { gap } else { "True" })
+        });
+        let read = sources(&write(folder.path(), "gaps.csv", text.as_bytes()), Needs::default()).unwrap();
+        assert_eq!(read.battles.rows().len(), 4, "{gap:?}");
+        let rejected: Vec<String> = read.battles.rejected().iter().map(ToString::to_string).collect();
+        assert_eq!(rejected.len(), 2);
+        assert!(
+            rejected[0].contains("gaps.csv, row 2: `anony` is missing; expected true or false"),
+            "{rejected:?}"
+        );
+        assert!(matches!(read.check_dropped(), Err(RatingsError::Dropped { dropped: 2, rows: 6, .. })));
+        let text = table("model_a,model_b,winner,anony", |_, a, b, winner| format!("{a},{b},{winner},{gap}"));
+        let read = sources(&write(folder.path(), "unsaid.csv", text.as_bytes()), Needs::default()).unwrap();
+        assert_eq!(read.battles.rows().len(), 6, "{gap:?}");
+    }
     let text = table("model_a,model_b,winner,anony", |_, a, b, winner| format!("{a},{b},{winner},perhaps"));
     let error = read(&write(folder.path(), "odd.csv", text.as_bytes())).unwrap_err().to_string();
     assert!(error.contains("odd.csv, row 1: `anony` is \"perhaps\"; expected true or false"), "{error}");

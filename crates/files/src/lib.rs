@@ -9,6 +9,7 @@ mod packed;
 pub mod program;
 pub mod records;
 mod rows;
+mod utf16;
 mod whole;
 
 pub use cache::cache_dir;

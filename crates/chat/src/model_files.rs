@@ -220,6 +220,9 @@ fn templates(value: &Value) -> Result<BTreeMap<String, String>, String> {
     match value {
         Value::Null => Ok(BTreeMap::new()),
         Value::String(text) => Ok(BTreeMap::from([(DEFAULT_TEMPLATE.to_owned(), text.clone())])),
+        Value::Array(named) if named.is_empty() => {
+            Err(format!("`chat_template` is an empty list; {expected}"))
+        }
         Value::Array(named) => named
             .iter()
             .map(|entry| match entry["name"].as_str() {
@@ -312,7 +315,7 @@ mod tests {
             let template = ChatFiles::of_folder(dir.path()).unwrap().template("t").unwrap().unwrap();
             assert_eq!(template.definition(), expected);
         }
-        for value in [json!(3), json!(["d"]), json!({"default": 3}), json!([{"template": "d"}])] {
+        for value in [json!(3), json!([]), json!(["d"]), json!({"default": 3}), json!([{"template": "d"}])] {
             let dir = folder(&[("tokenizer_config.json", json!({"chat_template": value}))]);
             let said = ChatFiles::of_folder(dir.path()).unwrap_err().to_string();
             assert!(said.contains("`chat_template`") && said.contains("expected a text"), "{said}");

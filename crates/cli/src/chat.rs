@@ -86,7 +86,7 @@ pub fn run(args: &Args) -> Result<()> {
     tell(&tokenizer.notes);
     let tokens = tokenizer.tokenizer.get_vocab_size(true);
     if tokens > config.vocab_size && args.adapter.is_some() {
-        eprintln!("warning: the tokenizer has {tokens} tokens, the model {}", config.vocab_size);
+        camelid_files::say!("warning: the tokenizer has {tokens} tokens, the model {}", config.vocab_size);
     }
     let template = template(&args.template, &tokenizer)?;
     template.check_prompt(&tokenizer.tokenizer)?;
@@ -94,9 +94,10 @@ pub fn run(args: &Args) -> Result<()> {
         && args.top_p == TOP_P
         && let Some(suggested) = suggested_sampling(&model_path)?
     {
-        eprintln!(
+        camelid_files::say!(
             "note: generation_config.json suggests {suggested}; --temperature is {}, --top-p {}",
-            args.temperature, args.top_p
+            args.temperature,
+            args.top_p
         );
     }
 
@@ -120,7 +121,7 @@ fn converse(chat: &mut Chat) -> Result<()> {
     let mut output = io::stdout().lock();
     let terminal = io::stdin().is_terminal();
     if terminal {
-        eprintln!("One message a line; /reset forgets the conversation, /quit or Ctrl-D ends.");
+        camelid_files::say!("One message a line; /reset forgets the conversation, /quit or Ctrl-D ends.");
     }
     loop {
         if terminal {
@@ -135,14 +136,14 @@ fn converse(chat: &mut Chat) -> Result<()> {
             "/quit" => return Ok(()),
             "/reset" => {
                 chat.history.clear();
-                eprintln!("(conversation forgotten)");
+                camelid_files::say!("(conversation forgotten)");
             }
             message => {
                 if let Err(error) = chat.answer(message, &mut output) {
                     if error.is::<io::Error>() {
                         return Err(error);
                     }
-                    eprintln!("error: {error:#}");
+                    camelid_files::say!("error: {error:#}");
                 }
             }
         }
@@ -205,7 +206,9 @@ impl Chat {
             dropped += 1;
         };
         if dropped > 0 {
-            eprintln!("(context of {context} tokens is full: the oldest {dropped} exchanges are forgotten)");
+            camelid_files::say!(
+                "(context of {context} tokens is full: the oldest {dropped} exchanges are forgotten)"
+            );
         }
         if prompt >= context {
             bail!("the message takes {prompt} tokens, the model's context has room for {context}");

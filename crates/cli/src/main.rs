@@ -94,7 +94,7 @@ fn main() -> ExitCode {
                 let code = error.exit_code();
                 return match error.print() {
                     Err(cause) if !error.use_stderr() && cause.kind() != std::io::ErrorKind::BrokenPipe => {
-                        eprintln!("error: cannot print: {cause}");
+                        camelid_files::say!("error: cannot print: {cause}");
                         ExitCode::FAILURE
                     }
                     _ => ExitCode::from(u8::try_from(code).unwrap_or(2)),

@@ -53,7 +53,7 @@ pub fn open(model: &Path) -> Result<Box<dyn WeightSource>> {
 /// Prints what was left out, replaced or decided.
 pub fn tell(notes: &[LoadNote]) {
     for note in notes {
-        eprintln!("warning: {note}");
+        camelid_files::say!("warning: {note}");
     }
 }
 
@@ -240,14 +240,14 @@ pub fn template(name: &str, tokenizer: &TokenizerFile) -> Result<Template> {
         },
     };
     for marker in template.textual_markers(&tokenizer.tokenizer) {
-        eprintln!(
+        camelid_files::say!(
             "warning: {}: {marker} is no token of the tokenizer: it is spelt out, and the model cannot end \
              its turn by it",
             template.name()
         );
     }
     for token in template.unnamed_tokens() {
-        eprintln!(
+        camelid_files::say!(
             "warning: {}: no file names a {token}; the template writes nothing for it",
             template.name()
         );

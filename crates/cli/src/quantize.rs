@@ -68,7 +68,7 @@ pub fn run(args: &Args) -> Result<()> {
     config.sort_all_objects();
     write_json(&out.path().join("config.json"), &config)?;
     if !write_tokenizer(&model_path, out.path())? {
-        eprintln!("note: {} has no tokenizer files to copy", args.model.display());
+        camelid_files::say!("note: {} has no tokenizer files to copy", args.model.display());
     }
     read_back(out.path())?;
     let file_bytes = fs::metadata(&weights).context("cannot read the size of what was written")?.len();

@@ -6,6 +6,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{RatingsError, RejectedRow};
+use crate::read::trimmed;
 
 /// What is expected of `model_b`.
 const ANOTHER_MODEL: &str = "another model than `model_a`";
@@ -222,11 +223,11 @@ impl Battles {
     /// A [`RejectedRow`] when a model's name is empty or both are the same.
     pub fn push(&mut self, battle: &NamedBattle) -> Result<(), RejectedRow> {
         for (field, name) in [("model_a", battle.model_a), ("model_b", battle.model_b)] {
-            if name.trim().is_empty() {
+            if trimmed(name).is_empty() {
                 return Err(RejectedRow::new(field, "empty", "a model's name"));
             }
         }
-        let (model_a, model_b) = (battle.model_a.trim(), battle.model_b.trim());
+        let (model_a, model_b) = (trimmed(battle.model_a), trimmed(battle.model_b));
         if model_a == model_b {
             return Err(RejectedRow::new("model_b", model_b, ANOTHER_MODEL));
         }

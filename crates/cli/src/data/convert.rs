@@ -52,7 +52,7 @@ pub fn run(args: &Args) -> Result<()> {
         }));
     }
     let place = if to_stdout { "standard output".to_owned() } else { args.out.display().to_string() };
-    eprintln!("{} conversations written as {} to {place}", written.kept, args.to);
+    camelid_files::say!("{} conversations written as {} to {place}", written.kept, args.to);
     tell_changes(&written.changed);
     Ok(())
 }

@@ -85,7 +85,7 @@ pub fn run(args: &Args) -> Result<()> {
     let decontaminator = Decontaminator::new(items, settings)?;
     let short = decontaminator.too_short().count();
     if short > 0 {
-        eprintln!("{short} test items have fewer than {SHORTEST} words and are not looked for");
+        camelid_files::say!("{short} test items have fewer than {SHORTEST} words and are not looked for");
     }
     let (format, loaded) = args.reading.read()?;
     if !args.json {
@@ -122,11 +122,11 @@ pub fn run(args: &Args) -> Result<()> {
         }));
     }
     for found in found.iter().take(SHOWN) {
-        eprintln!("  {}, turn {}: {}", found.conversation, found.turn, found.hit);
+        camelid_files::say!("  {}, turn {}: {}", found.conversation, found.turn, found.hit);
     }
     let by_set: Vec<String> = by_set.iter().map(|(set, count)| format!("{count} {set}")).collect();
     let by_set = if by_set.is_empty() { String::new() } else { format!(" ({})", by_set.join(", ")) };
-    eprintln!(
+    camelid_files::say!(
         "{} conversations share text with a test set{by_set}; {} written as {to} to {}",
         found.len(),
         written.kept,
@@ -173,7 +173,7 @@ fn test_set(name: &str, fetch: &FetchOptions) -> Result<Vec<TestItem>> {
         );
     }
     if without > 0 {
-        eprintln!("{}: {without} rows have no question and are not looked for", path.display());
+        camelid_files::say!("{}: {without} rows have no question and are not looked for", path.display());
     }
     Ok(items)
 }

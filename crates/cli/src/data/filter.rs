@@ -38,6 +38,6 @@ pub fn run(args: &Args) -> Result<()> {
     // FastChat's own line.
     program::print(format!("#in: {}, #out: {}\n", report.read, report.kept))?;
     tell(&report, "read");
-    eprintln!("wrote {}", passing.out.display());
+    camelid_files::say!("wrote {}", passing.out.display());
     Ok(())
 }

@@ -163,17 +163,17 @@ pub fn run(args: &Args) -> Result<()> {
     std::fs::create_dir_all(&args.run).with_context(|| format!("cannot create {}", args.run.display()))?;
     let store = RequestStore::open(&args.run.join("replies.jsonl"))?;
     if !store.report().damaged.is_empty() {
-        eprintln!(
+        camelid_files::say!(
             "{} lines of replies.jsonl hold no reply; theirs are asked again",
             store.report().damaged.len()
         );
     }
     let session = setup.open(&device)?;
     for note in session.notes() {
-        eprintln!("warning: {note}");
+        camelid_files::say!("warning: {note}");
     }
     for line in session.forecast(&store)?.lines() {
-        eprintln!("{line}");
+        camelid_files::say!("{line}");
     }
     if args.dry_run {
         return Ok(());
@@ -184,10 +184,10 @@ pub fn run(args: &Args) -> Result<()> {
     bar.finish_and_clear();
     let judged = judged?;
     for line in judged.tally.lines(args.price.or(args.judge_price).is_some()) {
-        eprintln!("{line}");
+        camelid_files::say!("{line}");
     }
     for path in judged.write_answers(&args.run.join("answers"))? {
-        eprintln!("wrote {}", path.display());
+        camelid_files::say!("wrote {}", path.display());
     }
     let resampling =
         Resampling { replicates: args.bootstrap as usize, seed: args.seed, ..Resampling::default() };

@@ -275,7 +275,7 @@ impl Run {
                 model.answer(file, &store, &self.out, stop, &mut |(done, of)| progress.tell(done, of));
             progress.end();
             let answered = answered?;
-            eprintln!("wrote {}", answered.path.display());
+            camelid_files::say!("wrote {}", answered.path.display());
             answers.push(answered);
         }
         self.outputs.give(&LongEvalScores::new(&answers, command_line(), notes))

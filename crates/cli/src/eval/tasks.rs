@@ -188,7 +188,7 @@ impl Progress {
                 bar.set_position(done as u64);
             }
             None if done > 0 && (done.is_multiple_of((of / 10).max(1)) || done == of) => {
-                eprintln!("{}: {done} of {of} examples", self.name);
+                camelid_files::say!("{}: {done} of {of} examples", self.name);
             }
             None => {}
         }

@@ -59,7 +59,7 @@ pub fn run(args: &Args) -> Result<()> {
     let store = RequestStore::open(&args.run.join(files::REPLIES))?;
     let damaged = store.report().damaged.len();
     if damaged > 0 {
-        eprintln!("{damaged} lines of {} hold no reply; theirs are asked again", files::REPLIES);
+        camelid_files::say!("{damaged} lines of {} hold no reply; theirs are asked again", files::REPLIES);
     }
     let device = args.device.open()?;
     let evolver = Asked::open(&config.evolver, TEMPERATURES.0, &device)?;
@@ -93,7 +93,7 @@ pub fn run(args: &Args) -> Result<()> {
     let rows = rows?;
     lineage::write(&path, &rows)?;
     program::print(EvolveReport::new(&rows).text())?;
-    eprintln!("wrote {}", path.display());
+    camelid_files::say!("wrote {}", path.display());
     if rows.iter().all(|row| row.round == 0 || !row.lives()) {
         bail!("no evolved instruction lives; `camelid evolve report {}` says why", args.run.display());
     }

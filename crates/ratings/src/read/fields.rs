@@ -6,7 +6,7 @@ use std::ops::Range;
 use serde_json::{Map, Value};
 
 use super::Needs;
-use super::values::{TRUTHS, moment, seconds, truth};
+use super::values::{TRUTHS, moment, object, seconds, trimmed, truth};
 use crate::battles::{BOTH_BAD, Battles, NamedBattle, Outcome, Style};
 use crate::error::RejectedRow;
 
@@ -250,8 +250,8 @@ fn name<'a>(row: &'a dyn Fields, field: &str) -> Result<Cow<'a, str>, RejectedRo
 /// A text that has to be there, without blanks around it; a number is taken as its digits.
 pub(super) fn text<'a>(row: &'a dyn Fields, name: &str, expected: &str) -> Result<Cow<'a, str>, RejectedRow> {
     match row.get(name) {
-        Cell::Text(Cow::Borrowed(text)) => Ok(Cow::Borrowed(text.trim())),
-        Cell::Text(Cow::Owned(text)) => Ok(Cow::Owned(text.trim().to_owned())),
+        Cell::Text(Cow::Borrowed(text)) => Ok(Cow::Borrowed(trimmed(text))),
+        Cell::Text(Cow::Owned(text)) => Ok(Cow::Owned(trimmed(&text).to_owned())),
         Cell::Whole(number) => Ok(Cow::Owned(number.to_string())),
         Cell::Number(number) if number.is_finite() && number.abs() < EXACT => {
             Ok(Cow::Owned(number.to_string()))
@@ -410,9 +410,9 @@ impl Fields for Map<String, Value> {
         match Map::get(self, "conv_metadata") {
             Some(Value::Object(metadata)) => style_of_metadata(metadata),
             // pandas writes a nested column to CSV as text.
-            Some(Value::String(text)) => match serde_json::from_str(text) {
-                Ok(metadata) => style_of_metadata(&metadata),
-                Err(_) => style_columns(self),
+            Some(Value::String(text)) => match object(text) {
+                Some(metadata) => style_of_metadata(&metadata),
+                None => style_columns(self),
             },
             _ => style_columns(self),
         }

@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 
 use super::fields::{Blindness, Cell, Fields, push, style_columns, style_of_metadata};
 use super::rows::{missing, unreadable};
+use super::values::object;
 use super::{Needs, REQUIRED};
 use crate::battles::{Battle, Battles, Style};
 use crate::error::{RatingsError, RejectedRow};
@@ -295,8 +296,8 @@ impl Fields for FrameRow<'_> {
                 Ok(Value::Object(metadata)) => style_of_metadata(&metadata),
                 _ => style_columns(self),
             },
-            Some(Values::Texts(texts)) => match texts.get(self.row).map(serde_json::from_str) {
-                Some(Ok(metadata)) => style_of_metadata(&metadata),
+            Some(Values::Texts(texts)) => match texts.get(self.row).and_then(object) {
+                Some(metadata) => style_of_metadata(&metadata),
                 _ => style_columns(self),
             },
             _ => style_columns(self),

@@ -9,6 +9,7 @@ mod reviews;
 mod rows;
 mod sources;
 mod values;
+pub(crate) use values::trimmed;
 
 use std::path::Path;
 
@@ -140,7 +141,7 @@ impl Opened {
             let battles = read_parquet(path, input, &origin, needs)?;
             return Ok(Self::Table(origin, Box::new(battles)));
         }
-        if named {
+        if named && !input.is_text() {
             let message = "it does not begin as Parquet does".to_owned();
             return Err(RatingsError::Damaged { path: path.to_owned(), expected: "Parquet", message });
         }

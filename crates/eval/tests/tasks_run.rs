@@ -327,7 +327,7 @@ fn bad_data_is_named() {
             "{\"sum\": \"1\", \"result\": \"1\"}\n{\"sum\": \"1\", \"result\": \"2\"}\n",
             "row 2: the id `1` comes twice",
         ),
-        ("{\"sum\": \"1\", \"result\": \"none\"}\n", "`number.gold` holds no number"),
+        ("{\"sum\": \"1\", \"result\": \"none\"}\n", "`number.gold` holds no answer"),
         ("", "its files hold no rows"),
         ("{\"sum\": null, \"result\": \"1\"}\n", "row 1: task sums: `data.id`, line 1: null stands where"),
         ("{\"sum\": 1, ", "row 1: the JSON is cut off"),

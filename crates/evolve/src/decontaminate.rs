@@ -40,6 +40,7 @@ pub struct TestItem {
 
 /// What a row shares with a test item.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Hit {
     /// The test set's name.
     pub set: String,

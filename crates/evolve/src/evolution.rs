@@ -1,18 +1,12 @@
 //! The rounds: evolve, eliminate, answer, eliminate, and over again with what lives.
 
-use std::sync::atomic::AtomicBool;
-
-use camelid_chat::requests::{
-    ChatRequest, NotAsked, Prices, Progress, Reply, RequestError, RequestStore, RunError, RunSettings, Runner,
-};
-use camelid_chat::{GenerateFailure, GenerateOptions, Message, Role, StopReason, TextGenerator};
-use camelid_files::digest;
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::EvolveError;
-use crate::lineage::{Call, Row, Task};
+use crate::asking::{Answered, Asked, Books, Desk, Model, Stage, hash, rng};
+use crate::decontaminate::Decontaminator;
+use crate::duplicates::Duplicates;
+use crate::lineage::{Row, Task};
 use crate::operators::{Kind, OperatorSet};
 use crate::reply::{Equality, difficulty, equality, instruction_of};
 use crate::rules::{Ended, Rule, RuleSettings};
@@ -52,19 +46,6 @@ impl Default for EvolutionSettings {
     }
 }
 
-/// A model, and how it is asked.
-#[derive(Clone)]
-pub struct Model<'a> {
-    /// Who replies.
-    pub generator: &'a dyn TextGenerator,
-    /// Its name in requests and lineage, which tells it apart from every other model.
-    pub name: String,
-    /// How it generates; the seed is each request's own.
-    pub options: GenerateOptions,
-    /// How fast it is asked, and its prices. The spending limit is the evolution's.
-    pub settings: RunSettings,
-}
-
 /// Who does what.
 #[derive(Clone)]
 pub struct Models<'a> {
@@ -76,27 +57,6 @@ pub struct Models<'a> {
     pub judge: Option<Model<'a>>,
 }
 
-/// Where an evolution is.
-#[derive(Clone, Copy, Debug)]
-pub struct Stage {
-    /// The round, from 1; 0 for the seeds' own answers.
-    pub round: usize,
-    /// What is asked for.
-    pub task: Task,
-    /// How far the requests are.
-    pub requests: Progress,
-}
-
-/// Ends a row whose text must not be in the data, with what was found: a
-/// [`Decontaminator`](crate::Decontaminator), or a rule of the caller's.
-pub type Screen<'a> = &'a dyn Fn(&str) -> Option<String>;
-
-/// What a run has spent, and who watches it.
-struct Books<'a> {
-    spent: f64,
-    progress: &'a mut dyn FnMut(Stage),
-}
-
 /// An evolution, ready to run.
 pub struct Evolution<'a> {
     /// How it goes.
@@ -105,22 +65,18 @@ pub struct Evolution<'a> {
     pub operators: &'a OperatorSet,
     /// Who does it.
     pub models: Models<'a>,
-    /// Where every reply is kept as it arrives.
-    pub store: &'a RequestStore,
-    /// Ends the run early when raised, e.g. by Ctrl-C.
-    pub stop: Option<&'a AtomicBool>,
-    /// Most that one call of [`Evolution::run`] may spend at models whose prices are known, in the
-    /// currency of the prices.
-    pub spending_limit: Option<f64>,
-    /// What else ends a row as [`Rule::Contaminated`]; asked of instructions and of answers.
-    pub screen: Option<Screen<'a>>,
+    /// Where replies are kept, and what may be spent.
+    pub desk: Desk<'a>,
+    /// Test sets with which no row may share text: neither a seed nor what comes of it, neither
+    /// instructions nor answers.
+    pub against: Option<&'a Decontaminator>,
 }
 
 impl Evolution<'_> {
     /// Evolves the seeds and returns every row made, parents before children, rounds in order.
     ///
-    /// The result depends on seeds, settings, operators and replies alone. A run that ended early
-    /// is therefore gone on with by running again over the same stores: what was answered is not
+    /// The result depends on seeds, settings, operators, test sets and replies alone. A run that ended
+    /// early is therefore gone on with by running again over the same stores: what was answered is not
     /// asked again, and the rows are those of a run that never ended.
     ///
     /// `keep` sees the rows after every round. `progress` is called as requests move.
@@ -137,9 +93,10 @@ impl Evolution<'_> {
         if seeds.is_empty() {
             return Err(EvolveError::NoSeeds);
         }
-        let mut books = Books { spent: 0.0, progress };
+        let mut books = Books::open(self.desk, progress);
         let books = &mut books;
-        let mut rows = self.seed_rows(seeds, books)?;
+        let mut living = Duplicates::new(self.settings.rules.near_duplicates)?;
+        let mut rows = self.seed_rows(seeds, &mut living, books)?;
         // The place of the row that stands for each line of evolution.
         let mut pool: Vec<usize> = (0..rows.len()).filter(|&at| rows[at].lives()).collect();
         self.rate(&mut rows, 0, books)?;
@@ -148,11 +105,12 @@ impl Evolution<'_> {
             let mut open: Vec<usize> = (0..pool.len()).collect();
             for attempt in 1..=self.settings.attempts {
                 let parents: Vec<&Row> = open.iter().map(|&line| &rows[pool[line]]).collect();
-                let made = self.attempt(&parents, round, attempt, books)?;
+                let made = self.attempt(&parents, (round, attempt), &mut living, books)?;
                 // A failed evolution leaves its parent in the pool.
                 let mut failed = Vec::new();
                 for (line, row) in open.into_iter().zip(made) {
                     if row.lives() {
+                        living.add(&row.instruction, &row.id)?;
                         pool[line] = rows.len();
                     } else {
                         failed.push(line);
@@ -168,25 +126,28 @@ impl Evolution<'_> {
     }
 
     /// The seeds as rows; those without an answer are answered.
-    fn seed_rows(&self, seeds: &[Seed], books: &mut Books) -> Result<Vec<Row>, EvolveError> {
-        let rules = &self.settings.rules;
+    fn seed_rows(
+        &self,
+        seeds: &[Seed],
+        living: &mut Duplicates,
+        books: &mut Books,
+    ) -> Result<Vec<Row>, EvolveError> {
         let row = |(at, seed): (usize, &Seed)| Row {
-            id: at.to_string(),
-            parent: None,
-            seed: at,
-            round: 0,
-            attempt: 0,
-            operator: None,
-            data_format: None,
-            instruction: seed.instruction.clone(),
             response: seed.response.clone().filter(|response| !response.trim().is_empty()),
-            judged: None,
-            difficulty: None,
-            ended: rules.of_seed(&seed.instruction),
-            calls: Vec::new(),
+            ended: self.settings.rules.of_seed(&seed.instruction),
+            ..Row::new(at.to_string(), at, seed.instruction.clone())
         };
         let mut rows: Vec<Row> = seeds.iter().enumerate().map(row).collect();
+        for row in &mut rows {
+            for text in [Some(row.instruction.clone()), row.response.clone()].iter().flatten() {
+                self.screen(row, text);
+            }
+        }
+        self.end_duplicates(&mut rows, living)?;
         self.answer(&mut rows, 0, books)?;
+        for row in rows.iter().filter(|row| row.lives()) {
+            living.add(&row.instruction, &row.id)?;
+        }
         Ok(rows)
     }
 
@@ -194,50 +155,63 @@ impl Evolution<'_> {
     fn attempt(
         &self,
         parents: &[&Row],
-        round: usize,
-        attempt: usize,
+        (round, attempt): (usize, usize),
+        living: &mut Duplicates,
         books: &mut Books,
     ) -> Result<Vec<Row>, EvolveError> {
         let (mut rows, prompts): (Vec<Row>, Vec<String>) =
             parents.iter().map(|parent| self.draft(parent, round, attempt)).unzip();
-        let evolver = &self.models.evolver;
         let all: Vec<usize> = (0..rows.len()).collect();
-        let replies = self.ask(Task::Evolve, evolver, round, &mut rows, &all, &prompts, books)?;
+        let evolver = (Task::Evolve, &self.models.evolver, round);
+        let replies = self.ask(books, evolver, &mut rows, &all, prompts)?;
         for ((row, parent), reply) in rows.iter_mut().zip(parents).zip(replies) {
-            let Some(reply) = reply else { continue };
-            row.instruction = instruction_of(&reply.text, &self.operators.names);
-            let cut_off = reply.reason == StopReason::Length;
-            row.ended = self
-                .settings
-                .rules
-                .of_instruction(&row.instruction, &parent.instruction, &self.operators.names, cut_off)
-                .or_else(|| self.screened(&row.instruction));
+            let Some((text, cut_off)) = reply else { continue };
+            let names = &self.operators.names;
+            let instruction = instruction_of(&text, names);
+            row.ended = self.settings.rules.of_instruction(&instruction, &parent.instruction, names, cut_off);
+            self.screen(row, &instruction);
+            row.instruction = instruction;
         }
+        self.end_duplicates(&mut rows, living)?;
         self.compare(&mut rows, parents, round, books)?;
         self.answer(&mut rows, round, books)?;
         Ok(rows)
     }
 
+    /// Ends rows that say what a living row says, or an earlier one of these that nothing has ended.
+    fn end_duplicates(&self, rows: &mut [Row], living: &mut Duplicates) -> Result<(), EvolveError> {
+        let rules = &self.settings.rules;
+        if !rules.applies(Rule::Duplicate) {
+            return Ok(());
+        }
+        let mut these = Duplicates::new(rules.near_duplicates)?;
+        for row in rows.iter_mut().filter(|row| row.ended.is_none()) {
+            let line = row.seed.to_string();
+            let found = match living.of(&row.instruction, &line)? {
+                Some(found) => Some(found),
+                None => these.of(&row.instruction, &line)?,
+            };
+            match found {
+                Some(found) => row.ended = Some(Ended::by(Rule::Duplicate, found)),
+                None => these.add(&row.instruction, &row.id)?,
+            }
+        }
+        Ok(())
+    }
+
     /// A row that is to come, and the prompt that asks for it.
     fn draft(&self, parent: &Row, round: usize, attempt: usize) -> (Row, String) {
         let id = format!("{}.{round}.{attempt}", parent.seed);
-        let (operator, data_format) = self.operators.draw(&mut self.rng(&id, "draw"));
+        let (operator, data_format) = self.operators.draw(&mut rng(self.settings.seed, &id, "draw"));
         let mut values = vec![(Slot::Instruction, parent.instruction.trim())];
         values.extend(data_format.map(|format| (Slot::DataFormat, format)));
         let row = Row {
-            id,
             parent: Some(parent.id.clone()),
-            seed: parent.seed,
             round,
             attempt,
             operator: Some(operator.name.clone()),
             data_format: data_format.map(str::to_owned),
-            instruction: String::new(),
-            response: None,
-            judged: None,
-            difficulty: None,
-            ended: None,
-            calls: Vec::new(),
+            ..Row::new(id, parent.seed, String::new())
         };
         (row, operator.prompt.fill(&values))
     }
@@ -268,13 +242,13 @@ impl Evolution<'_> {
             self.operators.equality.fill(&both)
         };
         let prompts: Vec<String> = asked.iter().map(prompt).collect();
-        let replies = self.ask(Task::Compare, judge, round, rows, &asked, &prompts, books)?;
+        let replies = self.ask(books, (Task::Compare, judge, round), rows, &asked, prompts)?;
         for (&at, reply) in asked.iter().zip(replies) {
-            let Some(reply) = reply else { continue };
-            let said = equality(&reply.text);
+            let Some((text, _)) = reply else { continue };
+            let said = equality(&text);
             rows[at].judged = Some(said);
             if said == Equality::Equal {
-                rows[at].ended = Some(Ended::by(Rule::NoGain, reply.text.trim()));
+                rows[at].ended = Some(Ended::by(Rule::NoGain, text.trim()));
             }
         }
         Ok(())
@@ -285,18 +259,13 @@ impl Evolution<'_> {
         let asked: Vec<usize> =
             (0..rows.len()).filter(|&at| rows[at].ended.is_none() && rows[at].response.is_none()).collect();
         let prompts: Vec<String> = asked.iter().map(|&at| rows[at].instruction.clone()).collect();
-        let answerer = &self.models.answerer;
-        let replies = self.ask(Task::Answer, answerer, round, rows, &asked, &prompts, books)?;
+        let replies = self.ask(books, (Task::Answer, &self.models.answerer, round), rows, &asked, prompts)?;
         for (&at, reply) in asked.iter().zip(replies) {
-            let Some(reply) = reply else { continue };
+            let Some((text, cut_off)) = reply else { continue };
             let row = &mut rows[at];
-            let cut_off = reply.reason == StopReason::Length;
-            row.ended = self
-                .settings
-                .rules
-                .of_response(&reply.text, &row.instruction, cut_off)
-                .or_else(|| self.screened(&reply.text));
-            row.response = Some(reply.text.trim().to_owned());
+            row.ended = self.settings.rules.of_response(&text, &row.instruction, cut_off);
+            self.screen(row, &text);
+            row.response = Some(text.trim().to_owned());
         }
         Ok(())
     }
@@ -308,137 +277,54 @@ impl Evolution<'_> {
         };
         let mut asked: Vec<usize> = (0..rows.len()).filter(|&at| rows[at].lives()).collect();
         // In an order of the seed's, so that more rows rated are these and more.
-        asked.sort_by_cached_key(|&at| self.hash(&rows[at].id, "rated"));
+        asked.sort_by_cached_key(|&at| hash(self.settings.seed, &rows[at].id, "rated"));
         asked.truncate(self.settings.rated);
         let prompt =
             |&at: &usize| self.operators.difficulty.fill(&[(Slot::Instruction, &rows[at].instruction)]);
         let prompts: Vec<String> = asked.iter().map(prompt).collect();
-        // What a judge does not want to rate lives on without a figure.
-        let before: Vec<Option<Ended>> = asked.iter().map(|&at| rows[at].ended.clone()).collect();
-        let replies = self.ask(Task::Rate, judge, round, rows, &asked, &prompts, books)?;
-        for ((&at, reply), ended) in asked.iter().zip(replies).zip(before) {
-            rows[at].ended = ended;
-            rows[at].difficulty = reply.and_then(|reply| difficulty(&reply.text));
+        let replies = self.ask(books, (Task::Rate, judge, round), rows, &asked, prompts)?;
+        for (&at, reply) in asked.iter().zip(replies) {
+            // What a judge does not want to rate lives on without a figure.
+            rows[at].ended = None;
+            rows[at].difficulty = reply.and_then(|(text, _)| difficulty(&text));
         }
         Ok(())
     }
 
     /// Puts a prompt for each row at `asked` to a model. A row whose request the model refuses
     /// ends, and has no reply.
-    #[allow(clippy::too_many_arguments)]
     fn ask(
         &self,
-        task: Task,
-        model: &Model,
-        round: usize,
+        books: &mut Books,
+        (task, model, round): (Task, &Model, usize),
         rows: &mut [Row],
         asked: &[usize],
-        prompts: &[String],
-        books: &mut Books,
-    ) -> Result<Vec<Option<Reply>>, EvolveError> {
-        let request = |(&at, prompt): (&usize, &String)| ChatRequest {
-            model: model.name.clone(),
-            messages: vec![Message::new(Role::User, prompt.clone())],
-            options: GenerateOptions {
-                seed: self.hash(&rows[at].id, task.verb()).into(),
-                ..model.options.clone()
-            },
+        prompts: Vec<String>,
+    ) -> Result<Vec<Option<(String, bool)>>, EvolveError> {
+        let seed = |at: usize| hash(self.settings.seed, &rows[at].id, task.verb()).into();
+        let requests = asked.iter().zip(prompts).map(|(&at, prompt)| Asked { prompt, seed: seed(at) });
+        let answered = books.ask(task, model, round, requests.collect())?;
+        let settle = |(&at, answered): (&usize, Answered)| {
+            let reply = answered.text().map(|(text, cut_off)| (text.to_owned(), cut_off));
+            let reply = reply.map_err(|refusal| rows[at].ended = Some(Ended::by(Rule::Refused, refusal)));
+            rows[at].calls.push(answered.call);
+            reply.ok()
         };
-        let requests: Vec<ChatRequest> = asked.iter().zip(prompts).map(request).collect();
-        let outcomes = self.run_batch(task, model, round, &requests, books)?;
-        let total = outcomes.len();
-        let passing = |outcome: &Result<Reply, RequestError>| outcome.as_ref().is_err_and(passes);
-        let failed = outcomes.iter().filter(|outcome| passing(outcome)).count();
-        if let Some(first) = outcomes.iter().find(|outcome| passing(outcome)) {
-            let first = first.clone().expect_err("a failure was looked for");
-            return Err(EvolveError::Unanswered { round, task: task.verb(), failed, total, first });
-        }
-        let settle = |((&at, request), outcome): ((&usize, &ChatRequest), Result<Reply, RequestError>)| {
-            let reply = match outcome {
-                Ok(reply) => Some(reply),
-                Err(error) => {
-                    rows[at].ended = Some(Ended::by(Rule::Refused, error.source.to_string()));
-                    None
-                }
-            };
-            rows[at].calls.push(call(task, model, request, reply.as_ref()));
-            reply
-        };
-        Ok(asked.iter().zip(&requests).zip(outcomes).map(settle).collect())
+        Ok(asked.iter().zip(answered).map(settle).collect())
     }
 
-    /// One batch, within what is left of the spending limit.
-    fn run_batch(
-        &self,
-        task: Task,
-        model: &Model,
-        round: usize,
-        requests: &[ChatRequest],
-        books: &mut Books,
-    ) -> Result<Vec<Result<Reply, RequestError>>, EvolveError> {
-        let limit = self.spending_limit.filter(|_| model.settings.prices.is_some());
-        let left = limit.map(|limit| (limit - books.spent).max(0.0));
-        let settings = RunSettings { spending_limit: left, ..model.settings.clone() };
-        let mut runner = Runner::new(model.generator, self.store, settings)?;
-        if let Some(stop) = self.stop {
-            runner = runner.stop_on(stop);
+    /// Notes what a text of a row shares with test sets, and ends the row for it.
+    fn screen(&self, row: &mut Row, text: &str) {
+        let Some(against) = self.against.filter(|_| row.ended.is_none()) else { return };
+        let hits = against.hits(text);
+        if let Some(first) = hits.first().filter(|_| self.settings.rules.applies(Rule::Contaminated)) {
+            row.ended = Some(Ended::by(Rule::Contaminated, first.to_string()));
         }
-        let before = books.spent;
-        let outcomes = runner.run(requests, &mut |requests: Progress| {
-            let requests = Progress { spent: before + requests.spent, ..requests };
-            (books.progress)(Stage { round, task, requests });
-        });
-        books.spent += runner.spent();
-        outcomes.map_err(|error| match (error, limit) {
-            // Of the whole run, not of this batch.
-            (RunError::SpendingLimit { next, left, total, .. }, Some(limit)) => {
-                RunError::SpendingLimit { limit, spent: books.spent, next, left, total }.into()
-            }
-            (error, _) => error.into(),
-        })
-    }
-
-    fn screened(&self, text: &str) -> Option<Ended> {
-        let screen = self.screen.filter(|_| self.settings.rules.applies(Rule::Contaminated))?;
-        Some(Ended::by(Rule::Contaminated, screen(text)?))
+        row.hits.extend(hits);
     }
 
     fn kind_of(&self, row: &Row) -> Option<Kind> {
         let name = row.operator.as_ref()?;
         self.operators.operators.iter().find(|operator| operator.name == *name).map(|operator| operator.kind)
     }
-
-    /// A number that depends on the run's seed, a row and a purpose, and on nothing else: not on the
-    /// order of replies, nor on how many rows there are.
-    fn hash(&self, id: &str, purpose: &str) -> u32 {
-        let hex = digest::of_bytes(format!("{}\n{id}\n{purpose}", self.settings.seed));
-        u32::from_str_radix(&hex[..8], 16).expect("a digest is hexadecimal")
-    }
-
-    fn rng(&self, id: &str, purpose: &str) -> ChaCha8Rng {
-        ChaCha8Rng::seed_from_u64(self.hash(id, purpose).into())
-    }
-}
-
-fn call(task: Task, model: &Model, request: &ChatRequest, reply: Option<&Reply>) -> Call {
-    let prompt_tokens = reply.and_then(|reply| reply.prompt_tokens);
-    let new_tokens = reply.and_then(|reply| reply.new_tokens);
-    let cost = |prices: Prices| Some(prices.cost(prompt_tokens? as f64, new_tokens? as f64));
-    Call {
-        task,
-        model: model.name.clone(),
-        request: request.key(),
-        seed: request.options.seed,
-        prompt_tokens,
-        new_tokens,
-        cost: model.settings.prices.and_then(cost),
-    }
-}
-
-/// Whether another run may get a reply where this one got none. What a server holds back, or finds
-/// wrong with the request itself, it will again.
-fn passes(error: &RequestError) -> bool {
-    let source = error.source.as_ref();
-    source.downcast_ref::<GenerateFailure>().is_some_and(|failure| !failure.is_of_this_request)
-        || source.is::<NotAsked>()
 }

@@ -7,6 +7,7 @@ use camelid_files::{Input, write_whole};
 use serde::{Deserialize, Serialize};
 
 use crate::EvolveError;
+use crate::decontaminate::Hit;
 use crate::reply::Equality;
 use crate::rules::Ended;
 
@@ -90,11 +91,34 @@ pub struct Row {
     pub difficulty: Option<u8>,
     /// The rule that ended the row; `None` for a row that lives.
     pub ended: Option<Ended>,
+    /// What it shares with test sets, the instruction's hits before the answer's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hits: Vec<Hit>,
     /// The requests made for it, in order.
     pub calls: Vec<Call>,
 }
 
 impl Row {
+    /// A row of the line of the seed at `seed`, with an instruction and nothing else yet.
+    pub(crate) fn new(id: String, seed: usize, instruction: String) -> Self {
+        Self {
+            id,
+            parent: None,
+            seed,
+            round: 0,
+            attempt: 0,
+            operator: None,
+            data_format: None,
+            instruction,
+            response: None,
+            judged: None,
+            difficulty: None,
+            ended: None,
+            hits: Vec::new(),
+            calls: Vec::new(),
+        }
+    }
+
     /// Whether the row is part of the data: nothing ended it, and it has an answer.
     pub fn lives(&self) -> bool {
         self.ended.is_none() && self.response.is_some()

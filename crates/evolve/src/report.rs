@@ -1,13 +1,14 @@
 //! What became of an evolution: the funnel by round, operator and rule, difficulty, cost, and some
 //! lines of descent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use camelid_report::{Line, PAGE_STYLE, Report, ReportError, environment, line_chart, short, text_table};
 use minijinja::Value;
 use minijinja::value::Serde;
 use serde::Serialize;
 
+use crate::decontaminate::Hit;
 use crate::lineage::{Row, Task};
 use crate::reply::Equality;
 use crate::rules::Rule;
@@ -84,6 +85,25 @@ pub struct Example {
     pub found: String,
 }
 
+/// What was found of one test set.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Leaked {
+    /// Rows that share text with it.
+    pub rows: usize,
+    /// Items of it that some row shares text with.
+    pub items: usize,
+}
+
+/// A row that shares text with a test item.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FoundItem {
+    /// The row's id.
+    pub row: String,
+    /// The item, and what is shared.
+    #[serde(flatten)]
+    pub hit: Hit,
+}
+
 /// Everything an evolution has to say.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct EvolveReport {
@@ -99,6 +119,10 @@ pub struct EvolveReport {
     pub operators: BTreeMap<String, Passed>,
     /// Judgements that said neither `Equal` nor `Not Equal`; their rows live on.
     pub unclear: usize,
+    /// By test set that something was found of.
+    pub leaked: BTreeMap<String, Leaked>,
+    /// Every test item that was found, with the row.
+    pub found_items: Vec<FoundItem>,
     /// By task and model.
     pub spent: Vec<Spent>,
     /// Some of the rows that each rule ended.
@@ -144,14 +168,21 @@ impl EvolveReport {
             rounds: passed(rounds),
             operators: passed(operators),
             unclear: rows.iter().filter(|row| row.judged == Some(Equality::Unclear)).count(),
+            leaked: leaked(rows),
+            found_items: rows
+                .iter()
+                .flat_map(|row| {
+                    row.hits.iter().map(|hit| FoundItem { row: row.id.clone(), hit: hit.clone() })
+                })
+                .collect(),
             spent: spent(rows),
             examples,
             lines: shown.into_iter().take(LINES).map(|(seed, _)| line(seed)).collect(),
         }
     }
 
-    /// Rules that ended something, the most first.
-    fn rules(&self) -> Vec<(Rule, usize)> {
+    /// Rules that ended something, with how many rows, the most first.
+    pub fn rules(&self) -> Vec<(Rule, usize)> {
         let mut counts: BTreeMap<Rule, usize> = BTreeMap::new();
         for (rule, count) in self.rounds.values().flat_map(|passed| &passed.ended) {
             *counts.entry(*rule).or_default() += count;
@@ -160,6 +191,20 @@ impl EvolveReport {
         rules.sort_by_key(|&(rule, count)| (std::cmp::Reverse(count), rule));
         rules
     }
+}
+
+fn leaked(rows: &[Row]) -> BTreeMap<String, Leaked> {
+    let mut found: BTreeMap<&str, (BTreeSet<&str>, BTreeSet<&str>)> = BTreeMap::new();
+    for row in rows {
+        for hit in &row.hits {
+            let (rows, items) = found.entry(&hit.set).or_default();
+            rows.insert(&row.id);
+            items.insert(&hit.id);
+        }
+    }
+    let counted =
+        |(rows, items): (BTreeSet<&str>, BTreeSet<&str>)| Leaked { rows: rows.len(), items: items.len() };
+    found.into_iter().map(|(set, found)| (set.to_owned(), counted(found))).collect()
 }
 
 fn spent(rows: &[Row]) -> Vec<Spent> {
@@ -234,9 +279,18 @@ impl Report for EvolveReport {
                 ]
             })
             .collect();
+        let leaked: Vec<_> = self
+            .leaked
+            .iter()
+            .map(|(set, found)| vec![set.clone(), found.rows.to_string(), found.items.to_string()])
+            .collect();
+        let leaked = match leaked.len() {
+            0 => String::new(),
+            _ => text_table(&["test set", "rows", "items"], &leaked, &[0]) + "\n",
+        };
         let head_spent = ["task", "model", "calls", "prompt tokens", "new tokens", "cost"];
         format!(
-            "{} seeds, {} rows that live\n\n{}\n{}\n{}\n{}",
+            "{} seeds, {} rows that live\n\n{}\n{}\n{}\n{leaked}{}",
             self.seeds,
             self.lives,
             text_table(&head("round"), &rounds, &[0]),

@@ -1,10 +1,11 @@
 //! The rules that end a row, one function each. The paper has four (WizardLM, arXiv 2304.12244,
 //! section 3.2, "Elimination Evolving"); what it leaves open is fixed here and said with each.
 
+use camelid_text::plain_language;
 use serde::{Deserialize, Serialize};
 
 use crate::reply::is_nothing;
-use crate::words::{has_phrase, is_function_word, words};
+use crate::words::{gist, has_phrase, is_function_word, words};
 
 /// Why a row ended. The order is the order in which the rules are asked: what costs nothing first,
 /// so that no judgement and no answer is paid for a row that ends anyway.
@@ -15,7 +16,7 @@ pub enum Rule {
     Refused,
     /// The reply is empty, or `None`, `null` and the like.
     NoText,
-    /// The evolved instruction reached the limit of tokens.
+    /// The evolved instruction reached the limit of tokens, or leaves a block of code open.
     CutOff,
     /// The evolved instruction is its parent, but for case, spaces and punctuation.
     Unchanged,
@@ -25,13 +26,17 @@ pub enum Rule {
     AnswerInside,
     /// The instruction is longer than the settings allow.
     TooLong,
+    /// The instruction is plainly in another language than its parent, or than the settings ask for.
+    OtherLanguage,
     /// The instruction or the response shares text with a test set.
     Contaminated,
+    /// Another row has the same instruction, or another line of descent nearly the same.
+    Duplicate,
     /// Rule 1: a judge finds nothing that the parent does not ask for.
     NoGain,
     /// The response is empty, or `None`, `null` and the like.
     NoAnswer,
-    /// The response reached the limit of tokens.
+    /// The response reached the limit of tokens, or leaves a block of code open.
     AnswerCutOff,
     /// Rule 2: the response says "sorry" and is short.
     Sorry,
@@ -74,11 +79,23 @@ pub struct RuleSettings {
     pub no_gain_in_breadth: bool,
     /// Most characters of an instruction. Default 20,000.
     pub most_characters: usize,
+    /// The language (ISO 639-1) that every instruction has to be in; unless given, its parent's.
+    pub language: Option<String>,
+    /// Similarity from which an instruction is nearly another line's: the share of equal runs of five
+    /// words, by MinHash, of texts of at least 14 words. Default 0.8; above 1, only equal ones end.
+    pub near_duplicates: f64,
 }
 
 impl Default for RuleSettings {
     fn default() -> Self {
-        Self { off: Vec::new(), sorry_below_words: 80, no_gain_in_breadth: true, most_characters: 20_000 }
+        Self {
+            off: Vec::new(),
+            sorry_below_words: 80,
+            no_gain_in_breadth: true,
+            most_characters: 20_000,
+            language: None,
+            near_duplicates: 0.8,
+        }
     }
 }
 
@@ -93,6 +110,7 @@ impl RuleSettings {
         self.first(&[
             (Rule::NoText, &|| is_nothing(seed).then(|| seed.trim().to_owned())),
             (Rule::TooLong, &|| self.too_long(seed)),
+            (Rule::OtherLanguage, &|| self.other_language(seed, None)),
         ])
     }
 
@@ -105,13 +123,14 @@ impl RuleSettings {
         names: &[String],
         cut_off: bool,
     ) -> Option<Ended> {
-        let rules: [(Rule, &dyn Fn() -> Option<String>); 6] = [
+        let rules: [(Rule, &dyn Fn() -> Option<String>); 7] = [
             (Rule::NoText, &|| is_nothing(evolved).then(|| evolved.trim().to_owned())),
-            (Rule::CutOff, &|| cut_off.then(String::new)),
-            (Rule::Unchanged, &|| words(evolved).eq(words(parent)).then(String::new)),
+            (Rule::CutOff, &|| broken_off(evolved, cut_off).filter(|_| cut_off || !opens_code(parent))),
+            (Rule::Unchanged, &|| gist(evolved).eq(gist(parent)).then(String::new)),
             (Rule::CopiedPrompt, &|| copied_name(evolved, parent, names)),
             (Rule::AnswerInside, &|| answer_inside(evolved, parent)),
             (Rule::TooLong, &|| self.too_long(evolved)),
+            (Rule::OtherLanguage, &|| self.other_language(evolved, Some(parent))),
         ];
         self.first(&rules)
     }
@@ -120,7 +139,7 @@ impl RuleSettings {
     pub fn of_response(&self, response: &str, instruction: &str, cut_off: bool) -> Option<Ended> {
         let rules: [(Rule, &dyn Fn() -> Option<String>); 5] = [
             (Rule::NoAnswer, &|| is_nothing(response).then(|| response.trim().to_owned())),
-            (Rule::AnswerCutOff, &|| cut_off.then(String::new)),
+            (Rule::AnswerCutOff, &|| broken_off(response, cut_off)),
             (Rule::Sorry, &|| sorry(response, self.sorry_below_words)),
             (Rule::EmptyWords, &|| {
                 words(response).all(|word| is_function_word(&word)).then(|| response.trim().to_owned())
@@ -135,10 +154,32 @@ impl RuleSettings {
         (characters > self.most_characters).then(|| format!("{characters} characters"))
     }
 
+    fn other_language(&self, instruction: &str, parent: Option<&str>) -> Option<String> {
+        let wanted = match &self.language {
+            Some(wanted) => wanted,
+            None => plain_language(parent?)?,
+        };
+        let found = plain_language(instruction)?;
+        (found != wanted).then(|| format!("{found}, not {wanted}"))
+    }
+
     fn first(&self, rules: &[(Rule, &dyn Fn() -> Option<String>)]) -> Option<Ended> {
         let applied = rules.iter().filter(|(rule, _)| self.applies(*rule));
         applied.filter_map(|(rule, found)| Some(Ended::by(*rule, found()?))).next()
     }
+}
+
+/// A text that ends before its end.
+fn broken_off(text: &str, at_limit: bool) -> Option<String> {
+    if at_limit {
+        return Some("at the limit of tokens".to_owned());
+    }
+    opens_code(text).then(|| "a block of code is left open".to_owned())
+}
+
+/// Whether a fence of code is opened and not closed.
+fn opens_code(text: &str) -> bool {
+    text.lines().filter(|line| line.trim_start().starts_with("```")).count() % 2 == 1
 }
 
 /// Rule 4: a name of the prompt, whatever its case and marks, that the parent does not have. An
@@ -221,6 +262,8 @@ mod tests {
             ("Name two rivers.\nAnswer:", None),
             ("Name two rivers.\nAnswer: ____", None),
             ("Answer: which of these is a river?", None),
+            ("What does this print?\n```python\nprint(2)\n```", None),
+            ("What does this print?\n```python\nprint(2)", Some(Rule::CutOff)),
         ] {
             assert_eq!(of_instruction(evolved, parent), rule, "{evolved:?}");
         }
@@ -235,6 +278,20 @@ mod tests {
         assert_eq!(of_instruction(&long, parent), Some(Rule::TooLong));
         let ended = RuleSettings::default().of_instruction("Name two", parent, &names(), true).unwrap();
         assert_eq!(ended.rule, Rule::CutOff);
+    }
+
+    #[test]
+    fn an_instruction_stays_in_its_language() {
+        let english = "Describe how a river comes into being and why most rivers flow into the sea.";
+        let german = "Beschreibe, wie ein Fluss entsteht und warum die meisten Flüsse ins Meer fließen.";
+        assert_eq!(of_instruction(german, english), Some(Rule::OtherLanguage));
+        assert_eq!(of_instruction(english, german), Some(Rule::OtherLanguage));
+        assert_eq!(of_instruction(&format!("{german} Kurz."), german), None);
+        // A few words may be in any.
+        assert_eq!(of_instruction("Nenne zwei Flüsse.", english), None);
+        let wanted = RuleSettings { language: Some("en".into()), ..RuleSettings::default() };
+        assert_eq!(wanted.of_seed(german).unwrap().found, "de, not en");
+        assert_eq!(wanted.of_seed(english), None);
     }
 
     #[test]
@@ -255,6 +312,7 @@ mod tests {
             // A stop list of ["20.", …] cut this one.
             ("It was built in 2020. It still stands.", None),
             ("42", None),
+            ("```rust\nfn main() {", Some(Rule::AnswerCutOff)),
         ] {
             assert_eq!(of_response(response), rule, "{response:?}");
         }

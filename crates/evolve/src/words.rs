@@ -23,6 +23,25 @@ pub fn words(text: &str) -> impl Iterator<Item = String> {
         .filter(|word| !word.is_empty())
 }
 
+/// The words of a text and the signs that mean something between them: `2 + 3` is not `2 * 3`, while a
+/// text with other quotes, marks or dashes is the same.
+pub fn gist(text: &str) -> impl Iterator<Item = String> {
+    let between = |before: &str, after: &str| {
+        let side = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || "()".contains(c));
+        side(before.trim_end().chars().next_back()) && side(after.trim_start().chars().next())
+    };
+    let signs = text.lines().flat_map(move |line| {
+        line.char_indices().filter_map(move |(at, c)| {
+            let sign = match c {
+                '-' | '*' | '/' => between(&line[..at], &line[at + 1..]),
+                c => "+=<>%^×÷−≤≥≠√&|~$€£".contains(c),
+            };
+            sign.then(|| c.to_string())
+        })
+    });
+    words(text).chain(signs)
+}
+
 /// Whether `phrase`, words in lower case with single spaces, stands in the text as whole words.
 pub fn has_phrase(text: &str, phrase: &str) -> bool {
     let text: Vec<String> = words(text).collect();
@@ -40,5 +59,15 @@ mod tests {
         assert_eq!(found, ["don't", "the", "given", "prompt", "x2", "naïve"]);
         assert!(has_phrase("the #GIVEN  PROMPT#.", "given prompt"));
         assert!(!has_phrase("a forgiven prompt", "given prompt"));
+    }
+
+    #[test]
+    fn signs_count_where_they_mean_something() {
+        let same = |a: &str, b: &str| gist(a).eq(gist(b));
+        assert!(same("**Name** a river – \"any\".", "name a river: any"));
+        assert!(same("- Name a river\n- or a lake", "* Name a river\n* or a lake"));
+        for (a, b) in [("What is 2 + 3?", "What is 2 * 3?"), ("5 - 3", "5 / 3"), ("x < y", "x > y")] {
+            assert!(!same(a, b), "{a} {b}");
+        }
     }
 }

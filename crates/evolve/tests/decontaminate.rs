@@ -1,6 +1,13 @@
 //! Planted test items are found, through edits, and what is no test item is left alone.
 
-use camelid_evolve::{ContaminationSettings, Decontaminator, TestItem};
+use std::ops::ControlFlow;
+
+use camelid_chat::requests::{RequestStore, RunSettings};
+use camelid_chat::{GenerateOptions, GeneratedText, Message, StopReason, TextGenerator};
+use camelid_evolve::{
+    ContaminationSettings, Decontaminator, Desk, Evolution, EvolutionSettings, Model, Models, OperatorSet,
+    Rule, Seed, TestItem,
+};
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -21,39 +28,108 @@ fn items(rng: &mut ChaCha8Rng) -> Vec<TestItem> {
     (0..200).map(|id| item(id, text(rng, 30).join(" "))).collect()
 }
 
-/// The words of an item with some of them replaced, between words of another text.
+/// The words of an item after so many edits, each a word replaced, left out or put in, between words of
+/// another text.
 fn planted(rng: &mut ChaCha8Rng, item: &TestItem, edits: usize) -> String {
     let mut words: Vec<&str> = item.text.split(' ').collect();
     for _ in 0..edits {
         let at = rng.random_range(0..words.len());
-        words[at] = "zebra";
+        match rng.random_range(0..3) {
+            0 => words[at] = "zebra",
+            1 => words.insert(at, "zebra"),
+            _ => drop(words.remove(at)),
+        }
     }
     let (before, after) = (text(rng, 20).join(" "), text(rng, 20).join(" "));
     format!("{before}. Now: {}! {after}", words.join(", ").to_uppercase())
+}
+
+/// An evolver that knows the test: of an even task it makes an item of it, with two words edited.
+struct Leaking(Vec<TestItem>);
+
+impl TextGenerator for Leaking {
+    fn generate(
+        &self,
+        messages: &[Message],
+        _options: &GenerateOptions,
+        _on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<GeneratedText, Box<dyn std::error::Error + Send + Sync>> {
+        let prompt = &messages[0].content;
+        let task = prompt.split_once("task:\nTask ").map(|(_, task)| task.split_once(' ').unwrap().0);
+        let text = match task.map(|number| number.parse::<usize>().unwrap()) {
+            Some(number) if number % 2 == 0 => {
+                planted(&mut ChaCha8Rng::seed_from_u64(number as u64), &self.0[number / 2], 2)
+            }
+            Some(number) => {
+                format!("Write {number} lines about a town of {number} streets.")
+            }
+            None => "Here they are, one by one, as was asked for.".to_owned(),
+        };
+        Ok(GeneratedText {
+            text,
+            prompt_tokens: None,
+            new_tokens: None,
+            reason: StopReason::TurnEnd,
+            model_version: None,
+            own_temperature: false,
+        })
+    }
 }
 
 #[test]
 fn recall_falls_with_edits_and_nothing_else_is_found() {
     let mut rng = ChaCha8Rng::seed_from_u64(5);
     let items = items(&mut rng);
-    let found_of = |decontaminator: &Decontaminator, rng: &mut ChaCha8Rng, edits| {
-        let found = |item: &&TestItem| {
-            let row = planted(rng, item, edits);
-            decontaminator.hits(&row).iter().any(|hit| hit.id == item.id)
-        };
-        items.iter().filter(found).count()
+    let mut recall = |ngram: usize| {
+        let settings = ContaminationSettings { ngram, ..ContaminationSettings::default() };
+        let decontaminator = Decontaminator::new(items.clone(), settings).unwrap();
+        for _ in 0..500 {
+            let other = text(&mut rng, 60).join(" ");
+            assert!(decontaminator.hits(&other).is_empty(), "{other}");
+        }
+        [0, 1, 2, 4, 8].map(|edits| {
+            let mut found = |item: &&TestItem| {
+                let hits = decontaminator.hits(&planted(&mut rng, item, edits));
+                hits.iter().any(|hit| hit.id == item.id)
+            };
+            items.iter().filter(|item| found(item)).count()
+        })
     };
-    let thirteen = Decontaminator::new(items.clone(), ContaminationSettings::default()).unwrap();
-    let eight = ContaminationSettings { ngram: 8, ..ContaminationSettings::default() };
-    let eight = Decontaminator::new(items.clone(), eight).unwrap();
-    assert_eq!(found_of(&thirteen, &mut rng, 0), 200);
-    let recall: Vec<usize> = [1, 2, 4, 8].map(|edits| found_of(&thirteen, &mut rng, edits)).to_vec();
-    assert!(recall[0] == 200 && recall[1] >= 180 && recall[3] < 60, "{recall:?}");
-    assert!(recall.windows(2).all(|pair| pair[0] >= pair[1]), "{recall:?}");
-    assert!(found_of(&eight, &mut rng, 4) > recall[2], "runs of 8 words find more");
-    for _ in 0..500 {
-        let other = text(&mut rng, 60).join(" ");
-        assert!(thirteen.hits(&other).is_empty(), "{other}");
+    // Of 200 items of 30 words, at 0, 1, 2, 4 and 8 edits. The README states it.
+    assert_eq!((recall(13), recall(8)), ([200, 200, 200, 114, 21], [200, 200, 200, 198, 141]));
+}
+
+#[test]
+fn a_run_ends_every_item_that_an_evolver_plants_and_no_other_row() {
+    let items = items(&mut ChaCha8Rng::seed_from_u64(5))[..30].to_vec();
+    let folder = tempfile::tempdir().unwrap();
+    let store = RequestStore::open(&folder.path().join("replies.jsonl")).unwrap();
+    let against = Decontaminator::new(items.clone(), ContaminationSettings::default()).unwrap();
+    let generator = Leaking(items);
+    let model = Model {
+        generator: &generator,
+        name: "leaking".into(),
+        options: GenerateOptions::default(),
+        settings: RunSettings::default(),
+    };
+    let seed = |number| Seed {
+        instruction: format!("Task {number} is to say something."),
+        response: Some("Something.".into()),
+    };
+    let evolution = Evolution {
+        settings: &EvolutionSettings { rounds: 1, ..EvolutionSettings::default() },
+        operators: &OperatorSet::own("general").unwrap(),
+        models: Models { evolver: model.clone(), answerer: model, judge: None },
+        desk: Desk { store: &store, stop: None, spending_limit: None },
+        against: Some(&against),
+    };
+    let rows = evolution.run(&(0..60).map(seed).collect::<Vec<_>>(), &mut |_| (), &mut |_| Ok(())).unwrap();
+    for row in rows.iter().filter(|row| row.round == 1) {
+        let ended = row.ended.as_ref().map(|ended| ended.rule);
+        assert_eq!(ended, (row.seed % 2 == 0).then_some(Rule::Contaminated), "{row:?}");
+        // The hit names the item, and nothing is paid for what it ended.
+        let named = row.hits.iter().any(|hit| hit.id == (row.seed / 2).to_string());
+        assert_eq!((named, row.calls.len()), (row.seed % 2 == 0, 1 + row.seed % 2));
     }
 }
 

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use camelid_chat::requests::{RequestStore, RunError, RunSettings};
 use camelid_chat::{GenerateOptions, GeneratedText, Message, StopReason, TextGenerator};
 use camelid_evolve::{
-    Evolution, EvolutionSettings, EvolveError, Law, Model, Models, OperatorSet, Row, Rule, RuleSettings,
-    Seed, lineage,
+    Desk, Evolution, EvolutionSettings, EvolveError, Law, Model, Models, OperatorSet, Row, Rule,
+    RuleSettings, Seed, lineage,
 };
 use camelid_files::digest;
 
@@ -107,10 +107,8 @@ fn life(
         settings,
         operators: &operators,
         models,
-        store: &store,
-        stop: Some(&stop),
-        spending_limit: None,
-        screen: None,
+        desk: Desk { store: &store, stop: Some(&stop), spending_limit: None },
+        against: None,
     };
     let mut keep = |rows: &[Row]| lineage::write(&folder.join("lineage.jsonl"), rows);
     let rows = evolution.run(seeds, &mut |_| (), &mut keep);

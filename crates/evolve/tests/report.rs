@@ -1,6 +1,6 @@
 //! What a lineage's report and its mixes say.
 
-use camelid_evolve::{Ended, EvolveReport, Mix, Row, Rule, mix};
+use camelid_evolve::{Ended, EvolveReport, Hit, Leaked, Mix, Row, Rule, mix};
 use camelid_report::Report;
 
 fn row(seed: usize, round: usize, ended: Option<Rule>) -> Row {
@@ -17,6 +17,7 @@ fn row(seed: usize, round: usize, ended: Option<Rule>) -> Row {
         judged: None,
         difficulty: Some(2 + round as u8),
         ended: ended.map(|rule| Ended { rule, found: "a & b".into() }),
+        hits: Vec::new(),
         calls: Vec::new(),
     }
 }
@@ -44,6 +45,27 @@ fn a_report_counts_by_round_operator_and_rule() {
     let value: serde_json::Value = serde_json::from_str(&serde_json::to_string(&report).unwrap()).unwrap();
     assert_eq!(value["rounds"]["1"]["ended"]["sorry"], 1);
     assert!(EvolveReport::new(&[]).page().is_ok());
+}
+
+#[test]
+fn test_items_are_counted_and_listed() {
+    let hit = |id: &str| Hit {
+        set: "sums".into(),
+        id: id.into(),
+        run: 14,
+        share: 0.5,
+        text: "natalia sold".into(),
+    };
+    let mut rows = rows();
+    assert!(!EvolveReport::new(&rows).page().unwrap().contains("Test items"));
+    rows[3].hits = vec![hit("7"), hit("9")];
+    rows[4].hits = vec![hit("7")];
+    let report = EvolveReport::new(&rows);
+    assert_eq!(report.leaked["sums"], Leaked { rows: 2, items: 2 });
+    assert_eq!(report.found_items.len(), 3);
+    assert!(report.text().contains("test set"));
+    let page = report.page().unwrap();
+    assert!(page.contains("row 0.1.1, sums 9: 14 words"), "{page}");
 }
 
 #[test]

@@ -7,8 +7,8 @@ mod input;
 pub mod json;
 mod packed;
 pub mod program;
+mod python_json;
 pub mod records;
-mod rows;
 mod utf16;
 mod whole;
 
@@ -16,6 +16,6 @@ pub use cache::cache_dir;
 pub use error::FileError;
 pub use input::{Input, Packing, is_lfs_pointer, name, stem};
 pub use packed::PackedFile;
+pub use python_json::array_item;
 pub use records::{BadRecord, Place, RawRecord, Record, Records};
-pub use rows::{RowWriter, array_item};
 pub use whole::{WholeFile, remove_whole, write_whole};

@@ -6,7 +6,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{RatingsError, RejectedRow};
-use crate::read::trimmed;
+use crate::unseen::trimmed;
 
 /// What is expected of `model_b`.
 const ANOTHER_MODEL: &str = "another model than `model_a`";

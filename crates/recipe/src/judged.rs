@@ -14,10 +14,9 @@ use camelid_eval::judge::{
     Resampling, Scoreboard, Setup,
 };
 use camelid_files::FileError;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde::{Deserialize, Serialize};
 
-use crate::{Arm, Measured, RecipeError, Study};
+use crate::{Arm, Measured, RecipeError, Study, requests_bar, show_requests};
 
 /// Names of the two in judgments, files and the report.
 const BASE: &str = "base";
@@ -157,13 +156,9 @@ impl Study {
         for line in session.forecast(&store)?.lines() {
             println!("{line}");
         }
-        let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}");
-        let bar = ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        let judged = session.run(&store, interrupted, &mut |stage, progress| {
-            bar.set_length(progress.total as u64);
-            bar.set_position(progress.done() as u64);
-            bar.set_message(stage.progressed(&progress));
-        });
+        let bar = requests_bar();
+        let judged =
+            session.run(&store, interrupted, &mut |stage, progress| show_requests(&bar, stage, &progress));
         bar.finish_and_clear();
         match judged {
             Err(JudgeError::Run(RunError::Interrupted { .. })) => Ok(Compared::Interrupted),

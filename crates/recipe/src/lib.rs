@@ -20,6 +20,7 @@ mod outcome;
 mod place;
 mod preflight;
 mod report;
+mod requests_bar;
 mod scores;
 mod shape;
 mod study;
@@ -44,6 +45,7 @@ pub use report::{
     ArmRow, ClaimRow, Curve, FormatRow, PlanRow, Report, RunFacts, Sample, Tuning, machine, today,
     write_report,
 };
+pub use requests_bar::{requests_bar, show_requests};
 pub use scores::{loss_pair, matches_crossed, token_mean};
 pub use shape::known_shape;
 pub use study::{PRETRAINING, Study, Tuned, Untuned};

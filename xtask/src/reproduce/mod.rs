@@ -7,6 +7,7 @@ mod qlora_elo;
 mod qlora_memory;
 mod scale;
 mod tuning;
+mod vicuna;
 
 use clap::{Args, Subcommand};
 
@@ -21,6 +22,8 @@ pub struct Arguments {
 enum Recipe {
     /// QLoRA on OASST1 conversations: full, LoRA and QLoRA arms side by side
     Guanaco(Box<tuning::TuningArguments>),
+    /// Vicuna: raw ShareGPT pages to a tuned model, in first and later turns, and a context stretched
+    Vicuna(Box<tuning::TuningArguments>),
     /// One QLoRA step of a 33B or 65B model in the memory of a small machine
     QloraMemory(qlora_memory::QloraMemoryArguments),
     /// QLoRA's Table 1, Elo ratings, from GPT-4's published judgments
@@ -43,6 +46,7 @@ pub enum Ending {
 pub fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     match &arguments.recipe {
         Recipe::Guanaco(arguments) => guanaco::reproduce(arguments),
+        Recipe::Vicuna(arguments) => vicuna::reproduce(arguments),
         Recipe::QloraMemory(arguments) => qlora_memory::reproduce(arguments),
         Recipe::QloraElo(arguments) => qlora_elo::reproduce(arguments),
         Recipe::Arena(arguments) => arena::reproduce(arguments),

@@ -16,10 +16,10 @@ use camelid_eval::judge::{
     EndpointSettings, JudgeError, Mode, ModelSpec, Opponents, PromptSet, QuestionSet, Resampling, Setup,
 };
 use camelid_eval::report::JudgeReport;
+use camelid_recipe::{requests_bar, show_requests};
 use camelid_report::write_parquet;
 use camelid_report::{Report, Tabular};
 use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
 
 use super::Ending;
 use crate::workspace::workspace;
@@ -131,12 +131,8 @@ pub fn reproduce(arguments: &MtBenchArguments) -> anyhow::Result<Ending> {
 
     // 3. The answers, then the judgments.
     ctrlc::set_handler(|| STOP.store(true, Ordering::SeqCst)).context("cannot catch Ctrl-C")?;
-    let bar = progress_bar()?;
-    let judged = session.run(&store, &STOP, &mut |stage, progress| {
-        bar.set_length(progress.total as u64);
-        bar.set_position(progress.done() as u64);
-        bar.set_message(stage.progressed(&progress));
-    });
+    let bar = requests_bar();
+    let judged = session.run(&store, &STOP, &mut |stage, progress| show_requests(&bar, stage, &progress));
     bar.finish_and_clear();
     let judged = match judged {
         Err(JudgeError::Run(error @ RunError::Interrupted { .. })) => {
@@ -206,12 +202,6 @@ fn setup(arguments: &MtBenchArguments) -> anyhow::Result<Setup> {
         spending_limit: arguments.spending_limit,
         ..Setup::new(questions, arguments.judge.clone())?
     })
-}
-
-/// The bar of a run, for its stages.
-fn progress_bar() -> anyhow::Result<ProgressBar> {
-    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}")?;
-    Ok(ProgressBar::new(0).with_style(style))
 }
 
 /// The command that repeats a run, without this machine's paths.

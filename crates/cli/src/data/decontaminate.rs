@@ -1,36 +1,23 @@
 //! `camelid data decontaminate`: conversations without those that share text with test sets.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use camelid_data::catalogue::{self, FetchOptions};
+use camelid_data::catalogue::FetchOptions;
 use camelid_data::{DataFormat, WRITABLE, write_conversations};
-use camelid_evolve::{ContaminationSettings, Decontaminator, Hit, SHORTEST, TestItem};
-use camelid_files::{Records, stem, write_whole};
+use camelid_evolve::{ContaminationSettings, Decontaminator, Hit};
+use camelid_files::write_whole;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::reading::{Reading, format_parser, print_json, tell};
+use super::test_sets;
 
 pub const EXAMPLES: &str = "Examples:
   camelid data decontaminate evolved.json --against humaneval --against gsm8k --out clean.json
   camelid data decontaminate chats.jsonl --against test.jsonl --ngram 8 --hits hits.jsonl --out clean.jsonl";
 
-/// Short names of test sets in the catalogue.
-const NAMES: [(&str, &str); 6] = [
-    ("humaneval", "human-eval"),
-    ("mbpp", "mbpp"),
-    ("gsm8k", "gsm8k-test"),
-    ("mt-bench", "mt-bench-questions"),
-    ("vicuna", "vicuna-questions"),
-    ("wizardlm", "wizardlm-testset"),
-];
-/// Fields that hold an item's question, the first that is there.
-const QUESTION: [&str; 8] =
-    ["question", "prompt", "problem", "turns", "text", "instruction", "Instruction", "query"];
-/// Fields that hold an item's name.
-const ID: [&str; 5] = ["task_id", "question_id", "id", "idx", "unique_id"];
 /// Hits that are printed.
 const SHOWN: usize = 5;
 
@@ -79,14 +66,11 @@ pub fn run(args: &Args) -> Result<()> {
     fetch.offline |= args.offline;
     let mut items = Vec::new();
     for name in &args.against {
-        items.extend(test_set(name, &fetch)?);
+        items.extend(test_sets::items(name, &fetch).with_context(|| format!("--against {name}"))?);
     }
     let settings = ContaminationSettings { ngram: args.ngram, share: args.share };
     let decontaminator = Decontaminator::new(items, settings)?;
-    let short = decontaminator.too_short().count();
-    if short > 0 {
-        camelid_files::say!("{short} test items have fewer than {SHORTEST} words and are not looked for");
-    }
+    test_sets::tell_short(&decontaminator);
     let (format, loaded) = args.reading.read()?;
     if !args.json {
         tell(&loaded.report, "read");
@@ -133,59 +117,4 @@ pub fn run(args: &Args) -> Result<()> {
         args.out.display()
     );
     Ok(())
-}
-
-/// The items of a test set of the catalogue or in a file.
-fn test_set(name: &str, fetch: &FetchOptions) -> Result<Vec<TestItem>> {
-    let listed = NAMES.iter().find(|(short, _)| *short == name).map(|(_, listed)| *listed);
-    let (set, path) = match listed {
-        Some(listed) => (name.to_owned(), catalogue::fetch(listed, fetch)?),
-        None if Path::new(name).exists() => (stem(Path::new(name)), PathBuf::from(name)),
-        None => {
-            let path = catalogue::fetch(name, fetch)
-                .with_context(|| format!("--against {name}: no file, and no test set of the catalogue"))?;
-            (name.to_owned(), path)
-        }
-    };
-    let mut items = Vec::new();
-    let mut without = 0;
-    Records::open(&path)?.for_each(|row| {
-        let Ok(row) = row else {
-            without += 1;
-            return;
-        };
-        let text = QUESTION.iter().find_map(|field| question(row.fields.get(*field)?));
-        let Some(text) = text else {
-            without += 1;
-            return;
-        };
-        let id = ID.iter().find_map(|field| row.fields.get(*field)).map(|id| match id {
-            Value::String(id) => id.clone(),
-            other => other.to_string(),
-        });
-        items.push(TestItem { set: set.clone(), id: id.unwrap_or_else(|| row.place.to_string()), text });
-    })?;
-    if items.is_empty() {
-        bail!(
-            "{}: no row has a question; expected one of the fields {}",
-            path.display(),
-            QUESTION.join(", ")
-        );
-    }
-    if without > 0 {
-        camelid_files::say!("{}: {without} rows have no question and are not looked for", path.display());
-    }
-    Ok(items)
-}
-
-/// A question: a text, or the turns of one.
-fn question(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Array(turns) => {
-            let turns: Option<Vec<&str>> = turns.iter().map(Value::as_str).collect();
-            Some(turns?.join("\n"))
-        }
-        _ => None,
-    }
 }

@@ -2,7 +2,6 @@
 
 use anyhow::Result;
 use camelid_data::{FilterRule, filter};
-use camelid_files::program;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::passing::Passing;
@@ -36,8 +35,8 @@ pub fn run(args: &Args) -> Result<()> {
         return print_json(&report);
     }
     // FastChat's own line.
-    program::print(format!("#in: {}, #out: {}\n", report.read, report.kept))?;
+    passing.say(&format!("#in: {}, #out: {}", report.read, report.kept))?;
     tell(&report, "read");
-    camelid_files::say!("wrote {}", passing.out.display());
+    camelid_files::say!("wrote {}", passing.place());
     Ok(())
 }

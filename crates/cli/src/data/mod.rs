@@ -13,6 +13,7 @@ pub mod reading;
 mod show;
 mod split;
 mod stats;
+pub mod test_sets;
 
 use std::process::ExitCode;
 

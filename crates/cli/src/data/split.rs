@@ -6,7 +6,6 @@ use anyhow::Result;
 use camelid_chat::Template;
 use camelid_data::Mode;
 use camelid_data::split_long::{SplitOptions, SplitReport, split_long};
-use camelid_files::program;
 use camelid_model::TokenizerFile;
 
 use super::mode_parser;
@@ -57,7 +56,7 @@ pub fn run(args: &Args) -> Result<()> {
     }
     if args.mode == Mode::FastchatExact {
         // FastChat's own line.
-        program::print(format!("#in: {}, #out: {}\n", report.conversations.read, report.parts))?;
+        passing.say(&format!("#in: {}, #out: {}", report.conversations.read, report.parts))?;
     }
     say(&report, args);
     Ok(())
@@ -92,5 +91,5 @@ fn say(report: &SplitReport, args: &Args) {
     if report.cut.count > 0 {
         camelid_files::say!("  {} answers cut to fit: {}", report.cut.count, report.cut);
     }
-    camelid_files::say!("wrote {}", args.passing.out.display());
+    camelid_files::say!("wrote {}", args.passing.place());
 }

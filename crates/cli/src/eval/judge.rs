@@ -4,21 +4,21 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use camelid_chat::openai::LengthField;
-use camelid_chat::requests::{Prices, Progress, RequestStore, RunSettings};
+use camelid_chat::requests::{Prices, RequestStore, RunSettings};
 use camelid_data::catalogue::{self, FetchOptions};
 use camelid_eval::judge::{
     EndpointSettings, Mode, ModelPlace, ModelSpec, Opponents, PromptSet, Protocol, QuestionSet, Resampling,
-    Setup, Stage,
+    Setup,
 };
 use camelid_eval::report::JudgeReport;
 use camelid_files::FileError;
 use camelid_files::program::UsageError;
+use camelid_recipe::{requests_bar, show_requests};
 use clap::ValueEnum;
-use indicatif::ProgressBar;
 
 use super::outputs::{Outputs, command_line};
 use crate::device::DeviceArg;
-use crate::waiting::{requests_bar, stop_on_ctrl_c};
+use crate::waiting::stop_on_ctrl_c;
 
 const EXAMPLES: &str = "Examples:
   camelid eval judge --model model.gguf --judge http://localhost:8000/v1#judge --first 10
@@ -182,8 +182,8 @@ pub fn run(args: &Args) -> Result<()> {
         return Ok(());
     }
     let stop = stop_on_ctrl_c()?;
-    let bar = requests_bar()?;
-    let judged = session.run(&store, stop, &mut |stage, progress| show(&bar, stage, progress));
+    let bar = requests_bar();
+    let judged = session.run(&store, stop, &mut |stage, progress| show_requests(&bar, stage, &progress));
     bar.finish_and_clear();
     let judged = judged?;
     for line in judged.tally.lines(args.price.or(args.judge_price).is_some()) {
@@ -298,12 +298,6 @@ impl Args {
             ..Setup::new(questions, self.judge.clone())?
         })
     }
-}
-
-fn show(bar: &ProgressBar, stage: &Stage, progress: Progress) {
-    bar.set_length(progress.total as u64);
-    bar.set_position(progress.done() as u64);
-    bar.set_message(stage.progressed(&progress));
 }
 
 fn file_name(path: &str) -> String {

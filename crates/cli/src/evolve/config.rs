@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use camelid_chat::requests::{Prices, RunSettings};
-use camelid_chat::{GenerateOptions, Role};
+use camelid_chat::Role;
+use camelid_data::catalogue::FetchOptions;
 use camelid_data::{DataFormat, ReadOptions, read_conversations, read_detected};
 use camelid_evolve::published::{self, Edition};
-use camelid_evolve::{EvolutionSettings, Law, OperatorSet, Seed};
-use camelid_files::Input;
+use camelid_evolve::{ContaminationSettings, EvolutionSettings, Law, OperatorSet, Seed, TestItem};
+use camelid_files::{Input, stem};
 use serde::{Deserialize, Serialize};
 
+use super::respondent::Respondent;
 use crate::data::reading::tell;
+use crate::data::test_sets;
 
 /// What is evolved, how, and by whom.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -45,6 +47,12 @@ pub struct Config {
     /// Rounds, attempts, seed, rules.
     #[serde(default)]
     pub evolution: EvolutionSettings,
+    /// Test sets with which no row may share text.
+    #[serde(default)]
+    pub against: Vec<Against>,
+    /// What counts as shared.
+    #[serde(default)]
+    pub contamination: ContaminationSettings,
     /// Who rewrites instructions.
     pub evolver: Respondent,
     /// Who answers them; the evolver unless given.
@@ -62,56 +70,17 @@ fn general() -> String {
     "general".to_owned()
 }
 
-/// A model and how it is asked.
+/// A test set.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Respondent {
-    /// `[NAME=]PATH` of a model's files, or `[NAME=]URL#MODEL` at an OpenAI-compatible endpoint.
-    pub model: String,
-    /// Environment variable with the endpoint's API key.
+pub struct Against {
+    /// `humaneval`, `mbpp`, `gsm8k`, `mt-bench`, `vicuna`, `wizardlm` or another name of the catalogue;
+    /// with a file, the name that hits have.
     #[serde(default)]
-    pub api_key_env: Option<String>,
-    /// 1 for the evolver and the answerer, 0 for the judge, unless given.
+    pub set: Option<String>,
+    /// A file of JSON rows with a question each; a path is taken from the folder of the settings.
     #[serde(default)]
-    pub temperature: Option<f32>,
-    /// 0.9, as in the paper, unless given.
-    #[serde(default)]
-    pub top_p: Option<f32>,
-    /// Most tokens of a reply: 2,048 unless given.
-    #[serde(default)]
-    pub max_new_tokens: Option<usize>,
-    /// Prices per million tokens.
-    #[serde(default)]
-    pub prices: Option<Prices>,
-    /// Requests under way at a time: 4 unless given.
-    #[serde(default)]
-    pub concurrency: Option<usize>,
-    /// Most requests a minute.
-    #[serde(default)]
-    pub requests_per_minute: Option<f64>,
-}
-
-impl Respondent {
-    /// How it generates, at a temperature unless it has its own.
-    pub fn options(&self, temperature: f32) -> GenerateOptions {
-        GenerateOptions {
-            temperature: self.temperature.unwrap_or(temperature),
-            top_p: self.top_p.unwrap_or(0.9),
-            max_new_tokens: self.max_new_tokens.unwrap_or(2048),
-            ..GenerateOptions::default()
-        }
-    }
-
-    /// How fast an endpoint is asked.
-    pub fn requests(&self) -> RunSettings {
-        let default = RunSettings::default();
-        RunSettings {
-            concurrency: self.concurrency.unwrap_or(default.concurrency),
-            requests_per_minute: self.requests_per_minute,
-            prices: self.prices,
-            spending_limit: None,
-        }
-    }
+    pub file: Option<PathBuf>,
 }
 
 impl Config {
@@ -121,6 +90,9 @@ impl Config {
         let mut config: Self = toml::from_str(&text).with_context(|| path.display().to_string())?;
         let folder = path.parent().unwrap_or(Path::new(""));
         config.seeds = folder.join(&config.seeds);
+        for against in &mut config.against {
+            against.file = against.file.take().map(|file| folder.join(file));
+        }
         if !["general", "code", "math"].contains(&config.prompts.as_str()) {
             config.prompts = folder.join(&config.prompts).to_string_lossy().into_owned();
         }
@@ -139,6 +111,21 @@ impl Config {
             (path, None) => OperatorSet::read(Path::new(path))?,
         };
         Ok(set.under(self.law, &self.weights)?)
+    }
+
+    /// The items of all test sets.
+    pub fn test_items(&self) -> Result<Vec<TestItem>> {
+        let mut items = Vec::new();
+        for against in &self.against {
+            items.extend(match (&against.set, &against.file) {
+                (set, Some(file)) => test_sets::read(&set.clone().unwrap_or_else(|| stem(file)), file)
+                    .context("against.file")?,
+                (Some(set), None) => test_sets::items(set, &FetchOptions::from_env()?)
+                    .with_context(|| format!("against.set = \"{set}\""))?,
+                (None, None) => bail!("an entry of `against` names neither a `set` nor a `file`"),
+            });
+        }
+        Ok(items)
     }
 
     /// The seeds; says what was dropped.

@@ -7,7 +7,7 @@ use camelid_chat::{Conversation, Message, Role};
 use camelid_data::{DataFormat, write_conversations};
 use camelid_evolve::{Mix, lineage, mix};
 
-use super::files;
+use super::folder;
 use crate::data::reading::format_parser;
 
 pub const EXAMPLES: &str = "Examples:
@@ -39,7 +39,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<()> {
-    let rows = lineage::read(&files::lineage_of(&args.run))?;
+    let rows = lineage::read(&folder::lineage_of(&args.run))?;
     let chosen = mix(&rows, args.mix, args.seed, args.most)?;
     let conversation = |row: &&camelid_evolve::Row| Conversation {
         id: row.id.clone(),

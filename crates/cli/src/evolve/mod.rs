@@ -2,27 +2,14 @@
 
 mod config;
 mod export;
+mod folder;
 mod report;
+mod respondent;
 mod run;
 
+use std::process::ExitCode;
+
 use anyhow::Result;
-
-/// The files of a run.
-mod files {
-    use std::path::{Path, PathBuf};
-
-    /// Settings and digests that the run was made with.
-    pub const MADE_WITH: &str = "made_with.json";
-    /// Every reply, as it arrived.
-    pub const REPLIES: &str = "replies.jsonl";
-    /// Every row made.
-    pub const LINEAGE: &str = "lineage.jsonl";
-
-    /// The lineage of a run that is named by its folder or by the lineage itself.
-    pub fn lineage_of(run: &Path) -> PathBuf {
-        if run.is_dir() { run.join(LINEAGE) } else { run.to_owned() }
-    }
-}
 
 #[derive(clap::Subcommand)]
 pub enum Command {
@@ -37,10 +24,11 @@ pub enum Command {
     Export(export::Args),
 }
 
-pub fn run(command: &Command) -> Result<()> {
+pub fn run(command: &Command) -> Result<ExitCode> {
     match command {
-        Command::Run(args) => run::run(args),
+        Command::Run(args) => return run::run(args),
         Command::Report(args) => report::run(args),
         Command::Export(args) => export::run(args),
     }
+    .map(|()| ExitCode::SUCCESS)
 }

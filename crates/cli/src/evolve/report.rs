@@ -7,7 +7,7 @@ use camelid_evolve::{EvolveReport, lineage};
 use camelid_files::{program, write_whole};
 use camelid_report::Report;
 
-use super::files;
+use super::folder;
 
 pub const EXAMPLES: &str = "Examples:
   camelid evolve report runs/evolved
@@ -27,7 +27,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<()> {
-    let report = EvolveReport::new(&lineage::read(&files::lineage_of(&args.run))?);
+    let report = EvolveReport::new(&lineage::read(&folder::lineage_of(&args.run))?);
     if let Some(path) = &args.html {
         write_whole(path, report.page()?.as_bytes())?;
         camelid_files::say!("wrote {}", path.display());

@@ -1,26 +1,31 @@
 //! `camelid evolve run`: round after round, with every reply kept.
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
-use burn::tensor::Device;
-use camelid_chat::openai::OpenAiConfig;
-use camelid_chat::requests::RequestStore;
-use camelid_eval::judge::{Model as Opened, ModelPlace, ModelSpec};
-use camelid_evolve::{Evolution, EvolveReport, Model, Models, OperatorSet, Row, Seed, Stage, lineage};
-use camelid_files::{Input, digest, program, write_whole};
-use camelid_model::LocalGenerator;
+use anyhow::{Result, bail};
+use camelid_chat::requests::RunError;
+use camelid_evolve::{
+    Decontaminator, Desk, Evolution, EvolveError, EvolveReport, Models, OperatorSet, Row, Seed, Stage,
+    TestItem, lineage,
+};
+use camelid_files::{digest, program};
+use camelid_recipe::requests_bar;
 use camelid_report::Report;
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
-use super::config::{Config, Respondent};
-use super::files;
+use super::config::Config;
+use super::folder;
+use super::respondent::{Asked, JUDGING, Respondent};
+use crate::data::test_sets;
 use crate::device::DeviceArg;
-use crate::waiting::{requests_bar, stop_on_ctrl_c};
+use crate::waiting::stop_on_ctrl_c_twice_to_end;
 
-/// Temperature of the evolver and the answerer, as in the paper, and of the judge.
-const TEMPERATURES: (f32, f32) = (1.0, 0.0);
+/// Temperature of the evolver and the answerer, as in the paper.
+const EVOLVING: f32 = 1.0;
+/// Exit code of a run that was interrupted, as the shell has it.
+const INTERRUPTED: u8 = 130;
 
 pub const EXAMPLES: &str = "Examples:
   camelid evolve run evolve.toml --run runs/evolved
@@ -30,7 +35,11 @@ pub const EXAMPLES: &str = "Examples:
 evolve.toml:
   seeds = \"alpaca.json\"
   evolution = { rounds = 4, seed = 0 }
-  evolver = { model = \"https://api.openai.com/v1#gpt-4o-mini\", api_key_env = \"OPENAI_API_KEY\" }";
+  evolver = { model = \"https://api.openai.com/v1#gpt-4o-mini\", api_key_env = \"OPENAI_API_KEY\" }
+  [[against]]
+  set = \"gsm8k\"
+  [[against]]
+  file = \"own_test.jsonl\"";
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -47,126 +56,83 @@ pub struct Args {
     device: DeviceArg,
 }
 
-pub fn run(args: &Args) -> Result<()> {
+pub fn run(args: &Args) -> Result<ExitCode> {
     let mut config = Config::read(&args.config)?;
     if let Some(evolver) = &args.evolver {
         config.evolver.model.clone_from(evolver);
     }
     let operators = config.operators()?;
     let seeds = config.seeds()?;
-    std::fs::create_dir_all(&args.run).with_context(|| format!("cannot create {}", args.run.display()))?;
-    agree(&args.run.join(files::MADE_WITH), &made_with(&config, &operators, &seeds)?)?;
-    let store = RequestStore::open(&args.run.join(files::REPLIES))?;
-    let damaged = store.report().damaged.len();
-    if damaged > 0 {
-        camelid_files::say!("{damaged} lines of {} hold no reply; theirs are asked again", files::REPLIES);
-    }
+    let items = config.test_items()?;
+    let made_with = made_with(&config, &operators, &seeds, &items)?;
+    let against = Decontaminator::new(items, config.contamination.clone())?;
+    test_sets::tell_short(&against);
+    let store = folder::open(&args.run, &made_with)?;
     let device = args.device.open()?;
-    let evolver = Asked::open(&config.evolver, TEMPERATURES.0, &device)?;
-    let other = |respondent: &Option<Respondent>, temperature| -> Result<Option<Asked>> {
-        respondent.as_ref().map(|respondent| Asked::open(respondent, temperature, &device)).transpose()
+    let evolver = Asked::open(&config.evolver, &device)?;
+    let other = |respondent: &Option<Respondent>| -> Result<Option<Asked>> {
+        respondent.as_ref().map(|respondent| Asked::open(respondent, &device)).transpose()
     };
-    let (answerer, judge) = (other(&config.answerer, TEMPERATURES.0)?, other(&config.judge, TEMPERATURES.1)?);
-    let judge = judge.as_ref().map_or_else(
-        || Model { options: config.evolver.options(TEMPERATURES.1), ..evolver.model() },
-        Asked::model,
-    );
-    let stop = stop_on_ctrl_c()?;
+    let (answerer, judge) = (other(&config.answerer)?, other(&config.judge)?);
+    let judge = judge.as_ref().map_or_else(|| evolver.judging(), |judge| judge.model(JUDGING));
     let evolution = Evolution {
         settings: &config.evolution,
         operators: &operators,
         models: Models {
-            evolver: evolver.model(),
-            answerer: answerer.as_ref().unwrap_or(&evolver).model(),
+            evolver: evolver.model(EVOLVING),
+            answerer: answerer.as_ref().unwrap_or(&evolver).model(EVOLVING),
             judge: Some(judge),
         },
-        store: &store,
-        stop: Some(stop),
-        spending_limit: config.spending_limit,
-        screen: None,
+        desk: Desk {
+            store: &store,
+            stop: Some(stop_on_ctrl_c_twice_to_end()?),
+            spending_limit: config.spending_limit,
+        },
+        against: Some(&against),
     };
-    let bar = requests_bar()?;
-    let path = args.run.join(files::LINEAGE);
+    let path = folder::lineage_of(&args.run);
+    let bar = requests_bar();
     let rows = evolution
         .run(&seeds, &mut |stage| show(&bar, &stage), &mut |rows: &[Row]| lineage::write(&path, rows));
     bar.finish_and_clear();
-    let rows = rows?;
-    lineage::write(&path, &rows)?;
-    program::print(EvolveReport::new(&rows).text())?;
+    match rows {
+        Err(EvolveError::Run(error @ RunError::Interrupted { .. })) => {
+            camelid_files::say!("{error}; go on by the same command");
+            Ok(ExitCode::from(INTERRUPTED))
+        }
+        rows => finish(&rows?, &path),
+    }
+}
+
+/// Writes the lineage and says what became of it.
+fn finish(rows: &[Row], path: &Path) -> Result<ExitCode> {
+    lineage::write(path, rows)?;
+    let report = EvolveReport::new(rows);
+    program::print(report.text())?;
     camelid_files::say!("wrote {}", path.display());
     if rows.iter().all(|row| row.round == 0 || !row.lives()) {
-        bail!("no evolved instruction lives; `camelid evolve report {}` says why", args.run.display());
+        let rules: Vec<String> =
+            report.rules().iter().map(|(rule, count)| format!("{count} by {rule}")).collect();
+        let rules = if rules.is_empty() { "nothing was evolved".to_owned() } else { rules.join(", ") };
+        bail!("no new instruction lives ({rules}); `camelid evolve report` shows examples");
     }
-    Ok(())
-}
-
-/// A model that was opened, with the settings by which it is asked.
-struct Asked {
-    opened: Opened,
-    respondent: Respondent,
-    temperature: f32,
-}
-
-impl Asked {
-    fn open(respondent: &Respondent, temperature: f32, device: &Device) -> Result<Self> {
-        let spec: ModelSpec = respondent.model.parse().map_err(anyhow::Error::msg)?;
-        let opened = match &spec.place {
-            ModelPlace::Files(path) => {
-                let generator = LocalGenerator::open(path, None, device)?;
-                crate::model_files::tell(generator.notes());
-                Opened::local(&spec.name, generator, path)?
-            }
-            ModelPlace::Endpoint { base_url, model } => {
-                let mut config = OpenAiConfig::new(base_url, model);
-                config.api_key_env.clone_from(&respondent.api_key_env);
-                Opened::endpoint(&spec.name, config, respondent.requests())?
-            }
-        };
-        Ok(Self { opened, respondent: respondent.clone(), temperature })
-    }
-
-    fn model(&self) -> Model<'_> {
-        Model {
-            generator: self.opened.generator.as_ref(),
-            name: self.opened.request_name.clone(),
-            options: self.respondent.options(self.temperature),
-            settings: self.opened.settings.clone(),
-        }
-    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// What the rows depend on, beside the replies.
-fn made_with(config: &Config, operators: &OperatorSet, seeds: &[Seed]) -> Result<Value> {
-    let models = json!({
-        "evolver": config.evolver.model, "answerer": config.answerer, "judge": config.judge,
-        "options": config.evolver.options(TEMPERATURES.0),
-    });
+fn made_with(config: &Config, operators: &OperatorSet, seeds: &[Seed], items: &[TestItem]) -> Result<Value> {
+    let items: Vec<_> = items.iter().map(|item| [&item.set, &item.id, &item.text]).collect();
     Ok(json!({
-        "evolution": config.evolution,
-        "models": models,
-        "prompts": digest::of_bytes(serde_json::to_string(operators)?),
         "seeds": digest::of_bytes(serde_json::to_string(seeds)?),
+        "prompts": digest::of_bytes(serde_json::to_string(operators)?),
+        "models": {
+            "evolver": config.evolver.made_with(EVOLVING),
+            "answerer": config.answerer.as_ref().map(|answerer| answerer.made_with(EVOLVING)),
+            "judge": config.judge.as_ref().map(|judge| judge.made_with(JUDGING)),
+        },
+        "against": {"items": digest::of_bytes(serde_json::to_string(&items)?), "what": config.contamination},
+        "evolution": config.evolution,
     }))
-}
-
-/// That the folder's run was made with the same, where there is one.
-fn agree(path: &Path, made_with: &Value) -> Result<()> {
-    if !path.exists() {
-        return Ok(write_whole(path, serde_json::to_string_pretty(made_with)?.as_bytes())?);
-    }
-    let text = Input::open(path)?.text()?;
-    let before: Value = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
-    for part in ["seeds", "prompts", "models", "evolution"] {
-        if before[part] != made_with[part] {
-            bail!(
-                "{}: this run was made with other {part}; name another folder, or the {part} of then\n  then: {}\n  now:  {}",
-                path.display(),
-                before[part],
-                made_with[part]
-            );
-        }
-    }
-    Ok(())
 }
 
 fn show(bar: &ProgressBar, stage: &Stage) {

@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use super::personal::Masked;
 use super::rule::Cut;
-use super::table_file::TableFile;
 use crate::DataError;
+use crate::table_file::TableFile;
 
 /// What became of one conversation of the input.
 #[derive(Debug, Serialize)]

@@ -6,24 +6,18 @@
 
 mod blocked;
 mod correct;
-mod duplicates;
 mod error;
 pub mod exact;
-mod hash_table;
 mod judged;
-mod language;
 mod lineage;
 mod markdown;
-mod minhash;
 mod options;
-mod output;
 mod pattern;
 mod personal;
 mod process;
 mod rule;
 mod run;
 mod summary;
-mod table_file;
 
 pub use blocked::Blocked;
 pub use error::CleanError;

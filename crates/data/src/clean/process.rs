@@ -1,22 +1,22 @@
 //! One row of the input by itself: everything that needs no other row, so that all cores can do it.
 
 use camelid_files::{Place, RawRecord, Record};
+use camelid_text::duplicates::fingerprint;
+use camelid_text::language;
+use camelid_text::minhash::Sketch;
 use serde_json::{Map, Value, json};
 
 use super::correct;
-use super::duplicates::fingerprint;
 use super::exact;
 use super::judged::{Cleaned, Judged};
-use super::language::language;
-use super::minhash::Sketch;
 use super::options::CleanOptions;
-use super::output::Form;
 use super::personal::Masked;
 use super::rule::{Cut, Finding, Rule};
 use super::summary::Lengths;
 use crate::Mode;
 use crate::fields::{self, Problem};
 use crate::format::DataFormat;
+use crate::output::Form;
 use crate::read::format_of;
 use crate::turns::{LISTS, TEXTS, turns};
 

@@ -4,17 +4,17 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use camelid_files::{Place, RawRecord};
+use camelid_text::duplicates::Kept;
 use rayon::prelude::*;
 
-use super::duplicates::Kept;
 use super::error::CleanError;
 use super::lineage::{Fate, Lineage};
 use super::options::{CleanOptions, Shard};
-use super::output::{Form, Output};
 use super::process::{Candidate, Processed, process};
 use super::rule::{Finding, Rule};
 use super::summary::{Example, Summary};
 use crate::format::DataFormat;
+use crate::output::{Form, Output};
 use crate::read::none_is;
 use crate::report::named;
 use crate::rows::Rows;
@@ -212,7 +212,7 @@ impl Emitter {
             return Ok(Err(Finding::whole(Rule::ValueDuplicate)));
         }
         if let Some(sketch) = &candidate.sketch
-            && let Some((first, similarity)) = self.kept.near(sketch, self.near_duplicates)?
+            && let Some((first, similarity)) = self.kept.near(sketch, self.near_duplicates, |_| true)?
         {
             *duplicate_of = Some(first);
             let finding = Finding::whole(Rule::NearDuplicate).with(format!("similarity {similarity:.2}"));

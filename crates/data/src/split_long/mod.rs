@@ -121,7 +121,7 @@ struct Lost {
 const ROLES: &str = "roles do not alternate";
 
 /// Splits the conversations of `input`, ShareGPT's rows in any form that can be read, into `out`: a
-/// JSON array or JSON lines, packed or not, by its ending ([`camelid_files::RowWriter`]).
+/// JSON array, JSON lines, packed or not, or Parquet, by its ending; `-` is standard output.
 ///
 /// # Errors
 /// A limit of 0; a tokenizer without the template's tokens ([`Mode::Correct`]); files that cannot be

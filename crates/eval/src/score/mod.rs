@@ -5,17 +5,17 @@
 //! kept as a [`Remark`] that names file and place; nothing is dropped in silence, and a file of
 //! which nothing can be used is an error.
 
+mod answers;
 mod judgments;
-mod numbers;
 mod programs;
 mod reviews;
 mod samples;
 
 use serde::Serialize;
 
+pub use answers::{AnswerOptions, AnswerScores, AnswerSuite, answers};
 pub use judgments::{JudgmentScores, judgments, read_judgments};
-pub use numbers::{NumberScores, numbers};
-pub use programs::{ProblemScore, ProgramScores, ProgramSuite, SampleForm, programs};
+pub use programs::{ProblemScore, ProgramScores, ProgramSuite, SampleForm, SampleOptions, programs};
 pub use reviews::{ReviewFile, ReviewScores, reviews};
 pub use samples::{Remark, Remarks};
 

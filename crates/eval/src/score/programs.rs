@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use camelid_sandbox::pass_at_k::{Drawn, PassAtK, mean_pass_at_k};
+use camelid_sandbox::programs::cut::{Cut, cut};
 use camelid_sandbox::programs::reply::{code, joined};
-use camelid_sandbox::programs::{human_eval, mbpp, python};
-use camelid_sandbox::{Program, Sandbox};
+use camelid_sandbox::programs::{human_eval, mbpp, plus, python};
+use camelid_sandbox::{Limits, Program, Sandbox};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -22,6 +23,25 @@ pub enum ProgramSuite {
     HumanEval,
     /// Austin et al. 2021, the test set.
     Mbpp,
+    /// HumanEval with EvalPlus's tests (Liu et al. 2023).
+    #[serde(rename = "humaneval-plus")]
+    HumanEvalPlus,
+    /// The 378 problems of MBPP that EvalPlus kept, with its tests.
+    #[serde(rename = "mbpp-plus")]
+    MbppPlus,
+}
+
+/// How samples become programs, and which k are asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SampleOptions {
+    /// The field that holds them, where it is none of the usual; taken as completions.
+    pub field: Option<String>,
+    /// Where they end, before anything else.
+    pub cuts: Vec<Cut>,
+    /// What is done with them then.
+    pub form: SampleForm,
+    /// The k of pass@k; where none is given, those of 1, 10 and 100 that every problem has samples enough for.
+    pub ks: Vec<u64>,
 }
 
 /// How samples fared.
@@ -45,6 +65,10 @@ pub struct ProgramScores {
     pub fenced: usize,
     /// How samples were taken.
     pub form: SampleForm,
+    /// Where they were ended.
+    pub cuts: Vec<Cut>,
+    /// Samples that this shortened.
+    pub cut: usize,
     /// What is to be said of some rows.
     #[serde(flatten)]
     pub remarks: Remarks,
@@ -110,7 +134,7 @@ impl Problem {
                     SampleForm::AsTheyStand => sample.text().to_owned(),
                     SampleForm::Replies => joined(prompt, sample.text(), entry_point),
                 };
-                python(format!("{whole}\n{test}\ncheck({entry_point})\n"))
+                python(format!("{whole}\n{}\ncheck({entry_point})\n", plus::test(test)))
             }
             (Self::Mbpp(problem), sample, SampleForm::AsTheyStand) => mbpp::program(problem, sample.text()),
             (Self::Mbpp(problem), sample, SampleForm::Replies) => {
@@ -126,9 +150,25 @@ impl Sample {
             Self::Completion(text) | Self::Solution(text) => text,
         }
     }
+
+    fn cut(self, rules: &[Cut]) -> Self {
+        match self {
+            Self::Completion(text) => Self::Completion(cut(&text, rules)),
+            Self::Solution(text) => Self::Solution(cut(&text, rules)),
+        }
+    }
 }
 
 impl ProgramSuite {
+    /// Where WizardCoder's scripts end the completions of this set.
+    pub fn wizardcoder(self) -> &'static [Cut] {
+        match self {
+            Self::HumanEval | Self::HumanEvalPlus => &Cut::WIZARDCODER_HUMANEVAL,
+            Self::Mbpp => &Cut::WIZARDCODER_MBPP,
+            Self::MbppPlus => &Cut::WIZARDCODER_MBPP_PLUS,
+        }
+    }
+
     /// The task that knows where the problems are.
     ///
     /// # Errors
@@ -137,7 +177,17 @@ impl ProgramSuite {
         Task::open(match self {
             Self::HumanEval => "humaneval",
             Self::Mbpp => "mbpp",
+            Self::HumanEvalPlus => "humaneval-plus",
+            Self::MbppPlus => "mbpp-plus",
         })
+    }
+
+    /// What its programs may use.
+    pub fn limits(self) -> Limits {
+        match self {
+            Self::HumanEval | Self::Mbpp => Limits::default(),
+            Self::HumanEvalPlus | Self::MbppPlus => plus::limits(),
+        }
     }
 
     fn problems(self, places: &DataPlaces) -> Result<Vec<Problem>, ScoreError> {
@@ -148,8 +198,10 @@ impl ProgramSuite {
                 for row in read(&file, files.inner.as_deref())? {
                     let fields = Value::Object(row.fields);
                     let problem = match self {
-                        Self::HumanEval => serde_json::from_value(fields).map(Problem::HumanEval),
-                        Self::Mbpp => serde_json::from_value(fields).map(Problem::Mbpp),
+                        Self::HumanEval | Self::HumanEvalPlus => {
+                            serde_json::from_value(fields).map(Problem::HumanEval)
+                        }
+                        Self::Mbpp | Self::MbppPlus => serde_json::from_value(fields).map(Problem::Mbpp),
                     };
                     problems.push(
                         problem.map_err(|error| TaskError::Row {
@@ -168,8 +220,13 @@ impl ProgramSuite {
 }
 
 /// The samples of a row: one text, or a list of them.
-fn samples(fields: &Map<String, Value>) -> Result<Vec<Sample>, String> {
+fn samples(fields: &Map<String, Value>, field: Option<&str>) -> Result<Vec<Sample>, String> {
     type Kind = fn(String) -> Sample;
+    if let Some(field) = field {
+        let found = texts(fields, field)?;
+        let found = found.ok_or_else(|| format!("no `{field}`; there are: {}", names(fields)))?;
+        return Ok(found.into_iter().map(Sample::Completion).collect());
+    }
     for (field, kind) in [
         ("completion", Sample::Completion as Kind),
         ("completions", Sample::Completion),
@@ -184,9 +241,7 @@ fn samples(fields: &Map<String, Value>) -> Result<Vec<Sample>, String> {
     Err(format!("neither `completion` nor `solution`; there are: {}", names(fields)))
 }
 
-/// Runs every sample against its problem's tests. `ks` are the k of pass@k; where none is given, those
-/// of 1, 10 and 100 that every problem has samples enough for. `progress` is told how many of how many
-/// programs have run.
+/// Runs every sample against its problem's tests. `progress` is told how many of how many programs have run.
 ///
 /// # Errors
 /// [`ScoreError`]: files or problems that cannot be read, not one sample that can be run, a k without
@@ -194,9 +249,8 @@ fn samples(fields: &Map<String, Value>) -> Result<Vec<Sample>, String> {
 pub fn programs(
     suite: ProgramSuite,
     files: &[PathBuf],
-    form: SampleForm,
+    options: &SampleOptions,
     places: &DataPlaces,
-    ks: &[u64],
     sandbox: &Sandbox,
     progress: impl Fn(usize, usize) + Sync,
 ) -> Result<ProgramScores, ScoreError> {
@@ -209,7 +263,7 @@ pub fn programs(
     };
     let mut of: Vec<usize> = Vec::new();
     let mut queue: Vec<Program> = Vec::new();
-    let mut fenced = 0;
+    let (mut fenced, mut shortened) = (0, 0);
     let remarks = each(files, |_, fields| {
         // lm-evaluation-harness keeps the problem's row under `doc`.
         let doc = fields.get("doc").and_then(Value::as_object);
@@ -217,10 +271,13 @@ pub fn programs(
         let id = id.ok_or_else(|| format!("no `task_id`; there are: {}", names(&fields)))?;
         let problem =
             find(&id).ok_or_else(|| format!("`task_id` is {id}, which is no problem of the set"))?;
-        for sample in samples(&fields)? {
+        for sample in samples(&fields, options.field.as_deref())? {
+            let length = sample.text().len();
+            let sample = sample.cut(&options.cuts);
+            shortened += usize::from(sample.text().len() < length);
             fenced += usize::from(sample.text().contains("```"));
             of.push(problem);
-            queue.push(problems[problem].program(&sample, form));
+            queue.push(problems[problem].program(&sample, options.form));
         }
         Ok(())
     })?;
@@ -242,7 +299,7 @@ pub fn programs(
     let drawn: Vec<Drawn> = by_problem.iter().map(|score| Drawn { n: score.n, c: score.c }).collect();
     let least = drawn.iter().map(|drawn| drawn.n).min().unwrap_or(0);
     let usual: Vec<u64> = [1, 10, 100].into_iter().filter(|k| *k <= least).collect();
-    let pass_at = if ks.is_empty() { &usual } else { ks }
+    let pass_at = if options.ks.is_empty() { &usual } else { &options.ks }
         .iter()
         .map(|&k| {
             mean_pass_at_k(&drawn, k).map_err(|_| {
@@ -259,7 +316,9 @@ pub fn programs(
         missing: missing.into_iter().map(|score| score.task_id).collect(),
         by_problem,
         fenced,
-        form,
+        form: options.form,
+        cuts: options.cuts.clone(),
+        cut: shortened,
         remarks,
     })
 }
@@ -291,6 +350,10 @@ impl ScoreReport for ProgramScores {
                 self.missing.len(),
                 self.problems
             );
+        }
+        if !self.cuts.is_empty() {
+            let rules: Vec<&str> = self.cuts.iter().map(|rule| rule.name()).collect();
+            text += &format!("{} samples were ended by {}\n", self.cut, rules.join(", "));
         }
         if self.fenced > 0 && self.form == SampleForm::AsTheyStand {
             text += &format!(

@@ -7,9 +7,10 @@ use serde::Deserialize;
 
 use super::error::TaskError;
 use super::template::Templates;
+use crate::answers::{AnswerKind, Grading, Protocol};
 
 /// Names and texts of the built-in definitions.
-const BUILTIN: [(&str, &str); 9] = [
+const BUILTIN: [(&str, &str); 12] = [
     ("perplexity", include_str!("../../tasks/perplexity.toml")),
     ("mmlu", include_str!("../../tasks/mmlu.toml")),
     ("arc-easy", include_str!("../../tasks/arc-easy.toml")),
@@ -17,8 +18,11 @@ const BUILTIN: [(&str, &str); 9] = [
     ("hellaswag", include_str!("../../tasks/hellaswag.toml")),
     ("piqa", include_str!("../../tasks/piqa.toml")),
     ("gsm8k", include_str!("../../tasks/gsm8k.toml")),
+    ("math", include_str!("../../tasks/math.toml")),
     ("humaneval", include_str!("../../tasks/humaneval.toml")),
     ("mbpp", include_str!("../../tasks/mbpp.toml")),
+    ("humaneval-plus", include_str!("../../tasks/humaneval-plus.toml")),
+    ("mbpp-plus", include_str!("../../tasks/mbpp-plus.toml")),
 ];
 
 /// A task: where its rows are, what is asked, how answers are scored.
@@ -55,6 +59,9 @@ pub struct Definition {
     /// Scored by the number that a generated answer ends in.
     #[serde(default)]
     pub number: Option<NumberAnswer>,
+    /// Scored by the expression that a generated answer ends in.
+    #[serde(default)]
+    pub expression: Option<ExpressionAnswer>,
     /// Scored by running generated programs against tests.
     #[serde(default)]
     pub program: Option<ProgramAnswer>,
@@ -153,6 +160,32 @@ pub struct NumberAnswer {
     pub stop: Vec<String>,
 }
 
+/// A generated answer that ends in an expression, in a box.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExpressionAnswer {
+    /// Template of the right answer; its expression is read like the model's.
+    pub gold: String,
+    /// Longest answer.
+    pub max_new_tokens: usize,
+    /// Texts that end an answer.
+    #[serde(default)]
+    pub stop: Vec<String>,
+}
+
+/// A generated answer of either kind.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GeneratedAnswer<'a> {
+    /// How it is read and compared.
+    pub grading: Grading,
+    /// The name of the right answer's template.
+    pub gold: &'static str,
+    /// Longest answer.
+    pub max_new_tokens: usize,
+    /// Texts that end it.
+    pub stop: &'a [String],
+}
+
 /// A generated program.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -229,6 +262,25 @@ impl Task {
 }
 
 impl Definition {
+    /// The answer that is generated and compared, for tasks of that kind, in the way of `protocol`.
+    pub fn generated(&self, protocol: Protocol) -> Option<GeneratedAnswer<'_>> {
+        match (&self.number, &self.expression) {
+            (Some(number), _) => Some(GeneratedAnswer {
+                grading: Grading { marker: number.marker.clone(), ..protocol.grading(AnswerKind::Number) },
+                gold: "number.gold",
+                max_new_tokens: number.max_new_tokens,
+                stop: &number.stop,
+            }),
+            (None, Some(expression)) => Some(GeneratedAnswer {
+                grading: protocol.grading(AnswerKind::Expression),
+                gold: "expression.gold",
+                max_new_tokens: expression.max_new_tokens,
+                stop: &expression.stop,
+            }),
+            (None, None) => None,
+        }
+    }
+
     fn check(&self) -> Result<(), String> {
         let named = !self.name.is_empty()
             && self.name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
@@ -238,13 +290,14 @@ impl Definition {
         let metrics = [
             self.multiple_choice.is_some(),
             self.number.is_some(),
+            self.expression.is_some(),
             self.program.is_some(),
             self.perplexity.is_some(),
         ];
         let metrics = metrics.iter().filter(|there| **there).count();
         if metrics != 1 {
             return Err(format!(
-                "has {metrics} of the tables `multiple_choice`, `number`, `program`, `perplexity`; expected one"
+                "has {metrics} of the tables `multiple_choice`, `number`, `expression`, `program`, `perplexity`; expected one"
             ));
         }
         if self.perplexity.is_none() && self.prompt.is_none() {
@@ -272,7 +325,7 @@ impl Definition {
                 p.stride, p.window
             ));
         }
-        let longest = self.number.as_ref().map(|n| n.max_new_tokens);
+        let longest = self.generated(Protocol::Camelid).map(|answer| answer.max_new_tokens);
         if longest.or(self.program.as_ref().map(|p| p.max_new_tokens)) == Some(0) {
             return Err("`max_new_tokens` is 0, expected at least 1".into());
         }
@@ -289,6 +342,7 @@ impl Definition {
         add("shots.answer", self.shots.as_ref().and_then(|s| s.answer.as_ref()))?;
         add("multiple_choice.continuation", self.multiple_choice.as_ref().map(|m| &m.continuation))?;
         add("number.gold", self.number.as_ref().map(|n| &n.gold))?;
+        add("expression.gold", self.expression.as_ref().map(|e| &e.gold))?;
         add("program.program", self.program.as_ref().map(|p| &p.program))?;
         add("perplexity.text", self.perplexity.as_ref().map(|p| &p.text))?;
         if let Some(m) = &self.multiple_choice {

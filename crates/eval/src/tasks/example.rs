@@ -8,6 +8,7 @@ use super::definition::{Files, Task};
 use super::error::TaskError;
 use super::rows::{self, DataPlaces, Row};
 use super::template::{NULL, Variables};
+use crate::answers::Protocol;
 
 /// A row with its id and group, before its prompt is written.
 #[derive(Debug)]
@@ -29,8 +30,8 @@ pub(super) struct Example {
 pub(super) enum Ask {
     /// Which continuation is likeliest?
     Choice { continuations: Vec<String>, characters: Vec<usize>, gold: usize },
-    /// What number does the answer end in?
-    Number { gold: String },
+    /// What number or expression does the answer end in?
+    Answer { gold: String },
     /// Does the program pass? Its text comes from [`Examples::program`].
     Program,
     /// How likely is this text?
@@ -192,12 +193,12 @@ impl<'a> Examples<'a> {
                 characters: choices.characters,
                 gold: choices.gold,
             }
-        } else if let Some(number) = &definition.number {
-            let answer = text("number.gold")?.unwrap_or_default();
-            let gold = super::number::final_number(&answer, &number.marker).ok_or_else(|| {
-                self.task.row_error(row, format!("`number.gold` holds no number: {answer:?}"))
+        } else if let Some(form) = definition.generated(Protocol::Camelid) {
+            let answer = text(form.gold)?.unwrap_or_default();
+            let gold = form.grading.read(&answer).ok_or_else(|| {
+                self.task.row_error(row, format!("`{}` holds no answer: {answer:?}", form.gold))
             })?;
-            Ask::Number { gold: gold.value }
+            Ask::Answer { gold: gold.value }
         } else if definition.program.is_some() {
             Ask::Program
         } else {

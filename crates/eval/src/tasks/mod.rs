@@ -11,7 +11,6 @@ mod error;
 mod example;
 mod facts;
 mod journal;
-mod number;
 mod options;
 mod record;
 mod report;
@@ -22,11 +21,11 @@ mod score;
 mod template;
 
 pub use definition::{
-    Data, Definition, Files, MultipleChoice, NumberAnswer, Perplexity, ProgramAnswer, Prompt, Shots, Task,
+    Data, Definition, ExpressionAnswer, Files, GeneratedAnswer, MultipleChoice, NumberAnswer, Perplexity,
+    ProgramAnswer, Prompt, Shots, Task,
 };
 pub use error::TaskError;
 pub use facts::ModelFacts;
-pub use number::{FinalNumber, final_number};
 pub use options::{ProgramOptions, RunOptions};
 pub use record::{Record, to_frame};
 pub use report::TaskReport;

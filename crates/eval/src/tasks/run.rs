@@ -10,12 +10,12 @@ use super::definition::Task;
 use super::error::TaskError;
 use super::example::{Ask, Example, Examples, Item};
 use super::journal::Journal;
-use super::number::final_number;
 use super::options::RunOptions;
 use super::record::{Record, to_frame};
 use super::report::{TaskReport, scores};
 use super::rows::DataPlaces;
 use super::sample::sample;
+use crate::answers::Protocol;
 use crate::language_model::{
     GenerateRequest, LanguageModel, LoglikelihoodRequest, ModelFailure, RollingRequest,
 };
@@ -183,14 +183,14 @@ impl Task {
                 record.log_likelihoods = sums;
                 record.choices = continuations;
             }
-            Ask::Number { gold } => {
-                let (marker, generate) = match &self.definition.number {
-                    Some(n) => (n.marker.as_str(), generate_options(n.max_new_tokens, &n.stop, options.seed)),
-                    None => return Err(self.setting("has no `number`")),
+            Ask::Answer { gold } => {
+                let Some(form) = self.definition.generated(Protocol::Camelid) else {
+                    return Err(self.setting("has neither `number` nor `expression`"));
                 };
+                let generate = generate_options(form.max_new_tokens, form.stop, options.seed);
                 let output = self.complete(model, &mut record, &generate).map_err(failed)?;
-                let found = final_number(&output, marker);
-                let right = found.as_ref().is_some_and(|f| f.value == gold);
+                let found = form.grading.read(&output);
+                let right = found.as_ref().is_some_and(|f| form.grading.equal(&f.value, &gold));
                 let marked = found.as_ref().is_some_and(|f| f.marked);
                 record.measures.insert("accuracy".into(), truth(right));
                 record.measures.insert("marked".into(), truth(marked));

@@ -7,9 +7,10 @@
 //! - `text | without("[", "]")` removes whatever stands between two marks, the marks included;
 //! - `joined(prompt, completion, entry_point)` and `code(completion)` make programs of replies; see
 //!   [`camelid_sandbox::programs::reply`];
+//! - `portable(test)` is a test of EvalPlus that runs without NumPy too; see [`camelid_sandbox::programs::plus`];
 //! - `position(list, value)` is the index of a value in a list; an error when it is not there.
 
-use camelid_sandbox::programs::reply;
+use camelid_sandbox::programs::{plus, reply};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Serde, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
@@ -41,6 +42,7 @@ impl Templates {
         });
         environment.add_filter("without", without);
         environment.add_function("position", position);
+        environment.add_function("portable", plus::test);
         environment.add_function("joined", reply::joined);
         environment.add_function("code", |completion: &str| reply::code(completion, "").to_owned());
         Self { environment }

@@ -6,9 +6,10 @@ use std::ops::Range;
 use serde_json::{Map, Value};
 
 use super::Needs;
-use super::values::{TRUTHS, moment, object, seconds, trimmed, truth};
+use super::values::{TRUTHS, moment, object, seconds, truth};
 use crate::battles::{BOTH_BAD, Battles, NamedBattle, Outcome, Style};
 use crate::error::RejectedRow;
+use crate::unseen::trimmed;
 
 /// One field of a row.
 pub(super) enum Cell<'a> {

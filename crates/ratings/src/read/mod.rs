@@ -9,7 +9,6 @@ mod reviews;
 mod rows;
 mod sources;
 mod values;
-pub(crate) use values::trimmed;
 
 use std::path::Path;
 

@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::reviews::{FileOrder, review_battles};
 use super::rows::ROW;
-use super::values::seen;
 use super::{Format, Needs, Opened, origin};
 use crate::battles::Battles;
 use crate::error::{RatingsError, RejectedRow};
+use crate::unseen::seen;
 
 /// What one file gave.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,12 +4,15 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 use camelid_eval::exact_match::Marked;
 use camelid_lora::save_peft;
-use camelid_model::Llama;
+use camelid_model::{Llama, open_weights};
 use camelid_train::{ExampleLoss, Memory, example_losses};
 use serde::{Deserialize, Serialize};
 
 use super::Study;
 use crate::{Arm, RecipeError};
+
+/// The folder of an arm's run that holds its model, where every weight was trained.
+const MODEL: &str = "model";
 
 /// A tuned arm, one seed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -40,6 +43,16 @@ pub struct Tuned {
 }
 
 impl Study {
+    /// The model that an arm with one seed came to, where every weight was trained.
+    ///
+    /// # Errors
+    /// A model that is not there: the arm was not run, or trains adapters.
+    pub fn tuned_model(&self, arm: &impl Arm, seed: u64) -> Result<Llama, RecipeError> {
+        let weights = open_weights(&self.comparison.arm_folder(arm, seed)?.join(MODEL))?;
+        let experiment = arm.experiment(&self.comparison.experiment, seed);
+        Ok(Llama::load(weights.as_ref(), &experiment.weight_storage(), &self.device)?)
+    }
+
     /// Tunes one arm with one seed in this process and leaves its outcome for [`Study::run`]; `false`
     /// when interrupted: the checkpoint is kept, and the next call goes on from it.
     ///
@@ -57,8 +70,9 @@ impl Study {
         else {
             return Ok(false);
         };
-        if let Some(lora) = &experiment.lora {
-            save_peft(&model, lora, Some(&experiment.model.base), &folder.join("adapter"))?;
+        match &experiment.lora {
+            Some(lora) => save_peft(&model, lora, Some(&experiment.model.base), &folder.join("adapter"))?,
+            None => model.save_safetensors(&folder.join(MODEL))?,
         }
         let outcome = Tuned {
             arm: arm.name().to_owned(),

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::python;
+use super::{plus, python};
 use crate::Program;
 
 /// Where generation ends: the function's body is over (Chen et al. 2021, section 2.1).
@@ -31,10 +31,11 @@ pub fn cut(completion: &str) -> &str {
 }
 
 /// The program that decides about `completion`, which continues the prompt and is cut already
-/// where it has to be: prompt, completion, test, and the call of `check`.
+/// where it has to be: prompt, completion, test, and the call of `check`. HumanEval+ has the same form
+/// ([`plus`](super::plus)).
 pub fn program(problem: &Problem, completion: &str) -> Program {
     let Problem { prompt, test, entry_point, .. } = problem;
-    python(format!("{prompt}{completion}\n{test}\ncheck({entry_point})\n"))
+    python(format!("{prompt}{completion}\n{}\ncheck({entry_point})\n", plus::test(test)))
 }
 
 #[cfg(test)]

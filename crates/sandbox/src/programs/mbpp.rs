@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::python;
+use super::{plus, python};
 use crate::Program;
 
 /// A row of `mbpp.jsonl`; fields that are not needed here are left out.
@@ -23,13 +23,18 @@ pub struct Problem {
     pub test_imports: Vec<String>,
     /// Assertions.
     pub test_list: Vec<String>,
+    /// MBPP+'s test, which holds those and many more.
+    #[serde(default)]
+    pub test: Option<String>,
 }
 
-/// The program that decides about `code`: code, set-up, assertions.
+/// The program that decides about `code`: code, set-up, assertions or, where there is one, MBPP+'s test.
 pub fn program(problem: &Problem, code: &str) -> Program {
     let set_up = std::iter::once(problem.test_setup_code.as_str());
     let imports = problem.test_imports.iter().map(String::as_str);
-    let tests = problem.test_list.iter().map(String::as_str);
+    let whole = problem.test.as_deref().map(plus::test);
+    let listed = if whole.is_none() { &problem.test_list[..] } else { &[] };
+    let tests = listed.iter().map(String::as_str).chain(whole.as_deref());
     let parts = std::iter::once(code).chain(set_up).chain(imports).chain(tests);
     let lines: Vec<&str> = parts.filter(|part| !part.is_empty()).collect();
     python(format!("{}\n", lines.join("\n")))
@@ -45,6 +50,11 @@ mod tests {
             "test_list": ["assert f() == 1"], "challenge_test_list": []}"#;
         let sanitised = r#"{"source_file": "s", "task_id": 2, "prompt": "p", "code": "c",
             "test_imports": ["import math"], "test_list": ["assert f() == 1", "assert f() == 2"]}"#;
+        let plus =
+            sanitised.replace("\"test_list\"", "\"test\": \"for x in [1]: assert f()\", \"test_list\"");
+        let plus: Problem = serde_json::from_str(&plus).unwrap();
+        let expected = "def f(): return 1\nimport math\nfor x in [1]: assert f()\n";
+        assert_eq!(program(&plus, "def f(): return 1").source, expected);
         let full: Problem = serde_json::from_str(full).unwrap();
         let sanitised: Problem = serde_json::from_str(sanitised).unwrap();
         assert_eq!(program(&full, "def f(): return 1").source, "def f(): return 1\nassert f() == 1\n");

@@ -102,6 +102,7 @@ def total(node):
             .into(),
         test_setup_code: "tree = Node(1, [Node(2), Node(3)])".into(),
         test_imports: vec!["import math".into()],
+        test: None,
         test_list: vec!["assert total(tree) == 6".into(), "assert math.isclose(total(Node(1)), 1)".into()],
     };
     for sandbox in both(small()) {

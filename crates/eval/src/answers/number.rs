@@ -23,6 +23,46 @@ pub fn final_number(text: &str, marker: &str) -> Option<FinalNumber> {
     }
 }
 
+/// The first number of a text.
+pub(super) fn first(text: &str) -> Option<String> {
+    numbers(text).next()
+}
+
+/// The number that the whole text is.
+pub(super) fn whole(text: &str) -> Option<String> {
+    let text = text.trim();
+    let unsigned = text.strip_prefix(['-', '+', '−']).unwrap_or(text);
+    let chars: Vec<char> = unsigned.chars().collect();
+    let end = if chars.is_empty() { None } else { number_end(&chars, 0) };
+    (end? == chars.len()).then(|| normalised(&chars, unsigned.len() < text.len() && !text.starts_with('+')))
+}
+
+/// The first number of a text as WizardMath's script takes it, by `[\-+]?\d*[\.,/]?\d+`: it goes on over one
+/// point, comma or stroke. A comma is left out, a stroke divides (by zero: gives what is above it).
+pub(super) fn with_one_separator(text: &str) -> Option<String> {
+    let chars: Vec<char> = text.chars().collect();
+    let digits = |from: usize| chars[from..].iter().take_while(|c| c.is_ascii_digit()).count();
+    for start in 0..chars.len() {
+        let sign = usize::from(matches!(chars[start], '-' | '+'));
+        let middle = start + sign + digits(start + sign);
+        let separator = chars.get(middle).copied().filter(|c| matches!(c, '.' | ',' | '/'));
+        let after = if separator.is_some() { digits(middle + 1) } else { 0 };
+        let end = if after > 0 { middle + 1 + after } else { middle };
+        if end == start + sign {
+            continue;
+        }
+        let found: String = chars[start..end].iter().filter(|c| **c != ',').collect();
+        return match found.split_once('/') {
+            Some((above, below)) => {
+                let (above, below) = (above.parse::<f64>().ok()?, below.parse::<f64>().ok()?);
+                Some((if below == 0.0 { above } else { above / below }).to_string())
+            }
+            None => whole(&found),
+        };
+    }
+    None
+}
+
 /// What stands between groups of three digits: a comma, or a space that is not broken. An ordinary
 /// space separates numbers (`2 100-page books`).
 const SEPARATORS: [char; 4] = [',', '\u{a0}', '\u{2009}', '\u{202f}'];
@@ -131,6 +171,28 @@ mod tests {
             let expected = FinalNumber { value: value.into(), marked };
             assert_eq!(final_number(text, "####"), Some(expected), "{text}");
         }
+    }
+
+    #[test]
+    fn a_number_may_be_the_whole_text_or_end_at_its_second_separator() {
+        for (text, value) in [("-1,200.50", Some("-1200.5")), (" +3 ", Some("3")), ("3 km", None), ("", None)]
+        {
+            assert_eq!(whole(text).as_deref(), value, "{text}");
+        }
+        for (text, value) in [
+            ("1,234,567 miles", Some("1234")),
+            ("1,234.50", Some("1234")),
+            ("so -3/4", Some("-0.75")),
+            ("7/0", Some("7")),
+            ("12.5%", Some("12.5")),
+            ("$.5", Some("0.5")),
+            ("5-3", Some("5")),
+            ("about - nothing", None),
+            ("", None),
+        ] {
+            assert_eq!(with_one_separator(text).as_deref(), value, "{text}");
+        }
+        assert_eq!(first("3 of 4").as_deref(), Some("3"));
     }
 
     #[test]

@@ -11,20 +11,20 @@ use polars::prelude::{DataFrame, ParquetWriter, PolarsResult};
 use crate::DataError;
 
 /// A Parquet file in the making; it appears on [`TableFile::finish`] or never.
-pub(super) struct TableFile {
+pub(crate) struct TableFile {
     path: PathBuf,
     file: Shared,
     writer: Option<BatchedWriter<Shared>>,
 }
 
 impl TableFile {
-    pub(super) fn create(path: &Path) -> Result<Self, FileError> {
+    pub(crate) fn create(path: &Path) -> Result<Self, FileError> {
         let file = Shared(Arc::new(Mutex::new(Some(WholeFile::create(path)?))));
         Ok(Self { path: path.to_owned(), file, writer: None })
     }
 
     /// Writes a group of rows. The first decides the columns.
-    pub(super) fn write(&mut self, group: PolarsResult<DataFrame>) -> Result<(), DataError> {
+    pub(crate) fn write(&mut self, group: PolarsResult<DataFrame>) -> Result<(), DataError> {
         let write = |group: DataFrame| {
             let writer = match &mut self.writer {
                 Some(writer) => writer,
@@ -39,7 +39,7 @@ impl TableFile {
     }
 
     /// Makes the file appear. [`TableFile::write`] was called once at least.
-    pub(super) fn finish(self) -> Result<(), DataError> {
+    pub(crate) fn finish(self) -> Result<(), DataError> {
         if let Some(writer) = self.writer {
             writer.finish().map_err(|error| DataError::Parquet {
                 path: self.path.clone(),

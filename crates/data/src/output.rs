@@ -1,19 +1,20 @@
-//! Where the kept conversations go.
+//! Rows written one by one, in the form that the ending of a file's name asks for.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use camelid_files::{PackedFile, array_item};
 use polars::prelude::{Column, DataFrame, IntoColumn, NamedFrom, PolarsResult, Series};
+use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::table_file::TableFile;
 use crate::DataError;
+use crate::table_file::TableFile;
 use crate::write::turns;
 
 /// How rows are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
+pub(crate) enum Form {
     /// One JSON array, indented as Python's `json.dump` does it with `indent=2`.
     Array,
     /// A JSON object a line.
@@ -24,7 +25,7 @@ pub(super) enum Form {
 
 impl Form {
     /// What the ending of the name says, that of compression aside; `-` is JSON lines.
-    pub(super) fn named(path: &Path) -> Result<Self, DataError> {
+    pub(crate) fn named(path: &Path) -> Result<Self, DataError> {
         let name = camelid_files::name(path);
         let plain = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(&name);
         match plain.rsplit_once('.') {
@@ -40,10 +41,11 @@ impl Form {
     }
 
     /// A row as the file holds it, without what stands between rows.
-    pub(super) fn row(self, row: &Value) -> Vec<u8> {
+    pub(crate) fn row(self, row: &impl Serialize) -> Vec<u8> {
         match self {
             Self::Array => array_item(row),
-            Self::Lines | Self::Table => row.to_string().into_bytes(),
+            // JSON has a form for every row of data.
+            Self::Lines | Self::Table => serde_json::to_vec(row).unwrap_or_default(),
         }
     }
 }
@@ -52,7 +54,7 @@ impl Form {
 const GROUP: usize = 4096;
 
 /// A file in the making.
-pub(super) struct Output {
+pub(crate) struct Output {
     path: PathBuf,
     form: Form,
     writer: Writer,
@@ -66,7 +68,7 @@ enum Writer {
 }
 
 impl Output {
-    pub(super) fn create(path: &Path) -> Result<Self, DataError> {
+    pub(crate) fn create(path: &Path) -> Result<Self, DataError> {
         let form = Form::named(path)?;
         let writer = match form {
             _ if path == Path::new("-") => Writer::Stdout(io::stdout()),
@@ -77,7 +79,7 @@ impl Output {
     }
 
     /// Writes one row.
-    pub(super) fn write(&mut self, row: Vec<u8>) -> Result<(), DataError> {
+    pub(crate) fn write(&mut self, row: Vec<u8>) -> Result<(), DataError> {
         let (before, after): (&[u8], &[u8]) = match self.form {
             Form::Array if self.rows == 0 => (b"[\n  ", b""),
             Form::Array => (b",\n  ", b""),
@@ -92,7 +94,7 @@ impl Output {
     }
 
     /// Makes the file appear.
-    pub(super) fn finish(mut self) -> Result<(), DataError> {
+    pub(crate) fn finish(mut self) -> Result<(), DataError> {
         if self.form == Form::Array {
             self.put(if self.rows == 0 { b"[]" } else { b"\n]" })?;
         }
@@ -143,4 +145,46 @@ fn frame(rows: &[Vec<u8>]) -> PolarsResult<DataFrame> {
 
 fn empty_turn() -> Value {
     serde_json::json!([{"from": "", "value": ""}])
+}
+
+#[cfg(test)]
+mod tests {
+    use camelid_files::Input;
+    use serde_json::json;
+
+    use super::*;
+
+    fn written(name: &str, rows: &[Value]) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(name);
+        let (form, mut output) = (Form::named(&path).unwrap(), Output::create(&path).unwrap());
+        rows.iter().for_each(|row| output.write(form.row(row)).unwrap());
+        assert!(!path.exists(), "nothing appears before the end");
+        output.finish().unwrap();
+        Input::open(&path).unwrap().text().unwrap()
+    }
+
+    #[test]
+    fn the_ending_says_the_form() {
+        let rows = [json!({"a": "x\ny"}), json!({"b": [2]})];
+        for ending in ["", ".gz", ".zst"] {
+            let lines = "{\"a\":\"x\\ny\"}\n{\"b\":[2]}\n";
+            assert_eq!(written(&format!("rows.jsonl{ending}"), &rows), lines);
+            let array = "[\n  {\n    \"a\": \"x\\ny\"\n  },\n  {\n    \"b\": [\n      2\n    ]\n  }\n]";
+            assert_eq!(written(&format!("rows.json{ending}"), &rows), array);
+            assert_eq!(written(&format!("none.json{ending}"), &[]), "[]");
+        }
+    }
+
+    #[test]
+    fn another_ending_is_refused_and_what_is_dropped_never_was() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["rows.csv", "rows.gz", "rows", "json", "rows.json.xz", "rows.parquet.gz"] {
+            let error = Output::create(&folder.path().join(name)).err().unwrap().to_string();
+            assert!(error.contains(name) && error.contains(".jsonl"), "{error}");
+        }
+        let path = folder.path().join("rows.json.zst");
+        Output::create(&path).unwrap().write(Form::Array.row(&json!({"a": 1}))).unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
 }

@@ -7,19 +7,19 @@ use std::path::Path;
 
 use camelid_files::FileError;
 
-use super::hash_table::HashTable;
-use super::minhash::{Signature, Sketch, similarity};
+use crate::hash_table::HashTable;
+use crate::minhash::{Signature, Sketch, similarity};
 
-/// The hash of an id or a text. Among ten million conversations the chance that any two that differ
+/// The hash of an id or a text. Among ten million of them the chance that any two that differ
 /// are taken for one is about one in a hundred thousand.
-pub(super) fn fingerprint(value: &impl Hash) -> u64 {
+pub fn fingerprint(value: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);
     hasher.finish()
 }
 
-/// The conversations that were kept so far.
-pub(super) struct Kept {
+/// What was kept so far: names, found by id, by text and by likeness.
+pub struct Kept {
     ids: HashTable,
     texts: HashTable,
     bands: HashTable,
@@ -27,26 +27,45 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    pub(super) fn new() -> Result<Self, FileError> {
+    /// Nothing yet.
+    ///
+    /// # Errors
+    /// Temporary files that cannot be made.
+    pub fn new() -> Result<Self, FileError> {
         let names = Names::new().map_err(failed)?;
         Ok(Self { ids: HashTable::new(), texts: HashTable::new(), bands: HashTable::new(), names })
     }
 
-    /// Whether a conversation with this id was kept.
-    pub(super) fn has_id(&mut self, id: u64) -> Result<bool, FileError> {
+    /// Whether one with this id was kept.
+    ///
+    /// # Errors
+    /// Temporary files that cannot be read.
+    pub fn has_id(&mut self, id: u64) -> Result<bool, FileError> {
         Ok(self.ids.get(id).map_err(failed)?.is_some())
     }
 
     /// The name of the first that was kept with this text.
-    pub(super) fn with_text(&mut self, text: u64) -> Result<Option<String>, FileError> {
+    ///
+    /// # Errors
+    /// Temporary files that cannot be read.
+    pub fn with_text(&mut self, text: u64) -> Result<Option<String>, FileError> {
         match self.texts.get(text).map_err(failed)? {
             Some(place) => Ok(Some(self.names.get(place).map_err(failed)?.0)),
             None => Ok(None),
         }
     }
 
-    /// The name of one that was kept with a text of at least this similarity, and the similarity.
-    pub(super) fn near(&mut self, sketch: &Sketch, least: f64) -> Result<Option<(String, f64)>, FileError> {
+    /// The name of one that was kept with a text of at least this similarity, and the similarity; of
+    /// those alone whose name is `wanted`.
+    ///
+    /// # Errors
+    /// Temporary files that cannot be read.
+    pub fn near(
+        &mut self,
+        sketch: &Sketch,
+        least: f64,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<Option<(String, f64)>, FileError> {
         let mut seen = None;
         for band in sketch.bands {
             let Some(place) = self.bands.get(band).map_err(failed)?.filter(|place| seen != Some(*place))
@@ -56,7 +75,7 @@ impl Kept {
             seen = Some(place);
             let (name, signature) = self.names.get(place).map_err(failed)?;
             let similarity = similarity(&sketch.signature, &signature);
-            if similarity >= least {
+            if similarity >= least && wanted(&name) {
                 return Ok(Some((name, similarity)));
             }
         }
@@ -64,7 +83,10 @@ impl Kept {
     }
 
     /// One more that is kept.
-    pub(super) fn add(
+    ///
+    /// # Errors
+    /// Temporary files that cannot be written.
+    pub fn add(
         &mut self,
         id: Option<u64>,
         text: u64,
@@ -153,8 +175,9 @@ mod tests {
         let sketch = |from| Sketch::of(&[&words(from)]).unwrap();
         kept.add(None, 1, Some(&sketch(0)), "a").unwrap();
         kept.add(None, 2, Some(&sketch(1000)), "b").unwrap();
-        let (name, similarity) = kept.near(&sketch(1004), 0.8).unwrap().unwrap();
+        let (name, similarity) = kept.near(&sketch(1004), 0.8, |_| true).unwrap().unwrap();
         assert!(name == "b" && similarity > 0.9, "{name}: {similarity}");
-        assert_eq!(kept.near(&sketch(200), 0.8).unwrap(), None);
+        assert_eq!(kept.near(&sketch(200), 0.8, |_| true).unwrap(), None);
+        assert_eq!(kept.near(&sketch(1004), 0.8, |name| name != "b").unwrap(), None);
     }
 }

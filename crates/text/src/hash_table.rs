@@ -16,7 +16,7 @@ const SLOT: usize = 16;
 ///
 /// A key's slot is its upper bits, or the next free one behind: slots are in the order of their keys
 /// but for collisions, and a table of twice the size is written from front to back.
-pub(super) struct HashTable {
+pub struct HashTable {
     slots: Slots,
     /// Twice as many slots as two to the power of these bits would hold keys.
     bits: u32,
@@ -30,7 +30,7 @@ enum Slots {
 }
 
 impl HashTable {
-    pub(super) fn new() -> Self {
+    pub fn new() -> Self {
         Self::with_memory(IN_MEMORY)
     }
 
@@ -40,12 +40,12 @@ impl HashTable {
     }
 
     /// The value of a key.
-    pub(super) fn get(&mut self, key: u64) -> io::Result<Option<u64>> {
+    pub fn get(&mut self, key: u64) -> io::Result<Option<u64>> {
         Ok(self.find(key.max(1))?.1)
     }
 
     /// Adds a key, unless it is there.
-    pub(super) fn add(&mut self, key: u64, value: u64) -> io::Result<()> {
+    pub fn add(&mut self, key: u64, value: u64) -> io::Result<()> {
         let key = key.max(1);
         let (at, found) = self.find(key)?;
         if found.is_some() {

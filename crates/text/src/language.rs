@@ -1,4 +1,4 @@
-//! The language of a conversation, by whatlang.
+//! The language of a text, by whatlang.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -6,7 +6,8 @@ use std::sync::LazyLock;
 use regex::Regex;
 use whatlang::Lang;
 
-use super::pattern::pattern;
+/// Fewest letters of prose from which a language is plain.
+const PLAIN_LETTERS: usize = 40;
 
 /// The ISO 639-1 code of the language that most of the text is in; `unknown` where there is too
 /// little of it.
@@ -15,9 +16,28 @@ use super::pattern::pattern;
 /// Korean syllable, a kana or a Chinese character weighs as much as four letters.
 ///
 /// FastChat asks polyglot (CLD2) instead, so codes can differ for short and mixed texts.
-pub(super) fn language(texts: &[&str]) -> &'static str {
+pub fn language(texts: &[&str]) -> &'static str {
+    let prose = prose(texts);
+    own_script(&prose).unwrap_or_else(|| whatlang::detect_lang(&prose).map_or("unknown", code))
+}
+
+/// The language of a text as [`language`] tells it, where there is no doubt: `None` for a few words, for
+/// code, and where another language is nearly as likely.
+pub fn plain_language(text: &str) -> Option<&'static str> {
+    let prose = prose(&[text]);
+    if let Some(own) = own_script(&prose) {
+        return Some(own);
+    }
+    let letters = prose.chars().filter(|c| c.is_alphabetic()).count();
+    let found = whatlang::detect(&prose).filter(|found| letters >= PLAIN_LETTERS && found.is_reliable());
+    found.map(|found| code(found.lang()))
+}
+
+/// What is in a language: each sentence once, a line each, without code and addresses.
+fn prose(texts: &[&str]) -> String {
+    #[expect(clippy::unwrap_used, reason = "the pattern is a constant, and every call compiles it")]
     static NO_PROSE: LazyLock<Regex> =
-        LazyLock::new(|| pattern(r"(?s:```.*?```)|`[^`\n]*`|https?://\S+|\]\([^)\n]*\)"));
+        LazyLock::new(|| Regex::new(r"(?s:```.*?```)|`[^`\n]*`|https?://\S+|\]\([^)\n]*\)").unwrap());
     let mut sentences = HashSet::new();
     let mut prose = String::new();
     for text in texts {
@@ -29,6 +49,11 @@ pub(super) fn language(texts: &[&str]) -> &'static str {
             }
         }
     }
+    prose
+}
+
+/// The language that a script of its own tells.
+fn own_script(prose: &str) -> Option<&'static str> {
     let (mut hangul, mut kana, mut han, mut others) = (0, 0, 0, 0);
     for c in prose.chars().filter(|c| c.is_alphabetic()) {
         let script = match c {
@@ -40,13 +65,11 @@ pub(super) fn language(texts: &[&str]) -> &'static str {
         *script += 1;
     }
     match hangul + kana + han {
-        letters if letters == 0 || 4 * letters < others => {
-            whatlang::detect_lang(&prose).map_or("unknown", code)
-        }
-        _ if hangul >= kana + han => "ko",
+        letters if letters == 0 || 4 * letters < others => None,
+        _ if hangul >= kana + han => Some("ko"),
         // A Japanese text is hardly ever without kana, a Chinese one hardly ever with them.
-        _ if 10 * kana > han => "ja",
-        _ => "zh",
+        _ if 10 * kana > han => Some("ja"),
+        _ => Some("zh"),
     }
 }
 
@@ -142,6 +165,20 @@ mod tests {
             ("1 + 1 = 2", "unknown"),
         ] {
             assert_eq!(language(&[text]), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_language_is_plain_where_there_is_enough_of_it() {
+        for (text, expected) in [
+            ("Describe how a river comes into being and why most of them flow into the sea.", Some("en")),
+            ("Beschreibe, wie ein Fluss entsteht und warum die meisten Flüsse ins Meer fließen.", Some("de")),
+            ("这是一个中文句子，说明河流和桥梁。", Some("zh")),
+            ("Name two rivers.", None),
+            ("def area(width, height): return width * height", None),
+            ("", None),
+        ] {
+            assert_eq!(plain_language(text), expected, "{text}");
         }
     }
 }

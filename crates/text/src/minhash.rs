@@ -2,9 +2,9 @@
 
 use std::hash::Hasher;
 
-/// Bands, and values in each. Two texts of Jaccard similarity `s` meet in some band with probability
+/// Bands of a signature, of ten values each. Two texts of Jaccard similarity `s` meet in some band with probability
 /// `1 − (1 − s¹⁰)⁹`: 0.04 at 0.58, 0.64 at 0.8, 0.98 at 0.9.
-pub(super) const BANDS: usize = 9;
+pub const BANDS: usize = 9;
 const IN_BAND: usize = 10;
 const SIZE: usize = BANDS * IN_BAND;
 
@@ -12,18 +12,21 @@ const SIZE: usize = BANDS * IN_BAND;
 const RUN: usize = 5;
 
 /// What is kept of a text: a byte of each of its 90 smallest hashes.
-pub(super) type Signature = [u8; SIZE];
+pub type Signature = [u8; SIZE];
 
 /// A text's signature, and a fingerprint of each of its bands.
-pub(super) struct Sketch {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sketch {
+    /// What is kept to compare it.
     pub signature: Signature,
+    /// What it is found by: texts that are alike share one of them.
     pub bands: [u64; BANDS],
 }
 
 impl Sketch {
-    /// Of all turns of a conversation. `None` where there are fewer words than make ten runs: short
+    /// Of texts one after the other, e.g. all turns of a conversation. `None` where there are fewer words than make ten runs: short
     /// texts are nearly alike by chance.
-    pub(super) fn of(texts: &[&str]) -> Option<Self> {
+    pub fn of(texts: &[&str]) -> Option<Self> {
         let words: Vec<u64> = texts.iter().flat_map(|text| words(text)).collect();
         if words.len() < RUN + 9 {
             return None;
@@ -52,7 +55,7 @@ impl Sketch {
 }
 
 /// The share of equal runs in two texts, as their signatures tell it. Bytes agree by chance once in 256.
-pub(super) fn similarity(a: &Signature, b: &Signature) -> f64 {
+pub fn similarity(a: &Signature, b: &Signature) -> f64 {
     let equal = a.iter().zip(b).filter(|(a, b)| a == b).count() as f64 / SIZE as f64;
     ((equal - 1.0 / 256.0) / (1.0 - 1.0 / 256.0)).max(0.0)
 }

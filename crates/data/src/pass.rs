@@ -59,12 +59,12 @@ pub(crate) fn pass<T: Send>(
     mut account: impl FnMut(&Name, T, &mut LoadReport) -> Value,
 ) -> Result<LoadReport, DataError> {
     let mut rows = Rows::open(input)?;
-    let looks_like = looks_like(&mut rows)?;
     let mut bad = 0;
     let path = rows.path().to_path_buf();
     let stem = rows.stem().to_string();
     let (form, mut output) = (Form::named(out)?, Output::create(out)?);
     let mut lineage = options.lineage.map(lineage_file).transpose()?;
+    let looks_like = looks_like(&mut rows)?;
     let mut report = LoadReport::new("conversations");
 
     let work = |row: Row| match row {

@@ -320,7 +320,7 @@ fn turns_under_other_names_are_split_and_filtered_and_keep_their_names() {
         ])
     };
     let wrong = json!({"id": "w", "messages": turns("So:\n1. a\n1. b", "x")});
-    let right = json!({"id": "r", "messages": turns("So:\n1. a\n2. b", &"long ".repeat(60))});
+    let right = json!({"id": "r", "messages": turns("So:\n1. a\n2. b", &"long ".repeat(80))});
     std::fs::write(at("in.jsonl"), format!("{wrong}\n{right}\n")).unwrap();
     let report = filter(&at("in.jsonl"), &at("filtered.json"), FilterRule::WrongLists, PASS).unwrap();
     assert_eq!((report.read, report.kept), (2, 1));
@@ -328,7 +328,7 @@ fn turns_under_other_names_are_split_and_filtered_and_keep_their_names() {
 
     let tokenizer = byte_tokenizer_with_bos();
     let report =
-        split(&at("in.jsonl"), &at("split.json"), Mode::Correct, &tokenizer, 400, true, PASS).unwrap();
+        split(&at("in.jsonl"), &at("split.json"), Mode::Correct, &tokenizer, 605, true, PASS).unwrap();
     assert_eq!((report.rounds_in, report.rounds_out, report.parts), (4, 4, 3));
     let parts = rows(&at("split.json"));
     let texts = parts[1]["messages"].as_array().unwrap();

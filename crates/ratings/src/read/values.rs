@@ -55,6 +55,12 @@ fn json_of_repr(text: &str) -> Option<String> {
                 }
                 json += &Value::String(content).to_string();
             }
+            digit if digit.is_ascii_digit() => {
+                json.push(digit);
+                while let Some(next) = letters.next_if(|c| c.is_ascii_alphanumeric() || ".+-".contains(*c)) {
+                    json.push(next);
+                }
+            }
             word if word.is_ascii_alphabetic() => {
                 let mut word = String::from(word);
                 while let Some(next) = letters.next_if(char::is_ascii_alphanumeric) {
@@ -64,7 +70,6 @@ fn json_of_repr(text: &str) -> Option<String> {
                     "True" => "true",
                     "False" => "false",
                     "None" | "nan" => "null",
-                    "e" => "e",
                     _ => return None,
                 };
             }

@@ -7,6 +7,7 @@
 mod blockwise4;
 mod causal_attention;
 mod elementwise;
+mod evolve;
 mod linear;
 mod linear4bit;
 mod linear_cross_entropy;
@@ -33,6 +34,7 @@ fn main() {
     linear_cross_entropy::bench(&mut criterion);
     elementwise::bench(&mut criterion);
     paged_adamw::bench(&mut criterion);
+    evolve::bench(&mut criterion);
     whole_model::bench(&mut criterion);
     criterion.final_summary();
 }

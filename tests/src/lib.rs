@@ -10,12 +10,14 @@ pub mod chat_server;
 pub mod file_server;
 pub mod gguf;
 mod http;
+mod made_up;
 mod oracles;
 mod small_disk;
 mod tiny_llama;
 mod zip;
 
 pub use byte_tokenizer::{byte_tokenizer, byte_tokenizer_with_bos};
+pub use made_up::MadeUp;
 pub use oracles::{llama_tokenizer, oracles, workspace};
 pub use small_disk::SmallDisk;
 pub use tiny_llama::tiny_llama;

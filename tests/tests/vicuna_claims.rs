@@ -1,41 +1,20 @@
 //! What Vicuna's claims say against what published files and arithmetic give: `papers/vicuna/claims.toml`.
 
+mod claims;
+
 use std::path::Path;
 
 use camelid_eval::longeval::{AnswerFile, LengthScore};
 use camelid_eval::score::{ReviewFile, reviews};
 use camelid_ratings::{Anchor, Battles, BradleyTerry, NamedBattle, Outcome, PairCounts};
-use camelid_recipe::claims::{ClaimsFile, Evidence, ExactFigure, NamedDifference, Verdict};
-use camelid_recipe::compare::{Difference, Z95};
+use camelid_recipe::claims::{ClaimsFile, Evidence, Verdict};
+use camelid_recipe::compare::Z95;
 use camelid_recipe::{Budget, Experiment, Machines, known_shape};
 use camelid_tests::{oracles, workspace};
+use claims::{better, decided, exact};
 
 fn claims() -> ClaimsFile {
-    ClaimsFile::read(&workspace().join("papers/vicuna/claims.toml")).unwrap()
-}
-
-/// Measured figures under the names that the claim publishes them by.
-fn exact(claims: &ClaimsFile, id: &str, measured: &[(&str, f64)]) -> Evidence {
-    let claim = claims.claims.iter().find(|claim| claim.id == id).unwrap();
-    assert_eq!(claim.published.len(), measured.len(), "{id}: every published figure is measured");
-    let figure = |&(name, measured): &(&str, f64)| ExactFigure {
-        name: name.to_owned(),
-        measured,
-        expected: claim.published[name],
-    };
-    Evidence { exact: measured.iter().map(figure).collect(), ..Evidence::default() }
-}
-
-fn better(name: &str, mean: f64, standard_error: f64, examples: usize) -> NamedDifference {
-    let difference = Difference { mean, standard_error, examples, seeds: 1 };
-    NamedDifference { name: name.to_owned(), difference }
-}
-
-fn decided(claims: &ClaimsFile, id: &str, scale: &str, evidence: &Evidence) -> Verdict {
-    let claim = claims.claims.iter().find(|claim| claim.id == id).unwrap();
-    let decision = claim.decide(Some(evidence), scale, true);
-    println!("{id}: {} ({})", decision.verdict.words(), decision.because);
-    decision.verdict
+    claims::claims_of("vicuna")
 }
 
 fn review(folder: &Path, other: &str) -> ReviewFile {
@@ -219,11 +198,5 @@ fn longchats_two_costs_do_not_fit_one_reading() {
 
 #[test]
 fn every_claim_of_these_scales_is_computed_here() {
-    let own = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vicuna_claims.rs"))
-        .unwrap();
-    for claim in claims().claims {
-        let here =
-            claim.scales.iter().any(|scale| ["published files", "arithmetic"].contains(&scale.as_str()));
-        assert!(!here || own.contains(&format!("\"{}\"", claim.id)), "{}", claim.id);
-    }
+    claims::every_claim_is_computed(&claims(), "vicuna_claims.rs");
 }

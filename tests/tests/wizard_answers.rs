@@ -1,9 +1,13 @@
 //! Published answers to GSM8K and MATH, scored as their own scripts do.
 
+mod claims;
+
 use camelid_data::catalogue::{FetchOptions, fetch};
 use camelid_eval::answers::{Leniency, Protocol, Reading};
 use camelid_eval::score::{AnswerOptions, AnswerScores, AnswerSuite, answers};
 use camelid_eval::tasks::DataPlaces;
+use camelid_recipe::claims::Verdict;
+use claims::{claims_of, decided, exact};
 use std::path::PathBuf;
 
 /// A source of the catalogue where it is on this machine: in the mirror (`CAMELID_MIRROR`, else the golden
@@ -43,6 +47,14 @@ fn toras_34b_has_1062_right_answers_and_1064_with_percentages() {
     // Read anew from what the model wrote.
     let anew = AnswerOptions { reading: Some(Reading::Tora), ..AnswerOptions::default() };
     assert_eq!(right(anew), 1062);
+
+    let claims = claims_of("wizardmath");
+    let share = |right: f64| 100.0 * right / 1319.0;
+    let verdict = |id: &str, right: f64| {
+        decided(&claims, id, "published files", &exact(&claims, id, &[("%", share(right))]))
+    };
+    assert_eq!(verdict("tora-34b", 1064.0), Verdict::Held);
+    assert_eq!(verdict("tora-34b-strict", 1062.0), Verdict::RefutedHere);
 }
 
 #[test]
@@ -53,6 +65,13 @@ fn toras_70b_has_1112_under_every_comparison_but_rounding_to_whole_numbers() {
         assert_eq!(right(allowing(allow)), 1112, "{allow:?}");
     }
     assert_eq!(right(allowing(&[Leniency::RoundWhole])), 1114);
+    let share = |right: usize| 100.0 * right as f64 / 1319.0;
+    let tora = AnswerOptions { protocol: Protocol::Tora, ..AnswerOptions::default() };
+    let measured =
+        [("strictly, %", share(right(AnswerOptions::default()))), ("as ToRA, %", share(right(tora)))];
+    let claims = claims_of("wizardmath");
+    let found = exact(&claims, "tora-70b", &measured);
+    assert_eq!(decided(&claims, "tora-70b", "published files", &found), Verdict::Held);
 }
 
 #[test]

@@ -164,3 +164,83 @@ fn rows_with_test_items_are_taken_out_and_named() {
         error_of(&["data", "decontaminate", &rows, "--against", "nowhere", "--offline", "--out", &out]);
     assert!(error.contains("--against nowhere"), "{error}");
 }
+
+#[test]
+fn self_instruct_makes_tasks_after_seeds_with_instances() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| text(&folder.path().join(name)).to_owned();
+    let server = Server::start(|asked| {
+        let verbs = ["Explain", "Sort", "Invent", "Measure", "Translate", "Praise", "Doubt"];
+        let number = asked.body["seed"].as_u64().unwrap();
+        let verb = verbs[number as usize % 7];
+        let task =
+            format!("{verb} these {number} things {verb}.\n4. Input:\nA, B\n4. Output:\nThey were done.\n");
+        Answer::Text(task)
+    });
+    let seed = |name: &str| json!({"instruction": format!("{name} two rivers."), "instances": [{"input": "", "output": "Rhine"}]});
+    let seeds = ["Name", "Draw", "Cross"].map(|name| seed(name).to_string()).join("\n");
+    std::fs::write(at("seeds.jsonl"), seeds).unwrap();
+    let model = format!("evolver = {{ model = \"{}#served\" }}\n", server.base_url());
+    let head = format!("method = \"self-instruct\"\nseeds = \"seeds.jsonl\"\n{model}");
+    let (config, run, out) = (at("settings.toml"), at("run"), at("out.json"));
+    std::fs::write(&config, format!("{head}self_instruct = {{ instructions = 6, rouge_above = 0.9 }}\n"))
+        .unwrap();
+    let table = output_of(&["evolve", "run", &config, "--run", &run]);
+    assert!(table.contains("instruct") && table.contains("3 seeds"), "{table}");
+    let asked = server.counts().asked_in_all();
+    assert_eq!(output_of(&["evolve", "run", &config, "--run", &run]), table);
+    assert_eq!(server.counts().asked_in_all(), asked, "nothing is asked twice");
+    output_of(&["evolve", "export", &run, "--mix", "1", "--out", &out]);
+    let rows: Vec<Value> = serde_json::from_str(&std::fs::read_to_string(&out).unwrap()).unwrap();
+    assert!(rows.len() >= 6 && rows[0]["instruction"].as_str().unwrap().ends_with(".\nA, B"), "{rows:?}");
+
+    for (more, said) in [
+        ("law = \"as-released\"\n", "`law` is no setting of this `method`"),
+        ("self_instruct = { demonstrations = 4 }\n", "`demonstrations` is 4"),
+        ("prompts = \"nowhere.txt\"\n", "nowhere.txt"),
+    ] {
+        std::fs::write(&config, format!("{head}{more}")).unwrap();
+        let error = error_of(&["evolve", "run", &config, "--run", &at("other")]);
+        assert!(error.contains(said), "{error}");
+    }
+    std::fs::write(&config, &head).unwrap();
+    std::fs::write(at("seeds.jsonl"), "{\"instruction\": \"Name two rivers.\"}\n").unwrap();
+    let error = error_of(&["evolve", "run", &config, "--run", &at("other")]);
+    assert!(error.contains("seeds.jsonl") && error.contains("`output` is not there"), "{error}");
+    std::fs::write(at("seeds.jsonl"), "").unwrap();
+    assert!(error_of(&["evolve", "run", &config, "--run", &at("other")]).contains("seeds.jsonl"));
+}
+
+#[test]
+fn a_method_is_tuned_and_then_evolved_by() {
+    let folder = tempfile::tempdir().unwrap();
+    // The first method fails always; the optimizer's, which asks for care, never.
+    let server = Server::start(|asked| {
+        let prompt = asked.last();
+        let task = prompt.split_once("Given task:\n").map(|(_, task)| task.lines().next().unwrap());
+        let reply = match task {
+            Some(task) if prompt.contains("With care") => format!("{task} Say why."),
+            Some(task) => task.to_owned(),
+            None if prompt.starts_with("Compare") => "Not Equal".to_owned(),
+            None if prompt.contains("between <method>") => {
+                "<method>With care add a demand.</method>".to_owned()
+            }
+            None => "The Rhine, which is long.".to_owned(),
+        };
+        Answer::Text(reply)
+    });
+    let at = |name: &str| text(&folder.path().join(name)).to_owned();
+    let config = settings(folder.path(), &server, "auto = { candidates = 2, sample = 3 }\n");
+    let table = output_of(&["evolve", "tune", &config, "--run", &at("method")]);
+    assert!(table.contains("100.0 %") && table.contains("3 unchanged") && table.contains("stays"), "{table}");
+    let asked = server.counts().asked_in_all();
+    assert_eq!(output_of(&["evolve", "tune", &config, "--run", &at("method")]), table);
+    assert_eq!(server.counts().asked_in_all(), asked, "nothing is asked twice");
+    for version in ["0", "1.1", "1.2"] {
+        assert!(folder.path().join(format!("method/versions/{version}.toml")).is_file(), "{version}");
+    }
+    let config =
+        settings(folder.path(), &server, "prompts = \"method/method.toml\"\nevolution = { rounds = 1 }\n");
+    let table = output_of(&["evolve", "run", &config, "--run", &at("run")]);
+    assert!(table.contains("6 rows that live") && table.contains("method"), "{table}");
+}

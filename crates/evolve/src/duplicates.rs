@@ -9,19 +9,26 @@ use crate::words::gist;
 /// Instructions, and the search among them for one that says the same as another: equal in words and
 /// signs, whichever row has it, or nearly equal by MinHash and of another line of descent. A rewritten
 /// instruction is nearly its parent, so that within a line the likeness says nothing.
-pub(crate) struct Duplicates {
+pub struct Duplicates {
     kept: Kept,
     least: f64,
 }
 
 impl Duplicates {
     /// None yet. `least` is the similarity from which two are nearly equal; above 1 none are.
-    pub(crate) fn new(least: f64) -> Result<Self, FileError> {
+    ///
+    /// # Errors
+    /// Temporary files that cannot be made.
+    pub fn new(least: f64) -> Result<Self, FileError> {
         Ok(Self { kept: Kept::new()?, least })
     }
 
-    /// The row that says the same as `instruction`, a row of the line `line`.
-    pub(crate) fn of(&mut self, instruction: &str, line: &str) -> Result<Option<String>, FileError> {
+    /// The row that says the same as `instruction`, a row of the line `line`: its id, and the similarity
+    /// where it is nearly the same.
+    ///
+    /// # Errors
+    /// Temporary files that cannot be read.
+    pub fn of(&mut self, instruction: &str, line: &str) -> Result<Option<String>, FileError> {
         if let Some(id) = self.kept.with_text(text(instruction))? {
             return Ok(Some(id));
         }
@@ -31,8 +38,11 @@ impl Duplicates {
         Ok(near.map(|(id, similarity)| format!("{id} ({similarity:.2})")))
     }
 
-    /// One more, the row `id`.
-    pub(crate) fn add(&mut self, instruction: &str, id: &str) -> Result<(), FileError> {
+    /// One more, the row `id`; what stands before its first point is its line.
+    ///
+    /// # Errors
+    /// Temporary files that cannot be written.
+    pub fn add(&mut self, instruction: &str, id: &str) -> Result<(), FileError> {
         let sketch = self.sketch(instruction);
         self.kept.add(None, text(instruction), sketch.as_ref(), id)
     }

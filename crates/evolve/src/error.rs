@@ -30,6 +30,18 @@ pub enum EvolveError {
     /// There is nothing to evolve.
     #[error("there are no seeds to evolve")]
     NoSeeds,
+    /// Request after request brought no new instruction.
+    #[error(
+        "the last {requests} requests brought no new instruction: {made} of {wanted} are made; the lineage says what ended the others"
+    )]
+    NothingNew {
+        /// Requests in a row.
+        requests: usize,
+        /// Instructions made.
+        made: usize,
+        /// Instructions wanted.
+        wanted: usize,
+    },
     /// A lineage has no row to train on.
     #[error("no row of the lineage lives in this mix")]
     NothingLives,

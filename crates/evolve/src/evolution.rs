@@ -313,14 +313,10 @@ impl Evolution<'_> {
         Ok(asked.iter().zip(answered).map(settle).collect())
     }
 
-    /// Notes what a text of a row shares with test sets, and ends the row for it.
     fn screen(&self, row: &mut Row, text: &str) {
-        let Some(against) = self.against.filter(|_| row.ended.is_none()) else { return };
-        let hits = against.hits(text);
-        if let Some(first) = hits.first().filter(|_| self.settings.rules.applies(Rule::Contaminated)) {
-            row.ended = Some(Ended::by(Rule::Contaminated, first.to_string()));
+        if let Some(against) = self.against {
+            row.screen(text, against, &self.settings.rules);
         }
-        row.hits.extend(hits);
     }
 
     fn kind_of(&self, row: &Row) -> Option<Kind> {

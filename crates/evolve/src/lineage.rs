@@ -7,9 +7,9 @@ use camelid_files::{Input, write_whole};
 use serde::{Deserialize, Serialize};
 
 use crate::EvolveError;
-use crate::decontaminate::Hit;
+use crate::decontaminate::{Decontaminator, Hit};
 use crate::reply::Equality;
-use crate::rules::Ended;
+use crate::rules::{Ended, Rule, RuleSettings};
 
 /// A request that was made for a row.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,6 +44,12 @@ pub enum Task {
     Answer,
     /// How difficult an instruction is.
     Rate,
+    /// For new instructions.
+    Instruct,
+    /// What is wrong with a method of evolution.
+    Analyse,
+    /// For a better method.
+    Revise,
 }
 
 impl std::fmt::Display for Task {
@@ -59,6 +65,9 @@ impl Task {
             Self::Compare => "compare",
             Self::Answer => "answer",
             Self::Rate => "rate",
+            Self::Instruct => "instruct",
+            Self::Analyse => "analyse",
+            Self::Revise => "revise",
         }
     }
 }
@@ -67,7 +76,8 @@ impl Task {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Row {
-    /// `17` for the seed of that place (from 0); `17.3.1` for what the first attempt of round 3 made of it.
+    /// `17` for the seed of that place (from 0); `17.3.1` for what the first attempt of round 3 made of it;
+    /// of Self-Instruct the row's own number.
     pub id: String,
     /// The row that was evolved; `None` for a seed.
     pub parent: Option<String>,
@@ -81,8 +91,14 @@ pub struct Row {
     pub operator: Option<String>,
     /// The form of data that the operator was to add.
     pub data_format: Option<String>,
+    /// The rows that were shown as demonstrations for it, where it was not evolved.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub demonstrations: Vec<String>,
     /// The instruction, as far as there is one.
     pub instruction: String,
+    /// What the instruction works on, where that stands apart from it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub input: String,
     /// The answer, once there is one.
     pub response: Option<String>,
     /// What a judge said of the instruction beside its parent.
@@ -94,7 +110,7 @@ pub struct Row {
     /// What it shares with test sets, the instruction's hits before the answer's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hits: Vec<Hit>,
-    /// The requests made for it, in order.
+    /// The requests made for it, in order; one that made several rows stands with the first.
     pub calls: Vec<Call>,
 }
 
@@ -109,7 +125,9 @@ impl Row {
             attempt: 0,
             operator: None,
             data_format: None,
+            demonstrations: Vec::new(),
             instruction,
+            input: String::new(),
             response: None,
             judged: None,
             difficulty: None,
@@ -117,6 +135,27 @@ impl Row {
             hits: Vec::new(),
             calls: Vec::new(),
         }
+    }
+
+    /// What is asked: the instruction, and on the next line what it works on.
+    pub fn question(&self) -> String {
+        if self.input.is_empty() {
+            self.instruction.clone()
+        } else {
+            format!("{}\n{}", self.instruction, self.input)
+        }
+    }
+
+    /// Notes what a text of the row shares with test sets, and ends the row for it.
+    pub(crate) fn screen(&mut self, text: &str, against: &Decontaminator, rules: &RuleSettings) {
+        if self.ended.is_some() {
+            return;
+        }
+        let hits = against.hits(text);
+        if let Some(first) = hits.first().filter(|_| rules.applies(Rule::Contaminated)) {
+            self.ended = Some(Ended::by(Rule::Contaminated, first.to_string()));
+        }
+        self.hits.extend(hits);
     }
 
     /// Whether the row is part of the data: nothing ended it, and it has an answer.

@@ -89,6 +89,48 @@ impl OperatorSet {
         Self::parse(text, Path::new(&format!("the prompts of `{domain}`")))
     }
 
+    /// One operator, `method`, that rewrites by a method in words, with the frame and the judges of
+    /// `general`.
+    pub fn by_method(method: &str) -> Self {
+        let text = include_str!("operators/general.toml");
+        let file: File = toml::from_str(text).expect("the file is part of the program");
+        let operator = Operator {
+            name: "method".to_owned(),
+            kind: Kind::Depth,
+            prompt: file.frames["depth"].with(Slot::Method, method.trim()),
+            data_formats: Vec::new(),
+            weight: 1.0,
+        };
+        Self {
+            name: "method".to_owned(),
+            operators: vec![operator],
+            equality: file.equality,
+            difficulty: file.difficulty,
+            names: file.names,
+        }
+    }
+
+    /// The text of a file that [`OperatorSet::read`] reads as these operators, their weights aside.
+    pub fn to_toml(&self) -> String {
+        let frames = self.operators.iter().map(|operator| (operator.name.clone(), operator.prompt.clone()));
+        let entry = |operator: &Operator| Entry {
+            name: operator.name.clone(),
+            kind: operator.kind,
+            frame: operator.name.clone(),
+            method: String::new(),
+            data_formats: operator.data_formats.clone(),
+        };
+        let file = File {
+            name: self.name.clone(),
+            names: self.names.clone(),
+            equality: self.equality.clone(),
+            difficulty: self.difficulty.clone(),
+            frames: frames.collect(),
+            operators: self.operators.iter().map(entry).collect(),
+        };
+        toml::to_string(&file).expect("prompts are plain data")
+    }
+
     /// Reads a file of the form that the own prompts have.
     ///
     /// # Errors
@@ -200,7 +242,7 @@ impl OperatorSet {
 }
 
 /// A file of prompts.
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
     name: String,
@@ -211,7 +253,7 @@ struct File {
     operators: Vec<Entry>,
 }
 
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Entry {
     name: String,

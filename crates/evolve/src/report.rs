@@ -146,8 +146,8 @@ impl EvolveReport {
                 let parent = row.parent.as_ref().and_then(|id| by_id.get(id.as_str()));
                 shown.push(Example {
                     id: row.id.clone(),
-                    parent: parent.map(|parent| parent.instruction.clone()).unwrap_or_default(),
-                    instruction: row.instruction.clone(),
+                    parent: parent.map(|parent| parent.question()).unwrap_or_default(),
+                    instruction: row.question(),
                     response: row.response.clone(),
                     found: ended.found.clone(),
                 });
@@ -284,20 +284,17 @@ impl Report for EvolveReport {
             .iter()
             .map(|(set, found)| vec![set.clone(), found.rows.to_string(), found.items.to_string()])
             .collect();
-        let leaked = match leaked.len() {
-            0 => String::new(),
-            _ => text_table(&["test set", "rows", "items"], &leaked, &[0]) + "\n",
-        };
         let head_spent = ["task", "model", "calls", "prompt tokens", "new tokens", "cost"];
-        format!(
-            "{} seeds, {} rows that live\n\n{}\n{}\n{}\n{leaked}{}",
-            self.seeds,
-            self.lives,
-            text_table(&head("round"), &rounds, &[0]),
-            text_table(&head("operator"), &operators, &[0]),
-            text_table(&["ended by", "rows", "share"], &rules, &[0]),
-            text_table(&head_spent, &spent, &[0, 1]),
-        )
+        let tables = [
+            (&head("round")[..], rounds, &[0][..]),
+            (&head("operator"), operators, &[0]),
+            (&["ended by", "rows", "share"], rules, &[0]),
+            (&["test set", "rows", "items"], leaked, &[0]),
+            (&head_spent, spent, &[0, 1]),
+        ];
+        let filled = tables.into_iter().filter(|(_, rows, _)| !rows.is_empty());
+        let text = filled.map(|(head, rows, left)| format!("\n{}", text_table(head, &rows, left)));
+        format!("{} seeds, {} rows that live\n{}", self.seeds, self.lives, text.collect::<String>())
     }
 
     fn page(&self) -> Result<String, ReportError> {

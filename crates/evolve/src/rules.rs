@@ -16,7 +16,9 @@ pub enum Rule {
     Refused,
     /// The reply is empty, or `None`, `null` and the like.
     NoText,
-    /// The evolved instruction reached the limit of tokens, or leaves a block of code open.
+    /// Self-Instruct: a piece of the reply is no task with its three parts.
+    Format,
+    /// The instruction reached the limit of tokens, or leaves a block of code open.
     CutOff,
     /// The evolved instruction is its parent, but for case, spaces and punctuation.
     Unchanged,
@@ -24,6 +26,13 @@ pub enum Rule {
     CopiedPrompt,
     /// The evolved instruction brings its answer along.
     AnswerInside,
+    /// Self-Instruct: the instruction has too few or too many words.
+    WordCount,
+    /// Self-Instruct: the instruction has a word that asks for more than text.
+    Barred,
+    /// Self-Instruct: the instruction begins with punctuation, another script, or words that too many
+    /// begin with.
+    OddStart,
     /// The instruction is longer than the settings allow.
     TooLong,
     /// The instruction is plainly in another language than its parent, or than the settings ask for.
@@ -32,6 +41,8 @@ pub enum Rule {
     Contaminated,
     /// Another row has the same instruction, or another line of descent nearly the same.
     Duplicate,
+    /// Self-Instruct: the instruction is like an earlier one by ROUGE-L.
+    Similar,
     /// Rule 1: a judge finds nothing that the parent does not ask for.
     NoGain,
     /// The response is empty, or `None`, `null` and the like.

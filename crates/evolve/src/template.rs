@@ -45,6 +45,11 @@ impl Template {
         self.0.contains(&Piece::Slot(slot))
     }
 
+    /// Whether the prompt has any slot.
+    pub fn has_slots(&self) -> bool {
+        self.0.iter().any(|piece| matches!(piece, Piece::Slot(_)))
+    }
+
     /// The prompt with its slots filled; a slot without a value stays as it is written.
     pub fn fill(&self, values: &[(Slot, &str)]) -> String {
         let value = |slot| values.iter().find(|(named, _)| *named == slot).map(|(_, value)| *value);

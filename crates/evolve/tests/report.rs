@@ -12,6 +12,8 @@ fn row(seed: usize, round: usize, ended: Option<Rule>) -> Row {
         attempt: usize::from(round > 0),
         operator: (round > 0).then(|| "deepening".to_owned()),
         data_format: None,
+        demonstrations: Vec::new(),
+        input: String::new(),
         instruction: format!("Task <{seed}> of round {round}"),
         response: Some("Done.".into()),
         judged: None,

@@ -13,6 +13,7 @@ mod leaderboard;
 mod likelihood;
 mod linear;
 mod newton;
+mod paired;
 mod position;
 mod read;
 #[cfg(feature = "report")]
@@ -34,6 +35,7 @@ pub use elo::{AveragedRatings, Elo, Orderings, SequentialRatings, TieRule};
 pub use error::{RatingsError, RejectedRow};
 pub use graph::Standing;
 pub use leaderboard::{Leaderboard, LeaderboardOptions, LeaderboardRow, Method, StyleWorth};
+pub use paired::{EqualRanks, sign_test, spearman};
 pub use position::{Consistency, FirstPosition, ModelPosition, PositionEffect};
 pub use read::{
     FileOrder, Format, MOST_DROPPED, Needs, Order, ReadOptions, Reviews, SourceFile, Sources, read, read_all,

@@ -271,8 +271,9 @@ impl Claim {
             return undecided("the arms it compares were not run; `--all` runs them".to_owned());
         };
         if let Some(reason) = &evidence.undecidable {
-            let figures = evidence.differences.iter().map(sentence).collect::<Vec<_>>().join("; ");
-            return undecided(format!("{figures}: {reason}"));
+            let exact = evidence.exact.iter().map(measured_and_expected);
+            let figures: Vec<_> = evidence.differences.iter().map(sentence).chain(exact).collect();
+            return undecided(format!("{}: {reason}", figures.join("; ")));
         }
         let comparison_holds = if paper_scale { Verdict::Held } else { Verdict::HeldInDirection };
         match &self.check {
@@ -307,15 +308,13 @@ fn decide_exact(figures: &[ExactFigure], tolerance: f64) -> Decision {
         },
         None => Decision {
             verdict: Verdict::Held,
-            because: figures
-                .iter()
-                .map(|f| {
-                    format!("{}: {} measured, {} expected", f.name, short(f.measured), short(f.expected))
-                })
-                .collect::<Vec<_>>()
-                .join("; "),
+            because: figures.iter().map(measured_and_expected).collect::<Vec<_>>().join("; "),
         },
     }
+}
+
+fn measured_and_expected(f: &ExactFigure) -> String {
+    format!("{}: {} measured, {} expected", f.name, short(f.measured), short(f.expected))
 }
 
 fn decide_positive(differences: &[NamedDifference], holds: Verdict) -> Decision {

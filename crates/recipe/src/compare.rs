@@ -110,6 +110,42 @@ pub fn crossed(left: &[Vec<f64>], right: &[Vec<f64>], tokens: &[f64]) -> Option<
     })
 }
 
+/// A weighted sum of the means of several groups of different examples, each group by seed and example:
+/// for instance, by how much one set of questions is harder than another.
+///
+/// As in [`crossed`], what comes of the examples and what comes of the seeds is joined in quadrature; the
+/// examples of different groups are independent.
+///
+/// `None` without groups, with fewer than two examples in one, or other seeds in one than in another.
+pub fn contrast(groups: &[(f64, Vec<Vec<f64>>)]) -> Option<Difference> {
+    let seeds = groups.first()?.1.len();
+    let (mut squares, mut examples, mut by_seed) = (0.0, 0, vec![0.0; seeds]);
+    for (weight, values) in groups {
+        let count = values.first()?.len();
+        if values.len() != seeds || count < 2 || values.iter().any(|values| values.len() != count) {
+            return None;
+        }
+        let over_seeds = |i: usize| values.iter().map(|values| values[i]).sum::<f64>() / seeds as f64;
+        let (_, error) = mean_and_standard_error(&(0..count).map(over_seeds).collect::<Vec<_>>());
+        squares += (weight * error).powi(2);
+        examples += count;
+        for (sum, values) in by_seed.iter_mut().zip(values) {
+            *sum += weight * values.iter().sum::<f64>() / count as f64;
+        }
+    }
+    let mean = by_seed.iter().sum::<f64>() / seeds as f64;
+    let between = match seeds {
+        1 => 0.0,
+        _ => mean_and_standard_error(&by_seed).1 * T95.get(seeds - 2).copied().unwrap_or(Z95) / Z95,
+    };
+    mean.is_finite().then_some(Difference {
+        mean,
+        standard_error: squares.sqrt().hypot(between),
+        examples,
+        seeds,
+    })
+}
+
 /// Mean and standard error of the mean (sample variance, n − 1).
 fn mean_and_standard_error(values: &[f64]) -> (f64, f64) {
     let n = values.len() as f64;
@@ -121,6 +157,20 @@ fn mean_and_standard_error(values: &[f64]) -> (f64, f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_contrast_joins_the_errors_of_its_groups() {
+        let easy = vec![vec![0.0, 1.0, 0.0, 1.0]];
+        let hard = vec![vec![1.0, 1.0, 1.0, 1.0]];
+        let found = contrast(&[(1.0, hard.clone()), (-1.0, easy.clone())]).unwrap();
+        assert_eq!((found.mean, found.examples, found.seeds), (0.5, 8, 1));
+        assert!((found.standard_error - (1.0f64 / 12.0).sqrt()).abs() < 1e-12);
+        // Seeds that differ widen it; groups of other seeds cannot be compared.
+        let two = |group: &Vec<Vec<f64>>| vec![group[0].clone(), group[0].iter().map(|v| v * 0.5).collect()];
+        let wider = contrast(&[(1.0, two(&hard)), (-1.0, two(&easy))]).unwrap();
+        assert!(wider.standard_error > found.standard_error);
+        assert!(contrast(&[(1.0, two(&hard)), (-1.0, easy)]).is_none() && contrast(&[]).is_none());
+    }
 
     #[test]
     fn equal_models_are_neither_better_nor_worse() {

@@ -2,7 +2,7 @@
 //! where it was interrupted and does nothing twice.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use camelid_data::TokenizedSet;
 use camelid_files::FileError;
@@ -139,46 +139,75 @@ impl Comparison {
     }
 
     /// Runs every arm with its number of seeds, each in a child process that is told `part(arm,
-    /// seed)` and leaves its outcome by [`Self::keep`]; those that are finished are reused. `None`
-    /// when interrupted: the next call goes on.
+    /// seed)` and leaves its outcome by [`Self::keep`], as many at once as `children` says; those that
+    /// are finished are reused. `None` when interrupted: the next call goes on.
     ///
     /// # Errors
     /// A child that fails or leaves nothing.
-    pub fn run<A: Arm, T: Serialize + DeserializeOwned>(
+    pub fn run<A: Arm + Sync, T: Serialize + DeserializeOwned + Send>(
         &self,
         arms: &[(A, u64)],
         children: &Children,
-        part: impl Fn(&str, u64) -> Vec<String>,
+        part: impl Fn(&str, u64) -> Vec<String> + Sync,
         interrupted: &AtomicBool,
     ) -> Result<Option<Ran<T>>, RecipeError> {
-        let mut ran = Ran { outcomes: Vec::new(), reused: 0 };
-        let all = arms.iter().flat_map(|(arm, seeds)| (0..*seeds).map(move |seed| (arm, seed)));
-        for (arm, seed) in all {
-            if interrupted.load(Ordering::SeqCst) {
-                return Ok(None);
+        let all: Vec<(&A, u64)> =
+            arms.iter().flat_map(|(arm, seeds)| (0..*seeds).map(move |seed| (arm, seed))).collect();
+        let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let work = || -> Result<Vec<(usize, T, bool)>, RecipeError> {
+            let mut done = Vec::new();
+            while !interrupted.load(Ordering::SeqCst) && !stop.load(Ordering::SeqCst) {
+                let at = next.fetch_add(1, Ordering::SeqCst);
+                let Some((arm, seed)) = all.get(at) else { break };
+                match self.run_one(*arm, *seed, children, &part) {
+                    Ok(Some((outcome, reused))) => done.push((at, outcome, reused)),
+                    Ok(None) => stop.store(true, Ordering::SeqCst),
+                    Err(error) => {
+                        stop.store(true, Ordering::SeqCst);
+                        return Err(error);
+                    }
+                }
             }
-            let name = arm.name();
-            if let Some(finished) = self.finished(arm, seed)? {
-                println!("{name:<16} seed {seed}: reused from an earlier run");
-                ran.outcomes.push(finished);
-                ran.reused += 1;
-                continue;
-            }
-            println!("{name:<16} seed {seed}: {}", arm.label());
-            for change in self.changes(arm, seed)? {
-                println!("{:<16} run again: {change}", "");
-            }
-            let what = format!("arm `{name}` (seed {seed})");
-            if !children.run(&what, &part(name, seed))? {
-                return Ok(None);
-            }
-            let outcome = self.finished(arm, seed)?.ok_or_else(|| RecipeError::Child {
-                what,
-                reason: "it ended without leaving its outcome".to_owned(),
-            })?;
-            ran.outcomes.push(outcome);
+            Ok(done)
+        };
+        let mut done = Vec::new();
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..children.at_once.max(1)).map(|_| scope.spawn(work)).collect();
+            workers.into_iter().try_for_each(|worker| {
+                done.extend(worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+                Ok::<(), RecipeError>(())
+            })
+        })?;
+        done.sort_by_key(|(at, ..)| *at);
+        let reused = done.iter().filter(|(_, _, reused)| *reused).count();
+        let whole = done.len() == all.len();
+        Ok(whole.then(|| Ran { outcomes: done.into_iter().map(|(_, outcome, _)| outcome).collect(), reused }))
+    }
+
+    /// One arm and seed, with whether it was finished before; `None` when interrupted.
+    fn run_one<T: Serialize + DeserializeOwned>(
+        &self,
+        arm: &impl Arm,
+        seed: u64,
+        children: &Children,
+        part: impl Fn(&str, u64) -> Vec<String>,
+    ) -> Result<Option<(T, bool)>, RecipeError> {
+        let name = arm.name();
+        if let Some(finished) = self.finished(arm, seed)? {
+            println!("{name:<16} seed {seed}: reused from an earlier run");
+            return Ok(Some((finished, true)));
         }
-        Ok(Some(ran))
+        println!("{name:<16} seed {seed}: {}", arm.label());
+        for change in self.changes(arm, seed)? {
+            println!("{:<16} run again: {change}", "");
+        }
+        let what = format!("arm `{name}` (seed {seed})");
+        if !children.run(&what, &part(name, seed))? {
+            return Ok(None);
+        }
+        let nothing = "it ended without leaving its outcome".to_owned();
+        let outcome = self.finished(arm, seed)?.ok_or(RecipeError::Child { what, reason: nothing })?;
+        Ok(Some((outcome, false)))
     }
 
     /// Removes the finished parts of these names (`arms`, …), checkpoints among them.

@@ -114,7 +114,9 @@ fn values_that_do_not_fit_are_refused() {
 #[test]
 fn the_experiments_of_this_workspace_are_read() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../experiments");
-    for (paper, least) in [("guanaco", 6), ("vicuna", 21)] {
+    for (paper, least) in
+        [("guanaco", 6), ("vicuna", 21), ("wizardlm", 4), ("wizardcoder", 3), ("wizardmath", 4)]
+    {
         let files: Vec<_> =
             std::fs::read_dir(dir.join(paper)).unwrap().map(|entry| entry.unwrap().path()).collect();
         assert!(files.len() >= least, "{paper}");
@@ -158,6 +160,28 @@ fn vicunas_experiments_say_what_was_published() {
     let alpaca = read("alpaca-13b");
     assert_eq!((alpaca.data.source.as_str(), alpaca.data.template.as_str()), ("alpaca", "alpaca"));
     assert_eq!((alpaca.train.learning_rate, alpaca.length), (1e-5, Length::Epochs(5.0)));
+}
+
+#[test]
+fn the_wizards_experiments_say_what_was_published() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../experiments");
+    // Rows of a step, steps that rise and steps in all.
+    for (file, batch, rising, steps) in [
+        ("wizardlm/7b", 64, 2, 3282),
+        ("wizardlm/13b", 384, 50, 549),
+        ("wizardcoder/13b", 512, 30, 200),
+        ("wizardmath/v1-13b", 128, 10, 2250),
+        ("wizardmath/7b", 512, 25, 2451),
+    ] {
+        let experiment = Experiment::read(&dir.join(format!("{file}.toml"))).unwrap();
+        let expected = experiment.data.expected.unwrap();
+        let shape = camelid_recipe::known_shape(&experiment.model.base).unwrap();
+        let budget = experiment.budget(&shape, expected.rows, expected.tokens).unwrap();
+        assert_eq!((budget.batch, budget.steps), (batch, steps), "{file}");
+        let warm = (experiment.train.warmup_ratio * steps as f64).round() as usize;
+        assert_eq!(warm, rising, "{file}");
+        assert_eq!((experiment.train.learning_rate, experiment.data.max_length), (2e-5, 2048), "{file}");
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod qlora_memory;
 mod scale;
 mod tuning;
 mod vicuna;
+mod wizardlm;
 
 use clap::{Args, Subcommand};
 
@@ -24,6 +25,8 @@ enum Recipe {
     Guanaco(Box<tuning::TuningArguments>),
     /// Vicuna: raw ShareGPT pages to a tuned model, in first and later turns, and a context stretched
     Vicuna(Box<tuning::TuningArguments>),
+    /// Evol-Instruct: instructions evolved, eliminated and mixed, and a base tuned on them against the first ones
+    Wizardlm(Box<tuning::TuningArguments>),
     /// One QLoRA step of a 33B or 65B model in the memory of a small machine
     QloraMemory(qlora_memory::QloraMemoryArguments),
     /// QLoRA's Table 1, Elo ratings, from GPT-4's published judgments
@@ -47,6 +50,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     match &arguments.recipe {
         Recipe::Guanaco(arguments) => guanaco::reproduce(arguments),
         Recipe::Vicuna(arguments) => vicuna::reproduce(arguments),
+        Recipe::Wizardlm(arguments) => wizardlm::reproduce(arguments),
         Recipe::QloraMemory(arguments) => qlora_memory::reproduce(arguments),
         Recipe::QloraElo(arguments) => qlora_elo::reproduce(arguments),
         Recipe::Arena(arguments) => arena::reproduce(arguments),

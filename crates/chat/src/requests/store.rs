@@ -51,7 +51,8 @@ pub struct RequestStore {
 
 #[derive(Debug)]
 struct Kept {
-    file: File,
+    /// `None` for a store in memory.
+    file: Option<File>,
     /// Bytes of whole lines.
     length: u64,
     replies: HashMap<String, Reply>,
@@ -108,11 +109,18 @@ impl RequestStore {
         Ok(Self {
             path: path.to_owned(),
             report: found.report,
-            kept: Mutex::new(Kept { file, length, replies, measured }),
+            kept: Mutex::new(Kept { file: Some(file), length, replies, measured }),
         })
     }
 
-    /// The file.
+    /// A store that is gone when this is: for models that cost nothing and reply the same again, where a
+    /// flush to the disk for each reply would take longer than the replies.
+    pub fn in_memory() -> Self {
+        let kept = Kept { file: None, length: 0, replies: HashMap::new(), measured: Measured::default() };
+        Self { path: PathBuf::new(), report: StoreReport::default(), kept: Mutex::new(kept) }
+    }
+
+    /// The file; empty for a store in memory.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -137,7 +145,7 @@ impl RequestStore {
         self.len() == 0
     }
 
-    /// Keeps a reply: when this returns, it is on the disk. Of two replies to one request the
+    /// Keeps a reply: when this returns, it is on the disk, if the store is. Of two replies to one request the
     /// first stays, unless it is empty or was cut off.
     ///
     /// # Errors
@@ -147,15 +155,18 @@ impl RequestStore {
         if kept.replies.get(&reply.key).is_some_and(is_whole) {
             return Ok(());
         }
-        let mut line = serde_json::to_vec(&Row { request, reply }).expect("a row is plain data");
-        line.push(b'\n');
-        let written = kept.file.write_all(&line).and_then(|()| kept.file.sync_data());
-        if let Err(source) = written {
-            // Half a line on a full disk must not spoil the line after it.
-            let _ = kept.file.set_len(kept.length);
-            return Err(StoreError::Io { path: self.path.clone(), action: "write", source });
+        let length = kept.length;
+        if let Some(file) = &mut kept.file {
+            let mut line = serde_json::to_vec(&Row { request, reply }).expect("a row is plain data");
+            line.push(b'\n');
+            let written = file.write_all(&line).and_then(|()| file.sync_data());
+            if let Err(source) = written {
+                // Half a line on a full disk must not spoil the line after it.
+                let _ = file.set_len(length);
+                return Err(StoreError::Io { path: self.path.clone(), action: "write", source });
+            }
+            kept.length += line.len() as u64;
         }
-        kept.length += line.len() as u64;
         kept.measured.add(request, reply);
         kept.replies.insert(reply.key.clone(), reply.clone());
         Ok(())
@@ -287,6 +298,14 @@ mod tests {
         store.put(&request("a"), &Reply { text: "other".into(), ..reply(&request("a")) }).unwrap();
         assert_eq!(store.get(&request("a").key()), Some(reply(&request("a"))));
         assert_eq!(fs::read(&path).unwrap(), before);
+    }
+
+    #[test]
+    fn a_store_in_memory_keeps_replies_without_a_file() {
+        let store = RequestStore::in_memory();
+        store.put(&request("a"), &reply(&request("a"))).unwrap();
+        assert_eq!((store.len(), store.get(&request("a").key())), (1, Some(reply(&request("a")))));
+        assert_eq!(store.get(&request("b").key()), None);
     }
 
     #[test]

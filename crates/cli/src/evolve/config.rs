@@ -8,7 +8,10 @@ use camelid_chat::Role;
 use camelid_data::catalogue::FetchOptions;
 use camelid_data::{DataFormat, ReadOptions, read_conversations, read_detected};
 use camelid_evolve::published::{self, Edition};
-use camelid_evolve::{ContaminationSettings, EvolutionSettings, Law, OperatorSet, Seed, TestItem};
+use camelid_evolve::{
+    AutoSettings, ContaminationSettings, EvolutionSettings, Law, OperatorSet, Seed, SelfInstructSettings,
+    TestItem,
+};
 use camelid_files::{Input, stem};
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +23,9 @@ use crate::data::test_sets;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
+    /// How instructions are made.
+    #[serde(default)]
+    pub method: Method,
     /// File of the seeds, in any format that `camelid data show` reads; a path is taken from the
     /// folder of the settings. The first question and answer of each conversation is a seed.
     pub seeds: PathBuf,
@@ -32,7 +38,8 @@ pub struct Config {
     /// Whether the seeds' own answers are thrown away and asked for anew.
     #[serde(default)]
     pub answer_seeds: bool,
-    /// `general`, `code`, `math`, or a file of prompts.
+    /// `general`, `code`, `math`, or a file of prompts; for Self-Instruct, a text that stands before the
+    /// list of tasks, with `{tasks}` for their number.
     #[serde(default = "general")]
     pub prompts: String,
     /// For a file of the published prompts: which of its editions.
@@ -47,6 +54,9 @@ pub struct Config {
     /// Rounds, attempts, seed, rules.
     #[serde(default)]
     pub evolution: EvolutionSettings,
+    /// How many instructions Self-Instruct makes, from how many demonstrations, by which rules.
+    #[serde(default)]
+    pub self_instruct: Option<SelfInstructSettings>,
     /// Test sets with which no row may share text.
     #[serde(default)]
     pub against: Vec<Against>,
@@ -61,9 +71,26 @@ pub struct Config {
     /// Who compares and rates them; the evolver unless given.
     #[serde(default)]
     pub judge: Option<Respondent>,
+    /// `evolve tune`: who proposes methods; the evolver unless given.
+    #[serde(default)]
+    pub optimizer: Option<Respondent>,
+    /// `evolve tune`: how many methods are tried, on how many seeds.
+    #[serde(default)]
+    pub auto: AutoSettings,
     /// Most that a run may spend, in the currency of the prices.
     #[serde(default)]
     pub spending_limit: Option<f64>,
+}
+
+/// How instructions are made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// By evolution of the seeds (WizardLM).
+    #[default]
+    EvolInstruct,
+    /// After demonstrations drawn from the seeds (Stanford Alpaca).
+    SelfInstruct,
 }
 
 fn general() -> String {
@@ -100,7 +127,29 @@ impl Config {
         if config.spending_limit.is_some() && respondents.into_iter().flatten().all(|r| r.prices.is_none()) {
             bail!("{}: `spending_limit` needs `prices` to hold spending against", path.display());
         }
+        if let Some(setting) = config.foreign() {
+            bail!("{}: `{setting}` is no setting of this `method`", path.display());
+        }
         Ok(config)
+    }
+
+    /// A setting that the method does not have.
+    fn foreign(&self) -> Option<&'static str> {
+        let of_evolution = [
+            (self.answer_seeds, "answer_seeds"),
+            (self.edition.is_some(), "edition"),
+            (self.law != Law::default(), "law"),
+            (!self.weights.is_empty(), "weights"),
+            (self.evolution != EvolutionSettings::default(), "evolution"),
+            (self.answerer.is_some(), "answerer"),
+            (self.judge.is_some(), "judge"),
+            (self.format.is_some(), "format"),
+        ];
+        let foreign: &[_] = match self.method {
+            Method::EvolInstruct => &[(self.self_instruct.is_some(), "self_instruct")],
+            Method::SelfInstruct => &of_evolution,
+        };
+        foreign.iter().find(|(set, _)| *set).map(|(_, name)| *name)
     }
 
     /// The operators under the law.

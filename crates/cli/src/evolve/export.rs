@@ -44,7 +44,7 @@ pub fn run(args: &Args) -> Result<()> {
     let conversation = |row: &&camelid_evolve::Row| Conversation {
         id: row.id.clone(),
         messages: vec![
-            Message::new(Role::User, row.instruction.clone()),
+            Message::new(Role::User, row.question()),
             Message::new(Role::Assistant, row.response.clone().unwrap_or_default()),
         ],
     };

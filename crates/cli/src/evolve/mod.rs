@@ -6,6 +6,8 @@ mod folder;
 mod report;
 mod respondent;
 mod run;
+mod self_instruct;
+mod tune;
 
 use std::process::ExitCode;
 
@@ -13,9 +15,12 @@ use anyhow::Result;
 
 #[derive(clap::Subcommand)]
 pub enum Command {
-    /// Evolve the seeds that a file of settings names; goes on where an earlier run stopped
+    /// Make instructions from seeds, by evolution or Self-Instruct; goes on where an earlier run stopped
     #[command(after_help = run::EXAMPLES)]
     Run(run::Args),
+    /// Search a method of evolution that fails less often, by an optimizer model
+    #[command(after_help = tune::EXAMPLES)]
+    Tune(tune::Args),
     /// What became of a run: by round, operator and rule, with examples and lines of descent
     #[command(after_help = report::EXAMPLES)]
     Report(report::Args),
@@ -27,6 +32,7 @@ pub enum Command {
 pub fn run(command: &Command) -> Result<ExitCode> {
     match command {
         Command::Run(args) => return run::run(args),
+        Command::Tune(args) => return tune::run(args),
         Command::Report(args) => report::run(args),
         Command::Export(args) => export::run(args),
     }

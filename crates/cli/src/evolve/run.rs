@@ -15,17 +15,18 @@ use camelid_report::Report;
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
-use super::config::Config;
+use super::config::{Config, Method};
 use super::folder;
 use super::respondent::{Asked, JUDGING, Respondent};
+use super::self_instruct;
 use crate::data::test_sets;
 use crate::device::DeviceArg;
 use crate::waiting::stop_on_ctrl_c_twice_to_end;
 
 /// Temperature of the evolver and the answerer, as in the paper.
-const EVOLVING: f32 = 1.0;
+pub const EVOLVING: f32 = 1.0;
 /// Exit code of a run that was interrupted, as the shell has it.
-const INTERRUPTED: u8 = 130;
+pub const INTERRUPTED: u8 = 130;
 
 pub const EXAMPLES: &str = "Examples:
   camelid evolve run evolve.toml --run runs/evolved
@@ -39,7 +40,13 @@ evolve.toml:
   [[against]]
   set = \"gsm8k\"
   [[against]]
-  file = \"own_test.jsonl\"";
+  file = \"own_test.jsonl\"
+
+For Alpaca's way, from demonstrations:
+  method = \"self-instruct\"
+  seeds = \"seed_tasks.jsonl\"
+  self_instruct = { instructions = 52000 }
+  evolver = { model = \"http://localhost:8000/v1#llama\" }";
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -48,12 +55,12 @@ pub struct Args {
     config: PathBuf,
     /// Folder of the run: new, empty, or with a run of the same settings, which then goes on
     #[arg(long, value_name = "DIR")]
-    run: PathBuf,
+    pub run: PathBuf,
     /// Another evolver than the settings name: [NAME=]PATH of its files, or [NAME=]URL#MODEL
     #[arg(long, value_name = "MODEL")]
     evolver: Option<String>,
     #[command(flatten)]
-    device: DeviceArg,
+    pub device: DeviceArg,
 }
 
 pub fn run(args: &Args) -> Result<ExitCode> {
@@ -61,10 +68,17 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     if let Some(evolver) = &args.evolver {
         config.evolver.model.clone_from(evolver);
     }
+    match config.method {
+        Method::EvolInstruct => evolve(args, &config),
+        Method::SelfInstruct => self_instruct::run(args, config),
+    }
+}
+
+fn evolve(args: &Args, config: &Config) -> Result<ExitCode> {
     let operators = config.operators()?;
     let seeds = config.seeds()?;
     let items = config.test_items()?;
-    let made_with = made_with(&config, &operators, &seeds, &items)?;
+    let made_with = made_with(config, &operators, &seeds, &items)?;
     let against = Decontaminator::new(items, config.contamination.clone())?;
     test_sets::tell_short(&against);
     let store = folder::open(&args.run, &made_with)?;
@@ -95,19 +109,20 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     let rows = evolution
         .run(&seeds, &mut |stage| show(&bar, &stage), &mut |rows: &[Row]| lineage::write(&path, rows));
     bar.finish_and_clear();
-    match rows {
-        Err(EvolveError::Run(error @ RunError::Interrupted { .. })) => {
-            camelid_files::say!("{error}; go on by the same command");
-            Ok(ExitCode::from(INTERRUPTED))
-        }
-        rows => finish(&rows?, &path),
-    }
+    finish(rows, &path)
 }
 
 /// Writes the lineage and says what became of it.
-fn finish(rows: &[Row], path: &Path) -> Result<ExitCode> {
-    lineage::write(path, rows)?;
-    let report = EvolveReport::new(rows);
+pub fn finish(rows: Result<Vec<Row>, EvolveError>, path: &Path) -> Result<ExitCode> {
+    let rows = match rows {
+        Err(EvolveError::Run(error @ RunError::Interrupted { .. })) => {
+            camelid_files::say!("{error}; go on by the same command");
+            return Ok(ExitCode::from(INTERRUPTED));
+        }
+        rows => rows?,
+    };
+    lineage::write(path, &rows)?;
+    let report = EvolveReport::new(&rows);
     program::print(report.text())?;
     camelid_files::say!("wrote {}", path.display());
     if rows.iter().all(|row| row.round == 0 || !row.lives()) {
@@ -119,9 +134,14 @@ fn finish(rows: &[Row], path: &Path) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The digest of test items.
+pub fn digest_of(items: &[TestItem]) -> Result<String> {
+    let items: Vec<_> = items.iter().map(|item| [&item.set, &item.id, &item.text]).collect();
+    Ok(digest::of_bytes(serde_json::to_string(&items)?))
+}
+
 /// What the rows depend on, beside the replies.
 fn made_with(config: &Config, operators: &OperatorSet, seeds: &[Seed], items: &[TestItem]) -> Result<Value> {
-    let items: Vec<_> = items.iter().map(|item| [&item.set, &item.id, &item.text]).collect();
     Ok(json!({
         "seeds": digest::of_bytes(serde_json::to_string(seeds)?),
         "prompts": digest::of_bytes(serde_json::to_string(operators)?),
@@ -130,12 +150,13 @@ fn made_with(config: &Config, operators: &OperatorSet, seeds: &[Seed], items: &[
             "answerer": config.answerer.as_ref().map(|answerer| answerer.made_with(EVOLVING)),
             "judge": config.judge.as_ref().map(|judge| judge.made_with(JUDGING)),
         },
-        "against": {"items": digest::of_bytes(serde_json::to_string(&items)?), "what": config.contamination},
+        "against": {"items": digest_of(items)?, "what": config.contamination},
         "evolution": config.evolution,
     }))
 }
 
-fn show(bar: &ProgressBar, stage: &Stage) {
+/// Shows where a run is.
+pub fn show(bar: &ProgressBar, stage: &Stage) {
     let requests = stage.requests;
     bar.set_length(requests.total as u64);
     bar.set_position(requests.done() as u64);

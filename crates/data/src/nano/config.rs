@@ -39,6 +39,8 @@ pub struct NanoConfig {
     pub pages: usize,
     /// Pages, of a hundred, that something is wrong with.
     pub faulty_percent: u32,
+    /// Whether the vocabulary has the words of [`Instruction`](super::Instruction)s, which can be evolved.
+    pub instructions: bool,
 }
 
 impl Default for NanoConfig {
@@ -58,6 +60,7 @@ impl Default for NanoConfig {
             eval_items: 200,
             pages: 0,
             faulty_percent: 25,
+            instructions: false,
         }
     }
 }

@@ -21,10 +21,12 @@
 //! # Ok::<(), camelid_data::nano::NanoError>(())
 //! ```
 
+pub mod code;
 mod config;
 mod dialogue;
 mod evaluation;
 mod facts;
+mod instruction;
 mod keys;
 mod lexicon;
 mod pages;
@@ -35,6 +37,7 @@ mod tokenizer;
 
 pub use config::{NanoConfig, NanoError};
 pub use evaluation::{EvalItem, score};
+pub use instruction::{Change, Domain, Instruction, Slip};
 pub use keys::HiddenKeys;
 pub use pages::{ChatItem, Exercise, Fault, Page, PageTurn, Skill};
 pub use task::Family;
@@ -132,6 +135,9 @@ impl NanoWorld {
         if self.config.pages > 0 {
             texts.extend(pages::texts(&self.config, &self.facts));
             texts.extend(keys::texts(&self.config));
+        }
+        if self.config.instructions {
+            texts.extend(self.instruction_texts());
         }
         texts
     }

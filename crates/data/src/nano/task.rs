@@ -119,6 +119,24 @@ impl Task {
         }
     }
 
+    /// A sum of so many steps.
+    pub fn draw_sum(steps: usize, config: &NanoConfig, rng: &mut ChaCha8Rng) -> Self {
+        let (start, steps) = draw_steps(steps, config, rng);
+        Task::Number { start, steps }
+    }
+
+    /// A signed operand that may be added to `value`.
+    pub fn draw_operand(value: i32, config: &NanoConfig, rng: &mut ChaCha8Rng) -> i32 {
+        let max = config.max_number as i32;
+        loop {
+            let operand = below(rng, max as usize + 1) as i32;
+            let signed = if rng.random_bool(0.5) { operand } else { -operand };
+            if (0..=2 * max).contains(&(value + signed)) {
+                return signed;
+            }
+        }
+    }
+
     /// The family it is scored under.
     pub fn family(&self) -> Family {
         match self {

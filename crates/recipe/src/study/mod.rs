@@ -123,11 +123,11 @@ impl Study {
     ///
     /// # Errors
     /// A child that fails or leaves nothing.
-    pub fn run<A: Arm>(
+    pub fn run<A: Arm + Sync>(
         &self,
         arms: &[(A, u64)],
         children: &Children,
-        part: impl Fn(&str, u64) -> Vec<String>,
+        part: impl Fn(&str, u64) -> Vec<String> + Sync,
         interrupted: &AtomicBool,
     ) -> Result<Option<Ran<Tuned>>, RecipeError> {
         self.comparison.run(arms, children, part, interrupted)

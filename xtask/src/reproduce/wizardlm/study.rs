@@ -1,0 +1,262 @@
+//! What every arm shares: the base, the evolutions, the exams; and how one arm is tuned and measured.
+
+use std::ops::ControlFlow;
+
+use burn::module::Module;
+use burn::tensor::Device;
+use camelid_chat::{Conversation, GenerateOptions, Message, Role, Template};
+use camelid_data::nano::Domain;
+use camelid_data::tokens::{TokenReport, TokenizeOptions, TokenizedSet, Truncation};
+use camelid_evolve::{Row, mix};
+use camelid_model::{Llama, LocalGenerator};
+use camelid_recipe::nano::Nano;
+use camelid_recipe::{Comparison, Experiment, Length, Opened, RunOptions, Stored};
+use serde::{Deserialize, Serialize};
+
+use super::arms::Arm;
+use super::evolutions::{Item, Lineages, Sizes};
+use super::exam::{Mark, sit};
+
+/// Raised whenever the recipe measures something in another way.
+const RECIPE: &str = "wizardlm 1";
+/// Passes over an arm's rows, as in the paper.
+const EPOCHS: f64 = 3.0;
+/// Instructions whose answers the report shows, and the tokens of an answer at most.
+const SAMPLES: usize = 10;
+const SAMPLE_TOKENS: usize = 80;
+
+/// The shared part of the recipe.
+pub struct Study {
+    /// Settings and outcomes of the arms.
+    pub comparison: Comparison,
+    /// The base, and the main arm's rows.
+    pub opened: Opened,
+    /// Every evolution.
+    pub lineages: Lineages,
+    /// The world, for what is to be known exactly.
+    pub nano: Nano,
+    sizes: Sizes,
+    /// The arms, their rows a step filled in.
+    pub arms: Vec<Arm>,
+    /// The device.
+    pub device: Device,
+}
+
+/// A tuned arm, one seed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tuned {
+    /// The arm's name.
+    pub arm: String,
+    /// The seed of its rows and of their order.
+    pub seed: u64,
+    /// Different rows.
+    pub rows: usize,
+    /// Tokens tuned on, all passes together.
+    pub tokens: usize,
+    /// What came of each item of its exam.
+    pub marks: Vec<Mark>,
+    /// Its greedy answers to some of them, of the first seed.
+    pub samples: Vec<String>,
+    /// Training loss of every step.
+    pub step_losses: Vec<f64>,
+    /// Seconds of training.
+    pub seconds: f64,
+}
+
+impl Study {
+    /// Makes what is not there yet of the evolutions that `arms` and `more` name, and opens what the arms share;
+    /// the base must have been made.
+    pub fn prepare(
+        experiment: Experiment,
+        options: &RunOptions,
+        sizes: Sizes,
+        mut arms: Vec<Arm>,
+        more: &[&'static str],
+    ) -> anyhow::Result<Self> {
+        let folder = options.runs.join(&experiment.name);
+        let nano = Nano::of(&experiment, &options.runs)?;
+        let mut names = more.to_vec();
+        for arm in &arms {
+            names.extend(arm.lineages);
+            names.extend(arm.matched()?.iter().flat_map(|other| other.lineages));
+        }
+        let lineages = Lineages::open(&nano.world, &sizes, &folder.join("lineages"), &names)?;
+        let data = Data { experiment: &experiment, nano: &nano, lineages: &lineages, rows: sizes.rows };
+        for arm in &mut arms {
+            arm.rows_a_step = data.rows_a_step(arm)?;
+        }
+        let about = vec![
+            nano.about(),
+            format!(
+                "Exam: {} held-out instructions of {} rounds, {} sums",
+                lineages.exam.len(),
+                super::evolutions::ROUNDS + 1,
+                lineages.arithmetic.len()
+            ),
+        ];
+        let opened = Opened {
+            base: nano.base().to_owned(),
+            tokenizer: nano.tokenizer.clone(),
+            template: Template::builtin(&experiment.data.template)?,
+            // Each arm has rows of its own.
+            train: TokenizedSet { examples: Vec::new(), report: TokenReport::default() },
+            test: None,
+            test_conversations: Vec::new(),
+            about,
+            notices: Vec::new(),
+        };
+        let comparison = Comparison::new(experiment, &opened, RECIPE, lineages.key.as_bytes(), folder)?;
+        Ok(Self { comparison, opened, lineages, nano, sizes, arms, device: options.device()? })
+    }
+
+    /// Tunes one arm with one seed and leaves its outcome; `false` when interrupted.
+    pub fn tune(&self, arm: &Arm, seed: u64) -> anyhow::Result<bool> {
+        let train = self.data().rows_of(arm, seed)?;
+        let rows = train.examples.len();
+        let base = self.opened.model(&self.comparison.experiment, &self.device.clone().autodiff())?;
+        let Some((model, summary)) = self.comparison.train(arm, seed, base, train, None)? else {
+            return Ok(false);
+        };
+        let model = model.valid();
+        let outcome = Tuned {
+            arm: arm.name.to_owned(),
+            seed,
+            rows,
+            tokens: summary.tokens,
+            marks: self.marks(&model, arm.exam)?,
+            samples: if seed == 0 { self.answers(&model, arm.exam)? } else { Vec::new() },
+            step_losses: summary.losses,
+            seconds: summary.seconds,
+        };
+        self.comparison.keep(arm, seed, outcome)?;
+        Ok(true)
+    }
+
+    /// The untuned base on the exam of all rounds.
+    pub fn untuned(&self) -> anyhow::Result<Vec<Mark>> {
+        let key = self.comparison.key(&["untuned"]);
+        let path = self.comparison.folder.join("untuned.json");
+        if let Some(marks) = Stored::reuse(&path, &key) {
+            return Ok(marks);
+        }
+        let model = self.opened.model(&self.comparison.experiment, &self.device)?;
+        let marks = self.marks(&model, Domain::General)?;
+        Stored { key, settings: String::new(), outcome: marks.clone() }.keep(&path)?;
+        Ok(marks)
+    }
+
+    /// The items of an exam.
+    pub fn items(&self, exam: Domain) -> &[Item] {
+        if exam == Domain::General { &self.lineages.exam } else { &self.lineages.arithmetic }
+    }
+
+    /// The items whose answers are shown.
+    pub fn shown(&self, exam: Domain) -> impl Iterator<Item = &Item> {
+        let items = self.items(exam);
+        items.iter().step_by((items.len() / SAMPLES).max(1)).take(SAMPLES)
+    }
+
+    fn marks(&self, model: &Llama, exam: Domain) -> anyhow::Result<Vec<Mark>> {
+        let conversations: Vec<Conversation> = self
+            .items(exam)
+            .iter()
+            .enumerate()
+            .map(|(at, item)| exchange(at.to_string(), &item.instruction, &item.answer))
+            .collect();
+        sit(model, &self.data().tokenised(&conversations)?, &self.device)
+    }
+
+    fn answers(&self, model: &Llama, exam: Domain) -> anyhow::Result<Vec<String>> {
+        let generator =
+            LocalGenerator::new(model, self.opened.tokenizer.clone(), self.opened.template.clone())?;
+        let options = GenerateOptions { max_new_tokens: SAMPLE_TOKENS, ..GenerateOptions::default() };
+        let answer = |item: &Item| {
+            let message = [Message::new(Role::User, item.instruction.as_str())];
+            let mut go_on = |_: &str| ControlFlow::Continue(());
+            Ok(generator.answer(&message, &options, &mut go_on)?.text)
+        };
+        self.shown(exam).map(answer).collect()
+    }
+
+    fn data(&self) -> Data<'_> {
+        Data {
+            experiment: &self.comparison.experiment,
+            nano: &self.nano,
+            lineages: &self.lineages,
+            rows: self.sizes.rows,
+        }
+    }
+}
+
+/// From lineages to tokens.
+struct Data<'a> {
+    experiment: &'a Experiment,
+    nano: &'a Nano,
+    lineages: &'a Lineages,
+    /// Rows of an arm that is matched by rows.
+    rows: usize,
+}
+
+impl Data<'_> {
+    /// The rows that an arm is tuned on with a seed.
+    fn rows_of(&self, arm: &Arm, seed: u64) -> anyhow::Result<TokenizedSet> {
+        let joined: Vec<Row> =
+            arm.lineages.iter().flat_map(|name| self.own_rows(name, arm.lineages)).collect();
+        let rows = mix(&joined, arm.mix, seed, None)?;
+        let Some(other) = arm.matched()? else {
+            return self.tokenised(&conversations(&rows[..self.rows.min(rows.len())]));
+        };
+        let wanted = self.rows_of(&other, seed)?.report.tokens;
+        // Few of them are much shorter than those of the other arm.
+        let mut set = self.tokenised(&conversations(&rows[..rows.len().min(3 * self.rows)]))?;
+        let mut tokens = 0;
+        set.examples.retain(|example| {
+            let fits = tokens < wanted;
+            tokens += if fits { example.ids.len() } else { 0 };
+            fits
+        });
+        set.report.tokens = tokens;
+        Ok(set)
+    }
+
+    /// The rows of one of several lineages, their ids their own; what they begin with is taken from the first.
+    fn own_rows(&self, name: &str, of: &[&str]) -> impl Iterator<Item = Row> {
+        let is_first = of.first() == Some(&name);
+        let rows = self.lineages.of(name).iter().filter(move |row| is_first || row.round > 0);
+        let rows = rows.filter(|row| self.lineages.may_be_learnt(row));
+        rows.map(move |row| match is_first {
+            true => row.clone(),
+            false => Row { id: format!("{name} {}", row.id), ..row.clone() },
+        })
+    }
+
+    /// How many rows a step takes, so that the steps are [`EPOCHS`] passes.
+    fn rows_a_step(&self, arm: &Arm) -> anyhow::Result<usize> {
+        let Length::Steps(steps) = self.experiment.length else {
+            anyhow::bail!("{}: `length`: expected steps", self.experiment.name);
+        };
+        let rows = self.rows_of(arm, 0)?.examples.len();
+        Ok(((rows as f64 * EPOCHS / steps as f64).round() as usize).max(1))
+    }
+
+    fn tokenised(&self, conversations: &[Conversation]) -> anyhow::Result<TokenizedSet> {
+        let data = &self.experiment.data;
+        let truncation = Truncation { total: Some(data.max_length), ..Truncation::default() };
+        let options = TokenizeOptions { loss_on: data.loss_on, truncation };
+        let template = Template::builtin(&data.template)?;
+        Ok(TokenizedSet::build(conversations, &self.nano.tokenizer, &template, &options)?)
+    }
+}
+
+fn conversations(rows: &[&Row]) -> Vec<Conversation> {
+    let of = |row: &&Row| Some(exchange(row.id.clone(), &row.instruction, row.response.as_ref()?));
+    rows.iter().filter_map(of).collect()
+}
+
+fn exchange(id: String, instruction: &str, answer: &str) -> Conversation {
+    let mut conversation = Conversation::new(id);
+    conversation.push(Role::User, instruction);
+    conversation.push(Role::Assistant, answer);
+    conversation
+}

@@ -73,19 +73,19 @@ fn peers(arguments: &Arguments) -> Result<()> {
     let python = python::interpreter(workspace(), arguments.python.as_deref())?;
     let effort = if arguments.quick { Effort::QUICK } else { Effort::thorough(arguments.rounds) };
     let started = std::time::Instant::now();
-    eprintln!("measuring the machine");
+    camelid_files::say!("measuring the machine");
     let machine = Machine::measure();
     let mut report = Report::open(&workspace().join("runs/bench"), machine)?;
     let mut peers = python.peers();
     for comparison in chosen {
-        eprintln!("{}: {}", comparison.row, comparison.title);
+        camelid_files::say!("{}: {}", comparison.row, comparison.title);
         // A row that fails is a row of the report: the others go on.
         let outcome = compare(comparison, &mut peers, &effort);
         report.put(comparison, outcome)?;
         report.print_row(comparison.row);
     }
     println!("{}", report.markdown());
-    eprintln!(
+    camelid_files::say!(
         "{:.1} minutes; written to {}",
         started.elapsed().as_secs_f64() / 60.0,
         report.folder().display()

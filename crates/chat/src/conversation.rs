@@ -31,8 +31,12 @@ impl Role {
         let name = name.trim().to_lowercase();
         match name.as_str() {
             "system" | "developer" => Some(Role::System),
-            "user" | "human" | "prompter" | "customer" | "questioner" => Some(Role::User),
-            "assistant" | "model" | "bot" | "chatbot" | "ai" | "llm" => Some(Role::Assistant),
+            "user" | "human" | "prompter" | "customer" | "questioner" | "input" | "instruction" => {
+                Some(Role::User)
+            }
+            "assistant" | "model" | "bot" | "chatbot" | "ai" | "llm" | "output" | "response" => {
+                Some(Role::Assistant)
+            }
             name => ASSISTANTS
                 .iter()
                 .filter_map(|assistant| name.strip_prefix(assistant))
@@ -43,7 +47,7 @@ impl Role {
 }
 
 /// Assistants whose names stand for the role in data that were collected from them.
-const ASSISTANTS: [&str; 19] = [
+const ASSISTANTS: [&str; 23] = [
     "gpt",
     "chatgpt",
     "chat-gpt",
@@ -63,6 +67,10 @@ const ASSISTANTS: [&str; 19] = [
     "deepseek",
     "palm",
     "openassistant",
+    "davinci",
+    "text-davinci",
+    "koala",
+    "phind",
 ];
 
 impl std::fmt::Display for Role {

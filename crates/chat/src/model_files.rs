@@ -1,6 +1,6 @@
 //! What the files beside a model's weights say about conversations: special tokens and templates.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use camelid_files::{FileError, Input};
@@ -14,7 +14,7 @@ pub const DEFAULT_TEMPLATE: &str = "default";
 /// Special tokens and chat templates of a Hugging Face folder.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ChatFiles {
-    /// Beginning and end token.
+    /// The special tokens.
     pub tokens: SpecialTokens,
     /// Templates by name; the usual one is called [`DEFAULT_TEMPLATE`].
     pub templates: BTreeMap<String, String>,
@@ -25,7 +25,8 @@ pub struct ChatFiles {
 impl ChatFiles {
     /// Reads what `dir` holds of these:
     ///
-    /// - `tokenizer_config.json`: `bos_token` and `eos_token`, each a text or an object with
+    /// - `tokenizer_config.json`: `bos_token`, `eos_token` and every other key that ends in `_token`,
+    ///   also within an object `extra_special_tokens`, each a text or an object with
     ///   `content`, an empty text being no token; `chat_template`, a text, a list of objects with
     ///   `name` and `template`, or an object of templates by name;
     /// - `special_tokens_map.json`: the tokens that the file above does not name, and all that it
@@ -44,7 +45,9 @@ impl ChatFiles {
         let map = json_if_there(&map_path)?;
         let map_decides = config["added_tokens_decoder"].is_null();
         let mut notes = Vec::new();
-        let mut named = |field: &str, usual: &str| -> Result<Option<String>, ChatError> {
+        let class = config["tokenizer_class"].as_str().unwrap_or_default().to_ascii_lowercase();
+        let llama = ["llamatokenizer", "llamatokenizerfast"].contains(&&class[..]);
+        let mut named = |field: &str, usual: Option<&str>| -> Result<Option<String>, ChatError> {
             let own = token(&config, field).map_err(bad(&config_path))?;
             let mapped = token(&map, field).map_err(bad(&map_path))?;
             if let (Some(own), Some(mapped)) = (&own, &mapped)
@@ -57,14 +60,21 @@ impl ChatFiles {
                     map_path.display()
                 ));
             }
-            let class = config["tokenizer_class"].as_str().unwrap_or_default().to_ascii_lowercase();
-            let usual =
-                ["llamatokenizer", "llamatokenizerfast"].contains(&&class[..]).then(|| usual.to_owned());
             let mapped = mapped.filter(|token| !map_decides || !token.is_empty());
             let stated = if map_decides { mapped.or(own) } else { own.or(mapped) };
-            Ok(stated.or(usual).filter(|token| !token.is_empty()))
+            Ok(stated.or(usual.filter(|_| llama).map(str::to_owned)).filter(|token| !token.is_empty()))
         };
-        let tokens = SpecialTokens { bos: named("bos_token", "<s>")?, eos: named("eos_token", "</s>")? };
+        let mut tokens = SpecialTokens {
+            bos: named("bos_token", Some("<s>"))?,
+            eos: named("eos_token", Some("</s>"))?,
+            others: extra_tokens(&config).map_err(bad(&config_path))?,
+        };
+        tokens.others.extend(extra_tokens(&map).map_err(bad(&map_path))?);
+        for field in other_token_fields(&[&config, &map]) {
+            if let Some(token) = named(&field, None)? {
+                tokens.others.insert(field, token);
+            }
+        }
 
         let mut templates = templates(&config["chat_template"]).map_err(bad(&config_path))?;
         let processor_path = dir.join("chat_template.json");
@@ -95,6 +105,9 @@ impl ChatFiles {
     pub fn over(mut self, base: Self) -> Self {
         self.tokens.bos = self.tokens.bos.or(base.tokens.bos);
         self.tokens.eos = self.tokens.eos.or(base.tokens.eos);
+        for (name, token) in base.tokens.others {
+            self.tokens.others.entry(name).or_insert(token);
+        }
         if self.templates.is_empty() {
             self.templates = base.templates;
         }
@@ -173,6 +186,29 @@ fn token(config: &Value, field: &str) -> Result<Option<String>, String> {
     }
 }
 
+/// Keys of special tokens other than those that begin and end a sequence. A key such as
+/// `add_bos_token` ends the same way and holds a truth.
+fn other_token_fields(files: &[&Value]) -> BTreeSet<String> {
+    let fields = files.iter().filter_map(|file| file.as_object()).flatten();
+    fields
+        .filter(|(name, value)| name.ends_with("_token") && (value.is_string() || value.is_object()))
+        .map(|(name, _)| name.clone())
+        .filter(|name| name != "bos_token" && name != "eos_token")
+        .collect()
+}
+
+/// The tokens that `extra_special_tokens` gives names to; a list of tokens without names has none.
+fn extra_tokens(file: &Value) -> Result<BTreeMap<String, String>, String> {
+    let extra = &file["extra_special_tokens"];
+    let names = extra.as_object().into_iter().flatten().map(|(name, _)| name);
+    let mut tokens = BTreeMap::new();
+    for name in names {
+        let found = token(extra, name).map_err(|problem| format!("`extra_special_tokens`: {problem}"))?;
+        tokens.extend(found.filter(|token| !token.is_empty()).map(|token| (name.clone(), token)));
+    }
+    Ok(tokens)
+}
+
 /// The templates of a `chat_template` by name.
 fn templates(value: &Value) -> Result<BTreeMap<String, String>, String> {
     let expected =
@@ -184,6 +220,9 @@ fn templates(value: &Value) -> Result<BTreeMap<String, String>, String> {
     match value {
         Value::Null => Ok(BTreeMap::new()),
         Value::String(text) => Ok(BTreeMap::from([(DEFAULT_TEMPLATE.to_owned(), text.clone())])),
+        Value::Array(named) if named.is_empty() => {
+            Err(format!("`chat_template` is an empty list; {expected}"))
+        }
         Value::Array(named) => named
             .iter()
             .map(|entry| match entry["name"].as_str() {
@@ -201,6 +240,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::{Conversation, Message, Role};
 
     fn folder(files: &[(&str, Value)]) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
@@ -217,21 +257,51 @@ mod tests {
         let both =
             folder(&[("tokenizer_config.json", config.clone()), ("special_tokens_map.json", map.clone())]);
         let files = ChatFiles::of_folder(both.path()).unwrap();
-        assert_eq!(files.tokens, SpecialTokens { bos: Some("<s>".into()), eos: Some("<end>".into()) });
+        assert_eq!(files.tokens, tokens(Some("<s>"), Some("<end>")));
         assert!(files.notes[0].contains("`eos_token` is \"<end>\""), "{:?}", files.notes);
         // An empty text says that there is none; a file of this form decides.
         let mut newer = config.clone();
         newer["added_tokens_decoder"] = json!({});
         let both = folder(&[("tokenizer_config.json", newer), ("special_tokens_map.json", map.clone())]);
         let files = ChatFiles::of_folder(both.path()).unwrap();
-        assert_eq!(files.tokens, SpecialTokens { bos: None, eos: Some("</s>".into()) });
+        assert_eq!(files.tokens, tokens(None, Some("</s>")));
 
         let only_map = folder(&[("special_tokens_map.json", map)]);
         let files = ChatFiles::of_folder(only_map.path()).unwrap();
-        assert_eq!(files.tokens, SpecialTokens { bos: Some("<s>".into()), eos: Some("<end>".into()) });
+        assert_eq!(files.tokens, tokens(Some("<s>"), Some("<end>")));
 
         let class = folder(&[("tokenizer_config.json", json!({"tokenizer_class": "LlamaTokenizerFast"}))]);
         assert_eq!(ChatFiles::of_folder(class.path()).unwrap().tokens, SpecialTokens::llama());
+    }
+
+    fn tokens(bos: Option<&str>, eos: Option<&str>) -> SpecialTokens {
+        SpecialTokens { bos: bos.map(str::to_owned), eos: eos.map(str::to_owned), ..SpecialTokens::default() }
+    }
+
+    #[test]
+    fn every_token_that_a_file_names_is_there_for_the_template() {
+        let config = json!({
+            "add_bos_token": true, "unk_token": "<unk>", "pad_token": {"content": "<pad>"},
+            "cls_token": "", "mask_token": null, "image_token": "<image>",
+            "extra_special_tokens": {"audio_token": "<audio>", "boi": {"content": "<boi>"}},
+            "chat_template": "{{ unk_token }}{{ pad_token }}{{ sep_token }}{{ image_token }}{{ audio_token }}\
+                {{ boi }}{% set own_token = 'o' %}{{ own_token }}{{ cls_token }}|{{ messages[0].content }}",
+        });
+        let dir = folder(&[
+            ("tokenizer_config.json", config),
+            ("special_tokens_map.json", json!({"sep_token": "<sep>", "pad_token": "<PAD>"})),
+        ]);
+        let files = ChatFiles::of_folder(dir.path()).unwrap();
+        let template = files.template("t").unwrap().unwrap();
+        let hello = Conversation { id: "c".into(), messages: vec![Message::new(Role::User, "Hello")] };
+        let text = template.render(&hello, false).unwrap().text;
+        assert_eq!(text, "<unk><PAD><sep><image><audio><boi>o|Hello");
+        assert_eq!(template.unnamed_tokens(), ["cls_token"]);
+        assert!(files.notes[0].contains("`pad_token` is \"<PAD>\""), "{:?}", files.notes);
+
+        let bad = folder(&[("tokenizer_config.json", json!({"extra_special_tokens": {"image_token": 3}}))]);
+        let said = ChatFiles::of_folder(bad.path()).unwrap_err().to_string();
+        assert!(said.contains("`extra_special_tokens`: `image_token` is neither"), "{said}");
     }
 
     #[test]
@@ -245,7 +315,7 @@ mod tests {
             let template = ChatFiles::of_folder(dir.path()).unwrap().template("t").unwrap().unwrap();
             assert_eq!(template.definition(), expected);
         }
-        for value in [json!(3), json!(["d"]), json!({"default": 3}), json!([{"template": "d"}])] {
+        for value in [json!(3), json!([]), json!(["d"]), json!({"default": 3}), json!([{"template": "d"}])] {
             let dir = folder(&[("tokenizer_config.json", json!({"chat_template": value}))]);
             let said = ChatFiles::of_folder(dir.path()).unwrap_err().to_string();
             assert!(said.contains("`chat_template`") && said.contains("expected a text"), "{said}");

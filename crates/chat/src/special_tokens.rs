@@ -1,4 +1,6 @@
-//! The tokens that begin and end a sequence.
+//! The special tokens that a model's files name.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use tokenizers::{PostProcessor, Tokenizer};
@@ -8,7 +10,7 @@ const BOS_NAMES: [&str; 3] = ["<s>", "<|begin_of_text|>", "<bos>"];
 /// The same for the end token.
 const EOS_NAMES: [&str; 5] = ["</s>", "<|end_of_text|>", "<eos>", "<|endoftext|>", "<|im_end|>"];
 
-/// Beginning- and end-of-sequence tokens as text, e.g. `<s>` and `</s>`.
+/// A model's special tokens as text, e.g. `<s>` and `</s>`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SpecialTokens {
@@ -16,12 +18,15 @@ pub struct SpecialTokens {
     pub bos: Option<String>,
     /// End of sequence.
     pub eos: Option<String>,
+    /// Further ones by the name that a Jinja template knows them by, e.g. `pad_token`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub others: BTreeMap<String, String>,
 }
 
 impl SpecialTokens {
     /// LLaMA's `<s>` and `</s>`.
     pub fn llama() -> Self {
-        Self { bos: Some("<s>".into()), eos: Some("</s>".into()) }
+        Self { bos: Some("<s>".into()), eos: Some("</s>".into()), ..Self::default() }
     }
 
     /// What a tokenizer most likely uses, where nothing says so: the beginning
@@ -36,7 +41,7 @@ impl SpecialTokens {
             .first()
             .and_then(|&id| tokenizer.id_to_token(id))
             .or_else(|| known(&BOS_NAMES));
-        Self { bos, eos: known(&EOS_NAMES) }
+        Self { bos, eos: known(&EOS_NAMES), ..Self::default() }
     }
 }
 

@@ -86,7 +86,7 @@ impl Template {
 
     /// A model's own `chat_template`. It is rendered as Hugging Face does
     /// (`trim_blocks`, `lstrip_blocks`, Python's string methods, `tojson`,
-    /// `raise_exception`, `strftime_now`, `bos_token`, `eos_token`), and the
+    /// `raise_exception`, `strftime_now`, `bos_token`, `pad_token`, …), and the
     /// tokenizer adds nothing to its text.
     ///
     /// # Errors
@@ -207,13 +207,14 @@ impl Template {
 
     /// The special tokens that a Jinja template writes and that no file names: it writes nothing
     /// in their place.
-    pub fn unnamed_tokens(&self) -> Vec<&'static str> {
+    pub fn unnamed_tokens(&self) -> Vec<&str> {
         let (Body::Jinja(jinja), Some(tokens)) = (&self.body, &self.tokens) else { return Vec::new() };
-        [("bos_token", &tokens.bos), ("eos_token", &tokens.eos)]
-            .into_iter()
-            .filter(|(name, token)| token.is_none() && jinja.uses(name))
-            .map(|(name, _)| name)
-            .collect()
+        let named = |name: &str| match name {
+            "bos_token" => tokens.bos.is_some(),
+            "eos_token" => tokens.eos.is_some(),
+            name => tokens.others.contains_key(name),
+        };
+        jinja.token_variables().filter(|name| !named(name)).collect()
     }
 
     /// Checks that the tokenizer has every token that the template writes around messages, so that

@@ -460,3 +460,35 @@ fn what_a_content_filter_stopped_is_asked_again_by_the_next_run() {
     );
     assert_eq!(texts(&run(&runner, &requests(1))), expected(&requests(1)));
 }
+
+#[test]
+fn a_reply_that_is_not_taken_is_asked_again_and_replaced_even_where_it_was_stored() {
+    let server = Server::start(|asked| match asked.times {
+        1 | 2 => Answer::Body(
+            r#"{"choices": [{"message": {"content": "cut"}, "finish_reason": "length"}]}"#.into(),
+        ),
+        _ => answer(asked),
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let client = client(&server, 0);
+    let whole = |reply: &Reply| match reply.reason {
+        StopReason::Length => Err("cut off".to_owned()),
+        _ => Ok(()),
+    };
+    {
+        let store = store(&folder);
+        // Stored by one that takes everything.
+        let runner = Runner::new(&client, &store, at_a_time(1)).unwrap();
+        assert_eq!(texts(&run(&runner, &requests(1))), ["cut"]);
+        let runner = Runner::new(&client, &store, at_a_time(1)).unwrap().accepting(&whole);
+        assert_eq!((runner.estimate(&requests(1)).new, server.counts().asked_in_all()), (1, 1));
+        let refused = runner.run(&requests(1), &mut |_| ()).unwrap().remove(0).unwrap_err();
+        assert_eq!((refused.source.to_string().as_str(), refused.text()), ("cut off", Some("cut")));
+        assert_eq!(texts(&run(&runner, &requests(1))), expected(&requests(1)));
+    }
+    let store = store(&folder);
+    assert_eq!((store.len(), store.report().damaged.len()), (1, 0));
+    let runner = Runner::new(&client, &store, at_a_time(1)).unwrap().accepting(&whole);
+    assert_eq!(texts(&run(&runner, &requests(1))), expected(&requests(1)));
+    assert_eq!(server.counts().asked_in_all(), 3);
+}

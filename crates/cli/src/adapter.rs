@@ -28,7 +28,7 @@ pub fn with_adapter(model: Llama, adapter: &Path, base: &str, device: &Device) -
     let (model, loaded) = load_peft(model, adapter, device)
         .with_context(|| format!("cannot put the adapter {shown} on {base}"))?;
     for note in &loaded.notes {
-        eprintln!("warning: {shown}: {note}");
+        camelid_files::say!("warning: {shown}: {note}");
     }
     Ok(model)
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use camelid_chat::{Conversation, Message, Role, Template};
+use camelid_files::program::{PrintError, UsageError};
 use camelid_model::{GenerateOptions, Llama, LocalGenerator};
 
 use crate::adapter::with_adapter;
@@ -64,9 +65,9 @@ pub fn run(args: &Args) -> Result<()> {
         seed: args.seed,
         ..GenerateOptions::default()
     };
-    options.check()?;
+    options.check().map_err(UsageError::of)?;
     if args.max_new_tokens == 0 {
-        bail!("--max-new-tokens is 0, expected at least 1");
+        return Err(UsageError("--max-new-tokens is 0, expected at least 1".to_owned()).into());
     }
     let device = args.device.open()?;
     // Whatever is cheap to find wrong is found before the weights are read.
@@ -86,7 +87,7 @@ pub fn run(args: &Args) -> Result<()> {
     tell(&tokenizer.notes);
     let tokens = tokenizer.tokenizer.get_vocab_size(true);
     if tokens > config.vocab_size && args.adapter.is_some() {
-        eprintln!("warning: the tokenizer has {tokens} tokens, the model {}", config.vocab_size);
+        camelid_files::say!("warning: the tokenizer has {tokens} tokens, the model {}", config.vocab_size);
     }
     let template = template(&args.template, &tokenizer)?;
     template.check_prompt(&tokenizer.tokenizer)?;
@@ -94,9 +95,10 @@ pub fn run(args: &Args) -> Result<()> {
         && args.top_p == TOP_P
         && let Some(suggested) = suggested_sampling(&model_path)?
     {
-        eprintln!(
+        camelid_files::say!(
             "note: generation_config.json suggests {suggested}; --temperature is {}, --top-p {}",
-            args.temperature, args.top_p
+            args.temperature,
+            args.top_p
         );
     }
 
@@ -120,29 +122,33 @@ fn converse(chat: &mut Chat) -> Result<()> {
     let mut output = io::stdout().lock();
     let terminal = io::stdin().is_terminal();
     if terminal {
-        eprintln!("One message a line; /reset forgets the conversation, /quit or Ctrl-D ends.");
+        camelid_files::say!("One message a line; /reset forgets the conversation, /quit or Ctrl-D ends.");
     }
     loop {
         if terminal {
-            write!(output, "> ").and_then(|()| output.flush()).context("cannot write the answer")?;
+            write!(output, "> ").and_then(|()| output.flush()).map_err(PrintError::from)?;
         }
-        let mut line = String::new();
-        if input.read_line(&mut line).context("cannot read the next message")? == 0 {
+        let mut line = Vec::new();
+        if input.read_until(b'\n', &mut line).context("cannot read the next message")? == 0 {
             return Ok(());
         }
+        let Ok(line) = String::from_utf8(line) else {
+            camelid_files::say!("error: the message is not UTF-8; it is left out");
+            continue;
+        };
         match line.trim() {
             "" => {}
             "/quit" => return Ok(()),
             "/reset" => {
                 chat.history.clear();
-                eprintln!("(conversation forgotten)");
+                camelid_files::say!("(conversation forgotten)");
             }
             message => {
                 if let Err(error) = chat.answer(message, &mut output) {
-                    if error.is::<io::Error>() {
+                    if error.is::<PrintError>() {
                         return Err(error);
                     }
-                    eprintln!("error: {error:#}");
+                    camelid_files::say!("error: {error:#}");
                 }
             }
         }
@@ -184,7 +190,7 @@ impl Chat {
             written = output.write_all(piece.as_bytes()).and_then(|()| output.flush());
             if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
-        written.and_then(|()| writeln!(output)).and_then(|()| output.flush())?;
+        written.and_then(|()| writeln!(output)).and_then(|()| output.flush()).map_err(PrintError::from)?;
         Ok(answer.text)
     }
 
@@ -205,7 +211,9 @@ impl Chat {
             dropped += 1;
         };
         if dropped > 0 {
-            eprintln!("(context of {context} tokens is full: the oldest {dropped} exchanges are forgotten)");
+            camelid_files::say!(
+                "(context of {context} tokens is full: the oldest {dropped} exchanges are forgotten)"
+            );
         }
         if prompt >= context {
             bail!("the message takes {prompt} tokens, the model's context has room for {context}");

@@ -32,7 +32,8 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 #[command(
     name = "camelid",
     version,
-    about = "Tune, quantise, merge, chat with and measure LLaMA-family models"
+    about = "Tune, quantise, merge, chat with and measure LLaMA-family models",
+    after_help = EXAMPLES
 )]
 struct Cli {
     #[command(subcommand)]
@@ -52,13 +53,13 @@ enum Command {
     /// Talk with a model: one message a line; /reset, /quit
     Chat(chat::Args),
     /// Measure models: benchmark tasks, judged answers, ratings, agreement between judges
-    #[command(subcommand)]
+    #[command(subcommand, after_help = EVAL)]
     Eval(eval::Command),
     /// Evol-Instruct: a model rewrites instructions into harder ones
-    #[command(subcommand)]
+    #[command(subcommand, after_help = EVOLVE)]
     Evolve(evolve::Command),
     /// Data sets: the catalogue, and the user's own conversations cleaned, shown, converted and counted
-    #[command(subcommand)]
+    #[command(subcommand, after_help = DATA)]
     Data(data::Command),
     /// Print the completions of a shell; see `camelid completions --help`
     #[command(after_help = COMPLETIONS)]
@@ -74,6 +75,27 @@ enum Command {
         out: Option<PathBuf>,
     },
 }
+
+const EXAMPLES: &str = "Examples:
+  camelid data fetch oasst1-ready-trees
+  camelid chat --model models/llama --prompt 'Name three colours.'
+  camelid eval ratings votes.csv
+  camelid help eval tasks";
+
+const EVAL: &str = "Examples:
+  camelid eval tasks --model SmolLM2-135M-Instruct --task mmlu --limit 500
+  camelid eval judge --model model.gguf --judge http://localhost:8000/v1#judge --first 10
+  camelid eval ratings votes.csv --html board.html";
+
+const EVOLVE: &str = "Examples:
+  camelid evolve run evolve.toml --run runs/evolved
+  camelid evolve report runs/evolved";
+
+const DATA: &str = "Examples:
+  camelid data list
+  camelid data show sharegpt.json --limit 2
+  camelid data clean raw.json --out clean.json
+  camelid data convert sharegpt.json --to messages --out messages.jsonl";
 
 const COMPLETIONS: &str = "Examples:
   camelid completions bash > ~/.local/share/bash-completion/completions/camelid
@@ -94,7 +116,7 @@ fn main() -> ExitCode {
                 let code = error.exit_code();
                 return match error.print() {
                     Err(cause) if !error.use_stderr() && cause.kind() != std::io::ErrorKind::BrokenPipe => {
-                        eprintln!("error: cannot print: {cause}");
+                        camelid_files::say!("error: cannot print: {cause}");
                         ExitCode::FAILURE
                     }
                     _ => ExitCode::from(u8::try_from(code).unwrap_or(2)),
@@ -137,11 +159,9 @@ mod tests {
     #[test]
     fn every_command_shows_examples_of_itself() {
         fn check(command: &clap::Command, words: &str) {
-            let mut below = command.get_subcommands().filter(|below| below.get_name() != "help").peekable();
-            if below.peek().is_none() {
-                let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-                assert!(help.contains(&format!("  {words}")), "`{words} --help` has no example");
-            }
+            let below = command.get_subcommands().filter(|below| below.get_name() != "help");
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains(&format!("  {words}")), "`{words} --help` has no example");
             below.for_each(|below| check(below, &format!("{words} {}", below.get_name())));
         }
         check(&Cli::command(), "camelid");

@@ -69,16 +69,16 @@ pub fn run(args: &Args) -> Result<()> {
     let of_base = write_tokenizer(&model_path, out.path())?;
     let of_adapter = write_adapter_tokenizer(&args.adapter, out.path())?;
     if !of_base && of_adapter.is_empty() {
-        eprintln!("note: {} has no tokenizer files to copy", args.model.display());
+        camelid_files::say!("note: {} has no tokenizer files to copy", args.model.display());
     }
     if !of_adapter.is_empty() {
         let files = of_adapter.join(", ");
-        eprintln!("note: taken from the adapter {}: {files}", args.adapter.display());
+        camelid_files::say!("note: taken from the adapter {}: {files}", args.adapter.display());
     }
     out.finish()?;
 
     for layer in report.warnings() {
-        eprintln!("warning: {layer}");
+        camelid_files::say!("warning: {layer}");
     }
     let worst = report.layers.iter().map(|l| l.lost_share).fold(0.0, f64::max);
     println!("merged {} layers of {}", report.layers.len(), source.describe());

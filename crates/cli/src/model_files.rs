@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use camelid_chat::Template;
 use camelid_data::catalogue::FetchOptions;
 use camelid_files::Input;
+use camelid_files::program::UsageError;
 use camelid_model::{
     LlamaConfig, LoadNote, TokenizerFile, WeightSource, load_notes, model_place, open_weights,
 };
@@ -53,7 +54,7 @@ pub fn open(model: &Path) -> Result<Box<dyn WeightSource>> {
 /// Prints what was left out, replaced or decided.
 pub fn tell(notes: &[LoadNote]) {
     for note in notes {
-        eprintln!("warning: {note}");
+        camelid_files::say!("warning: {note}");
     }
 }
 
@@ -236,18 +237,18 @@ pub fn template(name: &str, tokenizer: &TokenizerFile) -> Result<Template> {
         "auto" => tokenizer.template()?,
         name => match tokenizer.template_named(name)? {
             Some(own) => own,
-            None => Template::builtin(name)?,
+            None => Template::builtin(name).map_err(UsageError::of)?,
         },
     };
     for marker in template.textual_markers(&tokenizer.tokenizer) {
-        eprintln!(
+        camelid_files::say!(
             "warning: {}: {marker} is no token of the tokenizer: it is spelt out, and the model cannot end \
              its turn by it",
             template.name()
         );
     }
     for token in template.unnamed_tokens() {
-        eprintln!(
+        camelid_files::say!(
             "warning: {}: no file names a {token}; the template writes nothing for it",
             template.name()
         );

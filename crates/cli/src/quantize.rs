@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use burn::tensor::Device;
+use camelid_files::program::UsageError;
 use camelid_model::{
     DenseStorage, Llama, LoadedTensor, StoredType, WeightSource, expected_tensors, open_weights,
 };
@@ -45,10 +46,11 @@ const EXAMPLES: &str = "Examples:
 pub fn run(args: &Args) -> Result<()> {
     let format = args.format;
     if format == Format::Int4 {
-        bail!("int4 cannot be written: bitsandbytes, whose files these are, knows nf4 and fp4 only")
+        let why = "int4 cannot be written: bitsandbytes, whose files these are, knows nf4 and fp4 only";
+        return Err(UsageError(why.to_owned()).into());
     }
     let quant = QuantConfig { format, block_size: args.block_size, double_quant: !args.no_double_quant };
-    quant.validate()?;
+    quant.validate().map_err(UsageError::of)?;
     let model_path = locate(&args.model)?;
     let source = open(&model_path)?;
     let out = OutputDir::create(&args.out)?;
@@ -68,7 +70,7 @@ pub fn run(args: &Args) -> Result<()> {
     config.sort_all_objects();
     write_json(&out.path().join("config.json"), &config)?;
     if !write_tokenizer(&model_path, out.path())? {
-        eprintln!("note: {} has no tokenizer files to copy", args.model.display());
+        camelid_files::say!("note: {} has no tokenizer files to copy", args.model.display());
     }
     read_back(out.path())?;
     let file_bytes = fs::metadata(&weights).context("cannot read the size of what was written")?.len();

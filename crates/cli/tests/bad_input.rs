@@ -130,3 +130,71 @@ fn completions_and_manual_pages_know_every_command() {
     }
     assert!(output_of(&["man"]).contains(".TH"));
 }
+
+#[test]
+fn standard_error_on_a_full_disk_stops_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("talk.jsonl");
+    let row = r#"{"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]}"#;
+    fs::write(&file, format!("{row}\n")).unwrap();
+    let code = |args: &str| {
+        let line = format!("'{}' {args} 2>/dev/full", env!("CARGO_BIN_EXE_camelid"));
+        std::process::Command::new("bash").args(["-c", &line]).output().unwrap().status.code()
+    };
+    let out = dir.path().join("out.jsonl.gz");
+    let convert = format!("data convert '{}' --to messages --out '{}'", file.display(), out.display());
+    assert_eq!(code(&convert), Some(0));
+    assert!(camelid_files::Input::open(&out).unwrap().text().unwrap().contains("\"messages\""));
+    assert_eq!(code("eval ratings nothere.csv"), Some(1));
+    assert_eq!(code("data fetch nothere"), Some(2));
+}
+
+#[test]
+fn values_that_cannot_be_end_with_2_whoever_finds_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let votes = dir.path().join("votes.csv");
+    fs::write(&votes, "model_a,model_b,winner\na,b,model_a\na,b,model_b\n").unwrap();
+    let ratings = |more: &[&str]| [&["eval", "ratings", text(&votes)][..], more].concat().join(" ");
+    let model = "chat --model nothere";
+    for line in [
+        format!("{model} --temperature -1"),
+        format!("{model} --temperature nan"),
+        format!("{model} --top-p 2"),
+        format!("{model} --max-new-tokens 0"),
+        "quantize --model nothere --out o --block-size 33".to_owned(),
+        ratings(&["--k", "-3", "--method", "elo"]),
+        ratings(&["--scale", "-400"]),
+        ratings(&["--base", "1"]),
+        ratings(&["--ridge", "-1"]),
+        ratings(&["--k", "32"]),
+        "eval tasks --model nothere --task gsm8k --limit 0".to_owned(),
+        "eval tasks --model nothere --task gsm8k --pass-at 0".to_owned(),
+        "eval tasks --model nothere --task gsm8k --samples 0".to_owned(),
+        "eval tasks --model nothere --task nope".to_owned(),
+        "eval judge --judge http://127.0.0.1:1/v1#x".to_owned(),
+        "data convert nothere --to messages --out x.xyz".to_owned(),
+        "data fetch nope".to_owned(),
+    ] {
+        let args: Vec<&str> = line.split(' ').collect();
+        let output = camelid(&args);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{line}: {said}");
+        assert!(said.starts_with("error: ") && said.contains("try '--help'"), "{line}: {said}");
+    }
+}
+
+#[test]
+fn files_that_a_judging_needs_are_looked_for_before_anything_is_fetched() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = dir.path().join("run");
+    for option in ["--answers", "--references", "--prompts", "--protocol", "--judge"] {
+        let judge = if option == "--judge" { "nothere" } else { "http://127.0.0.1:1/v1#j" };
+        let mut args = vec!["eval", "judge", "--judge", judge, "--model", "http://127.0.0.1:1/v1#m"];
+        if option != "--judge" {
+            args.extend([option, "nothere"]);
+        }
+        let said = error_of(&[&args[..], &["--run", text(&run)]].concat());
+        assert!(said.starts_with("error: nothere: cannot open: No such file"), "{option}: {said}");
+        assert!(!run.exists());
+    }
+}

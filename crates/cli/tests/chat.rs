@@ -148,3 +148,33 @@ fn an_adapter_changes_the_answer_as_its_merge_does() {
     output_of(&["merge", "--model", text(&base), "--adapter", text(&adapter), "--out", text(&merged)]);
     assert_eq!(ask(&merged, &[]), with_adapter);
 }
+
+/// A reader that goes away ends a conversation quietly; a message that is no text does not end it.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_closed_pipe_is_no_error_and_bytes_that_are_no_text_are_left_out() {
+    let dir = tempfile::tempdir().unwrap();
+    save_nano_model(dir.path(), 64);
+    let run = |command: &str| {
+        let camelid = format!(
+            "'{}' chat --model '{}' --temperature 0 --max-new-tokens 8",
+            env!("CARGO_BIN_EXE_camelid"),
+            dir.path().display()
+        );
+        let line = command.replace("CAMELID", &camelid);
+        std::process::Command::new("bash").args(["-c", &line]).output().unwrap()
+    };
+    for command in [
+        "CAMELID --prompt Hello | true; exit ${PIPESTATUS[0]}",
+        "printf 'a\\nb\\nc\\n' | CAMELID | head -1; exit ${PIPESTATUS[1]}",
+    ] {
+        let ended = run(command);
+        let said = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(0), "{command}: {said}");
+        assert!(!said.contains("roken pipe"), "{command}: {said}");
+    }
+    let ended = run("printf '\\xff\\nHello\\n' | CAMELID");
+    assert!(ended.status.success());
+    assert_eq!(ended.stdout, run("printf 'Hello\\n' | CAMELID").stdout);
+    assert!(String::from_utf8(ended.stderr).unwrap().contains("not UTF-8"));
+}

@@ -6,11 +6,11 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::fields::{Fields, Problem, Short};
+use crate::fields::{Fields, Problem};
 use crate::pass::{Done, PassOptions, pass};
-use crate::{DataError, LoadReport};
+use crate::{DataError, LoadReport, turns};
 
 /// What makes a filter leave a conversation out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,21 +67,8 @@ pub fn filter(
 
 /// The texts of a conversation's turns.
 fn values(row: &Fields) -> Result<Vec<&str>, Problem> {
-    let turns = match row.get("conversations") {
-        Some(Value::Array(turns)) => turns,
-        other => return Err(Problem::field("conversations", other, "a list of turns")),
-    };
-    let value = |(number, turn): (usize, &'_ Value)| -> Result<(), Problem> {
-        match &turn["value"] {
-            Value::String(_) => Ok(()),
-            other => {
-                let detail = format!("in turn {number} it is {}", Short(other));
-                Err(Problem::with("`value` is not a text", detail))
-            }
-        }
-    };
-    (1..).zip(turns).try_for_each(value)?;
-    Ok(turns.iter().filter_map(|turn| turn["value"].as_str()).collect())
+    let (_, turns) = turns::list(row)?;
+    (1..).zip(turns).map(|(number, turn)| Ok(turns::text_of(turn, number, &turns::TEXTS)?.1)).collect()
 }
 
 /// Whether an item 1 follows an item 1 of the same list.

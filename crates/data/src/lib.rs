@@ -47,4 +47,4 @@ pub use sampler::{Position, Sampler, SamplerKind};
 pub use split::{TestSplit, split};
 pub use stats::{Spread, Stats};
 pub use tokens::{Example, TokenizeOptions, TokenizedSet, Truncation};
-pub use write::{WRITABLE, write_conversations, write_json_lines};
+pub use write::{WRITABLE, check_ending, write_conversations, write_json_lines};

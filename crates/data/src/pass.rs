@@ -7,7 +7,9 @@ use camelid_files::Place;
 use serde_json::{Value, json};
 
 use crate::fields::{self, Fields, Problem};
+use crate::format::DataFormat;
 use crate::output::{Form, Output};
+use crate::read::{looks_like, none_is};
 use crate::report::named;
 use crate::rows::{Rows, UNREADABLE, in_words};
 use crate::stream::{Row, stream};
@@ -46,7 +48,8 @@ pub(crate) struct Name {
 /// bad row, as are rows that are no JSON.
 ///
 /// # Errors
-/// A file that cannot be read or written; [`DataError::BadRow`] where that is wanted;
+/// A file that cannot be read or written; [`DataError::Empty`] or [`DataError::OtherFormat`] where all
+/// rows are bad; [`DataError::BadRow`] where that is wanted;
 /// [`DataError::Stopped`]. Nothing is written then.
 pub(crate) fn pass<T: Send>(
     input: &Path,
@@ -55,11 +58,13 @@ pub(crate) fn pass<T: Send>(
     work: impl Fn(&Name, Fields) -> Result<Done<T>, Problem> + Sync,
     mut account: impl FnMut(&Name, T, &mut LoadReport) -> Value,
 ) -> Result<LoadReport, DataError> {
-    let rows = Rows::open(input)?;
+    let mut rows = Rows::open(input)?;
+    let mut bad = 0;
     let path = rows.path().to_path_buf();
     let stem = rows.stem().to_string();
     let (form, mut output) = (Form::named(out)?, Output::create(out)?);
     let mut lineage = options.lineage.map(lineage_file).transpose()?;
+    let looks_like = looks_like(&mut rows)?;
     let mut report = LoadReport::new("conversations");
 
     let work = |row: Row| match row {
@@ -95,6 +100,7 @@ pub(crate) fn pass<T: Send>(
                 return Err(DataError::BadRow { path: path.clone(), place: name.place, message });
             }
             Err(problem) => {
+                bad += 1;
                 let line = json!({"bad": problem.to_string()});
                 report.drop_named(&problem.reason, named(&name.id, name.place, problem.detail));
                 line
@@ -110,6 +116,9 @@ pub(crate) fn pass<T: Send>(
         }
         Ok(())
     })?;
+    if bad > 0 && bad == report.read {
+        return Err(none_is(DataFormat::Sharegpt, looks_like, &path, report));
+    }
     output.finish()?;
     lineage.map(|(_, file)| file.finish()).transpose()?;
     Ok(report)

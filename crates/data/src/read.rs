@@ -141,19 +141,37 @@ fn read_file(format: DataFormat, path: &Path, options: &ReadOptions) -> Result<L
         return nano(&dials, options);
     }
     let mut rows = Rows::open(path)?;
-    let looks_like = match detect(&mut rows) {
-        Ok(looks_like) => Some(looks_like),
-        Err(DataError::UnknownShape { .. }) => None,
-        Err(error) => return Err(error),
-    };
+    let looks_like = looks_like(&mut rows)?;
     let path = rows.path().to_path_buf();
     let loaded = read_rows(format, rows, options)?;
+    match loaded.conversations.is_empty() {
+        true => Err(none_is(format, looks_like, &path, loaded.report)),
+        false => Ok(loaded),
+    }
+}
+
+/// What the first rows look like, where that is known.
+pub(crate) fn looks_like(rows: &mut Rows) -> Result<Option<DataFormat>, DataError> {
+    match detect(rows) {
+        Ok(format) => Ok(Some(format)),
+        Err(DataError::UnknownShape { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The error that no row of a file is of a format.
+pub(crate) fn none_is(
+    format: DataFormat,
+    looks_like: Option<DataFormat>,
+    path: &Path,
+    report: LoadReport,
+) -> DataError {
+    let (what, report) = (path.display().to_string(), Box::new(report));
     match looks_like {
-        Some(looks_like) if loaded.conversations.is_empty() && looks_like != format => {
-            let what = path.display().to_string();
-            Err(DataError::OtherFormat { what, format, looks_like, report: Box::new(loaded.report) })
+        Some(looks_like) if looks_like != format => {
+            DataError::OtherFormat { what, format, looks_like, report }
         }
-        _ => not_empty(loaded, &path),
+        _ => DataError::Empty { what, report },
     }
 }
 
@@ -203,7 +221,7 @@ fn detect(rows: &mut Rows) -> Result<DataFormat, DataError> {
     Err(DataError::UnknownShape { path: rows.path().to_path_buf(), found })
 }
 
-fn format_of(row: &Fields) -> Option<DataFormat> {
+pub(crate) fn format_of(row: &Fields) -> Option<DataFormat> {
     if oasst::is_tree(row) {
         Some(DataFormat::OasstTrees)
     } else if oasst::is_message(row) {

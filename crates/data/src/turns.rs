@@ -23,6 +23,12 @@ pub(crate) struct Names {
     pub content: &'static [&'static str],
 }
 
+/// Fields that hold a list of turns, the usual one first, and within a turn who speaks and what is said.
+pub(crate) const LISTS: [&str; 8] =
+    ["conversations", "messages", "conversation", "dialogue", "dialog", "turns", "chat", "items"];
+pub(crate) const SPEAKERS: [&str; 3] = ["from", "role", "speaker"];
+pub(crate) const TEXTS: [&str; 3] = ["value", "content", "text"];
+
 /// Fields with a conversation's id.
 const ID: [&str; 2] = ["id", "conversation_id"];
 
@@ -87,11 +93,37 @@ pub(crate) fn messages(
 
 /// Under which key the turns of a row, wherever they are, say who speaks.
 pub(crate) fn speaker_key(row: &Fields) -> Option<&'static str> {
-    let lists = ["conversations", "messages", "conversation", "dialogue", "dialog", "turns", "chat", "items"];
-    let (key, value) = fields::first(row, &lists)?;
+    let (key, value) = fields::first(row, &LISTS)?;
     let turns = turns(key, value).ok()?;
     let first = turns.first()?;
-    ["from", "role", "speaker"].into_iter().find(|key| first.contains_key(*key))
+    SPEAKERS.into_iter().find(|key| first.contains_key(*key))
+}
+
+/// The list of turns of a row, under the name that it has there.
+pub(crate) fn list(row: &Fields) -> Result<(&'static str, &Vec<Value>), Problem> {
+    let expected = "a list of turns";
+    match fields::first(row, &LISTS) {
+        Some((name, Value::Array(list))) => Ok((name, list)),
+        Some((name, other)) => Err(Problem::field(name, Some(other), expected)),
+        None => Err(Problem::field(LISTS[0], row.get(LISTS[0]), expected)),
+    }
+}
+
+/// The text of a turn under the first of several names, and that name.
+pub(crate) fn text_of<'a>(
+    turn: &'a Value,
+    number: usize,
+    names: &[&'static str],
+) -> Result<(&'static str, &'a str), Problem> {
+    let found = turn.as_object().and_then(|turn| fields::first(turn, names));
+    match found {
+        Some((name, Value::String(text))) => Ok((name, text)),
+        found => {
+            let (name, value) = found.unwrap_or((names[0], &turn[names[0]]));
+            let detail = format!("in turn {number} it is {}", Short(value));
+            Err(Problem::with(format!("`{name}` is not a text"), detail))
+        }
+    }
 }
 
 fn note_name(report: &mut LoadReport, what: &str, name: &str, names: &[&str]) {
@@ -189,7 +221,7 @@ fn message(
             ));
         }
     }
-    Ok(Message::new(role, self::text(content, content_key, number)?))
+    Ok(Message::new(role, content_text(content, content_key, number)?))
 }
 
 /// Reason for conversations with calls of tools, which have no place among three roles.
@@ -197,7 +229,7 @@ pub(crate) const TOOLS: &str = "tool messages";
 
 /// A text, or the texts of a list of parts put together without anything between them, as chat
 /// templates do it.
-fn text(content: &Value, key: &str, number: usize) -> Result<String, Problem> {
+fn content_text(content: &Value, key: &str, number: usize) -> Result<String, Problem> {
     let no_text = |value: &Value| {
         Problem::with("a turn without text", format!("`{key}` of turn {number} is {}", Short(value)))
     };

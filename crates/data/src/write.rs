@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use camelid_chat::{Conversation, Role};
-use camelid_files::WholeFile;
+use camelid_files::{PackedFile, WholeFile};
 use polars::prelude::{
     Column, DataFrame, IntoColumn, IntoSeries, NamedFrom, ParquetWriter, PolarsResult, Series,
 };
@@ -22,8 +22,8 @@ pub const WRITABLE: [DataFormat; 4] =
 /// Rows of a group in Parquet files.
 const ROW_GROUP: usize = 4096;
 
-/// Writes conversations as JSON (`.json`, one array), JSON lines (`.jsonl`) or Parquet (`.parquet`),
-/// by the ending of `path`. The file appears whole or not at all.
+/// Writes conversations as JSON (`.json`, one array), JSON lines (`.jsonl`), either also packed (`.gz`,
+/// `.zst`), or Parquet (`.parquet`), by the ending of `path`. The file appears whole or not at all.
 ///
 /// The report counts conversations: kept are those written, and `changed` says what the format cannot
 /// hold and was left out. Alpaca's rows hold one question and one answer without a system message, OASST's
@@ -40,18 +40,18 @@ pub fn write_conversations(
     let mut report = LoadReport::new("conversations");
     let mut rows = rows(format, conversations, &mut report);
     let failed = DataError::io(path, "write");
-    match path.extension().and_then(|ending| ending.to_str()) {
-        Some("jsonl") => {
-            let mut file = WholeFile::create(path)?;
+    match Form::named(path)? {
+        Form::Lines => {
+            let mut file = PackedFile::create(path)?;
             lines(&mut file, &mut rows).map_err(failed)?;
             file.finish()?;
         }
-        Some("json") => {
-            let mut file = WholeFile::create(path)?;
+        Form::Array => {
+            let mut file = PackedFile::create(path)?;
             array(&mut file, &mut rows).map_err(failed)?;
             file.finish()?;
         }
-        Some("parquet") => {
+        Form::Table => {
             let mut file = WholeFile::create(path)?;
             parquet(&mut file, format, &mut rows).map_err(|error| DataError::Parquet {
                 path: path.to_path_buf(),
@@ -59,13 +59,40 @@ pub fn write_conversations(
             })?;
             file.finish()?;
         }
-        _ => {
-            let path = path.display();
-            return Err(DataError::Option(format!("{path}: the ending should be .json, .jsonl or .parquet")));
-        }
     }
     drop(rows);
     Ok(report)
+}
+
+/// How rows are written.
+enum Form {
+    Lines,
+    Array,
+    Table,
+}
+
+impl Form {
+    fn named(path: &Path) -> Result<Self, DataError> {
+        let name = camelid_files::name(path);
+        let text = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(&name);
+        match (Path::new(text).extension().and_then(|ending| ending.to_str()), text == name) {
+            (Some("jsonl"), _) => Ok(Self::Lines),
+            (Some("json"), _) => Ok(Self::Array),
+            (Some("parquet"), true) => Ok(Self::Table),
+            _ => {
+                let endings = ".json or .jsonl, alone or with .gz or .zst behind it, or .parquet";
+                Err(DataError::Option(format!("{}: the ending should be {endings}", path.display())))
+            }
+        }
+    }
+}
+
+/// That [`write_conversations`] can write a file of this name.
+///
+/// # Errors
+/// [`DataError::Option`] with the endings it takes.
+pub fn check_ending(path: &Path) -> Result<(), DataError> {
+    Form::named(path).map(|_| ())
 }
 
 /// As [`write_conversations`], as JSON lines into anything.

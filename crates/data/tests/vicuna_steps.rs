@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use camelid_chat::{Conversation, Role, Template};
+use camelid_data::clean::{CleanOptions, clean};
 use camelid_data::split_long::{SplitOptions, SplitReport, split_long};
 use camelid_data::{DataError, FilterRule, Mode, PassOptions, filter};
 use camelid_files::Input;
@@ -306,4 +307,47 @@ fn a_full_disk_leaves_what_was_there() {
     assert!(error.to_string().contains("out.json: cannot write"), "{error}");
     assert_eq!(std::fs::read_to_string(&out).unwrap(), "before");
     assert_eq!(std::fs::read_dir(disk.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn turns_under_other_names_are_split_and_filtered_and_keep_their_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let turns = |list: &str, text: &str| {
+        json!([
+            {"role": "user", "content": "Make a list."}, {"role": "assistant", "content": list},
+            {"role": "user", "content": text}, {"role": "assistant", "content": "Yes."},
+        ])
+    };
+    let wrong = json!({"id": "w", "messages": turns("So:\n1. a\n1. b", "x")});
+    let right = json!({"id": "r", "messages": turns("So:\n1. a\n2. b", &"long ".repeat(80))});
+    std::fs::write(at("in.jsonl"), format!("{wrong}\n{right}\n")).unwrap();
+    let report = filter(&at("in.jsonl"), &at("filtered.json"), FilterRule::WrongLists, PASS).unwrap();
+    assert_eq!((report.read, report.kept), (2, 1));
+    assert_eq!(rows(&at("filtered.json")), [right.clone()]);
+
+    let tokenizer = byte_tokenizer_with_bos();
+    let report =
+        split(&at("in.jsonl"), &at("split.json"), Mode::Correct, &tokenizer, 605, true, PASS).unwrap();
+    assert_eq!((report.rounds_in, report.rounds_out, report.parts), (4, 4, 3));
+    let parts = rows(&at("split.json"));
+    let texts = parts[1]["messages"].as_array().unwrap();
+    assert_eq!((&parts[1]["id"], texts.len()), (&json!("r_0"), 2));
+    assert_eq!(texts[1], right["messages"][1]);
+}
+
+#[test]
+fn a_file_of_another_format_is_named_and_nothing_is_written_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let (input, out) = (folder.path().join("alpaca.json"), folder.path().join("out.json"));
+    std::fs::write(&input, json!([{"instruction": "a", "input": "", "output": "b"}]).to_string()).unwrap();
+    std::fs::write(&out, "kept").unwrap();
+    let tokenizer = byte_tokenizer_with_bos();
+    let split = split(&input, &out, Mode::Correct, &tokenizer, 400, false, PASS).unwrap_err();
+    let filtered = filter(&input, &out, FilterRule::WrongLists, PASS).unwrap_err();
+    let cleaned = clean(&input, &out, &CleanOptions::new(Mode::Correct), &NEVER).unwrap_err();
+    for said in [split.to_string(), filtered.to_string(), cleaned.to_string()] {
+        assert!(said.contains("no row is `sharegpt`; the file looks like `alpaca`"), "{said}");
+    }
+    assert_eq!(std::fs::read_to_string(&out).unwrap(), "kept");
 }

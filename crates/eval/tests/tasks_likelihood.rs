@@ -43,6 +43,7 @@ fn tokenizer() -> TokenizerFile {
         chat_template: None,
         bos_token: None,
         eos_token: Some("</s>".into()),
+        other_tokens: Default::default(),
         templates: Default::default(),
         notes: Vec::new(),
     }

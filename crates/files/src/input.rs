@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
 
-use crate::FileError;
+use crate::{FileError, utf16};
 
 /// How a file is compressed, told from its first bytes and never from its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +47,8 @@ impl Packing {
     }
 }
 
-/// An open file: decompressed as it is read, its byte-order mark left out. `-` is standard input.
+/// An open file: decompressed as it is read, UTF-16 with a byte-order mark turned into UTF-8, the
+/// mark left out. `-` is standard input.
 pub struct Input {
     path: PathBuf,
     packing: Packing,
@@ -61,8 +62,8 @@ impl Input {
     /// # Errors
     /// [`FileError::Io`] when it is not there, is a folder or cannot be read;
     /// [`FileError::LfsPointer`] when a Git LFS pointer stands in its place; [`FileError::Packed`]
-    /// when its name ends in `.gz` or `.zst` and its content begins otherwise, as a file does that
-    /// was cut off.
+    /// when its name ends in `.gz` or `.zst` and its content is neither that nor text, as of a file that
+    /// was cut off; [`FileError::Content`] for other compressions, which are not read.
     pub fn open(path: &Path) -> Result<Self, FileError> {
         if path == Path::new("-") {
             return Self::from_reader(Path::new("standard input"), io::stdin());
@@ -74,7 +75,7 @@ impl Input {
         }
         let input = Self::from_reader(path, file)?;
         let promised = Packing::named(path);
-        if promised != Packing::Plain && input.packing == Packing::Plain {
+        if promised != Packing::Plain && input.packing == Packing::Plain && !input.is_text() {
             let cause = io::Error::new(
                 io::ErrorKind::InvalidData,
                 format!("the file does not begin as {} does", promised.words()),
@@ -89,7 +90,12 @@ impl Input {
     /// # Errors
     /// As [`Input::open`].
     pub fn from_reader(path: &Path, mut reader: impl Read + Send + 'static) -> Result<Self, FileError> {
-        let magic = read_start(&mut reader, 4).map_err(FileError::io(path, "read"))?;
+        let magic = read_start(&mut reader, 10).map_err(FileError::io(path, "read"))?;
+        if let Some(other) = other_packing(&magic) {
+            let message =
+                format!("compressed with {other}, which is not read; unpack it, or use gzip or zstd");
+            return Err(FileError::Content { path: path.to_owned(), message });
+        }
         let packing = Packing::of(&magic);
         let raw = BufReader::with_capacity(1 << 16, io::Cursor::new(magic).chain(reader));
         let mut reader: Box<dyn Read + Send> = match packing {
@@ -104,7 +110,13 @@ impl Input {
         if is_lfs_pointer(&start) {
             return Err(FileError::LfsPointer { path: path.to_owned() });
         }
-        if start.starts_with(b"\xef\xbb\xbf") {
+        if let Some(order) = utf16::Order::of(&start) {
+            let units = io::Cursor::new(start.split_off(2)).chain(reader);
+            reader = Box::new(utf16::Utf16::new(units, order));
+            start = read_start(&mut reader, START).map_err(error)?;
+        }
+        // Files that were joined end to end have more than one.
+        while start.starts_with(b"\xef\xbb\xbf") {
             start.drain(..3);
         }
         let whole = io::Cursor::new(start.clone()).chain(reader);
@@ -116,6 +128,19 @@ impl Input {
     /// mark: they are read again by the reader.
     pub fn start(&self) -> &[u8] {
         &self.start
+    }
+
+    /// Whether what it begins with is text: UTF-8 without control characters.
+    pub fn is_text(&self) -> bool {
+        let sound = match std::str::from_utf8(&self.start) {
+            Ok(text) => text,
+            // The last character may be cut off.
+            Err(error) if error.error_len().is_none() => {
+                std::str::from_utf8(&self.start[..error.valid_up_to()]).unwrap_or_default()
+            }
+            Err(_) => return false,
+        };
+        !sound.is_empty() && !sound.chars().any(|c| c.is_control() && !c.is_whitespace())
     }
 
     /// What the file is compressed with.
@@ -172,6 +197,17 @@ impl BufRead for Input {
 
     fn consume(&mut self, amount: usize) {
         self.reader.consume(amount);
+    }
+}
+
+/// Compressions that are known and not read.
+fn other_packing(start: &[u8]) -> Option<&'static str> {
+    match start {
+        [b'B', b'Z', b'h', b'1'..=b'9', b'1', b'A', b'Y', b'&', b'S', b'Y'] => Some("bzip2"),
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some("xz"),
+        [b'7', b'z', 0xbc, 0xaf, 0x27, 0x1c, ..] => Some("7-Zip"),
+        [0x04, 0x22, 0x4d, 0x18, ..] => Some("LZ4"),
+        _ => None,
     }
 }
 
@@ -259,6 +295,9 @@ mod tests {
         let whole = gzip(&[7; 10_000]);
         assert!(message(&write("short.gz", &whole[..whole.len() / 2])).contains("damaged gzip data"));
         assert!(message(&write("latin1", b"one\ntwo \xe9\n")).contains("line 2: not UTF-8"));
+        assert_eq!(Input::open(&write("text.gz", b"a,b\n")).unwrap().text().unwrap(), "a,b\n");
+        assert!(message(&write("rows.json.bz2", b"BZh91AY&SY\x12")).contains("compressed with bzip2"));
+        assert!(message(&write("rows.xz", b"\xfd7zXZ\x00\x00\x04")).contains("compressed with xz"));
         assert!(message(folder.path()).contains("a folder"));
         assert!(message(&folder.path().join("none")).contains("none: cannot open"));
     }

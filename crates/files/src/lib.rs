@@ -9,6 +9,7 @@ mod packed;
 pub mod program;
 mod python_json;
 pub mod records;
+mod utf16;
 mod whole;
 
 pub use cache::cache_dir;

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::error::Error;
+use std::fmt;
 use std::io::{self, Write};
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
@@ -12,7 +13,31 @@ const PRINTING_FAILED: &str = "failed printing to stdout: ";
 /// Why standard output takes no more.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot print: {0}")]
-pub struct PrintError(io::Error);
+pub struct PrintError(#[from] io::Error);
+
+/// A command line that asks for what cannot be, found after it was parsed: [`run`] ends with exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct UsageError(pub String);
+
+impl UsageError {
+    /// For `map_err`: an error whose cause is a value on the command line.
+    pub fn of(error: impl Error + 'static) -> Self {
+        Self(message(&error))
+    }
+}
+
+/// What [`say!`](crate::say) does.
+pub fn say(words: fmt::Arguments) {
+    // Standard error may be closed or on a full disk: what cannot be said is no reason to stop.
+    let _ = writeln!(io::stderr().lock(), "{words}");
+}
+
+/// Prints a line to standard error as `eprintln!` does, and goes on where that is closed or full.
+#[macro_export]
+macro_rules! say {
+    ($($words:tt)*) => { $crate::program::say(::std::format_args!($($words)*)) };
+}
 
 /// Prints to standard output.
 ///
@@ -23,7 +48,8 @@ pub fn print(text: impl AsRef<[u8]>) -> Result<(), PrintError> {
     output.write_all(text.as_ref()).and_then(|()| output.flush()).map_err(PrintError)
 }
 
-/// Runs a program's work and gives its exit code: 0, or 1 with the error on standard error.
+/// Runs a program's work and gives its exit code: 0, or with the error on standard error 2 for a
+/// [`UsageError`] and 1 for any other.
 ///
 /// A reader that goes away, as `head` does, ends the program quietly with code 0; standard output
 /// on a full disk ends it with an error line. Both are found whether the work prints by [`print()`] or
@@ -46,8 +72,14 @@ pub fn run<E: AsRef<dyn Error + 'static>>(work: impl FnOnce() -> Result<ExitCode
             if let Some(PrintError(cause)) = causes(error.as_ref()).find_map(|cause| cause.downcast_ref()) {
                 return unprinted(cause.kind() == io::ErrorKind::BrokenPipe, &cause.to_string());
             }
-            eprintln!("error: {}", message(error.as_ref()));
-            ExitCode::FAILURE
+            crate::say!("error: {}", message(error.as_ref()));
+            match causes(error.as_ref()).any(|cause| cause.is::<UsageError>()) {
+                true => {
+                    crate::say!("\nFor more information, try '--help'.");
+                    ExitCode::from(2)
+                }
+                false => ExitCode::FAILURE,
+            }
         }
         Ok(Ok(code)) => match flushed {
             Ok(()) => code,
@@ -64,7 +96,7 @@ fn unprinted(closed: bool, cause: &str) -> ExitCode {
     if closed {
         return ExitCode::SUCCESS;
     }
-    eprintln!("error: cannot print: {cause}");
+    crate::say!("error: cannot print: {cause}");
     ExitCode::FAILURE
 }
 

@@ -14,6 +14,7 @@
 mod delimited;
 mod object;
 mod scan;
+mod unspaced;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -111,6 +112,9 @@ impl RawRecord {
             Raw::Parsed(parsed) => parsed,
             Raw::Json(bytes) => match json::parse::<Value>(&bytes) {
                 Ok((value, notes)) => record(place, value, notes),
+                Err(_) if std::str::from_utf8(&bytes).is_err() => {
+                    Err(BadRecord { place, message: "not UTF-8".to_owned() })
+                }
                 Err(error) => Err(BadRecord { place, message: json::words(&error) }),
             },
         }
@@ -187,11 +191,9 @@ impl Records {
             let message = format!("{kind}; rows of JSON or separated values are expected");
             return Err(FileError::Content { path: input.path().to_owned(), message });
         }
-        match input.start().iter().find(|byte| !byte.is_ascii_whitespace()) {
+        match input.start().iter().find(|byte| !scan::is_blank(byte)) {
             None => Ok(Self { shape: Shape::Lines, source: Source::Ready(VecDeque::new()) }),
-            Some(b'[') => {
-                Ok(Self { shape: Shape::Array, source: Source::Json(Box::new(Scan::array(input))) })
-            }
+            Some(b'[') => Self::array(input),
             Some(b'{') => Self::objects(input),
             Some(_) => {
                 let table = Delimited::new(input)?;
@@ -201,6 +203,15 @@ impl Records {
                 })
             }
         }
+    }
+
+    /// An array of rows, or an array a line, each a list of messages.
+    fn array(input: Input) -> Result<Self, FileError> {
+        let (shape, scan) = match Scan::arrays_by_lines(input) {
+            Ok(lines) => (Shape::Lines, lines),
+            Err(input) => (Shape::Array, Scan::array(input)),
+        };
+        Ok(Self { shape, source: Source::Json(Box::new(scan)) })
     }
 
     /// Objects a line, objects over lines, or a single object with rows inside.
@@ -278,6 +289,10 @@ impl Records {
 fn record(place: Place, value: Value, notes: Vec<Note>) -> Result<Record, BadRecord> {
     let found = match value {
         Value::Object(fields) => return Ok(Record { place, fields, notes }),
+        Value::Array(messages) if !messages.is_empty() && messages.iter().all(is_message) => {
+            let fields = Map::from_iter([("messages".to_owned(), Value::Array(messages))]);
+            return Ok(Record { place, fields, notes });
+        }
         Value::Null => "null",
         Value::Bool(_) => "a truth value",
         Value::Number(_) => "a number",
@@ -287,6 +302,13 @@ fn record(place: Place, value: Value, notes: Vec<Note>) -> Result<Record, BadRec
     Err(BadRecord { place, message: format!("{found}; an object is expected") })
 }
 
+/// Whether a value is a turn of a conversation: a list of them is a row, its `messages`.
+fn is_message(value: &Value) -> bool {
+    [("role", "content"), ("from", "value")]
+        .iter()
+        .any(|(speaker, text)| value.get(speaker).is_some_and(Value::is_string) && value.get(text).is_some())
+}
+
 /// What a binary file is, by its first bytes.
 fn binary(start: &[u8]) -> Option<&'static str> {
     match start {
@@ -294,9 +316,18 @@ fn binary(start: &[u8]) -> Option<&'static str> {
         [b'A', b'R', b'R', b'O', b'W', b'1', ..] => Some("an Arrow file"),
         [b'P', b'K', 3, 4, ..] => Some("a ZIP archive"),
         [b'G', b'G', b'U', b'F', ..] => Some("a GGUF file"),
+        _ if utf16_without_mark(start) => Some("UTF-16 text without a byte-order mark; save it as UTF-8"),
         _ if start.contains(&0) => Some("a binary file"),
         _ => None,
     }
+}
+
+/// Whether one byte of each two is zero and the other is not, over a good piece of text.
+fn utf16_without_mark(start: &[u8]) -> bool {
+    let pairs = &start[..start.len().min(256) / 2 * 2];
+    let zero_at = |place: usize| pairs.iter().skip(place).step_by(2).filter(|byte| **byte == 0).count();
+    let (even, odd) = (zero_at(0), zero_at(1));
+    pairs.len() >= 8 && (even.min(odd) == 0) && 4 * even.max(odd) >= 3 * (pairs.len() / 2)
 }
 
 #[cfg(test)]

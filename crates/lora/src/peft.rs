@@ -52,11 +52,10 @@ pub fn read_peft_config(dir: &Path) -> Result<LoraConfig, LoraError> {
 /// that its settings choose, and its copies of modules that were trained whole.
 ///
 /// Names and modules that the model lacks are noted, and so are chosen layers for which the file
-/// holds nothing; only when nothing is left is it an error.
+/// holds nothing and tensors without a place; only when nothing is left is it an error.
 ///
 /// # Errors
-/// As [`read_peft_config`]; and when one of a layer's tensors is missing, a tensor is unexpected,
-/// of the wrong shape or type, or when the model already carries an adapter.
+/// As [`read_peft_config`]; and when one of a layer's tensors is missing, of the wrong shape or type, or when the model already carries an adapter.
 pub fn load_peft<M: Module + AdapterHost>(
     model: M,
     dir: &Path,
@@ -92,8 +91,12 @@ pub fn load_peft<M: Module + AdapterHost>(
         let chosen = places.gets_factors(path);
         match module {
             ModuleMut::Linear(linear) => {
+                // A linear layer's own weight stands in files of PEFT that saved too much.
+                let own = tensors.has(path, Role::BaseWeight) && matches!(linear.base, BaseLinear::Dense(_));
                 let is_other = !places.linears.iter().any(|l| l == path);
-                if is_other && take_base(path, ModuleMut::Linear(linear), chosen, &mut tensors, device)? {
+                if (is_other || own)
+                    && take_base(path, ModuleMut::Linear(linear), chosen, &mut tensors, device)?
+                {
                     brought.push(path.to_string());
                 }
                 if chosen {
@@ -125,7 +128,8 @@ pub fn load_peft<M: Module + AdapterHost>(
     {
         drop_tied_head(&model, &tied.head, &mut tensors, device)?;
     }
-    tensors.expect_empty(&paths)?;
+    notes.extend(tensors.note.take());
+    notes.extend(tensors.left_out(&paths, &places.factors));
 
     let mut note = |names: Vec<String>, make: fn(Vec<String>) -> PeftNote| {
         if !names.is_empty() {
@@ -240,7 +244,8 @@ fn take_base(
     let copy = Param::from_tensor(brought).set_require_grad(!under_factors);
     match module {
         ModuleMut::Linear(linear) => {
-            linear.replace_base(BaseLinear::Dense(DenseLinear::from_params(copy, None)));
+            let bias = base_bias(&linear.base).map(Param::from_tensor);
+            linear.replace_base(BaseLinear::Dense(DenseLinear::from_params(copy, bias)));
         }
         ModuleMut::Embedding(embedding) => embedding.replace_weight(copy),
         ModuleMut::Norm(..) => {}

@@ -21,7 +21,9 @@ impl PythonRegex {
     /// As [`PythonRegex::full`].
     pub(crate) fn around(before: &str, pattern: &str, after: &str) -> Result<Self, String> {
         let pattern = translated(pattern);
-        match Regex::new(&format!("{before}{pattern}{after}")) {
+        // A comment at the end of a verbose pattern would take what follows along.
+        let end = if is_verbose(&pattern) { "\n" } else { "" };
+        match Regex::new(&format!("{before}{pattern}{end}{after}")) {
             Ok(regex) => Ok(Self(regex)),
             // Alone the pattern gives the positions that its author counts.
             Err(error) => Err(short(&Regex::new(&pattern).err().unwrap_or(error))),
@@ -43,6 +45,12 @@ impl PythonRegex {
     pub(crate) fn captures<'t>(&self, text: &'t str) -> Result<Option<Captures<'t>>, String> {
         self.0.captures(text).map_err(|error| short(&error))
     }
+}
+
+/// Whether the pattern begins with flags among which is `x`: white space and comments say nothing.
+fn is_verbose(pattern: &str) -> bool {
+    let flags = pattern.trim_start().strip_prefix("(?").and_then(|rest| rest.split_once(')'));
+    flags.is_some_and(|(flags, _)| flags.contains('x') && flags.chars().all(|c| c.is_ascii_alphabetic()))
 }
 
 /// The last line of an error says what is wrong; those before draw the pattern.
@@ -136,6 +144,7 @@ mod tests {
             (r".*(?<=self_attn\.)(?P<p>[qv])_proj\Z", "a.self_attn.q_proj", true),
             (r"(?P<x>a)(?P=x)", "aa", true),
             (r"(?i)A.*", "abc", true),
+            (r"(?x) a b  # and so on", "ab", true),
             (r"a{,2}", "aa", true),
             (r"a{,2}", "aaa", false),
             (r"a{b}", "a{b}", true),

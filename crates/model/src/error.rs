@@ -46,7 +46,7 @@ pub enum ModelError {
         supported: String,
     },
     /// The weights lack a tensor that the configuration calls for.
-    #[error("{origin}: tensor `{name}` is missing; expected with shape {expected:?}")]
+    #[error("{origin}: tensor `{name}` is missing; expected with shape {expected:?}; {}", there_are(found))]
     MissingTensor {
         /// Where the weights come from.
         origin: String,
@@ -54,6 +54,8 @@ pub enum ModelError {
         name: String,
         /// The shape it should have.
         expected: Vec<usize>,
+        /// The tensors there are.
+        found: Vec<String>,
     },
     /// The weights hold a tensor that the model has no place for.
     #[error(
@@ -170,6 +172,16 @@ pub enum ModelError {
     /// The packed weights could not be made or read.
     #[error(transparent)]
     Quant(#[from] camelid_quant::QuantError),
+}
+
+/// The first names of a list, in words.
+fn there_are(names: &[String]) -> String {
+    let shown: Vec<String> = names.iter().take(6).map(|name| format!("`{name}`")).collect();
+    match names.len().saturating_sub(6) {
+        _ if names.is_empty() => "there are no tensors".to_owned(),
+        0 => format!("there are {}", shown.join(", ")),
+        more => format!("there are {} and {more} more", shown.join(", ")),
+    }
 }
 
 fn others(count: usize) -> String {

@@ -16,11 +16,12 @@ pub(crate) fn read_json(path: &Path) -> Result<(Value, Vec<LoadNote>), ModelErro
     let bytes = Input::open(path)?.bytes()?;
     let (value, odd) = camelid_files::json::parse(&bytes)
         .map_err(|cause| ModelError::Json { path: path.to_path_buf(), cause })?;
-    let note = |what: &camelid_files::json::Note| LoadNote::OddJson {
-        origin: path.display().to_string(),
-        what: what.to_string(),
-    };
-    Ok((value, odd.iter().map(note).collect()))
+    Ok((value, odd.iter().map(|what| odd_json(path, what)).collect()))
+}
+
+/// The note that a file held what JSON proper does not.
+pub(crate) fn odd_json(path: &Path, what: &camelid_files::json::Note) -> LoadNote {
+    LoadNote::OddJson { origin: path.display().to_string(), what: what.to_string() }
 }
 
 /// As [`read_json`]; `null` where there is no such file.

@@ -346,3 +346,24 @@ fn an_adapters_tokenizer_and_template_go_before_its_bases() {
     assert_eq!(own.tokenizer.token_to_id("<a>"), Some(4));
     assert_eq!(own.chat_template.as_deref(), Some("base"));
 }
+
+#[test]
+fn what_is_there_instead_is_named_and_a_gguf_file_needs_no_ending() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    fs::write(at("config.json"), config().to_string()).unwrap();
+    fs::write(at("tf_model.h5"), "x").unwrap();
+    fs::write(at("tekken.json"), "{}").unwrap();
+    let said = open_weights(dir.path()).unwrap_err().to_string();
+    assert!(said.contains("of another library only (tf_model.h5)"), "{said}");
+    let said = TokenizerFile::open(dir.path()).unwrap_err().to_string();
+    assert!(said.contains("it has tekken.json, which is not read"), "{said}");
+
+    fs::write(at("blob"), b"GGUF\x03\0\0\0").unwrap();
+    for said in [
+        open_weights(&at("blob")).unwrap_err().to_string(),
+        TokenizerFile::open(&at("blob")).unwrap_err().to_string(),
+    ] {
+        assert!(said.contains("blob") && !said.contains("no known kind") && !said.contains("JSON"), "{said}");
+    }
+}

@@ -1,10 +1,12 @@
 //! Battles: two models, one question, one verdict.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{RatingsError, RejectedRow};
+use crate::unseen::trimmed;
 
 /// What is expected of `model_b`.
 const ANOTHER_MODEL: &str = "another model than `model_a`";
@@ -221,11 +223,11 @@ impl Battles {
     /// A [`RejectedRow`] when a model's name is empty or both are the same.
     pub fn push(&mut self, battle: &NamedBattle) -> Result<(), RejectedRow> {
         for (field, name) in [("model_a", battle.model_a), ("model_b", battle.model_b)] {
-            if name.trim().is_empty() {
+            if trimmed(name).is_empty() {
                 return Err(RejectedRow::new(field, "empty", "a model's name"));
             }
         }
-        let (model_a, model_b) = (battle.model_a.trim(), battle.model_b.trim());
+        let (model_a, model_b) = (trimmed(battle.model_a), trimmed(battle.model_b));
         if model_a == model_b {
             return Err(RejectedRow::new("model_b", model_b, ANOTHER_MODEL));
         }
@@ -331,6 +333,24 @@ impl Battles {
                 debug_assert!(added.is_ok());
             }
         }
+        kept
+    }
+
+    /// These battles without those of rows that do not say what the other rows say: each such row
+    /// with the places of its battles.
+    pub(crate) fn without(self, unsaid: impl Iterator<Item = (Range<usize>, RejectedRow)>) -> Battles {
+        let mut kept =
+            Battles { rejected: self.rejected.clone(), unread: self.unread.clone(), ..Battles::default() };
+        let mut gone = HashSet::new();
+        for (places, row) in unsaid {
+            gone.extend(places);
+            kept.rejected.push(row);
+        }
+        for (_, row) in self.rows.iter().enumerate().filter(|(place, _)| !gone.contains(place)) {
+            let added = kept.push(&self.named(row));
+            debug_assert!(added.is_ok());
+        }
+        kept.rejected.sort_by_key(|row| row.row);
         kept
     }
 

@@ -125,9 +125,7 @@ pub enum RatingsError {
         origin: String,
     },
     /// A large share of a file's rows are no battles.
-    #[error(
-        "{origin}: {dropped} of {rows} rows are no battles, the first: {first}; allow that to rate the rest"
-    )]
+    #[error("{origin}: {dropped} of {rows} rows are no battles, the first: {first}")]
     Dropped {
         /// The file.
         origin: String,

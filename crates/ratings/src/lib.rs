@@ -23,6 +23,7 @@ mod selection;
 mod style;
 mod style_bootstrap;
 mod ties;
+mod unseen;
 mod win_matrix;
 
 pub use agreement::{Agreement, GroupAgreement, agreement};

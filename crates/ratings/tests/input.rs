@@ -123,7 +123,8 @@ fn chatbot_arena_battles_with_style() {
             "header_count_a": {"h1": 1, "h2": 2}, "header_count_b": {"h1": 0},
             "list_count_a": {"ordered": 3, "unordered": 1}, "list_count_b": {"ordered": 0},
             "bold_count_a": {"**": 2, "__": 0}, "bold_count_b": {"**": 5}}},
-        {"model_a": "koala-13b", "model_b": "vicuna-13b", "winner": "tie (bothbad)", "tstamp": 1682351600},
+        {"model_a": "koala-13b", "model_b": "vicuna-13b", "winner": "tie (bothbad)", "tstamp": 1682351600,
+         "anony": true},
         {"model_a": "koala-13b", "model_b": "vicuna-13b", "winner": "model_a", "anony": false}
     ]"#;
     let battles = read(&folder.write("clean_battle.json", text)).unwrap();

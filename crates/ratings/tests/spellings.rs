@@ -142,6 +142,29 @@ fn what_is_not_needed_is_never_in_the_way_and_is_named() {
 }
 
 #[test]
+fn characters_that_are_not_seen_make_no_other_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let text =
+        "model_a,model_b,winner\n\u{feff}x\u{200b},y,model_a\nx,\u{2060}y ,tie\nx,y\u{200d}z,tie\nx,yz,tie\n";
+    let read = sources(&write(folder.path(), "names.csv", text.as_bytes()), Needs::default()).unwrap();
+    assert_eq!(read.battles.models(), ["x", "y", "y\u{200d}z", "yz"]);
+    assert_eq!(read.notices.len(), 1, "{:?}", read.notices);
+    assert!(read.notices[0].contains("y\\u{200d}z and yz differ"), "{:?}", read.notices);
+}
+
+#[test]
+fn metadata_as_python_prints_it_gives_the_style() {
+    let folder = tempfile::tempdir().unwrap();
+    let cell = "{'sum_assistant_a_tokens': 10, 'sum_assistant_b_tokens': 2e1, 'bold_count_a': {'**': 3, \"it's\": 1}, \
+                'bold_count_b': None, 'x': [True, False]}";
+    let text = format!("model_a,model_b,winner,conv_metadata\nx,y,tie,\"{}\"\n", cell.replace('"', "\"\""));
+    // A table in all but name.
+    let read = read(&write(folder.path(), "style.parquet", text.as_bytes())).unwrap();
+    let style = read.rows()[0].style.unwrap();
+    assert_eq!((style[0].length, style[1].length, style[0].bold), (10.0, 20.0, 4.0));
+}
+
+#[test]
 fn votes_that_were_not_blind_are_left_out_however_that_is_written() {
     let folder = tempfile::tempdir().unwrap();
     for (blind, seen) in [("yes", "no"), ("Y", "N"), ("1.0", "0.0"), ("TRUE", "FALSE"), ("on", "off")] {
@@ -151,6 +174,24 @@ fn votes_that_were_not_blind_are_left_out_however_that_is_written() {
         let read = sources(&write(folder.path(), "votes.csv", text.as_bytes()), Needs::default()).unwrap();
         assert_eq!((read.battles.rows().len(), read.battles.rejected().len()), (5, 1), "{seen}");
         assert!(read.check_dropped().is_ok());
+    }
+    // Where other rows say it, a row that says nothing is no blind vote; where none does, all count.
+    for gap in ["", "NaN", "None"] {
+        let text = table("model_a,model_b,winner,anony", |i, a, b, winner| {
+            format!("{a},{b},{winner},{}", if i == 1 || i == 4 { gap } else { "True" })
+        });
+        let read = sources(&write(folder.path(), "gaps.csv", text.as_bytes()), Needs::default()).unwrap();
+        assert_eq!(read.battles.rows().len(), 4, "{gap:?}");
+        let rejected: Vec<String> = read.battles.rejected().iter().map(ToString::to_string).collect();
+        assert_eq!(rejected.len(), 2);
+        assert!(
+            rejected[0].contains("gaps.csv, row 2: `anony` is missing; expected true or false"),
+            "{rejected:?}"
+        );
+        assert!(matches!(read.check_dropped(), Err(RatingsError::Dropped { dropped: 2, rows: 6, .. })));
+        let text = table("model_a,model_b,winner,anony", |_, a, b, winner| format!("{a},{b},{winner},{gap}"));
+        let read = sources(&write(folder.path(), "unsaid.csv", text.as_bytes()), Needs::default()).unwrap();
+        assert_eq!(read.battles.rows().len(), 6, "{gap:?}");
     }
     let text = table("model_a,model_b,winner,anony", |_, a, b, winner| format!("{a},{b},{winner},perhaps"));
     let error = read(&write(folder.path(), "odd.csv", text.as_bytes())).unwrap_err().to_string();

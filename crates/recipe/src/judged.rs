@@ -149,7 +149,7 @@ impl Study {
         }
         .open(&Device::flex())?;
         for note in session.notes() {
-            eprintln!("warning: {note}");
+            camelid_files::say!("warning: {note}");
         }
         let store = RequestStore::open(&folder.join("replies.jsonl"))
             .map_err(|error| JudgeError::Run(error.into()))?;

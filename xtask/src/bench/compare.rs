@@ -191,7 +191,7 @@ fn contenders(
         }
         match Contender::ready(row, setting, start, fastest, effort) {
             Ok((contender, peak_mib)) => {
-                eprintln!("    {setting}: {:.2} ms", contender.seconds * 1e3);
+                camelid_files::say!("    {setting}: {:.2} ms", contender.seconds * 1e3);
                 let (seconds, peak_mib) = (Some(contender.seconds), Some(peak_mib));
                 tried.push(Tried { setting: setting.to_owned(), seconds, peak_mib, note: None });
                 kept.push(contender);
@@ -199,7 +199,7 @@ fn contenders(
             }
             Err(error) => {
                 let note = format!("{error:#}");
-                eprintln!("    {setting}: {note}");
+                camelid_files::say!("    {setting}: {note}");
                 tried.push(Tried {
                     setting: setting.to_owned(),
                     seconds: None,

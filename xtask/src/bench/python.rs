@@ -56,7 +56,7 @@ fn environment(files: &Path, requirements: &Path) -> Result<PathBuf> {
             OLDEST.1
         );
     };
-    eprintln!("installing the peers into {} (6 GB)", venv.display());
+    camelid_files::say!("installing the peers into {} (6 GB)", venv.display());
     if !python.exists() {
         let made = Command::new(&system).args(["-m", "venv"]).arg(&venv).status();
         if !made.is_ok_and(|status| status.success()) {

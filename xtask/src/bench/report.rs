@@ -225,13 +225,15 @@ impl Report {
         for row in self.rows.iter().filter(|known| known.row == row.name()) {
             for verdict in &row.verdicts {
                 let ratio = verdict.ratio.map_or("–".to_owned(), |ratio| format!("{ratio:.2}"));
-                eprintln!(
+                camelid_files::say!(
                     "  ours {} | theirs {} | {ratio} for {}",
-                    verdict.ours, verdict.theirs, verdict.target
+                    verdict.ours,
+                    verdict.theirs,
+                    verdict.target
                 );
             }
             if let Some(problem) = &row.problem {
-                eprintln!("  {problem}");
+                camelid_files::say!("  {problem}");
             }
         }
     }

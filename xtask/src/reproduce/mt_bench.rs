@@ -120,7 +120,7 @@ pub fn reproduce(arguments: &MtBenchArguments) -> anyhow::Result<Ending> {
     let store = RequestStore::open(&folder.join("replies.jsonl"))?;
     let session = setup.open(&Device::flex())?;
     for note in session.notes() {
-        eprintln!("warning: {note}");
+        camelid_files::say!("warning: {note}");
     }
     for line in session.forecast(&store)?.lines() {
         println!("{line}");

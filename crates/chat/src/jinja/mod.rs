@@ -12,6 +12,8 @@ mod clock;
 mod environment;
 mod json;
 
+use std::collections::BTreeSet;
+
 use minijinja::{Environment, Value, context};
 
 use crate::{ChatError, Conversation, Rendered, Role, Span, SpecialTokens};
@@ -35,6 +37,8 @@ pub(crate) struct JinjaTemplate {
     name: String,
     source: String,
     environment: Environment<'static>,
+    /// Names that the template uses and does not set itself.
+    variables: BTreeSet<String>,
 }
 
 impl JinjaTemplate {
@@ -44,12 +48,20 @@ impl JinjaTemplate {
             template: name.to_string(),
             message: describe(&error),
         })?;
-        Ok(Self { name: name.to_string(), source: source.to_string(), environment })
+        let compiled = environment.get_template(environment::TEMPLATE);
+        let variables = compiled
+            .map_or_else(|_| BTreeSet::new(), |t| t.undeclared_variables(false).into_iter().collect());
+        Ok(Self { name: name.to_string(), source: source.to_string(), environment, variables })
     }
 
-    /// Whether the template's source uses a variable such as `bos_token`.
+    /// Whether the template uses a variable such as `bos_token` that it does not set itself.
     pub fn uses(&self, variable: &str) -> bool {
-        self.source.contains(variable)
+        self.variables.contains(variable)
+    }
+
+    /// The special tokens that the template uses, such as `pad_token`, in order of their names.
+    pub fn token_variables(&self) -> impl Iterator<Item = &str> {
+        self.variables.iter().map(String::as_str).filter(|name| name.ends_with("_token"))
     }
 
     /// The end-of-turn tokens that the template writes around a question and its answer, after a
@@ -164,6 +176,7 @@ impl JinjaTemplate {
             .iter()
             .map(|(role, content)| context! { role => role.as_str(), content => *content })
             .collect();
+        let others = tokens.others.iter().map(|(name, token)| (name.as_str(), token.as_str()));
         self.environment.get_template(environment::TEMPLATE)?.render(context! {
             messages,
             add_generation_prompt,
@@ -171,6 +184,7 @@ impl JinjaTemplate {
             eos_token => tokens.eos.as_deref().unwrap_or_default(),
             tools => (),
             documents => (),
+            ..Value::from_pairs(others)
         })
     }
 

@@ -55,7 +55,7 @@ impl Manner {
         if refuses(&words, length) {
             manner.length_field = other;
         }
-        manner.temperature &= !refuses(&words, "temperature");
+        manner.temperature &= !refuses(&words, "temperature") && !wants_its_own(&words, "temperature");
         manner.seed &= !refuses(&words, "seed");
         (manner != self).then_some(manner)
     }
@@ -68,6 +68,24 @@ fn refuses(words: &str, parameter: &str) -> bool {
         !words[..at].ends_with(part_of_name) && !words[at + parameter.len()..].starts_with(part_of_name)
     });
     named && REFUSALS.iter().any(|refusal| words.contains(refusal))
+}
+
+/// Whether the words ask for one value of a parameter and no other: "temperature must be 1.0". A range
+/// ("must be between 0 and 2", "must be 0 or more") is no such value.
+fn wants_its_own(words: &str, parameter: &str) -> bool {
+    let asks = ["must be ", "must equal ", "should be ", "has to be ", "needs to be "];
+    words.match_indices(parameter).any(|(at, _)| {
+        let rest = &words[at + parameter.len()..];
+        asks.iter().filter_map(|ask| rest.split_once(ask)).any(|(between, value)| {
+            let value = value.trim_start_matches("set to ").trim_start_matches("equal to ");
+            let digits: String = value.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
+            let after = value[digits.len()..].trim_start();
+            let range = ["or ", "to ", "and ", "through", "-", "\u{2013}", "<", ">"];
+            between.len() <= 40
+                && digits.trim_end_matches('.').parse::<f64>().is_ok()
+                && !range.iter().any(|word| after.starts_with(word))
+        })
+    })
 }
 
 #[cfg(test)]
@@ -89,6 +107,8 @@ mod tests {
                 (other, true, true),
             ),
             ("Unsupported value: 'temperature' does not support 0 with this model.", (plain, false, true)),
+            ("temperature must be 1.0", (plain, false, true)),
+            ("Invalid temperature: it must be 1 for this model", (plain, false, true)),
             ("`temperature` may only be set to 1 when thinking is enabled", (plain, false, true)),
             (
                 r#"{"detail": [{"type": "extra_forbidden", "loc": ["body", "seed"], "msg": "Extra inputs are not permitted"}]}"#,
@@ -107,6 +127,8 @@ mod tests {
         for words in [
             "'max_tokens' or 'max_completion_tokens' is too large: 5000",
             "temperature must be between 0 and 2",
+            "temperature must be 0 or more",
+            "temperature must be 0 to 2",
             "This model's maximum context length is 4096 tokens",
             "Unknown model `m`",
             "max_tokens is too large: this model supports only 4096, use fewer instead",

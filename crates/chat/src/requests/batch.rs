@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crate::{GenerateFailure, GeneratedText, StopReason};
 
 use super::context::{Context, Progress};
-use super::error::{Filtered, NotAsked, RequestError, RunError, StoreError};
+use super::error::{Filtered, NotAsked, Refused, RequestError, RunError, StoreError};
 use super::request::{ChatRequest, Reply};
 
 /// How often the flag of [`Runner::stop_on`](super::Runner::stop_on) is looked at while nothing arrives.
@@ -216,6 +216,9 @@ impl<'a> Batch<'a> {
             own_temperature: generated.own_temperature,
             unix_seconds: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
         };
+        if let Err(reason) = self.context.check(&reply) {
+            return self.fail(index, Refused { reason, text: reply.text }.into());
+        }
         match self.context.store.put(&self.requests[index], &reply) {
             Ok(()) => {
                 self.state.answered += 1;

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::estimate::most_tokens;
 use super::ledger::Ledger;
-use super::request::ChatRequest;
+use super::request::{ChatRequest, Reply};
 use super::settings::RunSettings;
 use super::store::RequestStore;
 use crate::{GeneratedText, TextGenerator};
@@ -43,9 +43,22 @@ pub(super) struct Context<'a> {
     pub settings: RunSettings,
     pub stop: Option<&'a AtomicBool>,
     pub ledger: Mutex<Ledger>,
+    pub accepts: Option<Accepts<'a>>,
 }
 
+/// Whether a reply is one, or why it is none.
+pub(super) type Accepts<'a> = &'a (dyn Fn(&Reply) -> Result<(), String> + Sync);
+
 impl Context<'_> {
+    /// The stored reply to the request with this key, where it is one.
+    pub fn stored(&self, key: &str) -> Option<Reply> {
+        self.store.get(key).filter(|reply| self.check(reply).is_ok())
+    }
+
+    pub fn check(&self, reply: &Reply) -> Result<(), String> {
+        self.accepts.map_or(Ok(()), |accepts| accepts(reply))
+    }
+
     pub fn stopped(&self) -> bool {
         self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed))
     }

@@ -26,6 +26,9 @@ impl RequestError {
         if let Some(Filtered { text }) = self.source.downcast_ref() {
             return Some(text);
         }
+        if let Some(Refused { text, .. }) = self.source.downcast_ref() {
+            return Some(text);
+        }
         self.source.downcast_ref::<GenerateFailure>()?.text.as_deref()
     }
 }
@@ -35,6 +38,16 @@ impl RequestError {
 #[error("stopped by the content filter")]
 pub struct Filtered {
     /// What came before it stopped.
+    pub text: String,
+}
+
+/// The reply is not what was asked for: see [`Runner::accepting`](super::Runner::accepting).
+#[derive(Debug, thiserror::Error)]
+#[error("{reason}")]
+pub struct Refused {
+    /// Why.
+    pub reason: String,
+    /// The reply.
     pub text: String,
 }
 

@@ -70,7 +70,7 @@ mod settings;
 mod store;
 
 pub use context::Progress;
-pub use error::{Filtered, NotAsked, RequestError, RunError, StoreError};
+pub use error::{Filtered, NotAsked, Refused, RequestError, RunError, StoreError};
 pub use estimate::{Estimate, Prices};
 pub use request::{ChatRequest, Reply};
 pub use runner::Runner;

@@ -37,13 +37,19 @@ impl<'a> Runner<'a> {
         settings: RunSettings,
     ) -> Result<Self, RunError> {
         settings.check()?;
-        Ok(Self(Context { generator, store, settings, stop: None, ledger: Mutex::default() }))
+        Ok(Self(Context { generator, store, settings, stop: None, ledger: Mutex::default(), accepts: None }))
     }
 
     /// Ends a batch early when the flag is raised, e.g. by Ctrl-C. Requests under way at a server
     /// are waited for and kept, for they are paid.
     pub fn stop_on(self, flag: &'a AtomicBool) -> Self {
         Self(Context { stop: Some(flag), ..self.0 })
+    }
+
+    /// Takes only replies that `accepts` takes. Another fails its request with the words that `accepts`
+    /// gives, is not stored, and is asked for again by the next run; so is one that was stored before.
+    pub fn accepting(self, accepts: &'a (dyn Fn(&Reply) -> Result<(), String> + Sync)) -> Self {
+        Self(Context { accepts: Some(accepts), ..self.0 })
     }
 
     /// Spent so far by this runner, in the currency of the prices; 0 without prices.
@@ -65,7 +71,7 @@ impl<'a> Runner<'a> {
         let mut seen = HashSet::new();
         for request in requests {
             let key = request.key();
-            if self.0.store.get(&key).is_some() {
+            if self.0.stored(&key).is_some() {
                 estimate.stored += usize::from(seen.insert(key));
             } else if seen.insert(key) {
                 let (prompt, new) = measured.expected_tokens(request);
@@ -99,7 +105,7 @@ impl<'a> Runner<'a> {
             if !seen.insert(key.as_str()) {
                 continue;
             }
-            match self.0.store.get(key) {
+            match self.0.stored(key) {
                 Some(reply) => {
                     outcomes.insert(key, Ok(reply));
                 }

@@ -146,13 +146,13 @@ impl RequestStore {
     }
 
     /// Keeps a reply: when this returns, it is on the disk, if the store is. Of two replies to one request the
-    /// first stays.
+    /// first stays, unless it is empty or was cut off.
     ///
     /// # Errors
     /// When the file cannot be written.
     pub fn put(&self, request: &ChatRequest, reply: &Reply) -> Result<(), StoreError> {
         let mut kept = self.kept();
-        if kept.replies.contains_key(&reply.key) {
+        if kept.replies.get(&reply.key).is_some_and(is_whole) {
             return Ok(());
         }
         let length = kept.length;
@@ -206,7 +206,7 @@ fn read_rows(bytes: &[u8]) -> (Found, HashMap<String, Reply>, Measured) {
                 if stopped(&reply) {
                     continue;
                 }
-                match lines.get(&reply.key) {
+                match lines.get(&reply.key).filter(|_| replies.get(&reply.key).is_some_and(is_whole)) {
                     None => {
                         lines.insert(reply.key.clone(), index + 1);
                         measured.add(&request, &reply);
@@ -230,6 +230,11 @@ fn read_rows(bytes: &[u8]) -> (Found, HashMap<String, Reply>, Measured) {
     }
     found.report.replies = replies.len();
     (found, replies, measured)
+}
+
+/// Whether a reply has a text and an end.
+fn is_whole(reply: &Reply) -> bool {
+    reply.reason != StopReason::Length && !reply.text.trim().is_empty()
 }
 
 fn read_row(line: &[u8]) -> Result<OwnedRow, String> {

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use camelid_data::catalogue::{Catalogue, FetchOptions, Source};
-use camelid_files::program;
+use camelid_files::program::{self, UsageError};
 
 use super::reading::print_json;
 
@@ -48,7 +48,7 @@ pub fn list(args: &ListArgs) -> Result<()> {
 
 pub fn fetch(args: &FetchArgs) -> Result<()> {
     let catalogue = Catalogue::builtin()?;
-    let source = catalogue.get(&args.name)?;
+    let source = catalogue.get(&args.name).map_err(UsageError::of)?;
     let mut options = FetchOptions::from_env()?;
     options.offline |= args.offline;
     let path = source.fetch(&options)?;

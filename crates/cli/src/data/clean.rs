@@ -101,7 +101,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     }
     let summary = match clean(&args.input, &args.out, &options, stop_on_ctrl_c()?) {
         Err(error @ CleanError::Interrupted) => {
-            eprintln!("error: {error}");
+            camelid_files::say!("error: {error}");
             return Ok(ExitCode::from(INTERRUPTED));
         }
         result => result?,
@@ -114,7 +114,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     if args.json {
         print_json(&summary)?;
     } else if to_stdout {
-        eprint!("{}", text(&summary));
+        camelid_files::say!("{}", text(&summary).trim_end());
     } else if args.mode == Mode::FastchatExact {
         let asked = args.reduce_rep || options.keep_language.is_some() || !args.skip_lang.is_empty();
         let optional = if asked { summary.fastchat_optional_line() + "\n" } else { String::new() };
@@ -128,7 +128,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 /// Rows that are no conversations, and a file that is cut off, are said whatever else is printed.
 fn tell_unreadable(summary: &Summary) {
     if let Some(cut_off) = &summary.cut_off {
-        eprintln!("{cut_off}; the rows before it are used");
+        camelid_files::say!("{cut_off}; the rows before it are used");
     }
     if let Some(dropped) = summary.dropped.get(&Rule::Unreadable) {
         let named = dropped
@@ -138,6 +138,6 @@ fn tell_unreadable(summary: &Summary) {
         let named = named.collect::<Vec<_>>().join("; ");
         let more = if dropped.conversations > dropped.examples.len() as u64 { "; …" } else { "" };
         let rows = if dropped.conversations == 1 { "row" } else { "rows" };
-        eprintln!("{} {rows} skipped that cannot be used: {named}{more}", dropped.conversations);
+        camelid_files::say!("{} {rows} skipped that cannot be used: {named}{more}", dropped.conversations);
     }
 }

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use camelid_data::{DataFormat, WRITABLE, write_conversations, write_json_lines};
-use camelid_files::program;
+use camelid_data::{DataFormat, WRITABLE, check_ending, write_conversations, write_json_lines};
+use camelid_files::program::{self, UsageError};
 use serde_json::json;
 
 use super::reading::{Reading, format_parser, print_json, tell, tell_changes};
@@ -21,7 +21,7 @@ pub struct Args {
     /// The format to write
     #[arg(long, value_name = "FORMAT", value_parser = format_parser(WRITABLE.to_vec()))]
     to: DataFormat,
-    /// Where to: .json, .jsonl or .parquet; `-` prints JSON lines
+    /// Where to: .json, .jsonl (either also with .gz or .zst) or .parquet; `-` prints JSON lines
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// Print what was read, written and left out as JSON
@@ -32,7 +32,10 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<()> {
     let to_stdout = args.out == Path::new("-");
     if to_stdout && args.json {
-        anyhow::bail!("--json and --out - both print; give a file to --out");
+        return Err(UsageError("--json and --out - both print; give a file to --out".to_owned()).into());
+    }
+    if !to_stdout {
+        check_ending(&args.out).map_err(UsageError::of)?;
     }
     let (format, loaded) = args.reading.read()?;
     if !args.json {
@@ -52,7 +55,7 @@ pub fn run(args: &Args) -> Result<()> {
         }));
     }
     let place = if to_stdout { "standard output".to_owned() } else { args.out.display().to_string() };
-    eprintln!("{} conversations written as {} to {place}", written.kept, args.to);
+    camelid_files::say!("{} conversations written as {} to {place}", written.kept, args.to);
     tell_changes(&written.changed);
     Ok(())
 }

@@ -106,11 +106,11 @@ pub fn run(args: &Args) -> Result<()> {
         }));
     }
     for found in found.iter().take(SHOWN) {
-        eprintln!("  {}, turn {}: {}", found.conversation, found.turn, found.hit);
+        camelid_files::say!("  {}, turn {}: {}", found.conversation, found.turn, found.hit);
     }
     let by_set: Vec<String> = by_set.iter().map(|(set, count)| format!("{count} {set}")).collect();
     let by_set = if by_set.is_empty() { String::new() } else { format!(" ({})", by_set.join(", ")) };
-    eprintln!(
+    camelid_files::say!(
         "{} conversations share text with a test set{by_set}; {} written as {to} to {}",
         found.len(),
         written.kept,

@@ -37,6 +37,6 @@ pub fn run(args: &Args) -> Result<()> {
     // FastChat's own line.
     passing.say(&format!("#in: {}, #out: {}", report.read, report.kept))?;
     tell(&report, "read");
-    eprintln!("wrote {}", passing.place());
+    camelid_files::say!("wrote {}", passing.place());
     Ok(())
 }

@@ -96,7 +96,7 @@ pub fn run(args: &Args) -> Result<()> {
         }
     }
     for line in report.lines() {
-        eprintln!("{line}");
+        camelid_files::say!("{line}");
     }
     if let Some(path) = &args.html {
         let title = args.reading.title();
@@ -109,7 +109,7 @@ pub fn run(args: &Args) -> Result<()> {
         };
         let page = page(&report, &shown, settings).context("cannot make the page")?;
         write_whole(path, page.as_bytes())?;
-        eprintln!("wrote {}", path.display());
+        camelid_files::say!("wrote {}", path.display());
     }
     if report.differing.count > 0 {
         bail!(

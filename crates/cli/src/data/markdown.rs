@@ -49,7 +49,7 @@ fn lines(mode: Mode) -> Result<ExitCode> {
         match markdown(&page, mode) {
             Ok(text) => serde_json::to_writer(&mut output, &text)?,
             Err(error) => {
-                eprintln!("line {number}: {error}");
+                camelid_files::say!("line {number}: {error}");
                 output.extend_from_slice(b"null");
             }
         }

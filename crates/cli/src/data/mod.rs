@@ -68,7 +68,7 @@ fn mode_parser() -> impl TypedValueParser<Value = Mode> {
 pub fn run(command: &Command) -> Result<ExitCode> {
     match run_command(command) {
         Err(error) if matches!(error.downcast_ref(), Some(DataError::Stopped)) => {
-            eprintln!("{error}");
+            camelid_files::say!("{error}");
             Ok(ExitCode::from(130))
         }
         ended => ended,

@@ -44,7 +44,7 @@ impl Passing {
     /// Prints a line of figures, beside the rows where those are printed.
     pub fn say(&self, line: &str) -> Result<()> {
         if self.to_stdout() {
-            eprintln!("{line}");
+            camelid_files::say!("{line}");
             return Ok(());
         }
         Ok(program::print(format!("{line}\n"))?)

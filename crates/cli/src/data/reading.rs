@@ -92,11 +92,11 @@ impl Reading {
 /// Tells people what was read, dropped and changed: the first few of each by name.
 pub fn tell(report: &LoadReport, verb: &str) {
     for note in &report.notes {
-        eprintln!("{note}");
+        camelid_files::say!("{note}");
     }
-    eprintln!("{} {} {verb}, {} kept", report.read, report.unit, report.kept);
+    camelid_files::say!("{} {} {verb}, {} kept", report.read, report.unit, report.kept);
     for (reason, tally) in &report.dropped {
-        eprintln!("  {} dropped ({reason}): {tally}", tally.count);
+        camelid_files::say!("  {} dropped ({reason}): {tally}", tally.count);
     }
     tell_changes(&report.changed);
 }
@@ -104,7 +104,7 @@ pub fn tell(report: &LoadReport, verb: &str) {
 /// The part of a report about conversations that are there all the same.
 pub fn tell_changes(changed: &std::collections::BTreeMap<String, Tally>) {
     for (what, tally) in changed {
-        eprintln!("  {} with {what}: {tally}", tally.count);
+        camelid_files::say!("  {} with {what}: {tally}", tally.count);
     }
 }
 

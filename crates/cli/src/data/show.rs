@@ -55,7 +55,7 @@ pub fn run(args: &Args) -> Result<()> {
     program::print(text)?;
     let more = all.iter().filter(wanted).count() - shown.len();
     if more > 0 {
-        eprintln!("{more} more; --limit shows more of them");
+        camelid_files::say!("{more} more; --limit shows more of them");
     }
     Ok(())
 }

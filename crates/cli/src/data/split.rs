@@ -73,22 +73,23 @@ pub fn template_of(file: &TokenizerFile, name: &str) -> Result<Template> {
 fn say(report: &SplitReport, args: &Args) {
     tell(&report.conversations, "read");
     let SplitReport { rounds_in, rounds_out, parts, divided, max_length, .. } = report;
-    eprintln!(
+    camelid_files::say!(
         "{rounds_in} rounds in, {rounds_out} out in {parts} parts of at most {max_length} tokens; \
          {divided} conversations are in several parts"
     );
     for (reason, lost) in &report.rounds_lost {
-        eprintln!("  {} rounds lost ({reason}): {}", lost.rounds, lost.of);
+        camelid_files::say!("  {} rounds lost ({reason}): {}", lost.rounds, lost.of);
     }
     if report.longer.count > 0 {
         let remedy = if args.mode == Mode::Correct { " (--cut-long cuts them)" } else { "" };
-        eprintln!(
+        camelid_files::say!(
             "  {} rounds longer than that, as they are{remedy}: {}",
-            report.longer.count, report.longer
+            report.longer.count,
+            report.longer
         );
     }
     if report.cut.count > 0 {
-        eprintln!("  {} answers cut to fit: {}", report.cut.count, report.cut);
+        camelid_files::say!("  {} answers cut to fit: {}", report.cut.count, report.cut);
     }
-    eprintln!("wrote {}", args.passing.place());
+    camelid_files::say!("wrote {}", args.passing.place());
 }

@@ -27,7 +27,7 @@ const ID: [&str; 5] = ["task_id", "question_id", "id", "idx", "unique_id"];
 pub fn tell_short(decontaminator: &Decontaminator) {
     let short = decontaminator.too_short().count();
     if short > 0 {
-        eprintln!("{short} test items have fewer than {SHORTEST} words and are not looked for");
+        camelid_files::say!("{short} test items have fewer than {SHORTEST} words and are not looked for");
     }
 }
 
@@ -73,7 +73,7 @@ pub fn read(set: &str, path: &Path) -> Result<Vec<TestItem>> {
         );
     }
     if without > 0 {
-        eprintln!("{}: {without} rows have no question and are not looked for", path.display());
+        camelid_files::say!("{}: {without} rows have no question and are not looked for", path.display());
     }
     Ok(items)
 }

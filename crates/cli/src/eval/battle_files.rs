@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use camelid_ratings::{Format, Needs, ReadOptions, Selection, Sources, read_all};
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -84,10 +84,11 @@ impl BattleFiles {
         bar.finish_and_clear();
         let sources = sources?;
         if !self.allow_dropped {
-            sources.check_dropped().context("--allow-dropped rates what is left all the same")?;
+            let dropped = |error| anyhow!("{error}; --allow-dropped rates what is left all the same");
+            sources.check_dropped().map_err(dropped)?;
         }
         for notice in &sources.notices {
-            eprintln!("warning: {notice}");
+            camelid_files::say!("warning: {notice}");
         }
         Ok(sources)
     }

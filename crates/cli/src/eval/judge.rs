@@ -7,9 +7,12 @@ use camelid_chat::openai::LengthField;
 use camelid_chat::requests::{Prices, RequestStore, RunSettings};
 use camelid_data::catalogue::{self, FetchOptions};
 use camelid_eval::judge::{
-    EndpointSettings, Mode, ModelSpec, Opponents, PromptSet, Protocol, QuestionSet, Resampling, Setup,
+    EndpointSettings, Mode, ModelPlace, ModelSpec, Opponents, PromptSet, Protocol, QuestionSet, Resampling,
+    Setup,
 };
 use camelid_eval::report::JudgeReport;
+use camelid_files::FileError;
+use camelid_files::program::UsageError;
 use camelid_recipe::{requests_bar, show_requests};
 use clap::ValueEnum;
 
@@ -163,17 +166,17 @@ pub fn run(args: &Args) -> Result<()> {
     std::fs::create_dir_all(&args.run).with_context(|| format!("cannot create {}", args.run.display()))?;
     let store = RequestStore::open(&args.run.join("replies.jsonl"))?;
     if !store.report().damaged.is_empty() {
-        eprintln!(
+        camelid_files::say!(
             "{} lines of replies.jsonl hold no reply; theirs are asked again",
             store.report().damaged.len()
         );
     }
     let session = setup.open(&device)?;
     for note in session.notes() {
-        eprintln!("warning: {note}");
+        camelid_files::say!("warning: {note}");
     }
     for line in session.forecast(&store)?.lines() {
-        eprintln!("{line}");
+        camelid_files::say!("{line}");
     }
     if args.dry_run {
         return Ok(());
@@ -184,10 +187,10 @@ pub fn run(args: &Args) -> Result<()> {
     bar.finish_and_clear();
     let judged = judged?;
     for line in judged.tally.lines(args.price.or(args.judge_price).is_some()) {
-        eprintln!("{line}");
+        camelid_files::say!("{line}");
     }
     for path in judged.write_answers(&args.run.join("answers"))? {
-        eprintln!("wrote {}", path.display());
+        camelid_files::say!("wrote {}", path.display());
     }
     let resampling =
         Resampling { replicates: args.bootstrap as usize, seed: args.seed, ..Resampling::default() };
@@ -201,10 +204,29 @@ pub fn run(args: &Args) -> Result<()> {
 }
 
 impl Args {
+    /// That every file and folder which the options name is there, before anything is fetched.
+    fn check_files(&self) -> Result<()> {
+        let named = |word: &str, known: &[&str]| (!known.contains(&word)).then(|| PathBuf::from(word));
+        let local = self.model.iter().chain([&self.judge]).filter_map(|model| match &model.place {
+            ModelPlace::Files(path) => Some(path.clone()),
+            ModelPlace::Endpoint { .. } => None,
+        });
+        let data = self.answers.iter().chain(&self.references).chain(&self.protocol).cloned();
+        let data = data
+            .chain(named(&self.prompts, &["own", "fastchat"]))
+            .chain(named(&self.question_set, &["mt-bench", "vicuna"]));
+        for path in data.chain(local).filter(|path| path.as_path() != Path::new("-")) {
+            std::fs::metadata(&path).map_err(FileError::io(&path, "open"))?;
+        }
+        Ok(())
+    }
+
     fn setup(&self) -> Result<Setup> {
         if self.model.is_empty() && self.answers.is_empty() {
-            bail!("nothing to judge: name a --model to be asked, or a file of --answers");
+            let why = "nothing to judge: name a --model to be asked, or a file of --answers";
+            return Err(UsageError(why.to_owned()).into());
         }
+        self.check_files()?;
         let mut fetch = FetchOptions::from_env()?;
         fetch.offline |= self.offline;
         let known =

@@ -23,6 +23,10 @@ use crate::device::DeviceArg;
 use crate::model_files::{locate, open, tell, template, tokenizer_file};
 use crate::waiting::stop_on_ctrl_c;
 
+pub const EXAMPLES: &str = "Examples:
+  camelid eval longeval generate --task lines --lengths 200,300 --out tests
+  camelid eval longeval run --model SmolLM2-135M-Instruct --template auto --cases tests";
+
 const GENERATE: &str = "Examples:
   camelid eval longeval generate --task lines --lengths 200,300,400,500,600,680 --out tests
   camelid eval longeval generate --task topics --lengths 5,10,15,20,25 --seed 1 --out tests";
@@ -275,7 +279,7 @@ impl Run {
                 model.answer(file, &store, &self.out, stop, &mut |(done, of)| progress.tell(done, of));
             progress.end();
             let answered = answered?;
-            eprintln!("wrote {}", answered.path.display());
+            camelid_files::say!("wrote {}", answered.path.display());
             answers.push(answered);
         }
         self.outputs.give(&LongEvalScores::new(&answers, command_line(), notes))

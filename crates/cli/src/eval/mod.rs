@@ -28,7 +28,7 @@ pub enum Command {
     /// Score completions and judgments that exist already
     Score(score::Args),
     /// LongEval: what a model still finds in a long text
-    #[command(subcommand)]
+    #[command(subcommand, after_help = longeval::EXAMPLES)]
     Longeval(longeval::Command),
 }
 

@@ -57,7 +57,7 @@ impl Outputs {
         }
         program::print(text)?;
         for path in [&self.parquet, &self.html].into_iter().flatten() {
-            eprintln!("wrote {}", path.display());
+            camelid_files::say!("wrote {}", path.display());
         }
         Ok(())
     }

@@ -1,9 +1,10 @@
 //! `camelid eval ratings`: models ranked by pairwise verdicts.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
+use camelid_files::program::UsageError;
 use camelid_ratings::report::RatingsReport;
 use camelid_ratings::{
-    Anchor, Bootstrap, LeaderboardOptions, Method, Needs, Orderings, RatingScale, Ties, Unit,
+    Anchor, Bootstrap, LeaderboardOptions, Method, Needs, Orderings, RatingScale, RatingsError, Ties, Unit,
 };
 use clap::ValueEnum;
 
@@ -118,8 +119,16 @@ pub fn run(args: &Args) -> Result<()> {
     let step = |what: &str| spinner.set_message(what.to_owned());
     let report = RatingsReport::new(&sources, &args.battles.selection(), &options, command_line(), step);
     spinner.finish_and_clear();
-    let report = RatingsReport { all_judges: args.all_judges, ..report? };
+    let report = report.map_err(|error| match error {
+        RatingsError::Setting { .. } => UsageError::of(error).into(),
+        error => anyhow::Error::from(error),
+    })?;
+    let report = RatingsReport { all_judges: args.all_judges, ..report };
     args.outputs.give(&report)
+}
+
+fn usage<T>(words: String) -> Result<T> {
+    Err(UsageError(words).into())
 }
 
 impl Args {
@@ -160,18 +169,21 @@ impl Args {
         ] {
             if given && !methods.contains(&self.method) {
                 let names: Vec<String> = methods.iter().map(|m| m.name()).collect();
-                bail!(
+                return usage(format!(
                     "{option} means nothing to --method {}; it is for {}",
                     self.method.name(),
                     names.join(", ")
-                );
+                ));
             }
         }
         if self.ties.is_some() && matches!(self.method, Davidson | RaoKupper) {
-            bail!("--ties means nothing to --method {}, which has ties of its own", self.method.name());
+            let method = self.method.name();
+            return usage(format!("--ties means nothing to --method {method}, which has ties of its own"));
         }
         if self.initial.is_some() && self.anchor.is_some() {
-            bail!("--initial and --anchor both say where the ratings lie; give one of them");
+            return usage(
+                "--initial and --anchor both say where the ratings lie; give one of them".to_owned(),
+            );
         }
         let default = LeaderboardOptions::default();
         let scale = RatingScale {

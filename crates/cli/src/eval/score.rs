@@ -167,7 +167,7 @@ impl Args {
         let places = places(&[suite.task()?], Some(0), DataPlaces::open(&self.data)?)?;
         let progress = |done: usize, of: usize| {
             if done.is_multiple_of((of / 10).max(1)) || done == of {
-                eprintln!("{done} of {of} programs have run");
+                camelid_files::say!("{done} of {of} programs have run");
             }
         };
         let rules = |word: &Ending| word.map_or(suite.wizardcoder().to_vec(), |rule| vec![rule]);

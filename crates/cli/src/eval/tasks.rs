@@ -1,7 +1,7 @@
 //! `camelid eval tasks`: benchmarks with their standard errors.
 
 use std::io::{self, IsTerminal};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use burn::module::Module;
@@ -9,9 +9,11 @@ use camelid_data::catalogue::{Catalogue, FetchOptions};
 use camelid_eval::LocalModel;
 use camelid_eval::report::TasksReport;
 use camelid_eval::tasks::{DataPlaces, ModelFacts, ProgramOptions, RunOptions, Task};
+use camelid_files::program::UsageError;
 use camelid_kernels::device_label;
 use camelid_model::Llama;
 use camelid_sandbox::Isolation;
+use clap::builder::RangedU64ValueParser;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::outputs::{Outputs, command_line};
@@ -40,7 +42,7 @@ pub struct Args {
     #[arg(long = "task", required = true)]
     tasks: Vec<String>,
     /// Ask only so many examples, spread over the task's groups
-    #[arg(long)]
+    #[arg(long, value_parser = from_one())]
     limit: Option<usize>,
     /// Seed by which they are chosen
     #[arg(long, default_value_t = 0)]
@@ -60,13 +62,13 @@ pub struct Args {
     #[arg(long)]
     out: Option<PathBuf>,
     /// Programs drawn for each problem of a programming task
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = from_one())]
     samples: usize,
     /// Temperature they are drawn at; 0 always takes the likeliest token
     #[arg(long, default_value_t = 0.0)]
     temperature: f32,
     /// Report pass@k for this k; may be repeated
-    #[arg(long = "pass-at", default_value = "1")]
+    #[arg(long = "pass-at", default_value = "1", value_parser = clap::value_parser!(u64).range(1..))]
     pass_at: Vec<u64>,
     /// Run generated programs even where the kernel refuses to isolate them. Only inside a machine
     /// or container made for the purpose
@@ -76,11 +78,24 @@ pub struct Args {
     outputs: Outputs,
 }
 
+fn from_one() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..)
+}
+
+/// A task by name, or of a file; a name that is neither is a mistake of the command line.
+fn task(name: &String) -> Result<Task> {
+    let file = Path::new(name).extension().is_some_and(|ending| ending == "toml");
+    Task::open(name).map_err(|error| match file {
+        true => error.into(),
+        false => UsageError::of(error).into(),
+    })
+}
+
 pub fn run(args: &Args) -> Result<()> {
     // Whatever is cheap to find wrong is found before the weights are read.
     args.outputs.check(&args.data)?;
     let device = args.device.open()?;
-    let tasks = args.tasks.iter().map(|name| Ok(Task::open(name)?)).collect::<Result<Vec<_>>>()?;
+    let tasks = args.tasks.iter().map(task).collect::<Result<Vec<_>>>()?;
     for (i, task) in tasks.iter().enumerate() {
         let name = &task.definition.name;
         if tasks[..i].iter().any(|other| other.definition.name == *name) {
@@ -188,7 +203,7 @@ impl Progress {
                 bar.set_position(done as u64);
             }
             None if done > 0 && (done.is_multiple_of((of / 10).max(1)) || done == of) => {
-                eprintln!("{}: {done} of {of} examples", self.name);
+                camelid_files::say!("{}: {done} of {of} examples", self.name);
             }
             None => {}
         }

@@ -50,6 +50,12 @@ pub fn run(args: &Args) -> Result<()> {
     };
     let conversations: Vec<Conversation> = chosen.iter().map(conversation).collect();
     let written = write_conversations(args.format, &conversations, &args.out)?;
-    eprintln!("{} of {} rows written as {} to {}", written.kept, rows.len(), args.format, args.out.display());
+    camelid_files::say!(
+        "{} of {} rows written as {} to {}",
+        written.kept,
+        rows.len(),
+        args.format,
+        args.out.display()
+    );
     Ok(())
 }

@@ -26,7 +26,7 @@ pub fn open(run: &Path, made_with: &Value) -> Result<RequestStore> {
     let store = RequestStore::open(&run.join(REPLIES))?;
     let damaged = store.report().damaged.len();
     if damaged > 0 {
-        eprintln!("{damaged} lines of {REPLIES} hold no reply; theirs are asked again");
+        camelid_files::say!("{damaged} lines of {REPLIES} hold no reply; theirs are asked again");
     }
     Ok(store)
 }

@@ -30,7 +30,7 @@ pub fn run(args: &Args) -> Result<()> {
     let report = EvolveReport::new(&lineage::read(&folder::lineage_of(&args.run))?);
     if let Some(path) = &args.html {
         write_whole(path, report.page()?.as_bytes())?;
-        eprintln!("wrote {}", path.display());
+        camelid_files::say!("wrote {}", path.display());
     }
     let text = if args.json { serde_json::to_string_pretty(&report)? + "\n" } else { report.text() };
     Ok(program::print(text)?)

@@ -116,7 +116,7 @@ fn evolve(args: &Args, config: &Config) -> Result<ExitCode> {
 pub fn finish(rows: Result<Vec<Row>, EvolveError>, path: &Path) -> Result<ExitCode> {
     let rows = match rows {
         Err(EvolveError::Run(error @ RunError::Interrupted { .. })) => {
-            eprintln!("{error}; go on by the same command");
+            camelid_files::say!("{error}; go on by the same command");
             return Ok(ExitCode::from(INTERRUPTED));
         }
         rows => rows?,
@@ -124,7 +124,7 @@ pub fn finish(rows: Result<Vec<Row>, EvolveError>, path: &Path) -> Result<ExitCo
     lineage::write(path, &rows)?;
     let report = EvolveReport::new(&rows);
     program::print(report.text())?;
-    eprintln!("wrote {}", path.display());
+    camelid_files::say!("wrote {}", path.display());
     if rows.iter().all(|row| row.round == 0 || !row.lives()) {
         let rules: Vec<String> =
             report.rules().iter().map(|(rule, count)| format!("{count} by {rule}")).collect();

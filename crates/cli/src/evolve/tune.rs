@@ -84,7 +84,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     bar.finish_and_clear();
     let made = match made {
         Err(EvolveError::Run(error @ RunError::Interrupted { .. })) => {
-            eprintln!("{error}; go on by the same command");
+            camelid_files::say!("{error}; go on by the same command");
             return Ok(ExitCode::from(INTERRUPTED));
         }
         made => made?,
@@ -106,7 +106,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     if let Some(best) = made.iter().rfind(|version| version.stays) {
         let path = args.run.join("method.toml");
         write_whole(&path, best.operators().to_toml().as_bytes())?;
-        eprintln!("version {} is written to {}", best.id, path.display());
+        camelid_files::say!("version {} is written to {}", best.id, path.display());
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -77,7 +77,7 @@ pub fn run(args: &Args) -> Result<()> {
     let task = Task { experiment: &experiment, file, accelerators, hours, bucket, spot: !args.on_demand };
     let text = if args.sky { sky::text(&task) } else { slurm::text(&task) };
     write_whole(&args.out, text.as_bytes())?;
-    eprintln!("wrote {}", args.out.display());
+    camelid_files::say!("wrote {}", args.out.display());
     Ok(())
 }
 
@@ -113,15 +113,16 @@ fn chosen(experiment: &Experiment) -> Result<(Machine, f64)> {
     machines.sort_by_key(|machine| (machine.memory_gb, (1000.0 * machine.on_demand) as u64));
     let largest = machines.last().cloned().context("the table of machines is empty")?;
     let Some(model) = known_shape(&experiment.model.base) else {
-        eprintln!(
+        camelid_files::say!(
             "warning: the shape of {} is not known here; asking for {}",
-            experiment.model.base, largest.name
+            experiment.model.base,
+            largest.name
         );
         return Ok((largest, UNKNOWN_HOURS));
     };
     let needed = experiment.preflight(&model, 0)?.plan.peak();
     let machine = machines.into_iter().find(|machine| machine.memory() >= needed).unwrap_or_else(|| {
-        eprintln!(
+        camelid_files::say!(
             "warning: a step needs {:.0} GiB on one device, more than {} has; training is not divided among \
              devices yet: quantise the base, or use adapters",
             needed as f64 / f64::from(1 << 30),

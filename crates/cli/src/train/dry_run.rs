@@ -29,7 +29,7 @@ pub fn print(experiment: &Experiment, fetch: FetchOptions) -> Result<()> {
     let fetch = FetchOptions { offline: true, ..fetch };
     let opened = experiment.open(&OpenOptions { fetch, cache: cache.path().to_owned() })?;
     opened.about.iter().for_each(|line| println!("{line}"));
-    opened.notices.iter().for_each(|notice| eprintln!("warning: {notice}"));
+    opened.notices.iter().for_each(|notice| camelid_files::say!("warning: {notice}"));
     println!("\n{}", opened.preflight(&experiment)?.text());
     let (rows, tokens) = (opened.train.examples.len(), opened.train.report.tokens as u64);
     print!("{}", experiment.budget(&opened.weights()?.config()?, rows, Some(tokens))?.text()?);

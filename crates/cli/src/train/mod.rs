@@ -75,10 +75,10 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     }
     let cache = fetch.cache_dir.clone();
     let opened = experiment.open(&OpenOptions { fetch, cache })?;
-    opened.about.iter().for_each(|line| eprintln!("{line}"));
-    opened.notices.iter().for_each(|notice| eprintln!("warning: {notice}"));
+    opened.about.iter().for_each(|line| camelid_files::say!("{line}"));
+    opened.notices.iter().for_each(|notice| camelid_files::say!("warning: {notice}"));
     if let Some(shortfall) = opened.preflight(&experiment)?.shortfall() {
-        eprintln!("warning: {shortfall}");
+        camelid_files::say!("warning: {shortfall}");
     }
     let model = opened.model(&experiment, &device.autodiff())?;
     let settings = experiment.train_settings(opened.train.examples.len());
@@ -95,7 +95,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     experiment.save(&folder.join(EXPERIMENT))?;
     let outcome = trainer.run()?;
     if !outcome.finished {
-        eprintln!("go on with: camelid train --resume {}", folder.display());
+        camelid_files::say!("go on with: camelid train --resume {}", folder.display());
         return Ok(ExitCode::from(130));
     }
     results::write(&experiment, &opened, &outcome, folder)?;

@@ -33,7 +33,7 @@ pub fn set_aside(run: &Path, done: usize, steps: usize) -> Result<()> {
         if done < steps && from.is_dir() {
             fs::rename(&from, &to)
                 .with_context(|| format!("cannot rename {} to {}", from.display(), to.display()))?;
-            eprintln!("note: the weights after step {done} are kept in {}", to.display());
+            camelid_files::say!("note: the weights after step {done} are kept in {}", to.display());
         }
     }
     Ok(())

@@ -15,8 +15,10 @@ use super::rule::{Cut, Finding, Rule};
 use super::summary::Lengths;
 use crate::Mode;
 use crate::fields::{self, Problem};
+use crate::format::DataFormat;
 use crate::output::Form;
-use crate::turns::turns;
+use crate::read::format_of;
+use crate::turns::{LISTS, TEXTS, turns};
 
 /// Characters of a text that lineage and report show.
 const EXCERPT: usize = 240;
@@ -36,6 +38,8 @@ pub(super) struct Processed {
     pub before: Option<Lengths>,
     /// The beginning of its first turn, or of the turn that drops it.
     pub excerpt: String,
+    /// What a row that cannot be read looks like.
+    pub looks_like: Option<DataFormat>,
 }
 
 /// A row that is kept unless another row stands against it.
@@ -60,10 +64,10 @@ pub(super) fn process(raw: RawRecord, form: Form, written: bool, options: &Clean
             let id = fields::id(&record.fields, "id");
             match judged(&record, options) {
                 Ok(checked) => finish(record, id, checked, form, written, options),
-                Err(problem) => unreadable(place, id, problem.to_string()),
+                Err(problem) => unreadable(place, id, problem.to_string(), format_of(&record.fields)),
             }
         }
-        Err(bad) => unreadable(place, None, bad.message),
+        Err(bad) => unreadable(place, None, bad.message, None),
     }
 }
 
@@ -76,11 +80,7 @@ fn judged(record: &Record, options: &CleanOptions) -> Result<Checked, Problem> {
     {
         return Err(Problem::field("id", fields.get("id"), "there"));
     }
-    let names: &[&str] = if mode == Mode::FastchatExact {
-        &["conversations"]
-    } else {
-        &["conversations", "messages", "items"]
-    };
+    let names: &[&str] = if mode == Mode::FastchatExact { &["conversations"] } else { &LISTS };
     let Some((name, list)) = fields::first(fields, names) else {
         return Err(Problem::field("conversations", fields.get("conversations"), "a list of turns"));
     };
@@ -90,14 +90,19 @@ fn judged(record: &Record, options: &CleanOptions) -> Result<Checked, Problem> {
         Mode::Correct => correct::conversation::judge(&turns, options)?,
     };
     let at = judged.outcome.as_ref().err().and_then(|finding| finding.turn).map_or(0, |turn| turn - 1);
-    let text = turns.get(at).and_then(|turn| turn.get("value")).and_then(Value::as_str).unwrap_or("");
+    let text = turns.get(at).and_then(|turn| said(turn)).unwrap_or("");
     let from = match judged.outcome.as_ref().err().and_then(|finding| finding.span) {
         Some([begin, _]) => begin.saturating_sub(EXCERPT / 2),
         None => 0,
     };
     let excerpt = text.chars().skip(from).take(EXCERPT).collect();
-    let values = turns.iter().filter_map(|turn| turn.get("value").and_then(Value::as_str));
-    Ok(Checked { judged, masked, before: lengths(values, options), excerpt })
+    let values = turns.iter().filter_map(|turn| said(turn));
+    Ok(Checked { list: name.to_owned(), judged, masked, before: lengths(values, options), excerpt })
+}
+
+/// What is said in a turn.
+fn said(turn: &Map<String, Value>) -> Option<&str> {
+    fields::first(turn, &TEXTS)?.1.as_str()
 }
 
 fn finish(
@@ -109,7 +114,7 @@ fn finish(
     options: &CleanOptions,
 ) -> Processed {
     let Record { place, mut fields, .. } = record;
-    let Checked { judged, masked, before, excerpt } = checked;
+    let Checked { list, judged, masked, before, excerpt } = checked;
     let Judged { outcome, cuts, rounds_in, rounds_out } = judged;
     let outcome = outcome.map(|turns| {
         let texts: Vec<&str> = turns.iter().map(|turn| turn.text.as_str()).collect();
@@ -122,14 +127,26 @@ fn finish(
         let unwanted = unwanted(&texts, options);
         let id = fields::get(&fields, "id").map(|id| fingerprint(&id.to_string()));
         let plugin = fields::get(&fields, "plugins").is_some();
-        let row = if written { form.row(&row(&mut fields, turns)) } else { Vec::new() };
+        let row = if written { form.row(&row(&mut fields, &list, turns)) } else { Vec::new() };
         Candidate { row, id, sketch, masked, text, plugin, unwanted, after }
     });
-    Processed { place, id, outcome, cuts, rounds_in, rounds_out, before: Some(before), excerpt }
+    Processed {
+        place,
+        id,
+        outcome,
+        cuts,
+        rounds_in,
+        rounds_out,
+        before: Some(before),
+        excerpt,
+        looks_like: None,
+    }
 }
 
 /// What a mode's checks gave.
 struct Checked {
+    /// The name of the list of turns.
+    list: String,
     judged: Judged,
     masked: Masked,
     before: Lengths,
@@ -169,13 +186,21 @@ fn lengths<'t>(texts: impl Iterator<Item = &'t str>, options: &CleanOptions) -> 
 }
 
 /// The row as it came, with the turns as they are now.
-fn row(fields: &mut Map<String, Value>, turns: Vec<Cleaned>) -> Value {
+fn row(fields: &mut Map<String, Value>, list: &str, turns: Vec<Cleaned>) -> Value {
     let turns = turns.into_iter().map(|turn| json!({"from": turn.speaker, "value": turn.text})).collect();
+    if list != "conversations" {
+        fields.shift_remove(list);
+    }
     fields.insert("conversations".to_owned(), Value::Array(turns));
     Value::Object(std::mem::take(fields))
 }
 
-fn unreadable(place: Place, id: Option<String>, message: String) -> Processed {
+fn unreadable(
+    place: Place,
+    id: Option<String>,
+    message: String,
+    looks_like: Option<DataFormat>,
+) -> Processed {
     Processed {
         place,
         id,
@@ -185,5 +210,6 @@ fn unreadable(place: Place, id: Option<String>, message: String) -> Processed {
         rounds_out: 0,
         before: None,
         excerpt: String::new(),
+        looks_like,
     }
 }

@@ -13,9 +13,12 @@ use super::options::{CleanOptions, Shard};
 use super::process::{Candidate, Processed, process};
 use super::rule::{Finding, Rule};
 use super::summary::{Example, Summary};
-use crate::DataError;
+use crate::format::DataFormat;
 use crate::output::{Form, Output};
+use crate::read::none_is;
+use crate::report::named;
 use crate::rows::Rows;
+use crate::{DataError, LoadReport};
 
 /// Bytes and rows that are cleaned at a time; three such batches are in memory.
 const BATCH_BYTES: usize = 4 << 20;
@@ -93,6 +96,10 @@ struct Emitter {
     summary: Summary,
     shard: Shard,
     strict: bool,
+    /// Whether some row could be read, and what those look like that could not.
+    readable: bool,
+    unreadable: LoadReport,
+    looks_like: Option<DataFormat>,
     near_duplicates: f64,
 }
 
@@ -107,6 +114,9 @@ impl Emitter {
             summary: Summary::new(options.mode),
             shard: options.shard,
             strict: options.strict,
+            readable: false,
+            unreadable: LoadReport::new("rows"),
+            looks_like: None,
             near_duplicates: options.near_duplicates,
         })
     }
@@ -116,7 +126,7 @@ impl Emitter {
     }
 
     fn take(&mut self, number: u64, row: Processed) -> Result<(), CleanError> {
-        let Processed { place, id, outcome, cuts, rounds_in, rounds_out, before, excerpt } = row;
+        let Processed { place, id, outcome, cuts, rounds_in, rounds_out, before, excerpt, looks_like } = row;
         let mut duplicate_of = None;
         let outcome = match outcome {
             Ok(candidate) => self.against_others(candidate, id.as_deref(), place, &mut duplicate_of)?,
@@ -127,6 +137,16 @@ impl Emitter {
             let id = id.as_ref().map(|id| format!("id {id}: ")).unwrap_or_default();
             let message = format!("{id}{}", detail.as_deref().unwrap_or("unreadable"));
             return Err(CleanError::BadRow { path: self.input.clone(), place, message });
+        }
+        match &outcome {
+            Err(finding) if finding.rule == Rule::Unreadable => {
+                self.looks_like = self.looks_like.or(looks_like);
+                if !self.readable {
+                    let item = named(&name(), place, finding.detail.clone());
+                    self.unreadable.drop_named(Rule::Unreadable.as_str(), item);
+                }
+            }
+            _ => self.readable = true,
         }
         if !self.shard.has(number) {
             return Ok(());
@@ -207,6 +227,10 @@ impl Emitter {
     }
 
     fn finish(mut self, cut_off: Option<String>) -> Result<Summary, CleanError> {
+        if !self.readable && self.unreadable.read > 0 {
+            let error = none_is(DataFormat::Sharegpt, self.looks_like, &self.input, self.unreadable);
+            return Err(error.into());
+        }
         self.output.finish()?;
         if let Some(lineage) = self.lineage {
             lineage.finish()?;

@@ -27,11 +27,11 @@ use serde_json::{Value, json};
 use tokenizers::Tokenizer;
 
 use crate::dialogue::Change;
-use crate::fields::{Fields, Problem, Short};
+use crate::fields::{Fields, Problem};
 use crate::mode::Mode;
 use crate::pass::{Done, Name, PassOptions, pass};
 use crate::report::{Tally, named};
-use crate::{DataError, LoadReport};
+use crate::{DataError, LoadReport, turns};
 
 /// How conversations are split.
 #[derive(Clone, Copy, Debug)]
@@ -155,7 +155,7 @@ pub fn split_long(
         cut: Tally::default(),
     };
     let work = |name: &Name, row: Fields| {
-        let turns = turns(&row)?;
+        let turns = turns(&row, options.mode)?;
         let pieces = match options.mode {
             Mode::FastchatExact => exact::pieces(&turns, options.max_length, |text| {
                 tokenizer.encode_fast(text, true).map(|encoding| encoding.len()).map_err(untokenised)
@@ -222,33 +222,35 @@ impl SplitReport {
     }
 }
 
-/// A conversation's turns: texts `from` and `value` each.
-fn turns<'a>(row: &'a Fields) -> Result<Vec<Turn<'a>>, Problem> {
-    let list = match row.get("conversations") {
-        Some(Value::Array(list)) => list,
-        other => return Err(Problem::field("conversations", other, "a list of turns")),
+/// A conversation's turns: texts `from` and `value` each; [`Mode::Correct`] takes other names too.
+fn turns(row: &Fields, mode: Mode) -> Result<Vec<Turn<'_>>, Problem> {
+    let (list, speakers, texts) = match mode {
+        Mode::Correct => (turns::list(row)?.1, &turns::SPEAKERS[..], &turns::TEXTS[..]),
+        Mode::FastchatExact => match row.get("conversations") {
+            Some(Value::Array(list)) => (list, &turns::SPEAKERS[..1], &turns::TEXTS[..1]),
+            other => return Err(Problem::field("conversations", other, "a list of turns")),
+        },
     };
-    let no_text = |turn: &'_ Value, number: usize, key: &str| {
-        let found = Short(&turn[key]);
-        Problem::with(format!("`{key}` is not a text"), format!("in turn {number} it is {found}"))
-    };
-    let turn = |(number, turn): (usize, &'a Value)| {
-        let of = |key: &str| Value::as_str(&turn[key]).ok_or_else(|| no_text(turn, number, key));
-        Ok(Turn { from: of("from")?, value: of("value")? })
+    let turn = |(number, turn)| {
+        let (_, from) = turns::text_of(turn, number, speakers)?;
+        let (_, value) = turns::text_of(turn, number, texts)?;
+        Ok(Turn { from, value })
     };
     (1..).zip(list).map(turn).collect()
 }
 
 /// The row of a part.
 fn write(row: &Fields, id: &str, part: &Part, pieces: &Pieces, mode: Mode) -> Fields {
-    let all = row.get("conversations").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let (name, all) =
+        turns::list(row).map_or(("conversations", &[][..]), |(name, all)| (name, all.as_slice()));
     let mut turns = Vec::with_capacity(part.turns.len() + 1);
     if pieces.with_system {
         turns.extend(all.first().cloned());
     }
     turns.extend_from_slice(all.get(part.turns.clone()).unwrap_or_default());
     if let (Some(text), Some(last)) = (&part.cut, turns.last_mut()) {
-        last["value"] = text.as_str().into();
+        let key = turns::text_of(last, 0, &turns::TEXTS).map_or(turns::TEXTS[0], |(key, _)| key);
+        last[key] = text.as_str().into();
     }
     // FastChat takes an id that is blank, too.
     let own = row.get("id").and_then(Value::as_str).filter(|_| mode == Mode::FastchatExact);
@@ -265,7 +267,7 @@ fn write(row: &Fields, id: &str, part: &Part, pieces: &Pieces, mode: Mode) -> Fi
     // A row without an id gets one, in front.
     let mut written = Fields::from_iter([("id".to_string(), id)]);
     for (key, value) in row.iter().filter(|(key, _)| *key != "id") {
-        let value = if key == "conversations" { turns.clone() } else { value.clone() };
+        let value = if key == name { turns.clone() } else { value.clone() };
         written.insert(key.clone(), value);
     }
     written

@@ -61,7 +61,7 @@ pub enum JudgeError {
         present: String,
     },
     /// A model's files cannot be used.
-    #[error("{}: cannot open the model: {message}", path.display())]
+    #[error("cannot open the model: {}", placed(path, message))]
     Model {
         /// The model.
         path: PathBuf,
@@ -96,4 +96,10 @@ impl JudgeError {
     pub(super) fn content(path: &Path, message: impl Into<String>) -> Self {
         Self::File(FileError::Content { path: path.to_owned(), message: message.into() })
     }
+}
+
+/// A message with its file in front, unless it begins with that.
+fn placed(path: &Path, message: &str) -> String {
+    let path = path.display().to_string();
+    if message.starts_with(&path) { message.to_owned() } else { format!("{path}: {message}") }
 }

@@ -1,6 +1,6 @@
 //! Putting answers to a judge.
 
-use camelid_chat::{GenerateOptions, Message, Role, StopReason};
+use camelid_chat::{GenerateOptions, Message, Role};
 use serde::{Deserialize, Serialize};
 
 use super::answers::Answers;
@@ -178,14 +178,18 @@ impl Judge {
         }
     }
 
+    /// Whether a reply came to its end and says something, so that it need not be asked for again.
+    ///
+    /// # Errors
+    /// Why not ([`verdict::unfinished`]).
+    pub fn accepts(&self, reply: &Reply, format: OutputFormat) -> Result<(), String> {
+        let most = self.protocol.judge.max_new_tokens;
+        verdict::unfinished(&reply.text, reply.reason, format, most).map_or(Ok(()), Err)
+    }
+
     fn read(&self, game: &Match, reply: Reply) -> Judgment {
         let format = game.prompt.case.output;
-        let cut = if reply.reason == StopReason::Length {
-            format!(" (the reply was cut off at {} tokens)", self.protocol.judge.max_new_tokens)
-        } else {
-            String::new()
-        };
-        let read = verdict::read(&reply.text, format).map_err(|reason| reason + &cut);
+        let read = self.accepts(&reply, format).and_then(|()| verdict::read(&reply.text, format));
         Judgment {
             verdict: read.clone().ok(),
             error: read.err(),

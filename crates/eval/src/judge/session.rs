@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
-use camelid_chat::requests::{Estimate, Progress, RequestStore, RunSettings, Runner};
+use camelid_chat::requests::{Estimate, Progress, Reply, RequestStore, RunSettings, Runner};
 use camelid_files::FileError;
 
 use super::answers::Answers;
@@ -113,7 +113,8 @@ impl Session {
         }
         let mut dry = DryRun::new(store);
         self.judgments(&mut dry, &answers)?;
-        let runner = self.runner(&self.judge.model, store, 0.0)?;
+        let accepts = self.accepts();
+        let runner = self.runner(&self.judge.model, store, 0.0)?.accepting(&accepts);
         Ok(Forecast { answers: estimates, judgments: dry.estimate(&runner) })
     }
 
@@ -139,7 +140,8 @@ impl Session {
             counted.add_to(&mut tally);
             tally.spent += runner.spent();
         }
-        let runner = self.runner(&self.judge.model, store, tally.spent)?.stop_on(stop);
+        let accepts = self.accepts();
+        let runner = self.runner(&self.judge.model, store, tally.spent)?.stop_on(stop).accepting(&accepts);
         let mut counted = Counted::new(progress);
         let judged = self.judgments(&mut Live::new(&runner, &mut |s, p| counted.see(s, p)), &answers);
         let judgments = judged?;
@@ -161,6 +163,12 @@ impl Session {
             ..model.settings.clone()
         };
         Ok(Runner::new(model.generator.as_ref(), store, settings)?)
+    }
+
+    /// Which replies of the judge are kept.
+    fn accepts(&self) -> impl Fn(&Reply) -> Result<(), String> + Sync {
+        let (judge, format) = (&self.judge, self.mode.output());
+        move |reply| judge.accepts(reply, format)
     }
 
     fn answers(&self, ask: &mut dyn Ask, model: &Model) -> Result<Answers, JudgeError> {

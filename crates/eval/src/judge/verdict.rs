@@ -14,6 +14,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
+use camelid_chat::StopReason;
 use camelid_ratings::Outcome;
 
 /// Grades that lie this near each other are a tie.
@@ -68,6 +69,43 @@ impl Verdict {
             Self::Ratings(first, second) if (first - second).abs() <= TIE_DELTA => Some(Outcome::Tie),
             Self::Ratings(first, second) if first > second => Some(Outcome::ModelA),
             Self::Ratings(..) => Some(Outcome::ModelB),
+        }
+    }
+}
+
+/// Why a reply is none, and should be asked for again: it was cut off before its verdict, or says
+/// nothing outside its thoughts. `most` is the number of tokens that it could have.
+///
+/// Of a reply that was cut off the last verdict counts only where nothing but blanks and punctuation
+/// follows: the judge may have been about to take it back.
+pub fn unfinished(reply: &str, reason: StopReason, format: OutputFormat, most: usize) -> Option<String> {
+    let said = without_thoughts(reply);
+    if reason == StopReason::Length {
+        let rest = said.as_deref().and_then(|said| Some(&said[last(said, format)?..]));
+        let done = rest.is_some_and(|rest| !rest.contains(|c: char| c.is_alphanumeric() || c == '['));
+        return (!done).then(|| format!("the reply was cut off at {most} tokens before its verdict"));
+    }
+    match said {
+        None => Some("no verdict: the reply ends within its thoughts".to_owned()),
+        Some(said) if said.trim().is_empty() && !reply.trim().is_empty() => {
+            Some("an empty reply: nothing but thoughts".to_owned())
+        }
+        Some(said) if said.trim().is_empty() => Some("an empty reply".to_owned()),
+        Some(_) => None,
+    }
+}
+
+/// Where the last verdict of what was said ends.
+fn last(said: &str, format: OutputFormat) -> Option<usize> {
+    let by = |patterns: &[Regex]| {
+        let found = patterns.iter().find_map(|pattern| pattern.find_iter(said).last());
+        found.map(|found| found.end())
+    };
+    match format {
+        OutputFormat::Rating => by(&*ONE),
+        OutputFormat::TwoRatings => by(&*TWO),
+        OutputFormat::Winner => {
+            LETTERS.iter().filter_map(|(label, _)| Some(said.rfind(label)? + label.len())).max()
         }
     }
 }
@@ -217,6 +255,28 @@ mod tests {
         assert!(!contradicts_itself(pair));
         let two = "<think>[[1,9]]</think>[[8,7]] no, [[7,8]]";
         assert_eq!(read(two, OutputFormat::TwoRatings), Ok(Verdict::Ratings(7.0, 8.0)));
+    }
+
+    #[test]
+    fn a_verdict_that_may_be_taken_back_or_is_not_there_is_asked_for_again() {
+        let rating = OutputFormat::Rating;
+        let cut = |text| unfinished(text, StopReason::Length, rating, 64);
+        let said = Some("the reply was cut off at 64 tokens before its verdict".to_owned());
+        for text in
+            ["One could say [[2]], but", "[[2]] [[", "It is", "<think>[[2]]", "<think>[[2]]</think>So"]
+        {
+            assert_eq!(cut(text), said, "{text}");
+        }
+        for text in ["Rating: [[2]]", "Rating: **[[2]]**.\n\n", "<think>[[3]]</think> [[2]]"] {
+            assert_eq!(cut(text), None, "{text}");
+        }
+        assert_eq!(unfinished("so [[A]] or", StopReason::Length, OutputFormat::Winner, 64), said);
+        assert_eq!(unfinished("[[7, 8]].", StopReason::Length, OutputFormat::TwoRatings, 64), None);
+        let ended = |text| unfinished(text, StopReason::TurnEnd, rating, 64);
+        assert_eq!(ended(" \n").as_deref(), Some("an empty reply"));
+        assert_eq!(ended("<think>[[2]]</think>\n").as_deref(), Some("an empty reply: nothing but thoughts"));
+        assert!(ended("<think>[[2]]").unwrap().contains("within its thoughts"));
+        assert_eq!((ended("I would rather not say."), ended("[[2]], but")), (None, None));
     }
 
     #[test]

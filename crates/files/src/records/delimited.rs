@@ -2,12 +2,13 @@
 
 use serde_json::{Map, Value};
 
+use super::unspaced::Unspaced;
 use super::{BadRecord, Place, Record};
 use crate::{FileError, Input};
 
 /// A table of separated values whose first line names the columns.
 pub(super) struct Delimited {
-    reader: csv::Reader<Input>,
+    reader: csv::Reader<Unspaced<Input>>,
     path: std::path::PathBuf,
     separator: u8,
     columns: Vec<String>,
@@ -22,7 +23,7 @@ impl Delimited {
             .delimiter(separator)
             .flexible(true)
             .has_headers(true)
-            .from_reader(input);
+            .from_reader(Unspaced::new(input, separator));
         let header = reader.byte_headers().map_err(|error| unreadable(&path, error))?;
         let columns: Vec<String> =
             header.iter().map(|name| String::from_utf8_lossy(name).trim().to_owned()).collect();

@@ -31,10 +31,16 @@ fn wrapped(object: &Map<String, Value>) -> Option<Vec<Value>> {
         (!rows.is_empty() && rows.iter().all(Value::is_object)).then_some(rows)
     })?;
     let inner = |row: &Value| match row.get("row") {
-        Some(inner @ Value::Object(_)) if row.get("row_idx").is_some() => inner.clone(),
+        Some(inner @ Value::Object(_)) if only_wraps(row) => inner.clone(),
         _ => row.clone(),
     };
     Some(rows.iter().map(inner).collect())
+}
+
+/// Whether a row holds nothing but a `row` and what Hugging Face's viewer says about it.
+fn only_wraps(row: &Value) -> bool {
+    let about = ["row", "row_idx", "truncated_cells"];
+    row.as_object().is_some_and(|row| row.keys().all(|key| about.contains(&key.as_str())))
 }
 
 /// pandas' `orient="columns"`, its default: `{"a": {"0": …, "1": …}, "b": {…}}`, and lists in place
@@ -51,10 +57,14 @@ fn by_columns(object: &Map<String, Value>) -> Option<Vec<Value>> {
     }
     let columns: Vec<_> = object.values().map(Value::as_object).collect::<Option<_>>()?;
     let rows: Vec<&String> = columns.first()?.keys().collect();
-    let table = rows.iter().all(|key| is_number(key))
-        && columns
-            .iter()
-            .all(|column| column.len() == rows.len() && rows.iter().all(|row| column.contains_key(*row)));
+    let names_itself = || {
+        object.values().any(|column| {
+            let mut cells = column.as_object().into_iter().flatten();
+            cells.all(|(row, cell)| cell.as_str() == Some(row))
+        })
+    };
+    let numbered = rows.iter().all(|key| is_number(key));
+    let table = (numbered || object.keys().any(|key| is_field(key)) || names_itself()) && same_keys(&columns);
     (table && !rows.is_empty()).then(|| {
         let row =
             |key: &&String| fields(object.keys().map(String::as_str).zip(columns.iter().map(|c| &c[*key])));
@@ -62,10 +72,42 @@ fn by_columns(object: &Map<String, Value>) -> Option<Vec<Value>> {
     })
 }
 
-/// pandas' `orient="index"`: `{"0": {…}, "1": {…}}`.
+/// pandas' `orient="index"`: `{"0": {…}, "1": {…}}`, or the rows by names of their own.
 fn by_index(object: &Map<String, Value>) -> Option<Vec<Value>> {
-    let rows = !object.is_empty() && object.iter().all(|(key, row)| is_number(key) && row.is_object());
-    rows.then(|| object.values().cloned().collect())
+    let rows: Vec<_> = object.values().map(Value::as_object).collect::<Option<_>>()?;
+    let first = rows.first()?;
+    let numbered = object.keys().all(|key| is_number(key));
+    let names_itself =
+        || first.keys().any(|field| object.iter().all(|(name, row)| row[field].as_str() == Some(name)));
+    let named = || same_keys(&rows) && (first.keys().any(|key| is_field(key)) || names_itself());
+    (numbered || named()).then(|| object.values().cloned().collect())
+}
+
+/// Field names by which rows with names of their own are told from columns.
+const FIELDS: [&str; 12] = [
+    "model_a",
+    "model_b",
+    "winner",
+    "messages",
+    "conversations",
+    "conversation",
+    "instruction",
+    "prompt",
+    "output",
+    "response",
+    "question",
+    "answer",
+];
+
+fn is_field(key: &str) -> bool {
+    FIELDS.contains(&key)
+}
+
+fn same_keys(objects: &[&Map<String, Value>]) -> bool {
+    let Some(first) = objects.first() else { return false };
+    objects
+        .iter()
+        .all(|object| object.len() == first.len() && first.keys().all(|key| object.contains_key(key)))
 }
 
 fn is_number(key: &str) -> bool {

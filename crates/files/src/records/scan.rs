@@ -42,10 +42,9 @@ impl Scan {
     pub(super) fn objects(input: Input) -> Result<Self, FileError> {
         let mut scan = Self::new(input, Mode::Lines);
         let start = scan.input.start();
-        let mut lines = start.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+        let mut lines = start.split(|byte| *byte == b'\n').map(trimmed).filter(|line| !line.is_empty());
         let first = lines.next().unwrap_or_default();
-        let whole =
-            Brackets::default().run(first.trim_ascii()).is_some_and(|end| end == first.trim_ascii().len());
+        let whole = is_whole(first);
         let second = lines.next();
         // A first line longer than the start tells nothing; indented JSON has short lines.
         let long = second.is_none() && start.len() > 1024;
@@ -53,6 +52,16 @@ impl Scan {
             scan.mode = Mode::Values;
         }
         Ok(scan)
+    }
+
+    /// Arrays a line: the first line is a whole one and the second begins another.
+    pub(super) fn arrays_by_lines(input: Input) -> Result<Self, Input> {
+        let mut lines =
+            input.start().split(|byte| *byte == b'\n').map(trimmed).filter(|line| !line.is_empty());
+        let first = lines.next().unwrap_or_default();
+        let second = lines.next().unwrap_or_default();
+        let by_lines = is_whole(first) && second.starts_with(b"[");
+        if by_lines { Ok(Self::new(input, Mode::Lines)) } else { Err(input) }
     }
 
     fn new(input: Input, mode: Mode) -> Self {
@@ -103,8 +112,8 @@ impl Scan {
                 return Ok(Scanned::End);
             }
             self.count += 1;
-            if !self.value.trim_ascii().is_empty() {
-                return Ok(Scanned::Value(Place::Line(self.count), self.value.trim_ascii()));
+            if !trimmed(&self.value).is_empty() {
+                return Ok(Scanned::Value(Place::Line(self.count), trimmed(&self.value)));
             }
         }
     }
@@ -176,7 +185,7 @@ impl Scan {
             if chunk.is_empty() {
                 return Ok(None);
             }
-            let blanks = chunk.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+            let blanks = chunk.iter().take_while(|byte| is_blank(byte)).count();
             let found = chunk.get(blanks).copied();
             if self.mode == Mode::Lines {
                 self.count += chunk[..blanks].iter().filter(|byte| **byte == b'\n').count() as u64;
@@ -195,6 +204,25 @@ impl Scan {
     fn content(&self, message: String) -> FileError {
         FileError::Content { path: self.input.path().to_owned(), message }
     }
+}
+
+/// White space, and the bytes of a byte-order mark that files joined end to end have between values.
+pub(super) fn is_blank(byte: &u8) -> bool {
+    byte.is_ascii_whitespace() || b"\xef\xbb\xbf".contains(byte)
+}
+
+/// A line without white space around it and byte-order marks before it.
+pub(super) fn trimmed(line: &[u8]) -> &[u8] {
+    let mut line = line.trim_ascii();
+    while let Some(rest) = line.strip_prefix(b"\xef\xbb\xbf") {
+        line = rest.trim_ascii_start();
+    }
+    line
+}
+
+/// Whether a line is one value and nothing more.
+fn is_whole(line: &[u8]) -> bool {
+    Brackets::default().run(line).is_some_and(|end| end == line.len())
 }
 
 /// Counts brackets, minding texts, until the value that they hold ends.

@@ -47,6 +47,17 @@ fn every_shape_gives_the_same_rows() {
         ("lists", json!({"a": ["x", "y, z"], "b": ["1", "2"]}).to_string(), Shape::Wrapped),
         ("index", json!({"10": rows[0], "11": rows[1]}).to_string(), Shape::Wrapped),
         (
+            "rows within rows that are not numbered",
+            json!({"rows": [{"row": rows[0]}, {"row": rows[1]}]}).to_string(),
+            Shape::Wrapped,
+        ),
+        (
+            "columns with names for rows",
+            json!({"a": {"x": "x", "y, z": "y, z"}, "b": {"x": "1", "y, z": "2"}}).to_string(),
+            Shape::Wrapped,
+        ),
+        ("rows by names", json!({"x": rows[0], "y, z": rows[1]}).to_string(), Shape::Wrapped),
+        (
             "split",
             json!({"columns": ["a", "b"], "index": [0, 1], "data": [["x", "1"], ["y, z", "2"]]}).to_string(),
             Shape::Wrapped,
@@ -54,6 +65,16 @@ fn every_shape_gives_the_same_rows() {
         ("csv", "a, b\nx,1\n\"y, z\",2\n".to_owned(), Shape::Separated(',')),
         ("tsv", "a\tb\r\nx\t1\r\ny, z\t2".to_owned(), Shape::Separated('\t')),
         ("semicolons", "a;b\nx;1\ny, z;2\n".to_owned(), Shape::Separated(';')),
+        (
+            "blanks around quotes",
+            " \"a\", \"b\"\n\"x\" , \"1\"\r\n  \"y, z\",2\n".to_owned(),
+            Shape::Separated(','),
+        ),
+        (
+            "marks before lines",
+            format!("\u{feff}\u{feff}{}", lines.replace('\n', "\n\u{feff}")),
+            Shape::Lines,
+        ),
         ("quoted header", "\"a\",\"b\"\nx,1\n\"y, z\",2\n".to_owned(), Shape::Separated(',')),
     ];
     for (name, text, shape) in shapes {
@@ -135,6 +156,49 @@ fn values_longer_than_the_buffer_are_whole() {
     // A first line longer than what is looked at is a line.
     let (rows, bad, end) = read(&format!("{{\"a\": \"{long}\"}}\n{{\"a\": 2}}\n"));
     assert_eq!((rows.len(), bad, end), (2, vec![], None));
+}
+
+#[test]
+fn quotes_and_blanks_within_cells_stay() {
+    let (rows, bad, _) = read("a,b\n \"say \"\"x\"\" , y\" , z \"q\" \n  p,\"\"\n");
+    assert_eq!(bad, Vec::<String>::new());
+    assert_eq!(rows, [json!({"a": "say \"x\" , y", "b": " z \"q\" "}), json!({"a": "  p", "b": ""})]);
+}
+
+#[test]
+fn names_of_rows_are_told_from_names_of_columns_by_the_fields() {
+    let row = json!({"model_a": "x", "winner": "tie"});
+    assert_eq!(read(&json!({"q1": row, "q2": row}).to_string()).0, [row.clone(), row.clone()]);
+    let columns = json!({"model_a": {"q1": "x", "q2": "x"}, "winner": {"q1": "tie", "q2": "tie"}});
+    assert_eq!(read(&columns.to_string()).0, [row.clone(), row]);
+    // One object of objects that nothing tells is a row.
+    let one = json!({"left": {"u": 1, "v": 2}, "right": {"u": 3, "v": 4}});
+    assert_eq!(read(&one.to_string()).0, [one]);
+}
+
+#[test]
+fn a_list_of_messages_is_a_row() {
+    let talk = json!([{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]);
+    let row = json!({"messages": talk});
+    assert_eq!(read(&json!([talk, talk]).to_string()), (vec![row.clone(), row.clone()], vec![], None));
+    assert_eq!(read(&format!("{talk}\n{talk}\n")), (vec![row.clone(), row], vec![], None));
+    assert_eq!(read("[[1], []]").1.len(), 2);
+}
+
+#[test]
+fn texts_of_other_encodings_are_read_or_named() {
+    let rows = |bytes: Vec<u8>| {
+        let input = Input::from_reader(Path::new("rows"), Cursor::new(bytes)).unwrap();
+        Records::new(input)
+    };
+    let units = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+    let mut csv = rows(units("\u{feff}a,b\nÜ,2\n")).unwrap();
+    assert_eq!(csv.next_record().unwrap().unwrap().unwrap().fields["a"], "Ü");
+    let unmarked = rows(units("a,b\n1,2\n3,4\n")).err().unwrap().to_string();
+    assert!(unmarked.contains("UTF-16 text without a byte-order mark"), "{unmarked}");
+    let mut latin = rows(b"{\"a\": \"\xe9\"}\n{\"a\": 1}\n".to_vec()).unwrap();
+    assert_eq!(latin.next_record().unwrap().unwrap().unwrap_err().to_string(), "line 1: not UTF-8");
+    assert!(latin.next_record().unwrap().unwrap().is_ok());
 }
 
 #[test]

@@ -70,9 +70,10 @@ const READ: &[&str] = &[
 
 /// The settings with what is to be said of them.
 pub(super) fn read(path: &Path) -> Result<LoadedAdapter, LoraError> {
-    let text = Input::open(path)?.text()?;
-    let object: Map<String, Value> =
-        serde_json::from_str(&text).map_err(|cause| LoraError::Json { path: path.to_path_buf(), cause })?;
+    let bytes = Input::open(path)?.bytes()?;
+    let (object, odd) = camelid_files::json::parse::<Map<String, Value>>(&bytes)
+        .map_err(|cause| LoraError::Json { path: path.to_path_buf(), cause })?;
+    let mut notes: Vec<PeftNote> = odd.iter().map(|what| PeftNote::OddJson(what.to_string())).collect();
     let fields = Fields { object, path };
     fields.refuse_unsupported()?;
     let numbers = "a number for each pattern of module names";
@@ -93,7 +94,19 @@ pub(super) fn read(path: &Path) -> Result<LoadedAdapter, LoraError> {
         ensure_weight_tying: fields.switch("ensure_weight_tying")?,
     };
     config.check().map_err(|error| error.in_file(path))?;
-    let mut notes = Vec::new();
+    let unknown = |(name, value): (&String, &Value)| {
+        let known = READ.contains(&name.as_str())
+            || HARMLESS.contains(&name.as_str())
+            || UNSUPPORTED.iter().any(|(known, _)| known == name);
+        (!known && is_on(value)).then(|| name.clone())
+    };
+    let unknown: Vec<String> = fields.object.iter().filter_map(unknown).collect();
+    if !unknown.is_empty() {
+        notes.push(PeftNote::UnknownSettings(unknown));
+    }
+    if fields.object.get("target_modules").is_none_or(Value::is_null) {
+        notes.push(PeftNote::UsualTargets);
+    }
     if fields.switch("fan_in_fan_out")? {
         let why = "the linear layers of this model store their weights as [out, in]";
         notes.push(PeftNote::SettingWithoutEffect { setting: "fan_in_fan_out", why });
@@ -118,9 +131,6 @@ impl Fields<'_> {
                 // These change the base weight too, and the file holds only the adapter.
                 ("init_lora_weights", _) if changes_base(value) => {
                     "an initialisation that alters the base weight"
-                }
-                (name, None) if !READ.contains(&name) && !HARMLESS.contains(&name) && is_on(value) => {
-                    "this setting, unknown here,"
                 }
                 _ => continue,
             };
@@ -173,8 +183,9 @@ impl Fields<'_> {
     }
 
     fn targets(&self) -> Result<Targets, LoraError> {
-        let expected = "a string or a list of names";
-        self.optional("target_modules", expected)?.map_or_else(|| self.wrong("target_modules", expected), Ok)
+        // PEFT's table for LLaMA (`TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING`).
+        let usual = || Targets::Names(vec!["q_proj".to_owned(), "v_proj".to_owned()]);
+        Ok(self.optional("target_modules", "a string or a list of names")?.unwrap_or_else(usual))
     }
 
     /// `None` when absent or `null`.
@@ -301,7 +312,6 @@ mod tests {
             ("bias", json!("some"), "`bias` is \"some\""),
             ("peft_type", json!("IA3"), "`peft_type` is \"IA3\""),
             ("init_lora_weights", json!("pissa"), "`init_lora_weights` is \"pissa\""),
-            ("use_something_new", json!(true), "`use_something_new`"),
         ] {
             let message = read_with(field, value).unwrap_err().to_string();
             assert!(message.contains(word), "{message}");
@@ -319,6 +329,20 @@ mod tests {
         ] {
             assert!(read_with(field, value).is_ok(), "{field}");
         }
+    }
+
+    #[test]
+    fn what_is_left_out_or_unknown_is_as_peft_has_it_and_is_said() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), r#"{"target_modules": null, "lora_dropout": 0, "new": NaN, "newer": 3}"#)
+            .unwrap();
+        let LoadedAdapter { config, notes } = read(file.path()).unwrap();
+        assert_eq!(config.target_modules, Targets::Names(vec!["q_proj".into(), "v_proj".into()]));
+        let said: Vec<String> = notes.iter().map(ToString::to_string).collect();
+        assert!(said[0].contains("NaN or Infinity, read as null"), "{said:?}");
+        assert!(said[1].contains("`newer`") && !said[1].contains("`new`"), "{said:?}");
+        assert!(said[2].contains("q_proj and v_proj"), "{said:?}");
+        assert_eq!(said.len(), 3);
     }
 
     #[test]

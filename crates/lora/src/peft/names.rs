@@ -121,6 +121,18 @@ pub(super) fn meaning(name: &str) -> Meaning {
     }
 }
 
+/// The adapter's name in the name of a tensor, where there is one: `default` in
+/// `q_proj.lora_A.default.weight`.
+pub(super) fn adapter(name: &str) -> Option<&str> {
+    let parts: Vec<&str> = name.split('.').collect();
+    let i = parts.iter().rposition(|part| part.starts_with("lora_") || *part == "modules_to_save")?;
+    match (parts[i], &parts[i + 1..]) {
+        ("lora_embedding_A" | "lora_embedding_B" | "lora_magnitude_vector", [adapter]) => Some(adapter),
+        (_, [adapter, "weight" | "bias"]) => Some(adapter),
+        _ => None,
+    }
+}
+
 /// The path without what wrappers put before and between: `model.layers.0.mlp` and
 /// `_orig_mod.base_model.model.model.layers.0.mlp` are both `layers.0.mlp`.
 fn bare(parts: &[&str]) -> String {
@@ -175,6 +187,9 @@ mod tests {
         assert_eq!(meaning("base_model.model.model.embed_tokens.lora_embedding_A.default"), {
             Meaning::Of(Place::of("model.embed_tokens", Role::EmbeddingA))
         });
+        assert_eq!(adapter("base_model.model.lm_head.lora_A.other.weight"), Some("other"));
+        assert_eq!(adapter("base_model.model.embed_tokens.lora_embedding_A.other"), Some("other"));
+        assert_eq!(adapter("base_model.model.lm_head.lora_A.weight"), None);
         assert_eq!(meaning("prompt_embeddings"), Meaning::Unknown);
         assert_eq!(meaning("x.lora_E"), Meaning::Unknown);
     }

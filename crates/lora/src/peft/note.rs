@@ -15,6 +15,26 @@ pub enum PeftNote {
     /// Modules for which the file brings a weight that differs from the base's, though the settings
     /// do not say so: it takes the place of the base's.
     BringsWeights(Vec<String>),
+    /// Tensors of the file for which the settings or the model have no place.
+    TensorsLeftOut {
+        /// Their names.
+        names: Vec<String>,
+        /// Why.
+        why: &'static str,
+    },
+    /// The file holds several adapters, of which one is loaded.
+    OneOfSeveral {
+        /// The one.
+        taken: String,
+        /// The others.
+        left: Vec<String>,
+    },
+    /// Settings that are not known here.
+    UnknownSettings(Vec<String>),
+    /// No `target_modules` are given.
+    UsualTargets,
+    /// A value that JSON does not have.
+    OddJson(String),
     /// A setting without meaning for linear layers.
     SettingWithoutEffect {
         /// The setting.
@@ -45,6 +65,17 @@ impl fmt::Display for PeftNote {
                     listed(paths)
                 )
             }
+            Self::TensorsLeftOut { names, why } => {
+                write!(f, "{} tensors of the file are ignored, {why}: {}", names.len(), listed(names))
+            }
+            Self::OneOfSeveral { taken, left } => {
+                write!(f, "the file holds several adapters: `{taken}` is loaded, not {}", listed(left))
+            }
+            Self::UnknownSettings(names) => write!(f, "{}: unknown here and ignored", listed(names)),
+            Self::UsualTargets => f.write_str(
+                "target_modules is not given: q_proj and v_proj are adapted, PEFT's choice for LLaMA",
+            ),
+            Self::OddJson(what) => write!(f, "{what}"),
             Self::SettingWithoutEffect { setting, why } => write!(f, "`{setting}` is ignored: {why}"),
         }
     }

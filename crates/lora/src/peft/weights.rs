@@ -1,7 +1,7 @@
 //! `adapter_model.safetensors`.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
@@ -9,7 +9,8 @@ use camelid_files::Input;
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, View};
 
-use super::names::{Meaning, Place, Role, meaning, peft_name};
+use super::names::{Meaning, Place, Role, adapter, meaning, peft_name};
+use super::note::PeftNote;
 use crate::adapter::{Factors, LoraAdapter};
 use crate::error::LoraError;
 use crate::host::{ModuleRef, Part};
@@ -19,6 +20,8 @@ use crate::linear::LoraLinear;
 pub(super) struct Tensors {
     file: PathBuf,
     tensors: BTreeMap<Place, StoredTensor>,
+    /// Which adapter was taken of several.
+    pub(super) note: Option<PeftNote>,
 }
 
 struct StoredTensor {
@@ -33,7 +36,19 @@ pub(super) fn read(path: &Path) -> Result<Tensors, LoraError> {
     let file = SafeTensors::deserialize(&bytes)
         .map_err(|cause| LoraError::Safetensors { path: path.to_path_buf(), cause })?;
     let mut tensors: BTreeMap<Place, StoredTensor> = BTreeMap::new();
+    let adapters: BTreeSet<&str> = file.names().into_iter().filter_map(|name| adapter(name)).collect();
+    let several = adapters.len() > 1;
+    if several && !adapters.contains("default") {
+        let names = adapters.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        let problem = format!("holds several adapters, {names}, and none called `default`; keep one");
+        return Err(LoraError::NoAdapterFiles { dir: path.to_path_buf(), problem });
+    }
+    let left = adapters.iter().filter(|name| **name != "default").map(|name| (*name).to_owned()).collect();
+    let note = several.then(|| PeftNote::OneOfSeveral { taken: "default".to_owned(), left });
     for (name, view) in file.iter() {
+        if several && adapter(name).is_some_and(|adapter| adapter != "default") {
+            continue;
+        }
         let place = match meaning(name) {
             Meaning::Of(place) => place,
             Meaning::CopyOfBase => continue,
@@ -55,7 +70,7 @@ pub(super) fn read(path: &Path) -> Result<Tensors, LoraError> {
             return Err(tensor_error(path, name, &problem));
         }
     }
-    Ok(Tensors { file: path.to_path_buf(), tensors })
+    Ok(Tensors { file: path.to_path_buf(), tensors, note })
 }
 
 fn tensor_error(path: &Path, name: &str, problem: &str) -> LoraError {
@@ -164,18 +179,24 @@ impl Tensors {
         Err(tensor_error(&self.file, &name, &problem))
     }
 
-    /// Every tensor must have found its module.
-    pub(super) fn expect_empty(&self, paths: &[String]) -> Result<(), LoraError> {
-        let Some((place, tensor)) = self.tensors.first_key_value() else { return Ok(()) };
-        let there = paths.iter().any(|path| Place::of(path, place.role).module == place.module);
-        let why = match (there, place.role) {
-            (false, _) => "the model has no such module",
-            (true, Role::Magnitude) => "use_dora is off",
-            (true, Role::LoraBias) => "lora_bias is off",
-            (true, role) if role.is_factor() => "target_modules leaves it out",
-            (true, _) => "modules_to_save leaves it out",
-        };
-        Err(tensor_error(&self.file, &tensor.name, &format!("has no place: {why}")))
+    /// The tensors that found no module; PEFT ignores them.
+    pub(super) fn left_out(&self, paths: &[String], chosen: &[String]) -> Vec<PeftNote> {
+        let mut by_reason: BTreeMap<&'static str, Vec<String>> = BTreeMap::new();
+        for (place, tensor) in &self.tensors {
+            let among = |paths: &[String]| {
+                paths.iter().any(|path| Place::of(path, place.role).module == place.module)
+            };
+            let why = match place.role {
+                _ if !among(paths) => "for the model has no such modules",
+                role if role.is_factor() && !among(chosen) => "for the settings do not choose their modules",
+                Role::Magnitude => "for use_dora is off",
+                Role::LoraBias => "for lora_bias is off",
+                Role::BaseWeight => "for the base's own weights are used",
+                _ => "for modules_to_save does not name their modules",
+            };
+            by_reason.entry(why).or_default().push(tensor.name.clone());
+        }
+        by_reason.into_iter().map(|(why, names)| PeftNote::TensorsLeftOut { names, why }).collect()
     }
 
     /// Some names of the file, for messages.

@@ -130,16 +130,45 @@ fn settings_that_change_nothing_are_accepted() {
 }
 
 #[test]
-fn settings_that_leave_factors_over_are_refused() {
+fn factors_that_the_settings_leave_over_are_named() {
     let device = Device::flex().autodiff();
     let (dir, _) = stored(json!({}), &device);
     set(dir.path(), "layers_to_transform", json!(1));
-    let message = refusal(dir.path(), &device);
-    assert!(message.contains("0.up.lora_A.weight` has no place: target_modules leaves it out"), "{message}");
+    let (fewer, loaded) = load(dir.path(), &device).unwrap();
+    let [note] = loaded.notes.as_slice() else { panic!("{:?}", loaded.notes) };
+    let said = note.to_string();
+    assert!(said.contains("settings do not choose") && said.contains("0.up.lora_A.weight`"), "{said}");
+    // As if the file did not hold them.
+    rename(dir.path(), |name| (!name.contains("layers.0.")).then(|| name.to_string()), &[]);
+    let (same, loaded) = load(dir.path(), &device).unwrap();
+    assert!(same == fewer && loaded.notes.is_empty());
     let (dir, _) = stored(json!({"use_dora": true}), &device);
     set(dir.path(), "use_dora", json!(false));
-    let message = refusal(dir.path(), &device);
-    assert!(message.contains("lora_magnitude_vector` has no place: use_dora is off"), "{message}");
+    let said = load(dir.path(), &device).unwrap().1.notes[0].to_string();
+    assert!(said.contains("for use_dora is off") && said.contains("lora_magnitude_vector"), "{said}");
+}
+
+#[test]
+fn of_several_adapters_in_a_file_the_default_one_is_loaded() {
+    let device = Device::flex().autodiff();
+    let (dir, logits) = stored(json!({}), &device);
+    rename(dir.path(), |name| Some(name.replace(".weight", ".default.weight")), &[]);
+    let bytes = std::fs::read(dir.path().join(WEIGHTS)).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let zeros = vec![0_u8; bytes.len()];
+    let both: Vec<_> = file
+        .iter()
+        .flat_map(|(name, view)| {
+            let other = TensorView::new(view.dtype(), view.shape().to_vec(), &zeros[..view.data().len()]);
+            [(name.to_string(), view), (name.replace(".default.", ".other."), other.unwrap())]
+        })
+        .collect();
+    std::fs::write(dir.path().join(WEIGHTS), safetensors::serialize(both, None).unwrap()).unwrap();
+    let (found, loaded) = load(dir.path(), &device).unwrap();
+    assert!(found == logits);
+    assert!(loaded.notes[0].to_string().contains("`default` is loaded, not `other`"), "{:?}", loaded.notes);
+    rename(dir.path(), |name| Some(name.replace(".default.", ".one.")), &[]);
+    assert!(refusal(dir.path(), &device).contains("`one`, `other`, and none called `default`"));
 }
 
 #[test]

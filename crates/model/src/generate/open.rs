@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use burn::tensor::Device;
-use camelid_chat::{ChatFiles, DEFAULT_TEMPLATE, SpecialTokens, Template};
+use camelid_chat::{ChatFiles, DEFAULT_TEMPLATE, Template};
 
 use super::chat::LocalGenerator;
 use crate::error::ModelError;
@@ -63,7 +63,6 @@ impl TokenizerFile {
         if let Some(own) = &self.chat_template {
             templates.insert(DEFAULT_TEMPLATE.to_owned(), own.clone());
         }
-        let tokens = SpecialTokens { bos: self.bos_token.clone(), eos: self.eos_token.clone() };
-        ChatFiles { tokens, templates, notes: Vec::new() }
+        ChatFiles { tokens: self.special_tokens(), templates, notes: Vec::new() }
     }
 }

@@ -17,6 +17,16 @@ const UNKNOWN: i64 = 2;
 const CONTROL: i64 = 3;
 const USER_DEFINED: i64 = 4;
 
+/// Further special tokens by the name that templates use, with their keys (`gguf-py`'s constants, one
+/// of them misspelt there and in every file).
+const OTHER_TOKENS: [(&str, &str); 5] = [
+    ("unk_token", "tokenizer.ggml.unknown_token_id"),
+    ("pad_token", "tokenizer.ggml.padding_token_id"),
+    ("sep_token", "tokenizer.ggml.seperator_token_id"),
+    ("cls_token", "tokenizer.ggml.cls_token_id"),
+    ("mask_token", "tokenizer.ggml.mask_token_id"),
+];
+
 pub(super) fn rebuild(file: &GgufFile) -> Result<TokenizerFile, ModelError> {
     let kind = file.string("tokenizer.ggml.model")?;
     let vocabulary = Vocabulary::read(file)?;
@@ -39,11 +49,19 @@ pub(super) fn rebuild(file: &GgufFile) -> Result<TokenizerFile, ModelError> {
     let wants_eos = file.optional_bool("tokenizer.ggml.add_eos_token")?.unwrap_or(false);
     frame_texts(file, &mut tokenizer, bos.filter(|_| wants_bos), eos.filter(|_| wants_eos))?;
     let templates = templates(file)?;
+    let mut other_tokens = BTreeMap::new();
+    for (name, key) in OTHER_TOKENS {
+        // An id that is none (all ones, for example) names no token.
+        if let Ok(Some((_, token))) = vocabulary.token(file, key) {
+            other_tokens.insert(name.to_owned(), token.to_owned());
+        }
+    }
     Ok(TokenizerFile {
         tokenizer,
         chat_template: templates.get(DEFAULT_TEMPLATE).cloned(),
         bos_token: bos.map(|(_, token)| token.to_string()),
         eos_token: eos.map(|(_, token)| token.to_string()),
+        other_tokens,
         templates,
         notes: Vec::new(),
     })

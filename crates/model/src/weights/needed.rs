@@ -21,7 +21,8 @@ pub(crate) fn needed_tensors(
     for (name, expected) in &needed {
         if !found.remove(name) {
             let (name, expected) = (name.clone(), expected.clone());
-            return Err(ModelError::MissingTensor { origin: source.describe(), name, expected });
+            let (origin, found) = (source.describe(), source.names());
+            return Err(ModelError::MissingTensor { origin, name, expected, found });
         }
     }
     // Old conversions store the rotary frequencies, which the configuration

@@ -1,13 +1,15 @@
 //! A battle from named fields, wherever they come from.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use serde_json::{Map, Value};
 
 use super::Needs;
-use super::values::{TRUTHS, moment, seconds, truth};
+use super::values::{TRUTHS, moment, object, seconds, truth};
 use crate::battles::{BOTH_BAD, Battles, NamedBattle, Outcome, Style};
 use crate::error::RejectedRow;
+use crate::unseen::trimmed;
 
 /// One field of a row.
 pub(super) enum Cell<'a> {
@@ -36,6 +38,8 @@ pub(super) trait Fields {
 
 /// Numbers above this are not all there as `f64`: two ids may look the same.
 const EXACT: f64 = 9_007_199_254_740_992.0;
+/// What programs write where they have no value, in lower case.
+const NO_VALUE: [&str; 6] = ["nan", "none", "null", "na", "n/a", "<na>"];
 const OUTCOMES: &str = "model_a, model_b, tie or tie (bothbad), or the name of one of the two models";
 const VOTES: &str = "a number of votes";
 
@@ -197,6 +201,36 @@ fn blind(row: &dyn Fields) -> Result<(), RejectedRow> {
     }
 }
 
+/// Which rows say whether a vote was blind. Where some do, a row that does not is no blind vote:
+/// FastChat counts those whose `anony` is true, and no others.
+#[derive(Default)]
+pub(super) struct Blindness {
+    said: bool,
+    /// Places of the battles of rows that do not, and the rows' numbers.
+    unsaid: Vec<(Range<usize>, usize)>,
+}
+
+impl Blindness {
+    /// Looks at a row whose battles, if any, stand at `places`.
+    pub(super) fn note(&mut self, row: &dyn Fields, places: Range<usize>, number: usize) {
+        match optional_truth(row, "anony") {
+            Ok(None) if places.is_empty() => {}
+            Ok(None) => self.unsaid.push((places, number)),
+            _ => self.said = true,
+        }
+    }
+
+    /// The battles that count.
+    pub(super) fn apply(self, battles: Battles, origin: &str) -> Battles {
+        if !self.said || self.unsaid.is_empty() {
+            return battles;
+        }
+        let missing = RejectedRow::new("anony", "missing", "true or false, as in other rows of the file");
+        battles
+            .without(self.unsaid.into_iter().map(|(places, row)| (places, missing.clone().at(origin, row))))
+    }
+}
+
 impl RejectedRow {
     /// A vote that was not blind: left out, and no damage.
     pub(crate) fn is_not_blind(&self) -> bool {
@@ -205,7 +239,7 @@ impl RejectedRow {
 
     /// A value that decides whether a vote counts, and is not understood.
     pub(crate) fn is_undecided(&self) -> bool {
-        self.field == "anony" && self.found != "false"
+        self.field == "anony" && self.found != "false" && self.found != "missing"
     }
 }
 
@@ -217,8 +251,8 @@ fn name<'a>(row: &'a dyn Fields, field: &str) -> Result<Cow<'a, str>, RejectedRo
 /// A text that has to be there, without blanks around it; a number is taken as its digits.
 pub(super) fn text<'a>(row: &'a dyn Fields, name: &str, expected: &str) -> Result<Cow<'a, str>, RejectedRow> {
     match row.get(name) {
-        Cell::Text(Cow::Borrowed(text)) => Ok(Cow::Borrowed(text.trim())),
-        Cell::Text(Cow::Owned(text)) => Ok(Cow::Owned(text.trim().to_owned())),
+        Cell::Text(Cow::Borrowed(text)) => Ok(Cow::Borrowed(trimmed(text))),
+        Cell::Text(Cow::Owned(text)) => Ok(Cow::Owned(trimmed(&text).to_owned())),
         Cell::Whole(number) => Ok(Cow::Owned(number.to_string())),
         Cell::Number(number) if number.is_finite() && number.abs() < EXACT => {
             Ok(Cow::Owned(number.to_string()))
@@ -311,6 +345,7 @@ fn optional_truth(row: &dyn Fields, name: &str) -> Result<Option<bool>, Rejected
     let (found, shown) = match row.get(name) {
         Cell::Missing => return Ok(None),
         Cell::Truth(found) => return Ok(Some(found)),
+        Cell::Text(text) if NO_VALUE.contains(&&text.trim().to_lowercase()[..]) => return Ok(None),
         Cell::Text(text) => (truth(&text), quoted(&text)),
         Cell::Whole(number) => (truth(&number.to_string()), number.to_string()),
         Cell::Number(number) => (truth(&number.to_string()), number.to_string()),
@@ -376,9 +411,9 @@ impl Fields for Map<String, Value> {
         match Map::get(self, "conv_metadata") {
             Some(Value::Object(metadata)) => style_of_metadata(metadata),
             // pandas writes a nested column to CSV as text.
-            Some(Value::String(text)) => match serde_json::from_str(text) {
-                Ok(metadata) => style_of_metadata(&metadata),
-                Err(_) => style_columns(self),
+            Some(Value::String(text)) => match object(text) {
+                Some(metadata) => style_of_metadata(&metadata),
+                None => style_columns(self),
             },
             _ => style_columns(self),
         }

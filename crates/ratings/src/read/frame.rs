@@ -13,8 +13,9 @@ use polars::prelude::{
 };
 use serde_json::{Map, Value};
 
-use super::fields::{Cell, Fields, push, style_columns, style_of_metadata};
+use super::fields::{Blindness, Cell, Fields, push, style_columns, style_of_metadata};
 use super::rows::{missing, unreadable};
+use super::values::object;
 use super::{Needs, REQUIRED};
 use crate::battles::{Battle, Battles, Style};
 use crate::error::{RatingsError, RejectedRow};
@@ -198,8 +199,12 @@ fn of_frame(
             battles.note_unread(what.clone());
         }
     }
+    let mut blindness = Blindness::default();
     for row in 0..frame.height() {
-        let pushed = push(&mut battles, &FrameRow { columns: &decoded, row }, needs);
+        let fields = FrameRow { columns: &decoded, row };
+        let before = battles.rows().len();
+        let pushed = push(&mut battles, &fields, needs);
+        blindness.note(&fields, before..battles.rows().len(), row + 1);
         battles.place_unread(origin, row + 1);
         if let Err(rejected) = pushed {
             let rejected = rejected.at(origin, row + 1);
@@ -209,7 +214,7 @@ fn of_frame(
             battles.reject(rejected);
         }
     }
-    Ok(battles)
+    Ok(blindness.apply(battles, origin))
 }
 
 /// A column, decoded once.
@@ -291,8 +296,8 @@ impl Fields for FrameRow<'_> {
                 Ok(Value::Object(metadata)) => style_of_metadata(&metadata),
                 _ => style_columns(self),
             },
-            Some(Values::Texts(texts)) => match texts.get(self.row).map(serde_json::from_str) {
-                Some(Ok(metadata)) => style_of_metadata(&metadata),
+            Some(Values::Texts(texts)) => match texts.get(self.row).and_then(object) {
+                Some(metadata) => style_of_metadata(&metadata),
                 _ => style_columns(self),
             },
             _ => style_columns(self),

@@ -140,7 +140,7 @@ impl Opened {
             let battles = read_parquet(path, input, &origin, needs)?;
             return Ok(Self::Table(origin, Box::new(battles)));
         }
-        if named {
+        if named && (!input.is_text() || b"PAR1".starts_with(input.start())) {
             let message = "it does not begin as Parquet does".to_owned();
             return Err(RatingsError::Damaged { path: path.to_owned(), expected: "Parquet", message });
         }

@@ -7,6 +7,7 @@ use camelid_files::records::Shape;
 use camelid_files::{BadRecord, FileError, Input, Record, Records};
 use serde_json::{Map, Value};
 
+use super::fields::Blindness;
 use super::{Format, REQUIRED, fields, has_verdict};
 use crate::battles::Battles;
 use crate::error::{RatingsError, RejectedRow};
@@ -99,18 +100,24 @@ impl Rows {
         let mut battles = Battles::new();
         let origin = self.origin.clone();
         let mut undecided = None;
+        let mut blindness = Blindness::default();
         self.each(|number, row, notes| {
             let rejected = match row {
-                Ok(fields) => match push(&fields, &mut battles) {
-                    Ok(()) => {
-                        battles.place_unread(&origin, number);
-                        None
+                Ok(fields) => {
+                    let before = battles.rows().len();
+                    let pushed = push(&fields, &mut battles);
+                    blindness.note(&fields, before..battles.rows().len(), number);
+                    match pushed {
+                        Ok(()) => {
+                            battles.place_unread(&origin, number);
+                            None
+                        }
+                        Err(row) if row.found == "missing" && notes.contains(&Note::Nonfinite) => {
+                            Some(RejectedRow { found: "NaN or Infinity, or missing".to_owned(), ..row })
+                        }
+                        Err(row) => Some(row),
                     }
-                    Err(row) if row.found == "missing" && notes.contains(&Note::Nonfinite) => {
-                        Some(RejectedRow { found: "NaN or Infinity, or missing".to_owned(), ..row })
-                    }
-                    Err(row) => Some(row),
-                },
+                }
                 Err(row) => Some(row),
             };
             for note in notes {
@@ -125,6 +132,7 @@ impl Rows {
                 battles.reject(rejected);
             }
         })?;
+        let battles = blindness.apply(battles, &origin);
         undecided.map_or(Ok(battles), |row| Err(RatingsError::NotUnderstood(Box::new(row))))
     }
 

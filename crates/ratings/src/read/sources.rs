@@ -9,6 +9,7 @@ use super::rows::ROW;
 use super::{Format, Needs, Opened, origin};
 use crate::battles::Battles;
 use crate::error::{RatingsError, RejectedRow};
+use crate::unseen::seen;
 
 /// What one file gave.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,7 +136,20 @@ pub fn read_all(
             ),
         });
     }
+    notices.extend(alike(battles.models()));
     Ok(Sources { battles, files, orders, notices, dropped })
+}
+
+/// Names that differ by characters which are not seen.
+fn alike(models: &[String]) -> impl Iterator<Item = String> {
+    models.iter().enumerate().filter_map(|(number, model)| {
+        let other = models[..number].iter().find(|other| seen(other) == seen(model))?;
+        Some(format!(
+            "the models {} and {} differ by characters that are not seen; they are rated as two",
+            other.escape_default(),
+            model.escape_default()
+        ))
+    })
 }
 
 /// Files that are given twice, or hold the very same battles.

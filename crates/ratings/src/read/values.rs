@@ -1,6 +1,7 @@
 //! What a cell says: truth values and moments, however programs write them.
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime};
+use serde_json::{Map, Value};
 
 /// Spellings of true and false, in lower case.
 const TRUE: [&str; 6] = ["true", "t", "yes", "y", "1", "on"];
@@ -24,6 +25,58 @@ pub(super) fn truth(text: &str) -> Option<bool> {
     } else {
         None
     }
+}
+
+/// An object as JSON, or as Python prints a dictionary: pandas writes nested columns to CSV like that.
+pub(super) fn object(text: &str) -> Option<Map<String, Value>> {
+    serde_json::from_str(text).ok().or_else(|| serde_json::from_str(&json_of_repr(text)?).ok())
+}
+
+/// What Python's `repr` writes of dictionaries, lists, texts, numbers and truth values, as JSON.
+fn json_of_repr(text: &str) -> Option<String> {
+    let mut json = String::with_capacity(text.len());
+    let mut letters = text.chars().peekable();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\'' | '"' => {
+                let mut content = String::new();
+                loop {
+                    match letters.next()? {
+                        end if end == letter => break,
+                        '\\' => content.push(match letters.next()? {
+                            'n' => '\n',
+                            't' => '\t',
+                            'r' => '\r',
+                            same @ ('\\' | '\'' | '"') => same,
+                            _ => return None,
+                        }),
+                        other => content.push(other),
+                    }
+                }
+                json += &Value::String(content).to_string();
+            }
+            digit if digit.is_ascii_digit() => {
+                json.push(digit);
+                while let Some(next) = letters.next_if(|c| c.is_ascii_alphanumeric() || ".+-".contains(*c)) {
+                    json.push(next);
+                }
+            }
+            word if word.is_ascii_alphabetic() => {
+                let mut word = String::from(word);
+                while let Some(next) = letters.next_if(char::is_ascii_alphanumeric) {
+                    word.push(next);
+                }
+                json += match word.as_str() {
+                    "True" => "true",
+                    "False" => "false",
+                    "None" | "nan" => "null",
+                    _ => return None,
+                };
+            }
+            other => json.push(other),
+        }
+    }
+    Some(json)
 }
 
 /// Seconds since the Unix epoch of a number: seconds, or milli-, micro- or nanoseconds where as

@@ -87,7 +87,7 @@ impl Study {
     pub fn prepare(experiment: Experiment, options: &RunOptions, recipe: &str) -> Result<Self, RecipeError> {
         let open = OpenOptions { fetch: options.fetch.clone(), cache: options.runs.clone() };
         let mut opened = experiment.open(&open)?;
-        opened.notices.iter().for_each(|notice| eprintln!("{notice}"));
+        opened.notices.iter().for_each(|notice| camelid_files::say!("{notice}"));
         let test = opened.test.clone().ok_or_else(|| RecipeError::Experiment {
             path: experiment.name.clone().into(),
             line: None,

@@ -85,8 +85,8 @@ impl Cleaner {
             // Held until the end: no other folder is begun.
             let mut current = held.lock().unwrap_or_else(PoisonError::into_inner);
             match current.take().map_or(Ok(()), remove) {
-                Ok(()) => eprintln!("\ninterrupted; nothing is left on the disk"),
-                Err(error) => eprintln!("\ninterrupted; the weights could not be removed: {error}"),
+                Ok(()) => camelid_files::say!("\ninterrupted; nothing is left on the disk"),
+                Err(error) => camelid_files::say!("\ninterrupted; the weights could not be removed: {error}"),
             }
             std::process::exit(130);
         })

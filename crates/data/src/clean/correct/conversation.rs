@@ -10,7 +10,8 @@ use crate::clean::judged::{Cleaned, Judged};
 use crate::clean::options::CleanOptions;
 use crate::clean::personal::{Masked, mask};
 use crate::clean::rule::{Cut, CutRule, Finding, Rule, span};
-use crate::fields::{Problem, Short};
+use crate::fields::{self, Problem, Short};
+use crate::turns::{SPEAKERS, TEXTS};
 
 type Turn<'a> = Cow<'a, Map<String, Value>>;
 
@@ -122,7 +123,7 @@ fn speaker(role: Role) -> &'static str {
 }
 
 fn role(turn: &Turn, index: usize) -> Result<Role, Problem> {
-    let from = turn.get("from").or_else(|| turn.get("role"));
+    let from = fields::first(turn, &SPEAKERS).map(|(_, from)| from);
     let known = from.and_then(Value::as_str).and_then(Role::from_name);
     known.ok_or_else(|| {
         let found = from.map_or_else(|| "missing".to_owned(), |from| Short(from).to_string());
@@ -131,7 +132,7 @@ fn role(turn: &Turn, index: usize) -> Result<Role, Problem> {
 }
 
 fn text<'t>(turn: &'t Turn, index: usize) -> Result<&'t str, Problem> {
-    match turn.get("value").or_else(|| turn.get("content")) {
+    match fields::first(turn, &TEXTS).map(|(_, text)| text) {
         Some(Value::String(text)) => Ok(text),
         other => {
             let found = other.map_or_else(|| "missing".to_owned(), |other| Short(other).to_string());

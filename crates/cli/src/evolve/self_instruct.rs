@@ -14,7 +14,8 @@ use super::folder;
 use super::respondent::Asked;
 use super::run::{Args, digest_of, finish, show};
 use crate::data::test_sets;
-use crate::waiting::{requests_bar, stop_on_ctrl_c_twice_to_end};
+use crate::waiting::stop_on_ctrl_c_twice_to_end;
+use camelid_recipe::requests_bar;
 
 /// Temperature and share of the probability that Alpaca sampled with.
 const SAMPLING: (f32, f32) = (1.0, 1.0);
@@ -56,7 +57,7 @@ pub fn run(args: &Args, mut config: Config) -> Result<ExitCode> {
         against: Some(&against),
     };
     let path = folder::lineage_of(&args.run);
-    let bar = requests_bar()?;
+    let bar = requests_bar();
     let rows =
         run.run(&seeds, &mut |stage| show(&bar, &stage), &mut |rows: &[Row]| lineage::write(&path, rows));
     bar.finish_and_clear();

@@ -1,7 +1,8 @@
 //! How large a reproduction is.
 
+use anyhow::bail;
 use camelid_model::LlamaConfig;
-use camelid_recipe::{Experiment, nano};
+use camelid_recipe::{Experiment, known_shape, nano};
 use clap::ValueEnum;
 
 use crate::workspace::workspace;
@@ -19,12 +20,18 @@ pub enum Scale {
     /// The paper's settings for LLaMA 13B
     #[value(name = "13b")]
     B13,
+    /// The paper's settings for LLaMA 33B, called 30B
+    #[value(name = "30b")]
+    B30,
     /// The paper's settings for LLaMA 33B
     #[value(name = "33b")]
     B33,
     /// The paper's settings for LLaMA 65B
     #[value(name = "65b")]
     B65,
+    /// The paper's settings for Llama 2 70B
+    #[value(name = "70b")]
+    B70,
     /// The nano recipe in seconds, for tests: its figures mean nothing
     #[value(hide = true)]
     Check,
@@ -38,8 +45,10 @@ impl Scale {
             Scale::Smol => "smol",
             Scale::B7 => "7b",
             Scale::B13 => "13b",
+            Scale::B30 => "30b",
             Scale::B33 => "33b",
             Scale::B65 => "65b",
+            Scale::B70 => "70b",
             Scale::Check => "check",
         }
     }
@@ -61,7 +70,14 @@ impl Scale {
 
     /// The experiment of a recipe at this scale, `experiments/<recipe>/<scale>.toml`.
     pub fn experiment(self, recipe: &str) -> anyhow::Result<Experiment> {
-        let path = workspace().join("experiments").join(recipe).join(format!("{}.toml", self.name()));
+        let folder = workspace().join("experiments").join(recipe);
+        let path = folder.join(format!("{}.toml", self.name()));
+        if !path.exists() {
+            let has = |scale: &&Scale| folder.join(format!("{}.toml", scale.name())).exists();
+            let scales: Vec<_> =
+                Scale::value_variants().iter().filter(has).map(|scale| scale.name()).collect();
+            bail!("{recipe} has no scale {}; it has {}", self.name(), scales.join(", "));
+        }
         Ok(Experiment::read(&path)?)
     }
 
@@ -72,8 +88,9 @@ impl Scale {
             Scale::Smol => LlamaConfig::smollm2_135m(),
             Scale::B7 => LlamaConfig::llama_7b(),
             Scale::B13 => LlamaConfig::llama_13b(),
-            Scale::B33 => LlamaConfig::llama_33b(),
+            Scale::B30 | Scale::B33 => LlamaConfig::llama_33b(),
             Scale::B65 => LlamaConfig::llama_65b(),
+            Scale::B70 => known_shape("llama-2-70b").unwrap_or_else(LlamaConfig::llama_65b),
         }
     }
 }

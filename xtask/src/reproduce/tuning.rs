@@ -7,7 +7,8 @@ use camelid_chat::requests::Prices;
 use camelid_data::catalogue::FetchOptions;
 use camelid_eval::judge::ModelSpec;
 use camelid_kernels::DeviceName;
-use camelid_recipe::{Arm, Experiment, Judge, RunOptions};
+use camelid_model::LlamaConfig;
+use camelid_recipe::{Arm, Experiment, Judge, RunOptions, known_shape};
 use clap::Args;
 
 use super::Ending;
@@ -125,14 +126,19 @@ impl TuningArguments {
         if downloads.is_empty() {
             println!("would fetch nothing");
         }
-        println!("{}", experiment.preflight(&self.scale.shape(), 0)?.text());
+        println!("{}", experiment.preflight(&self.shape(experiment), 0)?.text());
         Ok(Ending::Finished)
+    }
+
+    /// The shape of an experiment's base, known before anything is fetched.
+    fn shape(&self, experiment: &Experiment) -> LlamaConfig {
+        known_shape(&experiment.model.base).unwrap_or_else(|| self.scale.shape())
     }
 
     /// Refuses a run of which some arm's step does not fit into what is free.
     pub fn refuse_what_cannot_fit(&self, common: &Experiment, arms: &[impl Arm]) -> anyhow::Result<()> {
         for arm in arms {
-            if let Some(sentence) = arm.experiment(common, 0).preflight(&self.scale.shape(), 0)?.shortfall() {
+            if let Some(sentence) = arm.experiment(common, 0).preflight(&self.shape(common), 0)?.shortfall() {
                 bail!(
                     "scale {} does not fit this machine: {sentence} (arm `{}`); `--dry-run` shows the plan part by part",
                     self.scale.name(),

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use camelid_evolve::self_instruct::PROMPT;
 use camelid_evolve::{Decontaminator, Demonstration, Row, SelfInstruct, lineage};
 use camelid_files::{Input, Records, digest};
+use camelid_recipe::requests_bar;
 use serde_json::{Map, Value, json};
 
 use super::config::Config;
@@ -15,7 +16,6 @@ use super::respondent::Asked;
 use super::run::{Args, digest_of, finish, show};
 use crate::data::test_sets;
 use crate::waiting::stop_on_ctrl_c_twice_to_end;
-use camelid_recipe::requests_bar;
 
 /// Temperature and share of the probability that Alpaca sampled with.
 const SAMPLING: (f32, f32) = (1.0, 1.0);

@@ -7,6 +7,7 @@ use anyhow::Result;
 use camelid_chat::requests::RunError;
 use camelid_evolve::{AutoEvolve, Desk, EvolveError, Version};
 use camelid_files::{digest, program, write_whole};
+use camelid_recipe::requests_bar;
 use camelid_report::text_table;
 use serde_json::json;
 
@@ -16,7 +17,6 @@ use super::respondent::{Asked, Respondent};
 use super::run::{EVOLVING, INTERRUPTED, show};
 use crate::device::DeviceArg;
 use crate::waiting::stop_on_ctrl_c_twice_to_end;
-use camelid_recipe::requests_bar;
 
 pub const EXAMPLES: &str = "Examples:
   camelid evolve tune evolve.toml --run runs/method

@@ -37,7 +37,9 @@ pub fn reproduce(arguments: &TuningArguments) -> anyhow::Result<Ending> {
     let started = Instant::now();
     let scale = arguments.scale;
     let file = match scale {
-        Scale::B65 => bail!("this recipe has the scales nano, smol, 7b, 13b and 33b"),
+        Scale::B30 | Scale::B65 | Scale::B70 => {
+            bail!("this recipe has the scales nano, smol, 7b, 13b and 33b")
+        }
         Scale::Check | Scale::Nano | Scale::Smol => scale.name().to_owned(),
         // The settings of the weights that were published last on LLaMA.
         _ => format!("v1.3-{}", scale.name()),
@@ -71,7 +73,8 @@ pub fn reproduce(arguments: &TuningArguments) -> anyhow::Result<Ending> {
     }
     let untuned = study.untuned()?;
 
-    // 3. Each arm, each seed, on the same number of tokens.
+    // 3. Each arm, each seed, on the same number of tokens, one on each core.
+    let children = children.one_a_core();
     let seeded: Vec<(Arm, u64)> = study.arms.iter().map(|(arm, _)| (arm.clone(), seeds)).collect();
     let Some(ran) = study.comparison.run(&seeded, &children, part, &interrupted)? else {
         return arguments.interrupted();

@@ -16,7 +16,8 @@ use anyhow::bail;
 use camelid_kernels::device_label;
 use camelid_recipe::claims::ClaimsFile;
 use camelid_recipe::{
-    Children, Experiment, PRETRAINING, Report, RunFacts, RunOptions, Study as Common, watch_for_interrupt,
+    Children, EvolutionPlan, Experiment, ModelPrices, PRETRAINING, Report, RunFacts, RunOptions,
+    Study as Common, watch_for_interrupt,
 };
 
 use self::arms::{Arm, BOTH, MIX, SEEDS_TOKENS, all_arms, default_arms};
@@ -40,7 +41,12 @@ pub fn reproduce(arguments: &TuningArguments) -> anyhow::Result<Ending> {
     let scale = arguments.scale;
     let experiment = arguments.experiment("wizardlm")?;
     if arguments.dry_run {
-        return arguments.print_plan(&experiment);
+        arguments.print_plan(&experiment)?;
+        if !scale.is_made_up() {
+            let evolving = EvolutionPlan::wizardlm().budget(&ModelPrices::builtin()?);
+            println!("\nmaking the data, as the paper did:\n{}", evolving.text());
+        }
+        return Ok(Ending::Finished);
     }
     if !scale.is_made_up() {
         bail!(

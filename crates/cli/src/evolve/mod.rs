@@ -12,6 +12,7 @@ mod tune;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use config::Method;
 
 #[derive(clap::Subcommand)]
 pub enum Command {
@@ -31,7 +32,13 @@ pub enum Command {
 
 pub fn run(command: &Command) -> Result<ExitCode> {
     match command {
-        Command::Run(args) => return run::run(args),
+        Command::Run(args) => {
+            let config = args.settings()?;
+            return match config.method {
+                Method::EvolInstruct => run::run(args, &config),
+                Method::SelfInstruct => self_instruct::run(args, config),
+            };
+        }
         Command::Tune(args) => return tune::run(args),
         Command::Report(args) => report::run(args),
         Command::Export(args) => export::run(args),

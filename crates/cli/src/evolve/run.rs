@@ -15,10 +15,9 @@ use camelid_report::Report;
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
-use super::config::{Config, Method};
+use super::config::Config;
 use super::folder;
 use super::respondent::{Asked, JUDGING, Respondent};
-use super::self_instruct;
 use crate::data::test_sets;
 use crate::device::DeviceArg;
 use crate::waiting::stop_on_ctrl_c_twice_to_end;
@@ -63,18 +62,19 @@ pub struct Args {
     pub device: DeviceArg,
 }
 
-pub fn run(args: &Args) -> Result<ExitCode> {
-    let mut config = Config::read(&args.config)?;
-    if let Some(evolver) = &args.evolver {
-        config.evolver.model.clone_from(evolver);
-    }
-    match config.method {
-        Method::EvolInstruct => evolve(args, &config),
-        Method::SelfInstruct => self_instruct::run(args, config),
+impl Args {
+    /// The settings, with the evolver that the command line names.
+    pub fn settings(&self) -> Result<Config> {
+        let mut config = Config::read(&self.config)?;
+        if let Some(evolver) = &self.evolver {
+            config.evolver.model.clone_from(evolver);
+        }
+        Ok(config)
     }
 }
 
-fn evolve(args: &Args, config: &Config) -> Result<ExitCode> {
+/// Evolves the seeds, or goes on with a run that does.
+pub fn run(args: &Args, config: &Config) -> Result<ExitCode> {
     let operators = config.operators()?;
     let seeds = config.seeds()?;
     let items = config.test_items()?;

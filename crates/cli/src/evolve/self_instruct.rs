@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use camelid_evolve::self_instruct::PROMPT;
 use camelid_evolve::{Decontaminator, Demonstration, Row, SelfInstruct, lineage};
 use camelid_files::{Input, Records, digest};
+use camelid_recipe::requests_bar;
 use serde_json::{Map, Value, json};
 
 use super::config::Config;
@@ -14,7 +15,7 @@ use super::folder;
 use super::respondent::Asked;
 use super::run::{Args, digest_of, finish, show};
 use crate::data::test_sets;
-use crate::waiting::{requests_bar, stop_on_ctrl_c_twice_to_end};
+use crate::waiting::stop_on_ctrl_c_twice_to_end;
 
 /// Temperature and share of the probability that Alpaca sampled with.
 const SAMPLING: (f32, f32) = (1.0, 1.0);
@@ -56,7 +57,7 @@ pub fn run(args: &Args, mut config: Config) -> Result<ExitCode> {
         against: Some(&against),
     };
     let path = folder::lineage_of(&args.run);
-    let bar = requests_bar()?;
+    let bar = requests_bar();
     let rows =
         run.run(&seeds, &mut |stage| show(&bar, &stage), &mut |rows: &[Row]| lineage::write(&path, rows));
     bar.finish_and_clear();

@@ -7,6 +7,7 @@ use anyhow::Result;
 use camelid_chat::requests::RunError;
 use camelid_evolve::{AutoEvolve, Desk, EvolveError, Version};
 use camelid_files::{digest, program, write_whole};
+use camelid_recipe::requests_bar;
 use camelid_report::text_table;
 use serde_json::json;
 
@@ -15,7 +16,7 @@ use super::folder;
 use super::respondent::{Asked, Respondent};
 use super::run::{EVOLVING, INTERRUPTED, show};
 use crate::device::DeviceArg;
-use crate::waiting::{requests_bar, stop_on_ctrl_c_twice_to_end};
+use crate::waiting::stop_on_ctrl_c_twice_to_end;
 
 pub const EXAMPLES: &str = "Examples:
   camelid evolve tune evolve.toml --run runs/method
@@ -79,7 +80,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         let text = version.operators().to_toml();
         Ok(write_whole(&versions.join(format!("{}.toml", version.id)), text.as_bytes())?)
     };
-    let bar = requests_bar()?;
+    let bar = requests_bar();
     let made = search.run(&seeds, &mut |stage| show(&bar, &stage), &mut keep);
     bar.finish_and_clear();
     let made = match made {

@@ -300,8 +300,9 @@ fn a_damaged_archive_is_an_error() {
         *byte ^= 0xff;
     }
     assert!(oasst::read(&file(&dir, "broken.jsonl.gz", &broken)).is_err());
-    let fake = file(&dir, "fake.jsonl.gz", line.as_bytes());
-    assert!(matches!(oasst::read(&fake).unwrap_err(), DataError::File(FileError::Packed { .. })));
+    // A name that says more than the file holds does no harm: the content counts.
+    let plain = file(&dir, "plain.jsonl.gz", line.as_bytes());
+    assert_eq!(oasst::read(&plain).unwrap().trees.len(), 1);
 }
 
 #[test]

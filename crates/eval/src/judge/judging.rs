@@ -181,7 +181,7 @@ impl Judge {
     /// Whether a reply came to its end and says something, so that it need not be asked for again.
     ///
     /// # Errors
-    /// Why not ([`verdict::unfinished`]).
+    /// Why not.
     pub fn accepts(&self, reply: &Reply, format: OutputFormat) -> Result<(), String> {
         let most = self.protocol.judge.max_new_tokens;
         verdict::unfinished(&reply.text, reply.reason, format, most).map_or(Ok(()), Err)

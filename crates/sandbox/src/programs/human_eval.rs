@@ -32,7 +32,7 @@ pub fn cut(completion: &str) -> &str {
 
 /// The program that decides about `completion`, which continues the prompt and is cut already
 /// where it has to be: prompt, completion, test, and the call of `check`. HumanEval+ has the same form
-/// ([`plus`](super::plus)).
+/// ([`plus`](mod@super::plus)).
 pub fn program(problem: &Problem, completion: &str) -> Program {
     let Problem { prompt, test, entry_point, .. } = problem;
     python(format!("{prompt}{completion}\n{}\ncheck({entry_point})\n", plus::test(test)))

@@ -15,6 +15,14 @@ pub trait Arm {
     fn experiment(&self, common: &Experiment, seed: u64) -> Experiment;
 }
 
+impl Experiment {
+    /// A copy of this experiment for an arm with one seed, named after both.
+    pub fn of_arm(&self, arm: &str, seed: u64) -> Experiment {
+        let (name, seed) = (format!("{}-{arm}-seed{seed}", self.name), self.seed + seed);
+        Experiment { name, seed, ..self.clone() }
+    }
+}
+
 /// An arm that differs from its experiment in how the base is held, in what is trained and in where
 /// the optimizer's state lies.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -55,9 +63,7 @@ impl Arm for TuningArm {
     }
 
     fn experiment(&self, common: &Experiment, seed: u64) -> Experiment {
-        let mut experiment = common.clone();
-        experiment.name = format!("{}-{}-seed{seed}", common.name, self.name);
-        experiment.seed = common.seed + seed;
+        let mut experiment = common.of_arm(self.name, seed);
         self.base.apply(&mut experiment);
         match self.trains {
             Trains::Adapters => {}

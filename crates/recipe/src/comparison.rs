@@ -210,6 +210,25 @@ impl Comparison {
         Ok(Some((outcome, false)))
     }
 
+    /// What `measure` finds, kept in the file `<name>.json` of this comparison's folder: measured once for
+    /// the same recipe, base and data.
+    ///
+    /// # Errors
+    /// Those of `measure`, and a disk that is full.
+    pub fn once<T: Serialize + DeserializeOwned + Clone, E: From<RecipeError>>(
+        &self,
+        name: &str,
+        measure: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
+        let (key, path) = (self.key(&[name]), self.folder.join(format!("{name}.json")));
+        if let Some(outcome) = Stored::reuse(&path, &key) {
+            return Ok(outcome);
+        }
+        let outcome = measure()?;
+        Stored { key, settings: String::new(), outcome: outcome.clone() }.keep(&path)?;
+        Ok(outcome)
+    }
+
     /// Removes the finished parts of these names (`arms`, …), checkpoints among them.
     ///
     /// # Errors

@@ -92,9 +92,7 @@ impl recipe::Arm for Arm {
     }
 
     fn experiment(&self, common: &Experiment, seed: u64) -> Experiment {
-        let mut experiment = common.clone();
-        experiment.name = format!("{}-{}-seed{seed}", common.name, self.name);
-        experiment.seed = common.seed + seed;
+        let mut experiment = common.of_arm(self.name, seed);
         experiment.data.source = self.file.to_owned();
         experiment.data.format = self.format;
         experiment.data.loss_on = self.loss_on;

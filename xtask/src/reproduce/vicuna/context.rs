@@ -64,9 +64,7 @@ impl Arm for Stage {
     }
 
     fn experiment(&self, common: &Experiment, seed: u64) -> Experiment {
-        let mut experiment = common.clone();
-        experiment.name = format!("{}-{}-seed{seed}", common.name, self.name());
-        experiment.seed = common.seed + seed;
+        let mut experiment = common.of_arm(self.name(), seed);
         if *self == Stage::Long {
             experiment.model.rope_scaling = Some(RopeScaling::Linear { factor: FACTOR as f64 });
             experiment.data.max_length *= FACTOR;

@@ -8,7 +8,7 @@ use camelid_data::{DataFormat, ReadOptions, TokenizeOptions, TokenizedSet, Trunc
 use camelid_eval::exact_match::Marked;
 use camelid_model::{Llama, LocalGenerator};
 use camelid_recipe::nano::Nano;
-use camelid_recipe::{Arm as _, Comparison, Experiment, Opened, RunOptions, Stored, TestSet, token_mean};
+use camelid_recipe::{Arm as _, Comparison, Experiment, Opened, RunOptions, TestSet, token_mean};
 use camelid_train::example_losses;
 use serde::{Deserialize, Serialize};
 
@@ -129,15 +129,10 @@ impl Study {
 
     /// The untuned base's answers.
     pub fn untuned(&self) -> anyhow::Result<Vec<Marked>> {
-        let key = self.comparison.key(&["untuned"]);
-        let path = self.comparison.folder.join("untuned.json");
-        if let Some(answers) = Stored::reuse(&path, &key) {
-            return Ok(answers);
-        }
-        let model = self.opened.model(&self.comparison.experiment, &self.device)?;
-        let answers = exam::sit(&self.generator(&model)?, &self.items, false)?;
-        Stored { key, settings: String::new(), outcome: answers.clone() }.keep(&path)?;
-        Ok(answers)
+        self.comparison.once("untuned", || {
+            let model = self.opened.model(&self.comparison.experiment, &self.device)?;
+            exam::sit(&self.generator(&model)?, &self.items, false)
+        })
     }
 
     fn generator(&self, model: &Llama) -> anyhow::Result<LocalGenerator> {

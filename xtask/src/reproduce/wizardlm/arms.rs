@@ -173,9 +173,7 @@ impl camelid_recipe::Arm for Arm {
     }
 
     fn experiment(&self, common: &Experiment, seed: u64) -> Experiment {
-        let mut experiment = common.clone();
-        experiment.name = format!("{}-{}-seed{seed}", common.name, self.name);
-        experiment.seed = common.seed + seed;
+        let mut experiment = common.of_arm(self.name, seed);
         experiment.train.micro_batch_size = self.rows_a_step;
         experiment
     }

@@ -10,7 +10,7 @@ use camelid_data::tokens::{TokenReport, TokenizeOptions, TokenizedSet, Truncatio
 use camelid_evolve::{Row, mix};
 use camelid_model::{Llama, LocalGenerator};
 use camelid_recipe::nano::Nano;
-use camelid_recipe::{Comparison, Experiment, Length, Opened, RunOptions, Stored};
+use camelid_recipe::{Comparison, Experiment, Length, Opened, RunOptions};
 use serde::{Deserialize, Serialize};
 
 use super::arms::Arm;
@@ -135,15 +135,10 @@ impl Study {
 
     /// The untuned base on the exam of all rounds.
     pub fn untuned(&self) -> anyhow::Result<Vec<Mark>> {
-        let key = self.comparison.key(&["untuned"]);
-        let path = self.comparison.folder.join("untuned.json");
-        if let Some(marks) = Stored::reuse(&path, &key) {
-            return Ok(marks);
-        }
-        let model = self.opened.model(&self.comparison.experiment, &self.device)?;
-        let marks = self.marks(&model, Domain::General)?;
-        Stored { key, settings: String::new(), outcome: marks.clone() }.keep(&path)?;
-        Ok(marks)
+        self.comparison.once("untuned", || {
+            let model = self.opened.model(&self.comparison.experiment, &self.device)?;
+            self.marks(&model, Domain::General)
+        })
     }
 
     /// The items of an exam.

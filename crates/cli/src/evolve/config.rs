@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use camelid_chat::Role;
+use camelid_chat::requests::RequestStore;
 use camelid_data::catalogue::FetchOptions;
 use camelid_data::{DataFormat, ReadOptions, read_conversations, read_detected};
 use camelid_evolve::published::{self, Edition};
 use camelid_evolve::{
-    AutoSettings, ContaminationSettings, EvolutionSettings, Law, OperatorSet, Seed, SelfInstructSettings,
-    TestItem,
+    AutoSettings, ContaminationSettings, Desk, EvolutionSettings, Law, OperatorSet, Seed,
+    SelfInstructSettings, TestItem,
 };
 use camelid_files::{Input, stem};
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::respondent::Respondent;
 use crate::data::reading::tell;
 use crate::data::test_sets;
+use crate::waiting::stop_on_ctrl_c_twice_to_end;
 
 /// What is evolved, how, and by whom.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -111,6 +113,13 @@ pub struct Against {
 }
 
 impl Config {
+    /// Replies are kept in `store`; Ctrl-C and the spending limit end a run before its end. Once in a run
+    /// of the program.
+    pub fn desk<'a>(&self, store: &'a RequestStore) -> Result<Desk<'a>> {
+        let (stop, spending_limit) = (Some(stop_on_ctrl_c_twice_to_end()?), self.spending_limit);
+        Ok(Desk { store, stop, spending_limit })
+    }
+
     /// Reads a file of settings.
     pub fn read(path: &Path) -> Result<Self> {
         let text = Input::open(path)?.text()?;

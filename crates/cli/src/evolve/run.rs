@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use camelid_chat::requests::RunError;
 use camelid_evolve::{
-    Decontaminator, Desk, Evolution, EvolveError, EvolveReport, Models, OperatorSet, Row, Seed, Stage,
-    TestItem, lineage,
+    Decontaminator, Evolution, EvolveError, EvolveReport, Models, OperatorSet, Row, Seed, Stage, TestItem,
+    lineage,
 };
 use camelid_files::{digest, program};
 use camelid_recipe::requests_bar;
@@ -20,7 +20,6 @@ use super::folder;
 use super::respondent::{Asked, JUDGING, Respondent};
 use crate::data::test_sets;
 use crate::device::DeviceArg;
-use crate::waiting::stop_on_ctrl_c_twice_to_end;
 
 /// Temperature of the evolver and the answerer, as in the paper.
 pub const EVOLVING: f32 = 1.0;
@@ -97,11 +96,7 @@ pub fn run(args: &Args, config: &Config) -> Result<ExitCode> {
             answerer: answerer.as_ref().unwrap_or(&evolver).model(EVOLVING),
             judge: Some(judge),
         },
-        desk: Desk {
-            store: &store,
-            stop: Some(stop_on_ctrl_c_twice_to_end()?),
-            spending_limit: config.spending_limit,
-        },
+        desk: config.desk(&store)?,
         against: Some(&against),
     };
     let path = folder::lineage_of(&args.run);

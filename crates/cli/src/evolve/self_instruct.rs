@@ -15,7 +15,6 @@ use super::folder;
 use super::respondent::Asked;
 use super::run::{Args, digest_of, finish, show};
 use crate::data::test_sets;
-use crate::waiting::stop_on_ctrl_c_twice_to_end;
 
 /// Temperature and share of the probability that Alpaca sampled with.
 const SAMPLING: (f32, f32) = (1.0, 1.0);
@@ -49,11 +48,7 @@ pub fn run(args: &Args, mut config: Config) -> Result<ExitCode> {
         settings: &settings,
         prompt: &prompt,
         model: model.model(SAMPLING.0),
-        desk: camelid_evolve::Desk {
-            store: &store,
-            stop: Some(stop_on_ctrl_c_twice_to_end()?),
-            spending_limit: config.spending_limit,
-        },
+        desk: config.desk(&store)?,
         against: Some(&against),
     };
     let path = folder::lineage_of(&args.run);

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use camelid_chat::requests::RunError;
-use camelid_evolve::{AutoEvolve, Desk, EvolveError, Version};
+use camelid_evolve::{AutoEvolve, EvolveError, Version};
 use camelid_files::{digest, program, write_whole};
 use camelid_recipe::requests_bar;
 use camelid_report::text_table;
@@ -16,7 +16,6 @@ use super::folder;
 use super::respondent::{Asked, Respondent};
 use super::run::{EVOLVING, INTERRUPTED, show};
 use crate::device::DeviceArg;
-use crate::waiting::stop_on_ctrl_c_twice_to_end;
 
 pub const EXAMPLES: &str = "Examples:
   camelid evolve tune evolve.toml --run runs/method
@@ -68,11 +67,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         evolver: evolver.model(EVOLVING),
         answerer: answerer.as_ref().unwrap_or(&evolver).model(EVOLVING),
         optimizer: optimizer.as_ref().unwrap_or(&evolver).model(EVOLVING),
-        desk: Desk {
-            store: &store,
-            stop: Some(stop_on_ctrl_c_twice_to_end()?),
-            spending_limit: config.spending_limit,
-        },
+        desk: config.desk(&store)?,
     };
     let versions = args.run.join("versions");
     std::fs::create_dir_all(&versions)?;

@@ -1,15 +1,20 @@
 //! What recipes that tune are told on the command line, and how they start parts of themselves.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::bail;
+use burn::tensor::Device;
 use camelid_chat::requests::Prices;
 use camelid_data::catalogue::FetchOptions;
 use camelid_eval::judge::ModelSpec;
-use camelid_kernels::DeviceName;
+use camelid_kernels::{DeviceName, device_label};
 use camelid_model::LlamaConfig;
-use camelid_recipe::{Arm, Experiment, Judge, RunOptions, known_shape};
+use camelid_recipe::claims::{ClaimsFile, Evidence};
+use camelid_recipe::{Arm, Experiment, Judge, Report, RunFacts, RunOptions, Tuning, known_shape};
 use clap::Args;
+use serde::Serialize;
 
 use super::Ending;
 use super::scale::Scale;
@@ -64,6 +69,48 @@ pub struct TuningArguments {
     /// The seed of that part
     #[arg(long, hide = true)]
     only_seed: Option<u64>,
+}
+
+/// What a recipe that tunes found out, for its report.
+pub struct Found<'a, D> {
+    /// The recipe.
+    pub recipe: &'a str,
+    /// The folder of `papers` that has its claims.
+    pub paper: &'a str,
+    /// When it was started.
+    pub started: Instant,
+    /// Outcomes taken from an earlier run.
+    pub reused: usize,
+    /// What it ran on.
+    pub device: &'a Device,
+    /// Evidence by claim id.
+    pub evidence: BTreeMap<&'static str, Evidence>,
+    /// Base and data, in lines.
+    pub inputs: Vec<String>,
+    /// What was measured.
+    pub details: D,
+    /// The settings, as TOML.
+    pub settings: String,
+    /// Where the report goes.
+    pub folder: &'a Path,
+}
+
+/// What a recipe measured, as its report shows it.
+pub trait Shown: Serialize {
+    /// The tables for a terminal.
+    fn text(&self) -> String;
+    /// The part of the page between the claims and the errata.
+    fn body(&self) -> anyhow::Result<String>;
+}
+
+impl Shown for Tuning {
+    fn text(&self) -> String {
+        Tuning::text(self)
+    }
+
+    fn body(&self) -> anyhow::Result<String> {
+        Ok(Tuning::body(self)?)
+    }
 }
 
 /// The arguments by which a recipe starts one part of itself in a child process.
@@ -154,6 +201,26 @@ impl TuningArguments {
         let command = if self.fresh { "the same command without --fresh" } else { "the same command" };
         println!("interrupted; finished arms and the last checkpoint are kept, {command} goes on from there");
         Ok(Ending::Interrupted)
+    }
+
+    /// Decides the claims, prints verdicts and tables, writes the report, and says where its page is.
+    pub fn report<D: Shown>(&self, found: Found<'_, D>) -> anyhow::Result<PathBuf> {
+        let path = workspace().join("papers").join(found.paper).join("claims.toml");
+        let claims = ClaimsFile::read(&path)?;
+        let report = Report {
+            recipe: found.recipe.to_owned(),
+            scale: self.scale.name().to_owned(),
+            command: self.command(found.recipe),
+            run: RunFacts::of(found.started, found.reused, &device_label(found.device)),
+            claims: claims.decided(&found.evidence, self.scale.tested_as(), self.scale.is_the_papers()),
+            paper: claims.paper,
+            errata: claims.errata,
+            inputs: found.inputs,
+            details: found.details,
+            settings: found.settings,
+        };
+        println!("\n{}\n\n{}", report.verdicts_text(), report.details.text());
+        Ok(report.write(found.folder, &report.details.body()?)?)
     }
 
     /// The command that repeats a run, without this machine's paths.

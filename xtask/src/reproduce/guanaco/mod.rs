@@ -7,18 +7,15 @@ mod evidence;
 use std::time::Instant;
 
 use anyhow::Context;
-use camelid_kernels::device_label;
-use camelid_recipe::claims::ClaimsFile;
 use camelid_recipe::{
-    Children, Compared, Experiment, Measured, PRETRAINING, PlanRow, Report, RunFacts, RunOptions, Study,
-    Tuning, TuningArm as Arm, watch_for_interrupt,
+    Children, Compared, Experiment, Measured, PRETRAINING, PlanRow, RunOptions, Study, Tuning,
+    TuningArm as Arm, watch_for_interrupt,
 };
 
 use self::arms::{ALL, ATTENTION, FORMATS, FULL, LORA, PAGED, QLORA};
 use super::Ending;
 use super::scale::Scale;
-use super::tuning::{TuningArguments, part};
-use crate::workspace::workspace;
+use super::tuning::{Found, TuningArguments, part};
 
 /// Raised whenever the recipe measures something in another way.
 const RECIPE: &str = "guanaco 3";
@@ -26,7 +23,7 @@ const RECIPE: &str = "guanaco 3";
 /// Runs the recipe, or one part of it.
 pub fn reproduce(arguments: &TuningArguments) -> anyhow::Result<Ending> {
     let started = Instant::now();
-    let (scale, options) = (arguments.scale, arguments.options()?);
+    let options = arguments.options()?;
     let experiment = arguments.experiment("guanaco")?;
     if arguments.dry_run {
         return arguments.print_plan(&experiment);
@@ -61,7 +58,6 @@ pub fn reproduce(arguments: &TuningArguments) -> anyhow::Result<Ending> {
     };
 
     // 4. Claim by claim, and the tuned model's answers beside the base's.
-    let claims = ClaimsFile::read(&workspace().join("papers/qlora/claims.toml"))?;
     let paged_difference = study.adapter_difference(&PAGED, &QLORA, &ran.outcomes)?;
     let measured = Measured::of(&study, &chosen, untuned, ran.outcomes);
     let evidence = evidence::by_claim(&measured, paged_difference, study.opened.is_requantised());
@@ -69,20 +65,18 @@ pub fn reproduce(arguments: &TuningArguments) -> anyhow::Result<Ending> {
     else {
         return arguments.interrupted();
     };
-    let report = Report {
-        recipe: "guanaco".to_owned(),
-        scale: scale.name().to_owned(),
-        command: arguments.command("guanaco"),
-        run: RunFacts::of(started, ran.reused, &device_label(&study.device)),
-        claims: claims.decided(&evidence, scale.tested_as(), scale.is_the_papers()),
-        paper: claims.paper,
-        errata: claims.errata,
+    let page = arguments.report(Found {
+        recipe: "guanaco",
+        paper: "qlora",
+        started,
+        reused: ran.reused,
+        device: &study.device,
+        evidence,
         inputs: study.opened.about.clone(),
         details: Tuning::of(&study, &measured, &chosen, &ALL, judged, plans()?),
         settings: study.comparison.experiment.to_toml()?,
-    };
-    println!("\n{}\n\n{}", report.verdicts_text(), report.details.text());
-    let page = report.write(&study.comparison.folder, &report.details.body()?)?;
+        folder: &study.comparison.folder,
+    })?;
     println!("\nreport: {}", page.display());
     Ok(Ending::Finished)
 }

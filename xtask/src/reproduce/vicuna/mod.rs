@@ -13,11 +13,7 @@ mod study;
 use std::time::Instant;
 
 use anyhow::bail;
-use camelid_kernels::device_label;
-use camelid_recipe::claims::ClaimsFile;
-use camelid_recipe::{
-    Children, Experiment, PRETRAINING, Report, RunFacts, RunOptions, Study as Common, watch_for_interrupt,
-};
+use camelid_recipe::{Children, Experiment, PRETRAINING, RunOptions, Study as Common, watch_for_interrupt};
 
 use self::arms::Arm;
 use self::context::{Stage, Stretch};
@@ -26,7 +22,7 @@ use self::report::Details;
 use self::study::Study;
 use super::Ending;
 use super::scale::Scale;
-use super::tuning::{TuningArguments, part};
+use super::tuning::{Found, TuningArguments, part};
 use crate::workspace::workspace;
 
 /// Seeds of an arm, where none are asked for.
@@ -87,22 +83,19 @@ pub fn reproduce(arguments: &TuningArguments) -> anyhow::Result<Ending> {
     };
 
     // 5. Claim by claim.
-    let claims = ClaimsFile::read(&workspace().join("papers/vicuna/claims.toml"))?;
     let measured = Measured { untuned: &untuned, tuned: &ran.outcomes, context: &context };
-    let report = Report {
-        recipe: "vicuna".to_owned(),
-        scale: scale.name().to_owned(),
-        command: arguments.command("vicuna"),
-        run: RunFacts::of(started, ran.reused + context.reused, &device_label(&study.device)),
-        claims: claims.decided(&measured.evidence(), scale.tested_as(), false),
-        paper: claims.paper,
-        errata: claims.errata,
+    let page = arguments.report(Found {
+        recipe: "vicuna",
+        paper: "vicuna",
+        started,
+        reused: ran.reused + context.reused,
+        device: &study.device,
+        evidence: measured.evidence(),
         inputs: study.opened.about.clone(),
         details: Details::of(&study, &measured),
         settings: study.comparison.experiment.to_toml()?,
-    };
-    println!("\n{}\n\n{}", report.verdicts_text(), report.details.text());
-    let page = report.write(&study.comparison.folder, &report.details.body()?)?;
+        folder: &study.comparison.folder,
+    })?;
     println!("\nreport: {}", page.display());
     Ok(Ending::Finished)
 }
@@ -118,7 +111,7 @@ fn one_part(
     let finished = match Stage::named(part) {
         _ if part == PRETRAINING => Common::pretrain(&experiment, options)?,
         Some(stage) => Stretch::new(stretched, options)?.tune(stage, seed)?,
-        None => Study::prepare(experiment, options)?.tune(part, seed)?,
+        None => Study::of_part(experiment, options)?.tune(part, seed)?,
     };
     Ok(if finished { Ending::Finished } else { Ending::Interrupted })
 }

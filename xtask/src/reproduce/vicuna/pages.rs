@@ -11,7 +11,7 @@ use camelid_data::split_long::{SplitOptions, SplitReport, split_long};
 use camelid_data::{
     DataFormat, Mode, PassOptions, ReadOptions, TestSplit, read_conversations, split, write_conversations,
 };
-use camelid_files::write_whole;
+use camelid_files::{remove_whole, write_whole};
 use camelid_recipe::nano::Nano;
 
 use super::arms::{ALL_ROUNDS, ALPACA, CHOSEN, FIRST_ROUNDS, UNCLEANED};
@@ -21,6 +21,9 @@ const CHOSEN_COUNT: usize = 24;
 const CHOSEN_ROUNDS: usize = 3;
 /// Single exercises.
 const EXERCISES: usize = 1500;
+
+/// The file that says what became of the pages.
+const FUNNEL: &str = "funnel.json";
 
 /// What became of the pages: a step or a rule, and how many conversations it left or dropped.
 pub type Funnel = Vec<(String, u64)>;
@@ -36,6 +39,7 @@ pub fn make(
 ) -> anyhow::Result<Funnel> {
     std::fs::create_dir_all(folder)?;
     let at = |name: &str| folder.join(name);
+    remove_whole(&at(FUNNEL))?;
     let stop = AtomicBool::new(false);
 
     // 1. Raw pages, as ShareGPT's file held them.
@@ -65,7 +69,16 @@ pub fn make(
         write_conversations(DataFormat::Sharegpt, conversations, &at(name))?;
     }
     write_whole(&at(ALPACA.file), &serde_json::to_vec(&nano.world.exercises(EXERCISES))?)?;
-    Ok(funnel(&cleaned, &parts))
+    // The last one: with it the files are whole.
+    let funnel = funnel(&cleaned, &parts);
+    write_whole(&at(FUNNEL), &serde_json::to_vec(&funnel)?)?;
+    Ok(funnel)
+}
+
+/// What [`make`] told of the files that are in `folder`; `None` where they are not whole.
+pub fn made(folder: &Path) -> anyhow::Result<Option<Funnel>> {
+    let path = folder.join(FUNNEL);
+    Ok(if path.exists() { Some(serde_json::from_slice(&std::fs::read(&path)?)?) } else { None })
 }
 
 /// Some of the long conversations of the better model, evenly over the file.

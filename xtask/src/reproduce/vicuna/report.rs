@@ -14,6 +14,7 @@ use super::evidence::{Measured, percent};
 use super::exam::Group;
 use super::pages::Funnel;
 use super::study::Study;
+use crate::reproduce::tuning::Shown;
 
 /// Questions shown with their answers.
 const SAMPLES: usize = 8;
@@ -101,8 +102,28 @@ impl Details {
         }
     }
 
-    /// The tables for a terminal.
-    pub fn text(&self) -> String {
+    /// Bars of every arm for first turns, later turns and knowledge.
+    fn score_bars(&self) -> anyhow::Result<String> {
+        let names: Vec<&str> = self.arms.iter().map(|arm| arm.name.as_str()).collect();
+        let what = "percent right";
+        horizontal_bars(&names, 100.0, what, |canvas, x, y| {
+            for (i, arm) in self.arms.iter().enumerate() {
+                for (at, group) in DRAWN.iter().enumerate() {
+                    let found = self.groups.iter().zip(&arm.scores).find(|(name, _)| **name == group.name());
+                    let Some((mean, error)) = found.and_then(|(_, score)| *score) else { continue };
+                    let top = y(i) + 9 * at as i32;
+                    bar(canvas, x(0.0), x(mean), top, 7, COLOURS[at])?;
+                    let (low, high) = (x((mean - error).max(0.0)), x((mean + error).min(100.0)));
+                    canvas.draw(&PathElement::new([(low, top + 3), (high, top + 3)], BLACK))?;
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Shown for Details {
+    fn text(&self) -> String {
         let score = |score: &Score| {
             score.map_or("–".to_owned(), |(mean, error)| {
                 format!("{} ± {}", rounded(mean, error), rounded(error, error))
@@ -124,8 +145,7 @@ impl Details {
         format!("{arms}\n{}", table(&header, context))
     }
 
-    /// The part of the page between the claims and the errata.
-    pub fn body(&self) -> anyhow::Result<String> {
+    fn body(&self) -> anyhow::Result<String> {
         let mut environment = environment();
         environment.add_filter("within", |value: f64, error: f64| rounded(value, error));
         environment.add_template("body", include_str!("body.html.j2"))?;
@@ -139,25 +159,6 @@ impl Details {
             plot_scores => self.score_bars()?,
             plot_context => line_chart(&lines, "tokens of the conversation", "keys found, percent")?,
         })?)
-    }
-
-    /// Bars of every arm for first turns, later turns and knowledge.
-    fn score_bars(&self) -> anyhow::Result<String> {
-        let names: Vec<&str> = self.arms.iter().map(|arm| arm.name.as_str()).collect();
-        let what = "percent right";
-        horizontal_bars(&names, 100.0, what, |canvas, x, y| {
-            for (i, arm) in self.arms.iter().enumerate() {
-                for (at, group) in DRAWN.iter().enumerate() {
-                    let found = self.groups.iter().zip(&arm.scores).find(|(name, _)| **name == group.name());
-                    let Some((mean, error)) = found.and_then(|(_, score)| *score) else { continue };
-                    let top = y(i) + 9 * at as i32;
-                    bar(canvas, x(0.0), x(mean), top, 7, COLOURS[at])?;
-                    let (low, high) = (x((mean - error).max(0.0)), x((mean + error).min(100.0)));
-                    canvas.draw(&PathElement::new([(low, top + 3), (high, top + 3)], BLACK))?;
-                }
-            }
-            Ok(())
-        })
     }
 }
 

@@ -12,17 +12,14 @@ use camelid_data::clean::{CleanOptions, clean};
 use camelid_data::split_long::{SplitOptions, split_long};
 use camelid_data::{Mode, PassOptions};
 use camelid_eval::judge::{Answers, Live, Model, Protocol, QuestionSet, Stage};
-use camelid_kernels::device_label;
 use camelid_model::{Llama, TokenizerFile, model_place};
-use camelid_recipe::claims::ClaimsFile;
 use camelid_recipe::{
-    Arm as _, BaseFormat, Children, Experiment, Measured, Report, RunFacts, RunOptions, Study, Trains,
-    Tuning, TuningArm, find_base, requests_bar, show_requests, watch_for_interrupt,
+    Arm as _, BaseFormat, Children, Experiment, Measured, RunOptions, Study, Trains, Tuning, TuningArm,
+    find_base, requests_bar, show_requests, watch_for_interrupt,
 };
 
 use crate::reproduce::Ending;
-use crate::reproduce::tuning::{TuningArguments, part};
-use crate::workspace::workspace;
+use crate::reproduce::tuning::{Found, TuningArguments, part};
 
 /// Raised whenever the recipe measures something in another way.
 const RECIPE: &str = "vicuna smol 1";
@@ -78,23 +75,20 @@ pub fn reproduce(arguments: &TuningArguments, mut experiment: Experiment) -> any
     }
 
     // 4. The report.
-    let claims = ClaimsFile::read(&workspace().join("papers/vicuna/claims.toml"))?;
     let measured = Measured::of(&study, &[FULL], untuned, ran.outcomes);
     let evidence = measured.tuning(&FULL).map(|evidence| ("tuned", evidence)).into_iter().collect();
-    let report = Report {
-        recipe: "vicuna".to_owned(),
-        scale: arguments.scale.name().to_owned(),
-        command: arguments.command("vicuna"),
-        run: RunFacts::of(started, ran.reused, &device_label(&study.device)),
-        claims: claims.decided(&evidence, arguments.scale.name(), false),
-        paper: claims.paper,
-        errata: claims.errata,
+    let page = arguments.report(Found {
+        recipe: "vicuna",
+        paper: "vicuna",
+        started,
+        reused: ran.reused,
+        device: &study.device,
+        evidence,
         inputs: study.opened.about.clone(),
         details: Tuning::of(&study, &measured, &[FULL], &[FULL], None, Vec::new()),
         settings: FULL.experiment(&study.comparison.experiment, 0).to_toml()?,
-    };
-    println!("\n{}\n\n{}", report.verdicts_text(), report.details.text());
-    let page = report.write(&study.comparison.folder, &report.details.body()?)?;
+        folder: &study.comparison.folder,
+    })?;
     println!("\nanswers to MT-bench: {}", path.display());
     println!("graded by `camelid eval judge --question-set mt-bench --answers FILE --judge URL#MODEL`");
     println!("report: {}", page.display());

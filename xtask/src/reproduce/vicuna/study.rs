@@ -19,6 +19,9 @@ use super::pages::{self, Funnel};
 /// Raised whenever the recipe measures something in another way.
 const RECIPE: &str = "vicuna 1";
 
+/// The folder of the conversations, in that of the recipe.
+const DATA: &str = "data";
+
 /// The shared part of the recipe.
 pub struct Study {
     /// Settings and outcomes of the arms.
@@ -56,6 +59,16 @@ pub struct Tuned {
 impl Study {
     /// Makes the files and opens them; the base must have been made.
     pub fn prepare(experiment: Experiment, options: &RunOptions) -> anyhow::Result<Self> {
+        Self::open(experiment, options, None)
+    }
+
+    /// The same in a process of its own for one arm, with the files that are there.
+    pub fn of_part(experiment: Experiment, options: &RunOptions) -> anyhow::Result<Self> {
+        let made = pages::made(&options.runs.join(&experiment.name).join(DATA))?;
+        Self::open(experiment, options, made)
+    }
+
+    fn open(experiment: Experiment, options: &RunOptions, made: Option<Funnel>) -> anyhow::Result<Self> {
         let folder = options.runs.join(&experiment.name);
         let nano = Nano::of(&experiment, &options.runs)?;
         let template = Template::builtin(&experiment.data.template)?;
@@ -63,8 +76,11 @@ impl Study {
         let Some(TestSet::Count(tested)) = experiment.data.test else {
             bail!("{}: `data.test`: expected a count of conversations", experiment.name);
         };
-        let data = folder.join("data");
-        let funnel = pages::make(&nano, &data, &template, max_length, tested)?;
+        let data = folder.join(DATA);
+        let funnel = match made {
+            Some(funnel) => funnel,
+            None => pages::make(&nano, &data, &template, max_length, tested)?,
+        };
         let set = |file: &str, format, loss_on| -> anyhow::Result<TokenizedSet> {
             let read = read_conversations(format, &[data.join(file)], &ReadOptions::default())?;
             let truncation = Truncation { total: Some(max_length), ..Truncation::default() };

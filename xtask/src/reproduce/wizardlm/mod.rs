@@ -13,11 +13,9 @@ mod study;
 use std::time::Instant;
 
 use anyhow::bail;
-use camelid_kernels::device_label;
-use camelid_recipe::claims::ClaimsFile;
 use camelid_recipe::{
-    Children, EvolutionPlan, Experiment, ModelPrices, PRETRAINING, Report, RunFacts, RunOptions,
-    Study as Common, watch_for_interrupt,
+    Children, EvolutionPlan, Experiment, ModelPrices, PRETRAINING, RunOptions, Study as Common,
+    watch_for_interrupt,
 };
 
 use self::arms::{Arm, BOTH, MIX, SEEDS_TOKENS, all_arms, default_arms};
@@ -27,8 +25,7 @@ use self::report::Details;
 use self::study::{Study, Tuned};
 use super::Ending;
 use super::scale::Scale;
-use super::tuning::{TuningArguments, part};
-use crate::workspace::workspace;
+use super::tuning::{Found, TuningArguments, part};
 
 /// Seeds of an arm, where none are asked for.
 const SEEDS: u64 = 5;
@@ -83,22 +80,19 @@ pub fn reproduce(arguments: &TuningArguments) -> anyhow::Result<Ending> {
     };
 
     // 4. Claim by claim.
-    let claims = ClaimsFile::read(&workspace().join("papers/wizardlm/claims.toml"))?;
     let measured = Measured { lineages: &study.lineages, untuned: &untuned, tuned: &ran.outcomes };
-    let report = Report {
-        recipe: "wizardlm".to_owned(),
-        scale: scale.name().to_owned(),
-        command: arguments.command("wizardlm"),
-        run: RunFacts::of(started, ran.reused, &device_label(&study.device)),
-        claims: claims.decided(&measured.evidence(), scale.tested_as(), false),
-        paper: claims.paper,
-        errata: claims.errata,
+    let page = arguments.report(Found {
+        recipe: "wizardlm",
+        paper: "wizardlm",
+        started,
+        reused: ran.reused,
+        device: &study.device,
+        evidence: measured.evidence(),
         inputs: study.opened.about.clone(),
         details: Details::of(&study, &measured),
         settings: study.comparison.experiment.to_toml()?,
-    };
-    println!("\n{}\n\n{}", report.verdicts_text(), report.details.text());
-    let page = report.write(&study.comparison.folder, &report.details.body()?)?;
+        folder: &study.comparison.folder,
+    })?;
     println!("\nreport: {}", page.display());
     Ok(Ending::Finished)
 }

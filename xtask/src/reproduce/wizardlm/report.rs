@@ -14,6 +14,7 @@ use super::evolutions::{self, LEVELS};
 use super::exam::DRAWS;
 use super::rules::{Found, found};
 use super::study::Study;
+use crate::reproduce::tuning::Shown;
 
 /// What the recipe measured, in the rows of its report.
 #[derive(Debug, Clone, Serialize)]
@@ -149,8 +150,25 @@ impl Details {
         }
     }
 
-    /// The tables for a terminal.
-    pub fn text(&self) -> String {
+    /// Percent right by round of the instruction, a line an arm.
+    fn by_round(&self) -> anyhow::Result<String> {
+        let shown = [&SEEDS, &SEEDS_TOKENS, &MIX, &ROUNDS[0], &ROUNDS[3], &LAST_TOKENS].map(|arm| arm.name);
+        let line = |row: &'_ ArmRow| {
+            let points = row.parts.iter().enumerate();
+            points.filter_map(|(round, part)| Some((round as f64, part.as_ref()?.0))).collect()
+        };
+        let lines: Vec<Line> = self
+            .general
+            .iter()
+            .filter(|row| shown.contains(&row.name.as_str()))
+            .map(|row| Line { name: &row.name, points: line(row) })
+            .collect();
+        Ok(line_chart(&lines, "round that the instruction comes from", "percent right")?)
+    }
+}
+
+impl Shown for Details {
+    fn text(&self) -> String {
         let cell = |measure: &Measure| {
             measure.map_or("–".to_owned(), |(mean, error)| {
                 format!("{} ± {}", rounded(mean, error), rounded(error, error))
@@ -203,8 +221,7 @@ impl Details {
         format!("{general}\n{}\n{faults}", table("percent right, sums", "level", 1, &self.arithmetic))
     }
 
-    /// The part of the page between the claims and the errata.
-    pub fn body(&self) -> anyhow::Result<String> {
+    fn body(&self) -> anyhow::Result<String> {
         let mut environment = environment();
         environment.add_filter("within", |value: f64, error: f64| rounded(value, error));
         environment.add_template("body", include_str!("body.html.j2"))?;
@@ -215,22 +232,6 @@ impl Details {
             plot_arithmetic => score_bars(&self.arithmetic)?,
             plot_rounds => self.by_round()?,
         })?)
-    }
-
-    /// Percent right by round of the instruction, a line an arm.
-    fn by_round(&self) -> anyhow::Result<String> {
-        let shown = [&SEEDS, &SEEDS_TOKENS, &MIX, &ROUNDS[0], &ROUNDS[3], &LAST_TOKENS].map(|arm| arm.name);
-        let line = |row: &'_ ArmRow| {
-            let points = row.parts.iter().enumerate();
-            points.filter_map(|(round, part)| Some((round as f64, part.as_ref()?.0))).collect()
-        };
-        let lines: Vec<Line> = self
-            .general
-            .iter()
-            .filter(|row| shown.contains(&row.name.as_str()))
-            .map(|row| Line { name: &row.name, points: line(row) })
-            .collect();
-        Ok(line_chart(&lines, "round that the instruction comes from", "percent right")?)
     }
 }
 

@@ -6,6 +6,8 @@ use crate::ReportError;
 use crate::canvas::{COLOURS, GREY, svg};
 
 const SIZE: (u32, u32) = (860, 340);
+/// Most ticks of the axis below.
+const TICKS: usize = 11;
 
 /// A curve.
 pub struct Line<'a> {
@@ -33,6 +35,9 @@ pub fn line_chart(lines: &[Line], x_name: &str, y_name: &str) -> Result<String, 
     };
     let room = if high > low { 0.05 * (high - low) } else { 0.05 * high.abs().max(1e-9) };
     let right = if right > left { right } else { left + 1.0 };
+    // Whole numbers that are few, such as rounds, have a tick each and none between.
+    let whole = points().all(|(x, _)| x.fract() == 0.0);
+    let ticks = if whole { TICKS.min((right - left) as usize + 1) } else { TICKS };
     svg(SIZE, |canvas| {
         let mut chart = ChartBuilder::on(canvas)
             .margin(12)
@@ -43,6 +48,7 @@ pub fn line_chart(lines: &[Line], x_name: &str, y_name: &str) -> Result<String, 
         chart
             .configure_mesh()
             .light_line_style(WHITE)
+            .x_labels(ticks)
             .x_desc(x_name)
             .y_desc(y_name)
             .x_label_formatter(&|v| format!("{}", (v * 1e6).round() / 1e6))
@@ -96,6 +102,16 @@ mod tests {
         assert!(drawn.contains("training") && drawn.contains("test") && drawn.contains("loss"), "{drawn}");
         assert!(drawn.contains("2.5") && drawn.contains("40"), "{drawn}");
         assert!(!drawn.contains("0000001") && !drawn.contains("999999"), "ticks are round");
+    }
+
+    #[test]
+    fn few_whole_numbers_have_a_tick_each_and_none_between() {
+        for last in [1, 2, 4, 8] {
+            let points = (0..=last).map(|x| (f64::from(x), 10.0 * f64::from(x))).collect();
+            let drawn = line_chart(&[Line { name: "a", points }], "round", "right").unwrap();
+            let texts: Vec<&str> = drawn.lines().map(str::trim).collect();
+            assert!(!texts.contains(&"0.5") && texts.contains(&last.to_string().as_str()), "{last}: {drawn}");
+        }
     }
 
     #[test]

@@ -226,7 +226,7 @@ pub(crate) fn format_of(row: &Fields) -> Option<DataFormat> {
         Some(DataFormat::OasstTrees)
     } else if oasst::is_message(row) {
         Some(DataFormat::OasstFlat)
-    } else if let Some(speaker) = turns::speaker_key(row) {
+    } else if let Some(speaker) = turns::speaker_key(row).or_else(|| turns::turn_speaker(row)) {
         Some(if speaker == "from" { DataFormat::Sharegpt } else { DataFormat::Messages })
     } else if guanaco::fits(row) {
         Some(DataFormat::Guanaco)

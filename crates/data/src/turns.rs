@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::dialogue::{self, Change, Rules};
 use crate::fields::{self, Fields, Problem, Short};
 use crate::load::load;
+use crate::report::Named;
 use crate::rows::Rows;
 use crate::{DataError, LoadReport, Loaded};
 
@@ -41,8 +42,12 @@ const LEFT_OUT_OF_ROWS: [&str; 5] = ["tools", "functions", "images", "videos", "
 /// The same of a turn.
 const LEFT_OUT_OF_TURNS: [&str; 5] = ["reasoning_content", "reasoning", "thinking", "images", "weight"];
 
-/// Reads rows that each hold a list of turns.
+/// Reads rows that each hold a list of turns; a file whose first row is itself a turn is one such list, and one
+/// conversation.
 pub(crate) fn read(mut rows: Rows, names: &Names, rules: Rules) -> Result<Loaded, DataError> {
+    if rows.look(1)?.first().is_some_and(|record| turn_speaker(&record.fields).is_some()) {
+        return read_one(rows, names, rules);
+    }
     let columns = names.list.iter().copied().chain(SYSTEM).chain(LEFT_OUT_OF_ROWS).chain(ID);
     rows.only(&columns.collect::<Vec<_>>());
     let own_id = |record: &Record| ID.iter().find_map(|name| fields::id(&record.fields, name));
@@ -52,6 +57,38 @@ pub(crate) fn read(mut rows: Rows, names: &Names, rules: Rules) -> Result<Loaded
         changes.extend(left_out);
         Ok((conversation, changes))
     })
+}
+
+/// Reads the one conversation whose turns are the rows of a file. A row that cannot be read would leave a hole in it.
+fn read_one(mut rows: Rows, names: &Names, rules: Rules) -> Result<Loaded, DataError> {
+    let mut report = LoadReport::new("conversations");
+    report.note("the file is one list of turns, read as one conversation".to_owned());
+    let (id, mut turns) = (rows.stem().to_owned(), Vec::new());
+    while let Some(record) = rows.next_row(&mut report)? {
+        turns.push(Value::Object(record.fields));
+    }
+    if report.dropped_in_all() > 0 {
+        return Ok(Loaded { conversations: Vec::new(), report });
+    }
+    let row: Fields = [(names.list[0].to_owned(), Value::Array(turns))].into_iter().collect();
+    let read = messages(&row, names, &mut report).and_then(|(messages, left_out)| {
+        let (conversation, mut changes) = dialogue::conversation(&id, messages, rules)?;
+        changes.extend(left_out);
+        Ok((conversation, changes))
+    });
+    let named = |detail| Named { id: id.clone(), detail, ..Named::default() };
+    let conversations = match read {
+        Ok((conversation, changes)) => {
+            report.keep();
+            changes.into_iter().for_each(|(what, detail)| report.change(&what, named(detail)));
+            vec![conversation]
+        }
+        Err(problem) => {
+            report.drop_named(&problem.reason, named(problem.detail));
+            Vec::new()
+        }
+    };
+    Ok(Loaded { conversations, report })
 }
 
 /// The messages of a row, and what was left out of them.
@@ -89,6 +126,16 @@ pub(crate) fn messages(
         }
     }
     Ok((messages, changes))
+}
+
+/// Under which key a row that is itself a turn says who speaks.
+pub(crate) fn turn_speaker(row: &Fields) -> Option<&'static str> {
+    let (key, speaker) = fields::first(row, &SPEAKERS)?;
+    // A message of a tree is none: what it answers stands elsewhere.
+    let is_turn = fields::first(row, &LISTS).is_none()
+        && fields::first(row, &TEXTS).is_some()
+        && !row.contains_key("parent_id");
+    Role::from_name(speaker.as_str()?).filter(|_| is_turn).map(|_| key)
 }
 
 /// Under which key the turns of a row, wherever they are, say who speaks.

@@ -26,8 +26,8 @@ const ROW_GROUP: usize = 4096;
 /// `.zst`), or Parquet (`.parquet`), by the ending of `path`. The file appears whole or not at all.
 ///
 /// The report counts conversations: kept are those written, and `changed` says what the format cannot
-/// hold and was left out. Alpaca's rows hold one question and one answer without a system message, OASST's
-/// messages no system message. An OASST tree is made of each conversation, whose last message has its id.
+/// hold and was left out. Alpaca's rows hold the last question and answer, those before as `history` (in
+/// Parquet as JSON text) and one system message as `system`; OASST's messages no system message. An OASST tree is made of each conversation, whose last message has its id.
 ///
 /// # Errors
 /// [`DataError::Option`] for a format that is not [`WRITABLE`] or another ending; a full disk.
@@ -155,6 +155,8 @@ fn parquet(
     format: DataFormat,
     rows: &mut impl Iterator<Item = Value>,
 ) -> PolarsResult<()> {
+    let mut rows = rows.map(|row| if format == DataFormat::Alpaca { with_every_column(row) } else { row });
+    let rows = &mut rows;
     let mut group: Vec<Value> = rows.take(ROW_GROUP).collect();
     let mut columns = frame(format, &group)?;
     let mut writer = ParquetWriter::new(file).batched(columns.schema())?;
@@ -165,6 +167,14 @@ fn parquet(
     }
     writer.finish()?;
     Ok(())
+}
+
+/// An Alpaca row with the columns that only some have, the history as JSON text.
+fn with_every_column(mut row: Value) -> Value {
+    let history = row.get("history").map(Value::to_string);
+    row["system"] = row.get("system").cloned().unwrap_or_default();
+    row["history"] = history.map_or(Value::Null, Value::String);
+    row
 }
 
 /// The rows of a conversation: one, but for OASST's one per message.
@@ -202,21 +212,39 @@ fn item(conversation: &Conversation) -> Named {
     Named { id: conversation.id.clone(), ..Named::default() }
 }
 
+/// A row whose question and answer are the last of the conversation; those before are its `history`, as
+/// LLaMA-Factory has it, a system message its `system`.
 fn alpaca(conversation: &Conversation, report: &mut LoadReport) -> Value {
+    let mut systems = conversation.messages.iter().filter(|message| message.role == Role::System);
+    let system = systems.next();
+    if systems.next().is_some() {
+        report.change("system messages after the first, left out", item(conversation));
+    }
     let mut turns = conversation.messages.iter().filter(|message| message.role != Role::System).peekable();
-    if conversation.messages.iter().any(|message| message.role == Role::System) {
-        report.change("a system message, left out", item(conversation));
+    let mut rounds: Vec<[&str; 2]> = Vec::new();
+    while let Some(question) = turns.next_if(|message| message.role == Role::User)
+        && let Some(answer) = turns.next_if(|message| message.role == Role::Assistant)
+    {
+        rounds.push([&question.content, &answer.content]);
     }
-    let question = turns.next_if(|message| message.role == Role::User);
-    let answer = turns.next_if(|message| message.role == Role::Assistant);
-    let more = turns.count();
-    if more > 0 {
-        let detail = Some(format!("{more} turns"));
-        report.change("turns after the first answer, left out", Named { detail, ..item(conversation) });
+    let more = conversation.messages.iter().filter(|m| m.role != Role::System).count() - 2 * rounds.len();
+    let question = match more {
+        0 => "",
+        more => {
+            let detail = Some(format!("{more} turns"));
+            report.change("turns after the last answer, left out", Named { detail, ..item(conversation) });
+            conversation.messages.iter().find(|m| m.role == Role::User).map_or("", |m| m.content.as_str())
+        }
+    };
+    let [question, answer] = rounds.pop().unwrap_or([question, ""]);
+    let mut row = json!({"id": conversation.id, "instruction": question, "input": "", "output": answer});
+    if let Some(system) = system {
+        row["system"] = system.content.as_str().into();
     }
-    let text =
-        |message: Option<&camelid_chat::Message>| message.map_or("", |m| m.content.as_str()).to_string();
-    json!({"id": conversation.id, "instruction": text(question), "input": "", "output": text(answer)})
+    if !rounds.is_empty() {
+        row["history"] = json!(rounds);
+    }
+    row
 }
 
 fn oasst(conversation: &Conversation, ids: &mut Ids, report: &mut LoadReport) -> Vec<Value> {

@@ -442,6 +442,30 @@ fn the_nano_world_is_a_format_without_a_file() {
 }
 
 #[test]
+fn a_file_that_is_one_list_of_turns_is_one_conversation() {
+    let dir = tempfile::tempdir().unwrap();
+    let turns = json!([
+        {"role": "system", "content": "Be kind."}, {"role": "user", "content": "a"},
+        {"role": "assistant", "content": "b"}
+    ]);
+    let path = file(&dir, "talk.json", turns.to_string());
+    let (format, loaded) = read_detected(&[&path], &ReadOptions::default()).unwrap();
+    assert_eq!((format, loaded.conversations.len()), (DataFormat::Messages, 1));
+    let talk = &loaded.conversations[0];
+    assert_eq!((talk.id.as_str(), talk.messages.len()), ("talk", 3));
+    assert!(loaded.report.notes.iter().any(|note| note.contains("one list of turns")), "{:?}", loaded.report);
+
+    let turns = json!([{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]);
+    let path = file(&dir, "sharegpt.json", turns.to_string());
+    assert_eq!(read_detected(&[&path], &ReadOptions::default()).unwrap().0, DataFormat::Sharegpt);
+
+    // A turn that cannot be read is no turn to leave out.
+    let path = file(&dir, "torn.jsonl", "{\"role\": \"user\", \"content\": \"a\"}\n{\"role\": \n");
+    let error = read_conversations(DataFormat::Messages, &[&path], &ReadOptions::default()).unwrap_err();
+    assert!(matches!(error, DataError::Empty { .. }), "{error}");
+}
+
+#[test]
 fn what_is_written_is_read_again_in_every_format_and_file_type() {
     let dir = tempfile::tempdir().unwrap();
     let mut long = Conversation::new("long");
@@ -463,11 +487,6 @@ fn what_is_written_is_read_again_in_every_format_and_file_type() {
             assert_eq!(detected(&path).0, format, "{ending}");
             let mut expected = whole.clone();
             match format {
-                DataFormat::Alpaca => {
-                    expected[0].messages = expected[0].messages[1..3].to_vec();
-                    assert_eq!(report.changed["a system message, left out"].examples, ["long"]);
-                    assert_eq!(report.changed["turns after the first answer, left out"].examples, ["long"]);
-                }
                 DataFormat::OasstFlat => {
                     expected[0].messages.remove(0);
                     assert_eq!(report.changed_by("a system message, left out"), 1);
@@ -483,6 +502,17 @@ fn what_is_written_is_read_again_in_every_format_and_file_type() {
     write_conversations(DataFormat::Messages, &many, &path).unwrap();
     let loaded = read_conversations(DataFormat::Messages, &[&path], &ReadOptions::default()).unwrap();
     assert_eq!(loaded.conversations, many, "over several row groups");
+
+    // Alpaca's rows end with an answer and have one system message.
+    let mut asking = long.clone();
+    asking.push(User, "e");
+    asking.push(System, "Be brief.");
+    let path = dir.path().join("asking.json");
+    let report = write_conversations(DataFormat::Alpaca, &[asking], &path).unwrap();
+    assert_eq!(report.changed["turns after the last answer, left out"].examples, ["long"]);
+    assert_eq!(report.changed_by("system messages after the first, left out"), 1);
+    let loaded = read_conversations(DataFormat::Alpaca, &[&path], &ReadOptions::default()).unwrap();
+    assert_eq!(loaded.conversations, [long], "the rest is whole");
 
     let odd = write_conversations(DataFormat::Messages, &whole, &dir.path().join("x.csv")).unwrap_err();
     assert!(odd.to_string().contains(".jsonl"), "{odd}");

@@ -24,6 +24,9 @@ pub enum Rule {
     Unchanged,
     /// Rule 4: the evolved instruction speaks of the evolver's prompt, though its parent does not.
     CopiedPrompt,
+    /// The evolved instruction begins as an assistant's reply ("Sure, here is a harder version:"), or the response
+    /// speaks of the assistant ("As an AI language model, …") though nobody asked about one.
+    Boilerplate,
     /// The evolved instruction brings its answer along.
     AnswerInside,
     /// Self-Instruct: the instruction has too few or too many words.
@@ -134,11 +137,12 @@ impl RuleSettings {
         names: &[String],
         cut_off: bool,
     ) -> Option<Ended> {
-        let rules: [(Rule, &dyn Fn() -> Option<String>); 7] = [
+        let rules: [(Rule, &dyn Fn() -> Option<String>); 8] = [
             (Rule::NoText, &|| is_nothing(evolved).then(|| evolved.trim().to_owned())),
             (Rule::CutOff, &|| broken_off(evolved, cut_off).filter(|_| cut_off || !opens_code(parent))),
             (Rule::Unchanged, &|| gist(evolved).eq(gist(parent)).then(String::new)),
             (Rule::CopiedPrompt, &|| copied_name(evolved, parent, names)),
+            (Rule::Boilerplate, &|| lead_in(evolved).filter(|_| lead_in(parent).is_none())),
             (Rule::AnswerInside, &|| answer_inside(evolved, parent)),
             (Rule::TooLong, &|| self.too_long(evolved)),
             (Rule::OtherLanguage, &|| self.other_language(evolved, Some(parent))),
@@ -148,13 +152,14 @@ impl RuleSettings {
 
     /// The first rule that a response breaks, beside its instruction.
     pub fn of_response(&self, response: &str, instruction: &str, cut_off: bool) -> Option<Ended> {
-        let rules: [(Rule, &dyn Fn() -> Option<String>); 5] = [
+        let rules: [(Rule, &dyn Fn() -> Option<String>); 6] = [
             (Rule::NoAnswer, &|| is_nothing(response).then(|| response.trim().to_owned())),
             (Rule::AnswerCutOff, &|| broken_off(response, cut_off)),
             (Rule::Sorry, &|| sorry(response, self.sorry_below_words)),
             (Rule::EmptyWords, &|| {
                 words(response).all(|word| is_function_word(&word)).then(|| response.trim().to_owned())
             }),
+            (Rule::Boilerplate, &|| speaks_of_itself(response, instruction)),
             (Rule::AnswerInside, &|| holds_answer(instruction, response)),
         ];
         self.first(&rules)
@@ -197,6 +202,55 @@ fn opens_code(text: &str) -> bool {
 /// instruction that is about a "given prompt" of its own may stay about it.
 fn copied_name(evolved: &str, parent: &str, names: &[String]) -> Option<String> {
     names.iter().find(|name| has_phrase(evolved, name) && !has_phrase(parent, name)).cloned()
+}
+
+/// How an assistant agrees before it does what it is told.
+const AGREEMENTS: [&str; 7] =
+    ["sure", "certainly", "absolutely", "of course", "great", "okay", "i would be happy to"];
+/// How it presents what it made.
+const PRESENTATIONS: [&str; 5] = ["here is", "here's", "here are", "this is", "below is"];
+/// What it calls it, were it not the instruction itself.
+const PRESENTED: [&str; 8] =
+    ["prompt", "task", "instruction", "question", "version", "request", "rewrite", "example"];
+
+/// The first words of an instruction, where they are an assistant's: "Sure, …", "Certainly! …", or a line such as
+/// "Here's a more complex version of the task:".
+fn lead_in(instruction: &str) -> Option<String> {
+    let line = instruction.trim_start().lines().next().unwrap_or_default().replace('’', "'");
+    let lower = line.trim_start_matches(['*', '#', '"', ' ']).to_lowercase();
+    let agrees = AGREEMENTS.iter().any(|agreement| {
+        lower
+            .strip_prefix(agreement)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with([',', '!', '.', ':']))
+    });
+    let presents = PRESENTATIONS.iter().any(|words| has_start(&lower, words))
+        && lower.trim_end_matches(['*', ' ']).ends_with(':')
+        && PRESENTED.iter().any(|word| has_phrase(&lower, word));
+    (agrees || presents).then_some(line)
+}
+
+/// Whether a text begins with these words, whole.
+fn has_start(text: &str, words: &str) -> bool {
+    text.strip_prefix(words).is_some_and(|rest| !rest.starts_with(char::is_alphanumeric))
+}
+
+/// What assistants say of themselves.
+const OF_ITSELF: [&str; 6] = [
+    "as an ai",
+    "as a language model",
+    "as a large language model",
+    "ai language model",
+    "i am an ai",
+    "i'm an ai",
+];
+
+/// A phrase in which the response speaks of the assistant, where the instruction speaks of none.
+fn speaks_of_itself(response: &str, instruction: &str) -> Option<String> {
+    let about_one =
+        |text: &str| ["ai", "assistant", "language model", "chatbot"].iter().any(|it| has_phrase(text, it));
+    let response = response.replace('’', "'");
+    let found = OF_ITSELF.iter().find(|phrase| has_phrase(&response, phrase));
+    found.filter(|_| !about_one(instruction)).map(ToString::to_string)
 }
 
 /// Headings behind which an answer stands.
@@ -268,6 +322,13 @@ mod tests {
             ("  name a RIVER", Some(Rule::Unchanged)),
             ("As the Given  Prompt says, name two.", Some(Rule::CopiedPrompt)),
             ("#Rewritten_Prompt# two rivers", Some(Rule::CopiedPrompt)),
+            ("Sure, name two rivers.", Some(Rule::Boilerplate)),
+            ("Certainly!\nName two rivers.", Some(Rule::Boilerplate)),
+            ("Here's a more complex version of the task:\nName two rivers.", Some(Rule::Boilerplate)),
+            ("**Here is an example of a harder question:**\n\nName two rivers.", Some(Rule::Boilerplate)),
+            ("Here is a list of rivers:\nRhine, Rhone. Sort it.", None),
+            ("Sure-footed animals live where? Name two.", None),
+            ("Great rivers flow slowly: name two.", None),
             ("Name two rivers.\nAnswer: Rhine and Rhone", Some(Rule::AnswerInside)),
             ("Name two rivers.\n**Response:**\nRhine and Rhone", Some(Rule::AnswerInside)),
             ("Name two rivers.\nAnswer:", None),
@@ -318,6 +379,9 @@ mod tests {
             ("He was not sorrysome.", None),
             (&long, None),
             (long.strip_suffix("word ").unwrap(), Some(Rule::Sorry)),
+            ("As an AI language model, I name the Rhine.", Some(Rule::Boilerplate)),
+            ("I’m an AI and have no rivers.", Some(Rule::Boilerplate)),
+            ("As an aim, name one.", None),
             ("?!…", Some(Rule::EmptyWords)),
             ("It is, and you have it.", Some(Rule::EmptyWords)),
             // A stop list of ["20.", …] cut this one.
@@ -327,6 +391,17 @@ mod tests {
         ] {
             assert_eq!(of_response(response), rule, "{response:?}");
         }
+    }
+
+    #[test]
+    fn an_assistant_may_speak_of_itself_where_it_is_asked_to() {
+        let answer = "As an AI, I was trained on text.";
+        let of =
+            |asked: &str| RuleSettings::default().of_response(answer, asked, false).map(|ended| ended.rule);
+        assert_eq!(of("What does an AI know?"), None);
+        assert_eq!(of("What do you know?"), Some(Rule::Boilerplate));
+        // A parent that begins so may stay so.
+        assert_eq!(of_instruction("Sure, why not name two?", "Sure, why not name one?"), None);
     }
 
     #[test]

@@ -16,6 +16,8 @@
 //! | evol-teacher | "20." cuts "2020." | `a_year_cuts_no_answer` |
 //! | evol-teacher | rows in the order in which replies came | `rows_stand_in_the_order_of_their_seeds` |
 //! | WizardLM #8 | the answer inside of the instruction; duplicates | `an_instruction_with_its_answer_ends`, `equal_instructions_of_two_seeds_live_once` |
+//! | WizardLM #4 | an assistant's boilerplate in instruction and answer | `an_assistants_boilerplate_ends_the_row` |
+//! | h2o-wizardlm | the comparison with the parent is there and never made | `every_evolution_is_compared_with_its_parent` |
 //! | UltraFeedback #12 | a "given prompt" that is not there, in any case | `a_prompt_that_is_spoken_of_ends_the_row` |
 //! | parsers | text lost where the model repeats the tag | `a_repeated_tag_loses_no_text` |
 //! | a fork | tags told by their capitals | `a_prompt_that_is_spoken_of_ends_the_row` |
@@ -29,7 +31,7 @@ use camelid_chat::requests::{RequestStore, RunSettings};
 use camelid_chat::{GenerateFailure, GenerateOptions, GeneratedText, Message, StopReason, TextGenerator};
 use camelid_evolve::{
     Desk, Evolution, EvolutionSettings, EvolveError, Law, Model, Models, OperatorSet, Row, Rule,
-    RuleSettings, Seed,
+    RuleSettings, Seed, Task,
 };
 use camelid_tests::oracles;
 
@@ -210,6 +212,30 @@ fn an_instruction_with_its_answer_ends() {
         _ => None,
     });
     assert_eq!(rules(&rows.unwrap()), [Some(Rule::AnswerInside); 8]);
+}
+
+#[test]
+fn an_assistants_boilerplate_ends_the_row() {
+    let rows = but(|question| match question {
+        Question::Evolve(task) if task.starts_with("Name 1") => {
+            Some(Ok(format!("Sure! Here is a harder one:\n{task} Say why.")))
+        }
+        Question::Answer(asked) if asked.contains("Name 2") => {
+            Some(Ok("As an AI language model, I like the Rhine best of all.".into()))
+        }
+        _ => None,
+    });
+    let ended = Some(Rule::Boilerplate);
+    assert_eq!(rules(&rows.unwrap()), [None, ended, ended, None, None, ended, ended, None]);
+}
+
+#[test]
+fn every_evolution_is_compared_with_its_parent() {
+    let rows = but(|_| None).unwrap();
+    for row in rows.iter().filter(|row| row.round > 0) {
+        let tasks: Vec<Task> = row.calls.iter().map(|call| call.task).collect();
+        assert_eq!(tasks, [Task::Evolve, Task::Compare, Task::Answer], "{}", row.id);
+    }
 }
 
 #[test]

@@ -72,6 +72,24 @@ impl Task {
     }
 }
 
+/// What was asked of one model for one task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spent {
+    /// The task.
+    pub task: Task,
+    /// The model.
+    pub model: String,
+    /// Requests.
+    pub calls: usize,
+    /// Tokens of the prompts, where the model said.
+    pub prompt_tokens: usize,
+    /// Tokens of the replies, where the model said.
+    pub new_tokens: usize,
+    /// Cost, where prices are known.
+    pub cost: Option<f64>,
+}
+
 /// One row: a seed, or what came of one evolution.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -9,7 +9,8 @@ use minijinja::value::Serde;
 use serde::Serialize;
 
 use crate::decontaminate::Hit;
-use crate::lineage::{Row, Task};
+use crate::forecast::Forecast;
+use crate::lineage::{Row, Spent, Task};
 use crate::reply::Equality;
 use crate::rules::Rule;
 
@@ -51,23 +52,6 @@ impl Passed {
         passed.difficulty = (passed.rated > 0).then(|| sum / passed.rated as f64);
         passed
     }
-}
-
-/// What was asked of one model for one task.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Spent {
-    /// The task.
-    pub task: Task,
-    /// The model.
-    pub model: String,
-    /// Requests.
-    pub calls: usize,
-    /// Tokens of the prompts, where the model said.
-    pub prompt_tokens: usize,
-    /// Tokens of the replies, where the model said.
-    pub new_tokens: usize,
-    /// Cost, where prices are known.
-    pub cost: Option<f64>,
 }
 
 /// A row that a rule ended.
@@ -123,8 +107,10 @@ pub struct EvolveReport {
     pub leaked: BTreeMap<String, Leaked>,
     /// Every test item that was found, with the row.
     pub found_items: Vec<FoundItem>,
-    /// By task and model.
+    /// By task and model. What failed attempts at a request may have cost is not in it.
     pub spent: Vec<Spent>,
+    /// What was forecast before the first request, where that is known.
+    pub forecast: Option<Forecast>,
     /// Some of the rows that each rule ended.
     pub examples: BTreeMap<Rule, Vec<Example>>,
     /// Some lines of descent: seed first, every row made of it.
@@ -176,9 +162,16 @@ impl EvolveReport {
                 })
                 .collect(),
             spent: spent(rows),
+            forecast: None,
             examples,
             lines: shown.into_iter().take(LINES).map(|(seed, _)| line(seed)).collect(),
         }
+    }
+
+    /// The report with what was forecast before the first request beside what it was.
+    #[must_use]
+    pub fn with_forecast(self, forecast: Forecast) -> Self {
+        Self { forecast: Some(forecast), ..self }
     }
 
     /// Rules that ended something, with how many rows, the most first.
@@ -284,6 +277,7 @@ impl Report for EvolveReport {
             .iter()
             .map(|(set, found)| vec![set.clone(), found.rows.to_string(), found.items.to_string()])
             .collect();
+        let spent = if self.forecast.is_some() { Vec::new() } else { spent };
         let head_spent = ["task", "model", "calls", "prompt tokens", "new tokens", "cost"];
         let tables = [
             (&head("round")[..], rounds, &[0][..]),
@@ -294,7 +288,14 @@ impl Report for EvolveReport {
         ];
         let filled = tables.into_iter().filter(|(_, rows, _)| !rows.is_empty());
         let text = filled.map(|(head, rows, left)| format!("\n{}", text_table(head, &rows, left)));
-        format!("{} seeds, {} rows that live\n{}", self.seeds, self.lives, text.collect::<String>())
+        let reconciled = self.forecast.as_ref().map(|forecast| format!("\n{}", forecast.beside(&self.spent)));
+        format!(
+            "{} seeds, {} rows that live\n{}{}",
+            self.seeds,
+            self.lives,
+            text.collect::<String>(),
+            reconciled.unwrap_or_default()
+        )
     }
 
     fn page(&self) -> Result<String, ReportError> {

@@ -100,6 +100,13 @@ impl Measured {
         }
     }
 
+    /// Tokens of a model's prompts and replies.
+    pub fn tokens_of(&self, model: &str) -> (usize, usize) {
+        let replies = self.replies.iter().filter(|((of, _), _)| of == model);
+        let prompts = self.prompts.get(model).map_or(0, |prompts| prompts.tokens);
+        (prompts, replies.map(|(_, replies)| replies.tokens).sum())
+    }
+
     /// Prompt and reply of a request, in tokens, as stored ones of its kind were on average; where
     /// there are none, by four bytes to the token and as long as the request allows.
     pub fn expected_tokens(&self, request: &ChatRequest) -> (f64, f64) {

@@ -172,6 +172,12 @@ impl RequestStore {
         Ok(())
     }
 
+    /// Tokens of what is stored of a model, by its name in requests, where its replies say: of prompts and of
+    /// replies.
+    pub fn tokens_of(&self, model: &str) -> (usize, usize) {
+        self.kept().measured.tokens_of(model)
+    }
+
     /// Lengths of what is stored.
     pub(super) fn measured(&self) -> Measured {
         self.kept().measured.clone()
@@ -293,6 +299,7 @@ mod tests {
         assert_eq!(store.report(), &StoreReport { replies: 3, ..Default::default() });
         assert_eq!(store.get(&request("b").key()), Some(reply(&request("b"))));
         assert_eq!(store.get(&request("d").key()), None);
+        assert_eq!((store.tokens_of("m"), store.tokens_of("n")), ((9, 0), (0, 0)));
         // A second reply to the same request changes nothing.
         let before = fs::read(&path).unwrap();
         store.put(&request("a"), &Reply { text: "other".into(), ..reply(&request("a")) }).unwrap();

@@ -64,6 +64,44 @@ fn seeds_are_evolved_reported_and_exported() {
 }
 
 #[test]
+fn a_run_says_what_it_will_take_and_what_it_took() {
+    let (server, folder) = (server(), tempfile::tempdir().unwrap());
+    let run = folder.path().join("run");
+    let priced = |limit: &str| {
+        let path = settings(folder.path(), &server, "");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let text = text.replace(" }\n", ", prices = { prompt = 1000.0, new = 2000.0 } }\n");
+        std::fs::write(&path, format!("{limit}{text}evolution = {{ rounds = 2 }}\n")).unwrap();
+        path
+    };
+    let said = |config: &str, more: &[&str]| {
+        let output = camelid::camelid(&[&["evolve", "run", config, "--run", text(&run)], more].concat());
+        (String::from_utf8(output.stderr).unwrap(), output.status.success())
+    };
+    let config = priced("");
+    let (dry, _) = said(&config, &["--dry-run"]);
+    assert!(dry.contains("forecast, if every row lives") && dry.contains("compare"), "{dry}");
+    assert!(!run.exists() && server.counts().asked_in_all() == 0, "a dry run does nothing");
+
+    // Six calls of each kind, of which the limit covers none whole.
+    let (limited, ended_well) = said(&priced("spending_limit = 0.5\n"), &[]);
+    assert!(limited.contains("warning: the forecast passes the spending limit"), "{limited}");
+    assert!(!ended_well && limited.contains("spending limit"), "{limited}");
+
+    let (whole, ended_well) = said(&config, &[]);
+    assert!(ended_well && !whole.contains("warning"), "{whole}");
+    let report: Value =
+        serde_json::from_str(&output_of(&["evolve", "report", text(&run), "--json"])).unwrap();
+    let calls =
+        |side: &Value| side.as_array().unwrap().iter().map(|of| of["calls"].as_u64().unwrap()).sum::<u64>();
+    assert_eq!((calls(&report["forecast"]["tasks"]), calls(&report["spent"])), (18, 18));
+    let table = output_of(&["evolve", "report", text(&run)]);
+    assert!(table.contains("in all    forecast") && table.contains("was"), "{table}");
+    let (again, _) = said(&config, &[]);
+    assert!(again.contains("18 replies are stored already, which cost"), "{again}");
+}
+
+#[test]
 fn a_run_ends_what_shares_text_with_test_sets_and_lists_the_items() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| text(&folder.path().join(name)).to_owned();

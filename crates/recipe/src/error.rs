@@ -6,6 +6,7 @@ use camelid_chat::ChatError;
 use camelid_data::DataError;
 use camelid_eval::exact_match::AnswerError;
 use camelid_eval::judge::JudgeError;
+use camelid_evolve::EvolveError;
 use camelid_files::FileError;
 use camelid_kernels::UnknownDevice;
 use camelid_lora::LoraError;
@@ -92,6 +93,9 @@ pub enum RecipeError {
     /// A judge that cannot be asked.
     #[error(transparent)]
     Judge(#[from] JudgeError),
+    /// An evolution that cannot be made.
+    #[error(transparent)]
+    Evolve(#[from] EvolveError),
 }
 
 // By hand, so that the cause that the message holds is not printed a second time as its source.

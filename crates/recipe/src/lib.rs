@@ -22,6 +22,7 @@ mod place;
 mod preflight;
 mod report;
 mod requests_bar;
+mod respondent;
 mod scores;
 mod shape;
 mod study;
@@ -48,6 +49,7 @@ pub use report::{
     write_report,
 };
 pub use requests_bar::{requests_bar, show_requests};
+pub use respondent::{OpenRespondent, Respondent};
 pub use scores::{loss_pair, matches_crossed, token_mean};
 pub use shape::known_shape;
 pub use study::{PRETRAINING, Study, Tuned, Untuned};

@@ -1,21 +1,22 @@
-//! A model that a run asks, as the settings name it and as it is opened.
+//! A model that an evolution asks, as settings name it and as it is opened.
 
-use anyhow::Result;
 use burn::tensor::Device;
 use camelid_chat::GenerateOptions;
 use camelid_chat::openai::{LengthField, OpenAiConfig};
 use camelid_chat::requests::{Prices, RunSettings};
-use camelid_eval::judge::{Model as Opened, ModelPlace, ModelSpec};
+use camelid_eval::judge::{JudgeError, Model as Opened, ModelPlace, ModelSpec};
 use camelid_evolve::Model;
 use camelid_model::LocalGenerator;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::RecipeError;
+
 /// Temperature of a judge.
-pub const JUDGING: f32 = 0.0;
+const JUDGING: f32 = 0.0;
 
 /// A model and how it is asked.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Respondent {
     /// `[NAME=]PATH` of a model's files, or `[NAME=]URL#MODEL` at an OpenAI-compatible endpoint.
@@ -69,9 +70,14 @@ impl Respondent {
         }
     }
 
-    /// What its replies depend on.
+    /// What its replies depend on, at a temperature unless it has its own.
     pub fn made_with(&self, temperature: f32) -> Value {
         json!({"model": self.model, "options": self.options(temperature), "extra_body": self.extra_body})
+    }
+
+    /// What the replies of a judge depend on.
+    pub fn judging_with(&self) -> Value {
+        self.made_with(JUDGING)
     }
 
     /// How fast an endpoint is asked.
@@ -100,23 +106,28 @@ impl Respondent {
 }
 
 /// A model that was opened, with the settings by which it is asked.
-pub struct Asked {
+pub struct OpenRespondent {
     opened: Opened,
     respondent: Respondent,
 }
 
-impl Asked {
-    /// Reads a model's files, or prepares to ask an endpoint.
-    pub fn open(respondent: &Respondent, device: &Device) -> Result<Self> {
-        let spec: ModelSpec = respondent.model.parse().map_err(anyhow::Error::msg)?;
+impl OpenRespondent {
+    /// Reads a model's files, saying what of them is not taken as it stands, or prepares to ask an endpoint.
+    ///
+    /// # Errors
+    /// A model that is spelt wrong, files that cannot be read, an endpoint that cannot be asked.
+    pub fn open(respondent: &Respondent, device: &Device) -> Result<Self, RecipeError> {
+        let wrong = |reason| RecipeError::Override { setting: "model".to_owned(), reason };
+        let spec: ModelSpec = respondent.model.parse().map_err(wrong)?;
         let opened = match &spec.place {
             ModelPlace::Files(path) => {
                 let generator = LocalGenerator::open(path, None, device)?;
-                crate::model_files::tell(generator.notes());
+                generator.notes().iter().for_each(|note| camelid_files::say!("warning: {note}"));
                 Opened::local(&spec.name, generator, path)?
             }
             ModelPlace::Endpoint { base_url, model } => {
-                Opened::endpoint(&spec.name, respondent.endpoint(base_url, model), respondent.requests())?
+                Opened::endpoint(&spec.name, respondent.endpoint(base_url, model), respondent.requests())
+                    .map_err(JudgeError::from)?
             }
         };
         Ok(Self { opened, respondent: respondent.clone() })
@@ -130,6 +141,11 @@ impl Asked {
             options: self.respondent.options(temperature),
             settings: self.opened.settings.clone(),
         }
+    }
+
+    /// The model as a judge, at temperature 0 unless its settings have another.
+    pub fn judge(&self) -> Model<'_> {
+        self.model(JUDGING)
     }
 
     /// The model as a judge of what it made itself, whatever its temperature then.

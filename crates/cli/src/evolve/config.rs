@@ -14,9 +14,9 @@ use camelid_evolve::{
     SelfInstructSettings, TestItem,
 };
 use camelid_files::{Input, stem};
+use camelid_recipe::Respondent;
 use serde::{Deserialize, Serialize};
 
-use super::respondent::Respondent;
 use crate::data::reading::tell;
 use crate::data::test_sets;
 use crate::waiting::stop_on_ctrl_c_twice_to_end;

@@ -4,7 +4,6 @@ mod config;
 mod export;
 mod folder;
 mod report;
-mod respondent;
 mod run;
 mod self_instruct;
 mod tune;

@@ -27,7 +27,8 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Result<()> {
-    let report = EvolveReport::new(&lineage::read(&folder::lineage_of(&args.run))?);
+    let mut report = EvolveReport::new(&lineage::read(&folder::lineage_of(&args.run))?);
+    report.forecast = folder::forecast_of(&args.run)?;
     if let Some(path) = &args.html {
         write_whole(path, report.page()?.as_bytes())?;
         camelid_files::say!("wrote {}", path.display());

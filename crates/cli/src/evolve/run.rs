@@ -4,20 +4,19 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use camelid_chat::requests::RunError;
+use camelid_chat::requests::{RequestStore, RunError};
 use camelid_evolve::{
-    Decontaminator, Evolution, EvolveError, EvolveReport, Models, OperatorSet, Row, Seed, Stage, TestItem,
-    lineage,
+    Decontaminator, Evolution, EvolveError, EvolveReport, Forecast, Models, OperatorSet, Row, Seed, Stage,
+    TestItem, lineage,
 };
 use camelid_files::{digest, program};
-use camelid_recipe::requests_bar;
+use camelid_recipe::{OpenRespondent, Respondent, requests_bar};
 use camelid_report::Report;
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
 use super::config::Config;
 use super::folder;
-use super::respondent::{Asked, JUDGING, Respondent};
 use crate::data::test_sets;
 use crate::device::DeviceArg;
 
@@ -28,6 +27,7 @@ pub const INTERRUPTED: u8 = 130;
 
 pub const EXAMPLES: &str = "Examples:
   camelid evolve run evolve.toml --run runs/evolved
+  camelid evolve run evolve.toml --run runs/evolved --dry-run      # calls, tokens and cost
   camelid evolve run evolve.toml --run runs/evolved --evolver http://localhost:8000/v1#llama
   camelid evolve run evolve.toml --run runs/own --evolver models/SmolLM2-135M-Instruct
 
@@ -57,11 +57,34 @@ pub struct Args {
     /// Another evolver than the settings name: [NAME=]PATH of its files, or [NAME=]URL#MODEL
     #[arg(long, value_name = "MODEL")]
     evolver: Option<String>,
+    /// Say what the run will take, and stop
+    #[arg(long)]
+    dry_run: bool,
     #[command(flatten)]
     pub device: DeviceArg,
 }
 
 impl Args {
+    /// Where replies are kept: in the run's folder, unless the run is only talked of.
+    pub fn store(&self, made_with: &Value) -> Result<RequestStore> {
+        if self.dry_run { Ok(RequestStore::in_memory()) } else { folder::open(&self.run, made_with) }
+    }
+
+    /// Says what the run will take, and keeps it; `false` where that is all.
+    pub fn goes_on(
+        &self,
+        forecast: &Forecast,
+        store: &RequestStore,
+        paid: f64,
+        limit: Option<f64>,
+    ) -> Result<bool> {
+        folder::tell_forecast(forecast, store, paid, limit);
+        if !self.dry_run {
+            folder::keep_forecast(&self.run, forecast)?;
+        }
+        Ok(!self.dry_run)
+    }
+
     /// The settings, with the evolver that the command line names.
     pub fn settings(&self) -> Result<Config> {
         let mut config = Config::read(&self.config)?;
@@ -80,14 +103,14 @@ pub fn run(args: &Args, config: &Config) -> Result<ExitCode> {
     let made_with = made_with(config, &operators, &seeds, &items)?;
     let against = Decontaminator::new(items, config.contamination.clone())?;
     test_sets::tell_short(&against);
-    let store = folder::open(&args.run, &made_with)?;
+    let store = args.store(&made_with)?;
     let device = args.device.open()?;
-    let evolver = Asked::open(&config.evolver, &device)?;
-    let other = |respondent: &Option<Respondent>| -> Result<Option<Asked>> {
-        respondent.as_ref().map(|respondent| Asked::open(respondent, &device)).transpose()
+    let evolver = OpenRespondent::open(&config.evolver, &device)?;
+    let other = |respondent: &Option<Respondent>| {
+        respondent.as_ref().map(|respondent| OpenRespondent::open(respondent, &device)).transpose()
     };
     let (answerer, judge) = (other(&config.answerer)?, other(&config.judge)?);
-    let judge = judge.as_ref().map_or_else(|| evolver.judging(), |judge| judge.model(JUDGING));
+    let judge = judge.as_ref().map_or_else(|| evolver.judging(), |judge| judge.judge());
     let evolution = Evolution {
         settings: &config.evolution,
         operators: &operators,
@@ -99,16 +122,20 @@ pub fn run(args: &Args, config: &Config) -> Result<ExitCode> {
         desk: config.desk(&store)?,
         against: Some(&against),
     };
+    let (forecast, limit) = (evolution.forecast(&seeds), config.spending_limit);
+    if !args.goes_on(&forecast, &store, evolution.paid(), limit)? {
+        return Ok(ExitCode::SUCCESS);
+    }
     let path = folder::lineage_of(&args.run);
     let bar = requests_bar();
     let rows = evolution
         .run(&seeds, &mut |stage| show(&bar, &stage), &mut |rows: &[Row]| lineage::write(&path, rows));
     bar.finish_and_clear();
-    finish(rows, &path)
+    finish(rows, &path, forecast)
 }
 
-/// Writes the lineage and says what became of it.
-pub fn finish(rows: Result<Vec<Row>, EvolveError>, path: &Path) -> Result<ExitCode> {
+/// Writes the lineage and says what became of it, and what it took beside the forecast.
+pub fn finish(rows: Result<Vec<Row>, EvolveError>, path: &Path, forecast: Forecast) -> Result<ExitCode> {
     let rows = match rows {
         Err(EvolveError::Run(error @ RunError::Interrupted { .. })) => {
             camelid_files::say!("{error}; go on by the same command");
@@ -117,7 +144,7 @@ pub fn finish(rows: Result<Vec<Row>, EvolveError>, path: &Path) -> Result<ExitCo
         rows => rows?,
     };
     lineage::write(path, &rows)?;
-    let report = EvolveReport::new(&rows);
+    let report = EvolveReport::new(&rows).with_forecast(forecast);
     program::print(report.text())?;
     camelid_files::say!("wrote {}", path.display());
     if rows.iter().all(|row| row.round == 0 || !row.lives()) {
@@ -143,7 +170,7 @@ fn made_with(config: &Config, operators: &OperatorSet, seeds: &[Seed], items: &[
         "models": {
             "evolver": config.evolver.made_with(EVOLVING),
             "answerer": config.answerer.as_ref().map(|answerer| answerer.made_with(EVOLVING)),
-            "judge": config.judge.as_ref().map(|judge| judge.made_with(JUDGING)),
+            "judge": config.judge.as_ref().map(|judge| judge.judging_with()),
         },
         "against": {"items": digest_of(items)?, "what": config.contamination},
         "evolution": config.evolution,

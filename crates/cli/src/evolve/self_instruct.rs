@@ -7,12 +7,11 @@ use anyhow::{Context, Result, bail};
 use camelid_evolve::self_instruct::PROMPT;
 use camelid_evolve::{Decontaminator, Demonstration, Row, SelfInstruct, lineage};
 use camelid_files::{Input, Records, digest};
-use camelid_recipe::requests_bar;
+use camelid_recipe::{OpenRespondent, requests_bar};
 use serde_json::{Map, Value, json};
 
 use super::config::Config;
 use super::folder;
-use super::respondent::Asked;
 use super::run::{Args, digest_of, finish, show};
 use crate::data::test_sets;
 
@@ -42,8 +41,8 @@ pub fn run(args: &Args, mut config: Config) -> Result<ExitCode> {
     });
     let against = Decontaminator::new(items, config.contamination.clone())?;
     test_sets::tell_short(&against);
-    let store = folder::open(&args.run, &made_with)?;
-    let model = Asked::open(&config.evolver, &args.device.open()?)?;
+    let store = args.store(&made_with)?;
+    let model = OpenRespondent::open(&config.evolver, &args.device.open()?)?;
     let run = SelfInstruct {
         settings: &settings,
         prompt: &prompt,
@@ -51,12 +50,16 @@ pub fn run(args: &Args, mut config: Config) -> Result<ExitCode> {
         desk: config.desk(&store)?,
         against: Some(&against),
     };
+    let (forecast, limit) = (run.forecast(&seeds), config.spending_limit);
+    if !args.goes_on(&forecast, &store, run.paid(), limit)? {
+        return Ok(ExitCode::SUCCESS);
+    }
     let path = folder::lineage_of(&args.run);
     let bar = requests_bar();
     let rows =
         run.run(&seeds, &mut |stage| show(&bar, &stage), &mut |rows: &[Row]| lineage::write(&path, rows));
     bar.finish_and_clear();
-    finish(rows, &path)
+    finish(rows, &path, forecast)
 }
 
 /// Rows with `instruction`, `input` and `output`, the latter two perhaps in the first of `instances`, as

@@ -7,13 +7,12 @@ use anyhow::Result;
 use camelid_chat::requests::RunError;
 use camelid_evolve::{AutoEvolve, EvolveError, Version};
 use camelid_files::{digest, program, write_whole};
-use camelid_recipe::requests_bar;
+use camelid_recipe::{OpenRespondent, Respondent, requests_bar};
 use camelid_report::text_table;
 use serde_json::json;
 
 use super::config::Config;
 use super::folder;
-use super::respondent::{Asked, Respondent};
 use super::run::{EVOLVING, INTERRUPTED, show};
 use crate::device::DeviceArg;
 
@@ -55,9 +54,9 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     });
     let store = folder::open(&args.run, &made_with)?;
     let device = args.device.open()?;
-    let evolver = Asked::open(&config.evolver, &device)?;
-    let other = |respondent: &Option<Respondent>| -> Result<Option<Asked>> {
-        respondent.as_ref().map(|respondent| Asked::open(respondent, &device)).transpose()
+    let evolver = OpenRespondent::open(&config.evolver, &device)?;
+    let other = |respondent: &Option<Respondent>| {
+        respondent.as_ref().map(|respondent| OpenRespondent::open(respondent, &device)).transpose()
     };
     let (answerer, optimizer) = (other(&config.answerer)?, other(&config.optimizer)?);
     let search = AutoEvolve {

@@ -8,6 +8,7 @@ pub mod compare;
 mod comparison;
 mod digits;
 mod error;
+pub mod evolved;
 mod evolving;
 mod experiment;
 mod format;

@@ -4,13 +4,15 @@
 //! likeliest after those before it, and a drawn answer is that one with the product of their probabilities. So
 //! neither has to be generated, and pass@k = 1 − (1 − p)^k has no noise of drawing.
 
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use camelid_data::TokenizedSet;
 use camelid_kernels::IGNORE_INDEX;
 use camelid_lora::ForwardContext;
 use camelid_model::Llama;
 use camelid_model::generate::argmax;
 use serde::{Deserialize, Serialize};
+
+use crate::RecipeError;
 
 /// Temperature at which answers are drawn, as where code models are given pass@k.
 pub const TEMPERATURE: f64 = 0.8;
@@ -37,7 +39,10 @@ impl Mark {
 }
 
 /// Puts every example, an instruction with its right answer, to a model that tracks no gradients.
-pub fn sit(model: &Llama, exam: &TokenizedSet, device: &burn::tensor::Device) -> anyhow::Result<Vec<Mark>> {
+///
+/// # Errors
+/// Logits that cannot be read from the device.
+pub fn sit(model: &Llama, exam: &TokenizedSet, device: &Device) -> Result<Vec<Mark>, RecipeError> {
     let mut marks = Vec::with_capacity(exam.examples.len());
     for rows in exam.examples.chunks(ROWS) {
         let width = rows.iter().map(|row| row.ids.len()).max().unwrap_or(1);
@@ -49,11 +54,12 @@ pub fn sit(model: &Llama, exam: &TokenizedSet, device: &burn::tensor::Device) ->
         let ids = TensorData::new(padded.collect::<Vec<i64>>(), [rows.len(), width]);
         let logits = model.forward(Tensor::<2, Int>::from_data(ids, device), &ForwardContext::evaluation());
         let vocabulary = logits.dims()[2];
-        let logits = logits
-            .into_data()
-            .convert::<f32>()
-            .try_into_vec::<f32>()
-            .map_err(|error| anyhow::anyhow!("{error:?}"))?;
+        let logits = logits.into_data().convert::<f32>().try_into_vec::<f32>().map_err(|error| {
+            RecipeError::Child {
+                what: "an exam".to_owned(),
+                reason: format!("logits cannot be read: {error:?}"),
+            }
+        })?;
         for (row, logits) in rows.iter().zip(logits.chunks(width * vocabulary)) {
             let mut mark = Mark { right: true, probability: 1.0 };
             for (at, &label) in

@@ -1,6 +1,7 @@
 //! What every arm shares: the base, the evolutions, the exams; and how one arm is tuned and measured.
 
 use std::ops::ControlFlow;
+use std::sync::atomic::AtomicBool;
 
 use burn::module::Module;
 use burn::tensor::Device;
@@ -9,33 +10,46 @@ use camelid_data::nano::Domain;
 use camelid_data::tokens::{TokenReport, TokenizeOptions, TokenizedSet, Truncation};
 use camelid_evolve::{Row, mix};
 use camelid_model::{Llama, LocalGenerator};
-use camelid_recipe::nano::Nano;
-use camelid_recipe::{Comparison, Experiment, Length, Opened, RunOptions};
 use serde::{Deserialize, Serialize};
 
-use super::arms::Arm;
-use super::evolutions::{Item, Lineages, Sizes};
+use super::arm::{Arm, Size};
 use super::exam::{Mark, sit};
+use super::lineages::{Exam, Item, Lineages, Plan, Sizes};
+use crate::nano::Nano;
+use crate::{Children, Comparison, Experiment, Length, Opened, Ran, RecipeError, RunOptions};
 
-/// Raised whenever the recipe measures something in another way.
-const RECIPE: &str = "wizardlm 1";
 /// Passes over an arm's rows, as in the paper.
 const EPOCHS: f64 = 3.0;
-/// Instructions whose answers the report shows, and the tokens of an answer at most.
+/// Instructions whose answers a report shows, and the tokens of an answer at most.
 const SAMPLES: usize = 10;
 const SAMPLE_TOKENS: usize = 80;
 
-/// The shared part of the recipe.
+/// What a recipe evolves and examines.
+#[derive(Clone, Debug)]
+pub struct Design {
+    /// The recipe, raised whenever it measures something in another way.
+    pub recipe: &'static str,
+    /// Its evolutions.
+    pub plans: &'static [Plan],
+    /// Its exams.
+    pub exams: Vec<Exam>,
+    /// How much of everything there is.
+    pub sizes: Sizes,
+    /// Evolutions that are measured themselves, whether an arm takes their rows or not.
+    pub measured: &'static [&'static str],
+}
+
+/// The shared part of a recipe.
 pub struct Study {
     /// Settings and outcomes of the arms.
     pub comparison: Comparison,
-    /// The base, and the main arm's rows.
+    /// The base; each arm has rows of its own.
     pub opened: Opened,
     /// Every evolution.
     pub lineages: Lineages,
     /// The world, for what is to be known exactly.
     pub nano: Nano,
-    sizes: Sizes,
+    rows: usize,
     /// The arms, their rows a step filled in.
     pub arms: Vec<Arm>,
     /// The device.
@@ -65,36 +79,36 @@ pub struct Tuned {
 }
 
 impl Study {
-    /// Makes what is not there yet of the evolutions that `arms` and `more` name, and opens what the arms share;
-    /// the base must have been made.
+    /// Makes what is not there yet of the evolutions that `arms` and the design name, and opens what the arms
+    /// share; the base must have been made.
+    ///
+    /// # Errors
+    /// As [`Lineages::open`]; an experiment whose length is not in steps; a base that cannot be read.
     pub fn prepare(
         experiment: Experiment,
         options: &RunOptions,
-        sizes: Sizes,
+        design: &Design,
         mut arms: Vec<Arm>,
-        more: &[&'static str],
-    ) -> anyhow::Result<Self> {
+    ) -> Result<Self, RecipeError> {
         let folder = options.runs.join(&experiment.name);
         let nano = Nano::of(&experiment, &options.runs)?;
-        let mut names = more.to_vec();
+        let mut names = design.measured.to_vec();
         for arm in &arms {
             names.extend(arm.lineages);
-            names.extend(arm.matched()?.iter().flat_map(|other| other.lineages));
+            if let Size::TokensOf(other) = arm.size {
+                names.extend(other.lineages);
+            }
         }
-        let lineages = Lineages::open(&nano.world, &sizes, &folder.join("lineages"), &names)?;
+        let (made_of, sizes) = ((design.plans, design.exams.as_slice()), design.sizes);
+        let lineages = Lineages::open(&nano.world, made_of, &sizes, &folder.join("lineages"), &names)?;
         let data = Data { experiment: &experiment, nano: &nano, lineages: &lineages, rows: sizes.rows };
         for arm in &mut arms {
             arm.rows_a_step = data.rows_a_step(arm)?;
         }
-        let about = vec![
-            nano.about(),
-            format!(
-                "Exam: {} held-out instructions of {} rounds, {} sums",
-                lineages.exam.len(),
-                super::evolutions::ROUNDS + 1,
-                lineages.arithmetic.len()
-            ),
-        ];
+        let about = design.exams.iter().map(|exam| {
+            let (count, parts) = (lineages.exam(exam.domain).len(), exam.parts.clone().count());
+            format!("Exam: {count} held-out instructions of {parts} {}s", exam.by)
+        });
         let opened = Opened {
             base: nano.base().to_owned(),
             tokenizer: nano.tokenizer.clone(),
@@ -103,15 +117,34 @@ impl Study {
             train: TokenizedSet { examples: Vec::new(), report: TokenReport::default() },
             test: None,
             test_conversations: Vec::new(),
-            about,
+            about: std::iter::once(nano.about()).chain(about).collect(),
             notices: Vec::new(),
         };
-        let comparison = Comparison::new(experiment, &opened, RECIPE, lineages.key.as_bytes(), folder)?;
-        Ok(Self { comparison, opened, lineages, nano, sizes, arms, device: options.device()? })
+        let comparison =
+            Comparison::new(experiment, &opened, design.recipe, lineages.key.as_bytes(), folder)?;
+        Ok(Self { comparison, opened, lineages, nano, rows: sizes.rows, arms, device: options.device()? })
+    }
+
+    /// Runs every arm with so many seeds ([`Comparison::run`]), one on each core; `None` when interrupted.
+    ///
+    /// # Errors
+    /// A child that fails or leaves nothing.
+    pub fn run(
+        &self,
+        seeds: u64,
+        children: &Children,
+        part: impl Fn(&str, u64) -> Vec<String> + Sync,
+        interrupted: &AtomicBool,
+    ) -> Result<Option<Ran<Tuned>>, RecipeError> {
+        let seeded: Vec<(Arm, u64)> = self.arms.iter().map(|arm| (arm.clone(), seeds)).collect();
+        self.comparison.run(&seeded, &children.clone().one_a_core(), part, interrupted)
     }
 
     /// Tunes one arm with one seed and leaves its outcome; `false` when interrupted.
-    pub fn tune(&self, arm: &Arm, seed: u64) -> anyhow::Result<bool> {
+    ///
+    /// # Errors
+    /// The trainer's, a model that cannot be asked, a disk that is full.
+    pub fn tune(&self, arm: &Arm, seed: u64) -> Result<bool, RecipeError> {
         let train = self.data().rows_of(arm, seed)?;
         let rows = train.examples.len();
         let base = self.opened.model(&self.comparison.experiment, &self.device.clone().autodiff())?;
@@ -133,36 +166,31 @@ impl Study {
         Ok(true)
     }
 
-    /// The untuned base on the exam of all rounds.
-    pub fn untuned(&self) -> anyhow::Result<Vec<Mark>> {
+    /// The untuned base on an exam.
+    ///
+    /// # Errors
+    /// A base that cannot be loaded, a disk that is full.
+    pub fn untuned(&self, exam: Domain) -> Result<Vec<Mark>, RecipeError> {
         self.comparison.once("untuned", || {
             let model = self.opened.model(&self.comparison.experiment, &self.device)?;
-            self.marks(&model, Domain::General)
+            self.marks(&model, exam)
         })
-    }
-
-    /// The items of an exam.
-    pub fn items(&self, exam: Domain) -> &[Item] {
-        if exam == Domain::General { &self.lineages.exam } else { &self.lineages.arithmetic }
     }
 
     /// The items whose answers are shown.
     pub fn shown(&self, exam: Domain) -> impl Iterator<Item = &Item> {
-        let items = self.items(exam);
+        let items = self.lineages.exam(exam);
         items.iter().step_by((items.len() / SAMPLES).max(1)).take(SAMPLES)
     }
 
-    fn marks(&self, model: &Llama, exam: Domain) -> anyhow::Result<Vec<Mark>> {
-        let conversations: Vec<Conversation> = self
-            .items(exam)
-            .iter()
-            .enumerate()
-            .map(|(at, item)| exchange(at.to_string(), &item.instruction, &item.answer))
-            .collect();
+    fn marks(&self, model: &Llama, exam: Domain) -> Result<Vec<Mark>, RecipeError> {
+        let items = self.lineages.exam(exam).iter().enumerate();
+        let conversations: Vec<Conversation> =
+            items.map(|(at, item)| exchange(at.to_string(), &item.instruction, &item.answer)).collect();
         sit(model, &self.data().tokenised(&conversations)?, &self.device)
     }
 
-    fn answers(&self, model: &Llama, exam: Domain) -> anyhow::Result<Vec<String>> {
+    fn answers(&self, model: &Llama, exam: Domain) -> Result<Vec<String>, RecipeError> {
         let generator =
             LocalGenerator::new(model, self.opened.tokenizer.clone(), self.opened.template.clone())?;
         let options = GenerateOptions { max_new_tokens: SAMPLE_TOKENS, ..GenerateOptions::default() };
@@ -179,7 +207,7 @@ impl Study {
             experiment: &self.comparison.experiment,
             nano: &self.nano,
             lineages: &self.lineages,
-            rows: self.sizes.rows,
+            rows: self.rows,
         }
     }
 }
@@ -195,14 +223,14 @@ struct Data<'a> {
 
 impl Data<'_> {
     /// The rows that an arm is tuned on with a seed.
-    fn rows_of(&self, arm: &Arm, seed: u64) -> anyhow::Result<TokenizedSet> {
+    fn rows_of(&self, arm: &Arm, seed: u64) -> Result<TokenizedSet, RecipeError> {
         let joined: Vec<Row> =
             arm.lineages.iter().flat_map(|name| self.own_rows(name, arm.lineages)).collect();
         let rows = mix(&joined, arm.mix, seed, None)?;
-        let Some(other) = arm.matched()? else {
+        let Size::TokensOf(other) = arm.size else {
             return self.tokenised(&conversations(&rows[..self.rows.min(rows.len())]));
         };
-        let wanted = self.rows_of(&other, seed)?.report.tokens;
+        let wanted = self.rows_of(other, seed)?.report.tokens;
         // Few of them are much shorter than those of the other arm.
         let mut set = self.tokenised(&conversations(&rows[..rows.len().min(3 * self.rows)]))?;
         let mut tokens = 0;
@@ -227,15 +255,19 @@ impl Data<'_> {
     }
 
     /// How many rows a step takes, so that the steps are [`EPOCHS`] passes.
-    fn rows_a_step(&self, arm: &Arm) -> anyhow::Result<usize> {
+    fn rows_a_step(&self, arm: &Arm) -> Result<usize, RecipeError> {
         let Length::Steps(steps) = self.experiment.length else {
-            anyhow::bail!("{}: `length`: expected steps", self.experiment.name);
+            return Err(RecipeError::Experiment {
+                path: self.experiment.name.clone().into(),
+                line: None,
+                reason: "`length`: expected steps".to_owned(),
+            });
         };
         let rows = self.rows_of(arm, 0)?.examples.len();
         Ok(((rows as f64 * EPOCHS / steps as f64).round() as usize).max(1))
     }
 
-    fn tokenised(&self, conversations: &[Conversation]) -> anyhow::Result<TokenizedSet> {
+    fn tokenised(&self, conversations: &[Conversation]) -> Result<TokenizedSet, RecipeError> {
         let data = &self.experiment.data;
         let truncation = Truncation { total: Some(data.max_length), ..Truncation::default() };
         let options = TokenizeOptions { loss_on: data.loss_on, truncation };

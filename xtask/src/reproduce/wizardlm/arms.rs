@@ -3,35 +3,7 @@
 use anyhow::Context;
 use camelid_data::nano::Domain;
 use camelid_evolve::Mix;
-use camelid_recipe::Experiment;
-
-/// An arm: the same base and steps, other rows.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Arm {
-    /// Its name in files and tables.
-    pub name: &'static str,
-    /// What it is, in words.
-    pub label: &'static str,
-    /// The evolutions whose rows it takes.
-    pub lineages: &'static [&'static str],
-    /// Which of their rows.
-    pub mix: Mix,
-    /// How many.
-    pub size: Size,
-    /// The exam it sits.
-    pub exam: Domain,
-    /// Rows of a step, which its size decides.
-    pub rows_a_step: usize,
-}
-
-/// How many rows an arm takes.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Size {
-    /// As many as every other.
-    Rows,
-    /// As many as have the tokens of the arm of this name.
-    TokensOf(&'static str),
-}
+use camelid_recipe::evolved::{Arm, Size};
 
 /// Evol-Instruct as the paper mixes it: first instructions and all rounds. Comparisons are against this arm.
 pub const MIX: Arm = Arm {
@@ -51,7 +23,7 @@ pub const SEEDS_TOKENS: Arm = Arm {
     name: "seeds-tokens",
     label: "first instructions, as many tokens",
     lineages: &["first"],
-    size: Size::TokensOf("mix"),
+    size: Size::TokensOf(&MIX),
     ..SEEDS
 };
 /// One round alone, as many rows, by the number of the round less one.
@@ -61,21 +33,21 @@ pub const ROUNDS: [Arm; 4] = [
     Arm { name: "round-3", label: "round 3 alone", mix: Mix::Round(3), ..MIX },
     Arm { name: "round-4", label: "round 4 alone", mix: Mix::Round(4), ..MIX },
 ];
-const BY_TOKENS: Arm = Arm { size: Size::TokensOf("mix"), ..MIX };
+const BY_TOKENS: Arm = Arm { size: Size::TokensOf(&MIX), ..MIX };
 /// The same with as many tokens.
-pub const ROUNDS_TOKENS: [Arm; 4] = [
+const ROUNDS_TOKENS: [Arm; 4] = [
     Arm { name: "round-1-tokens", label: "round 1 alone, as many tokens", mix: Mix::Round(1), ..BY_TOKENS },
     Arm { name: "round-2-tokens", label: "round 2 alone, as many tokens", mix: Mix::Round(2), ..BY_TOKENS },
     Arm { name: "round-3-tokens", label: "round 3 alone, as many tokens", mix: Mix::Round(3), ..BY_TOKENS },
     Arm { name: "round-4-tokens", label: "round 4 alone, as many tokens", mix: Mix::Round(4), ..BY_TOKENS },
 ];
 /// What lives of each line in the end, as many rows.
-pub const LAST: Arm = Arm { name: "last", label: "each line's last row", mix: Mix::Last, ..MIX };
+const LAST: Arm = Arm { name: "last", label: "each line's last row", mix: Mix::Last, ..MIX };
 /// The same with as many tokens.
 pub const LAST_TOKENS: Arm = Arm {
     name: "last-tokens",
     label: "each line's last row, as many tokens",
-    size: Size::TokensOf("mix"),
+    size: Size::TokensOf(&MIX),
     ..LAST
 };
 /// Evolved in depth alone.
@@ -93,21 +65,12 @@ pub const ELIMINATED: Arm = Arm {
 /// The same without elimination.
 pub const RAW: Arm =
     Arm { name: "raw-20", label: "20 % of rows spoilt, none eliminated", lineages: &["raw-20"], ..MIX };
-/// The same at 5 and at 50 %, each with and without elimination.
-pub const OTHER_ERRORS: [(Arm, Arm); 2] = [
-    (
-        Arm { name: "eliminated-5", label: "5 % spoilt, eliminated by rule", lineages: &["faulty-5"], ..MIX },
-        Arm { name: "raw-5", label: "5 % spoilt, none eliminated", lineages: &["raw-5"], ..MIX },
-    ),
-    (
-        Arm {
-            name: "eliminated-50",
-            label: "50 % spoilt, eliminated by rule",
-            lineages: &["faulty-50"],
-            ..MIX
-        },
-        Arm { name: "raw-50", label: "50 % spoilt, none eliminated", lineages: &["raw-50"], ..MIX },
-    ),
+/// The same at 5 and at 50 %.
+const OTHER_ERRORS: [Arm; 4] = [
+    Arm { name: "eliminated-5", label: "5 % spoilt, eliminated by rule", lineages: &["faulty-5"], ..MIX },
+    Arm { name: "raw-5", label: "5 % spoilt, none eliminated", lineages: &["raw-5"], ..MIX },
+    Arm { name: "eliminated-50", label: "50 % spoilt, eliminated by rule", lineages: &["faulty-50"], ..MIX },
+    Arm { name: "raw-50", label: "50 % spoilt, none eliminated", lineages: &["raw-50"], ..MIX },
 ];
 /// Sums of two or three steps with easier and harder ones.
 pub const BOTH: Arm = Arm {
@@ -122,7 +85,7 @@ pub const DOWN: Arm = Arm {
     name: "down",
     label: "sums, evolved down, as many tokens",
     lineages: &["down"],
-    size: Size::TokensOf("both"),
+    size: Size::TokensOf(&BOTH),
     ..BOTH
 };
 /// With harder ones alone, as many tokens.
@@ -141,40 +104,12 @@ pub fn all_arms() -> Vec<Arm> {
     let mut arms = default_arms();
     arms.push(LAST);
     arms.extend(ROUNDS_TOKENS);
-    arms.extend(OTHER_ERRORS.into_iter().flat_map(|(eliminated, raw)| [eliminated, raw]));
+    arms.extend(OTHER_ERRORS);
     arms
 }
 
-impl Arm {
-    /// The arm of this name.
-    pub fn named(name: &str) -> anyhow::Result<Self> {
-        all_arms()
-            .into_iter()
-            .find(|arm| arm.name == name)
-            .with_context(|| format!("there is no arm named `{name}`"))
-    }
-
-    /// The arm whose tokens it takes as many of.
-    pub fn matched(&self) -> anyhow::Result<Option<Self>> {
-        match self.size {
-            Size::Rows => Ok(None),
-            Size::TokensOf(name) => Self::named(name).map(Some),
-        }
-    }
-}
-
-impl camelid_recipe::Arm for Arm {
-    fn name(&self) -> &str {
-        self.name
-    }
-
-    fn label(&self) -> &str {
-        self.label
-    }
-
-    fn experiment(&self, common: &Experiment, seed: u64) -> Experiment {
-        let mut experiment = common.of_arm(self.name, seed);
-        experiment.train.micro_batch_size = self.rows_a_step;
-        experiment
-    }
+/// The arm of this name.
+pub fn named(name: &str) -> anyhow::Result<Arm> {
+    let mut arms = all_arms().into_iter();
+    arms.find(|arm| arm.name == name).with_context(|| format!("there is no arm named `{name}`"))
 }

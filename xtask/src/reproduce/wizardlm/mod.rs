@@ -3,34 +3,28 @@
 
 mod arms;
 mod evidence;
-mod evolutions;
-mod evolver;
-mod exam;
+mod plans;
 mod report;
-mod rules;
-mod study;
 
 use std::time::Instant;
 
 use anyhow::bail;
+use camelid_data::nano::Domain;
+use camelid_recipe::evolved::{Arm, Design, Measured, Study};
 use camelid_recipe::{
     Children, EvolutionPlan, Experiment, ModelPrices, PRETRAINING, RunOptions, Study as Common,
     watch_for_interrupt,
 };
 
-use self::arms::{Arm, BOTH, MIX, SEEDS_TOKENS, all_arms, default_arms};
-use self::evidence::Measured;
-use self::evolutions::Sizes;
+use self::arms::{BOTH, MIX, SEEDS_TOKENS, all_arms, default_arms};
+use self::plans::design;
 use self::report::Details;
-use self::study::{Study, Tuned};
 use super::Ending;
 use super::scale::Scale;
 use super::tuning::{Found, TuningArguments, part};
 
 /// Seeds of an arm, where none are asked for.
 const SEEDS: u64 = 5;
-/// Evolutions that the rules of elimination are measured on.
-const RULES_MEASURED_ON: [&str; 4] = ["evolved", "faulty-5", "faulty-20", "faulty-50"];
 
 /// Runs the recipe, or one part of it.
 pub fn reproduce(arguments: &TuningArguments) -> anyhow::Result<Ending> {
@@ -51,9 +45,9 @@ pub fn reproduce(arguments: &TuningArguments) -> anyhow::Result<Ending> {
             scale.name()
         );
     }
-    let options = arguments.options()?;
+    let (options, design) = (arguments.options()?, design(scale));
     if let Some((part, seed)) = arguments.part() {
-        return one_part(part, seed, experiment, &options, Sizes::of(scale));
+        return one_part(part, seed, experiment, &options, &design);
     }
     let (children, interrupted) = (Children::of_this_program()?, watch_for_interrupt()?);
 
@@ -65,31 +59,30 @@ pub fn reproduce(arguments: &TuningArguments) -> anyhow::Result<Ending> {
     // 2. The evolutions, and the exams from held-out instructions.
     let (chosen, all) = (chosen(arguments), all_arms().len());
     println!("{} of {all} arms; --all runs every one", chosen.len());
-    let study = Study::prepare(experiment, &options, Sizes::of(scale), chosen, &RULES_MEASURED_ON)?;
+    let study = Study::prepare(experiment, &options, &design, chosen)?;
     if options.fresh {
         study.comparison.forget(&["arms"])?;
     }
-    let untuned = study.untuned()?;
+    let untuned = study.untuned(Domain::General)?;
 
     // 3. Each arm, each seed, one on each core.
     let seeds = arguments.seeds.unwrap_or(if scale == Scale::Check { 1 } else { SEEDS });
-    let seeded: Vec<(Arm, u64)> = study.arms.iter().map(|arm| (arm.clone(), seeds)).collect();
-    let children = children.one_a_core();
-    let Some(ran) = study.comparison.run::<_, Tuned>(&seeded, &children, part, &interrupted)? else {
+    let Some(ran) = study.run(seeds, &children, part, &interrupted)? else {
         return arguments.interrupted();
     };
 
     // 4. Claim by claim.
-    let measured = Measured { lineages: &study.lineages, untuned: &untuned, tuned: &ran.outcomes };
+    let (tuned, arms, lineages) = (&ran.outcomes, &study.arms, &study.lineages);
+    let measured = Measured { lineages, untuned: &untuned, tuned, arms };
     let page = arguments.report(Found {
         recipe: "wizardlm",
         paper: "wizardlm",
         started,
         reused: ran.reused,
         device: &study.device,
-        evidence: measured.evidence(),
+        evidence: evidence::by_claim(&measured),
         inputs: study.opened.about.clone(),
-        details: Details::of(&study, &measured),
+        details: Details::of(&study, &design, &measured),
         settings: study.comparison.experiment.to_toml()?,
         folder: &study.comparison.folder,
     })?;
@@ -112,12 +105,13 @@ fn one_part(
     seed: u64,
     experiment: Experiment,
     options: &RunOptions,
-    sizes: Sizes,
+    design: &Design,
 ) -> anyhow::Result<Ending> {
     let finished = match part {
         PRETRAINING => Common::pretrain(&experiment, options)?,
         name => {
-            let study = Study::prepare(experiment, options, sizes, vec![Arm::named(name)?], &[])?;
+            let design = Design { measured: &[], ..design.clone() };
+            let study = Study::prepare(experiment, options, &design, vec![arms::named(name)?])?;
             study.tune(&study.arms[0], seed)?
         }
     };

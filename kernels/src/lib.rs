@@ -18,6 +18,7 @@ pub mod linear4bit;
 pub mod linear_cross_entropy;
 pub mod lora_update;
 mod mapped_file;
+pub mod paged_attention;
 pub mod probe;
 mod product;
 pub mod rms_norm;

@@ -2,7 +2,7 @@
 
 mod checks;
 
-use burn::tensor::{DType, Int, Tensor, TensorData};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use camelid_kernels::blockwise4::{self, AbsmaxView, Code4, Packed4View, Rounding};
 use camelid_kernels::blockwise8::{self, Map8};
 use camelid_kernels::{
@@ -199,6 +199,56 @@ proptest! {
         let (xr, dyr) = (rounded(&x), rounded(&dy));
         let want = plain(&turned(&dyr, m, out), &turned(&xr, m, inn), None, out, inn, m);
         close("dw", &list(wt.grad(&grads).unwrap()), &want, 2e-5);
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(24))]
+
+    #[test]
+    fn a_batch_invariant_row_has_the_same_bits_alone_and_anywhere_in_a_batch(
+        m in 1usize..70, out in 1usize..90,
+        inn in prop::sample::select(vec![1usize, 7, 33, 64, 96, 160, 576, 1100]),
+        r in 1usize..70, nested: bool, seed in 0u64..1000,
+    ) {
+        if device() != Device::flex() {
+            return Ok(()); // promised on the CPU alone
+        }
+        let compute = ComputeType::BatchInvariant;
+        let plain = camelid_kernels::linear::reference::linear;
+        let (x, w, b) = (values(m * inn, seed), values(out * inn, seed + 1), values(out, seed + 2));
+        let (low, high) = (values(r * inn, seed + 3), values(out * r, seed + 4));
+        let device = device();
+        let packed = Packed::new(out, inn, 64, nested, Code4::Nf4, seed);
+        let mut dequantised = vec![0f32; out * inn];
+        packed.view().dequantize_range(0, &mut dequantised);
+        let dense = |dtype: DType| tensor(&w, [out, inn], &device).cast(dtype);
+        // Every weight that a layer can have, and an adapter on the first.
+        let layers: [&(dyn Fn(Tensor<2>) -> Tensor<2> + Sync); 5] = [
+            &|x| linear_with(x, dense(DType::F32), Some(tensor(&b, [out], &device)), compute),
+            &|x| linear_with(x, dense(DType::F16), None, compute),
+            &|x| linear_with(x, dense(DType::BF16), None, compute),
+            &|x| packed.apply_with(x, compute),
+            &|x| {
+                let y = linear_with(x.clone(), dense(DType::F32), None, compute);
+                let (a, b) = (tensor(&low, [r, inn], &device), tensor(&high, [out, r], &device));
+                lora_update_with(y, x, a, b, 0.5, None, compute)
+            },
+        ];
+        for (i, layer) in layers.iter().enumerate() {
+            let all = list(layer(tensor(&x, [m, inn], &device)));
+            if i == 0 {
+                close("y", &all, &plain(&wide(&x), &wide(&w), Some(&wide(&b)), m, out, inn), 2e-5);
+            }
+            if i == 3 {
+                close("y", &all, &plain(&wide(&x), &wide(&dequantised), None, m, out, inn), 2e-5);
+            }
+            for (first, rows) in [(0, 1), (m - 1, 1), (m / 2, m - m / 2), (0, m.min(6))] {
+                let part = tensor(&x[first * inn..(first + rows) * inn], [rows, inn], &device);
+                let part = with_threads(2, || list(layer(part)));
+                prop_assert_eq!(bits(&part), bits(&all[first * out..(first + rows) * out]), "layer {}", i);
+            }
+        }
     }
 }
 

@@ -55,7 +55,7 @@ pub(crate) fn product(left: CubeTensor, right: CubeTensor, compute: ComputeType)
     let narrow = |tensor: &CubeTensor| CubeBackend::float_cast(tensor.clone(), FloatDType::BF16);
     let product = match compute {
         _ if !has_many_units(&left) => None,
-        ComputeType::F32 => theirs(left.clone(), right.clone()).ok(),
+        ComputeType::F32 | ComputeType::BatchInvariant => theirs(left.clone(), right.clone()).ok(),
         ComputeType::Bf16 if has_bf16_fragments(&left) => theirs(narrow(&left), narrow(&right)).ok(),
         ComputeType::Bf16 => None,
     };

@@ -35,10 +35,15 @@ pub(crate) struct FewRows<'a> {
 }
 
 impl<'a> FewRows<'a> {
+    /// Whether this processor and the weight's shape allow it.
+    pub fn suits(weight: WeightRows<'a>) -> bool {
+        pack4::runs(weight).is_some_and(|(_, run)| Isa::active() >= Isa::Avx2 && run >= STEP)
+    }
+
     /// `None` where this processor or the weight's shape needs the plain way.
     pub fn new(weight: WeightRows<'a>, x: &[f32], m: usize) -> Option<Self> {
         let (view, run) = pack4::runs(weight)?;
-        if Isa::active() < Isa::Avx2 || run < STEP || !(1..=MOST).contains(&m) {
+        if !Self::suits(weight) || !(1..=MOST).contains(&m) {
             return None;
         }
         let wide = Isa::active() >= Isa::Avx512;

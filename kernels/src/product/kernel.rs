@@ -18,6 +18,12 @@ pub enum ComputeType {
     /// denormal numbers for zero; elsewhere the rounded values are multiplied in f32.
     /// Every machine gives the same numbers up to that and the order of sums.
     Bf16,
+    /// Operands as they are, and a row of the result is the same bits whatever rows are computed
+    /// with it: alone, in a batch, anywhere in it (He and Thinking Machines Lab 2025 call that
+    /// batch-invariant). [`ComputeType::F32`] sums a few rows in another order than many.
+    ///
+    /// For inference: on the CPU alone, and a backward pass is that of [`ComputeType::F32`].
+    BatchInvariant,
 }
 
 /// What one 32-bit word of a packed operand holds.
@@ -71,7 +77,7 @@ impl Kernel {
     /// The kernel for [`Isa::active`].
     pub fn active(compute: ComputeType) -> Kernel {
         let word = match compute {
-            ComputeType::F32 => Word::F32,
+            ComputeType::F32 | ComputeType::BatchInvariant => Word::F32,
             ComputeType::Bf16 if Isa::active() == Isa::Avx512Bf16 => Word::Pair,
             ComputeType::Bf16 => Word::Rounded,
         };

@@ -10,6 +10,7 @@ mod avx2;
 mod avx512;
 mod blocks;
 mod buffer;
+mod dots;
 #[cfg(target_arch = "x86_64")]
 mod few_rows;
 mod kernel;
@@ -232,7 +233,7 @@ mod tests {
                 let rhs = if rhs_t { Matrix::new(&b, n, k).t() } else { Matrix::new(&b, k, n) };
                 for compute in [ComputeType::F32, ComputeType::Bf16] {
                     let round = |v: f32| match compute {
-                        ComputeType::F32 => f64::from(v),
+                        ComputeType::F32 | ComputeType::BatchInvariant => f64::from(v),
                         ComputeType::Bf16 => half::bf16::from_f32(v).to_f64(),
                     };
                     let at = |matrix: Matrix<'_>, i: usize, j: usize| {

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 #[cfg(target_arch = "x86_64")]
 use super::few_rows::FewRows;
-use super::{ComputeType, Matrix, Rhs, product};
+use super::{ComputeType, Matrix, Rhs, dots, product};
 use crate::lanes::{dot, vectorised};
 use crate::values::Values;
 use crate::weight_rows::{Stored, WeightRows};
@@ -38,10 +38,26 @@ impl<'a> WeightRows<'a> {
     /// A few rows are bound by reading the weight, so they are computed from exact
     /// operands whatever the compute type.
     pub fn project(self, x: &[f32], m: usize, compute: ComputeType) -> Values {
+        if compute == ComputeType::BatchInvariant {
+            return self.project_rows(x, m);
+        }
         if m <= FEW_ROWS {
             return self.project_few(x, m).into();
         }
         product(1.0, Matrix::new(x, m, self.inn), self.rhs_t(), compute)
+    }
+
+    /// Every row of the result as if it were alone.
+    fn project_rows(self, x: &[f32], m: usize) -> Values {
+        #[cfg(target_arch = "x86_64")]
+        if m > 0 && self.out > 0 && self.inn > 0 && FewRows::suits(self) {
+            // As decoding reads it, a few rows at a time.
+            let mut y = Values::unset(m * self.out);
+            let parts = y.chunks_mut(FEW_ROWS * self.out).zip(x.chunks(FEW_ROWS * self.inn));
+            parts.for_each(|(y, x)| y.copy_from_slice(&self.project_few(x, x.len() / self.inn)));
+            return y;
+        }
+        dots::project(self, x, m)
     }
 
     /// A few input rows: each weight row is read once and dotted with all of them.

@@ -1,0 +1,300 @@
+//! The flex backend's implementation: tiles of consecutive rows and the query heads that share a
+//! head of keys, in parallel.
+//!
+//! The order of sums of one query depends on its position alone: a score is one chain over the head,
+//! the softmax runs over the scores from position 0 on, and the values are added in the order of the
+//! positions. How many queries share a tile only decides how often keys and values are loaded.
+
+// Loops over the index of a lane are what the vectoriser turns into registers.
+#![allow(clippy::needless_range_loop)]
+
+use burn::backend::Flex;
+use burn::backend::flex::FlexTensor;
+use burn::tensor::DType;
+use rayon::prelude::*;
+
+use super::op::PagedAttentionOp;
+use super::{PagedRows, PagedSequence, Pool};
+use crate::flex_slices::{F32s, dims, own_buffer};
+use crate::lanes::{LANES, exp_in_place, max, vectorised};
+use crate::values::Values;
+
+/// Rows of a tile, at most.
+const TILE_ROWS: usize = 8;
+
+/// Queries whose sums are in registers together, at most.
+const QUERIES: usize = 8;
+
+/// Multiply-adds below which a second thread costs more than it saves.
+const PARALLEL_FROM: usize = 1 << 17;
+
+impl PagedAttentionOp for Flex {
+    fn paged_append_op(
+        keys: FlexTensor,
+        values: FlexTensor,
+        k: FlexTensor,
+        v: FlexTensor,
+        rows: PagedRows,
+    ) -> (FlexTensor, FlexTensor) {
+        let pool = Pool::of(&dims(&keys), &dims(&values));
+        let shape = [rows.total(), pool.heads, pool.d];
+        assert!(
+            dims(&k) == shape && dims(&v) == shape,
+            "paged_append: new keys {:?} and values {:?}, [rows, kv_heads, head_dim] is {shape:?}",
+            dims(&k),
+            dims(&v)
+        );
+        rows.check(shape[0], pool);
+        assert!(keys.dtype() == DType::F32 && values.dtype() == DType::F32, "the operation computes in f32");
+        let (k, v) = (F32s::new(&k), F32s::new(&v));
+        let (mut keys, mut values) = (own_buffer(keys), own_buffer(values));
+        {
+            let (keys, values) = (keys.storage_mut::<f32>(), values.storage_mut::<f32>());
+            for (first, sequence) in rows.with_first() {
+                for i in 0..sequence.rows {
+                    let position = sequence.start + i;
+                    let block = sequence.blocks[position / pool.positions];
+                    let slot = position % pool.positions;
+                    for head in 0..pool.heads {
+                        let from = ((first + i) * pool.heads + head) * pool.d;
+                        let to = pool.head_start(block, head);
+                        let column = keys[to + slot..].iter_mut().step_by(pool.positions);
+                        column.zip(&k[from..from + pool.d]).for_each(|(to, from)| *to = *from);
+                        values[to + slot * pool.d..][..pool.d].copy_from_slice(&v[from..from + pool.d]);
+                    }
+                }
+            }
+        }
+        (keys, values)
+    }
+
+    fn paged_attention_op(
+        q: FlexTensor,
+        keys: FlexTensor,
+        values: FlexTensor,
+        scale: f32,
+        rows: PagedRows,
+    ) -> FlexTensor {
+        let pool = Pool::of(&dims(&keys), &dims(&values));
+        let shape = dims(&q);
+        let &[total, heads, d] = shape.as_slice() else {
+            panic!("paged_attention: q has the shape [rows, heads, head_dim], not {shape:?}");
+        };
+        assert!(
+            d == pool.d && heads.is_multiple_of(pool.heads),
+            "paged_attention: q {shape:?} against keys {:?}",
+            dims(&keys)
+        );
+        rows.check(total, pool);
+        let (q, keys, values) = (F32s::new(&q), F32s::new(&keys), F32s::new(&values));
+        let call = Call { q: &q, keys: &keys, values: &values, scale, pool, group: heads / pool.heads };
+
+        let tiles: Vec<Tile<'_>> = rows
+            .with_first()
+            .flat_map(|(first, sequence)| {
+                (0..sequence.rows).step_by(TILE_ROWS).flat_map(move |i| {
+                    let rows = TILE_ROWS.min(sequence.rows - i);
+                    let visible = sequence.start + i + 1;
+                    (0..pool.heads).map(move |head| Tile { sequence, first: first + i, rows, visible, head })
+                })
+            })
+            .collect();
+        let work: usize = tiles.iter().map(|tile| tile.rows * tile.visible * call.group * d).sum();
+        let attend = |scores: &mut Vec<f32>, tile: &Tile<'_>| {
+            vectorised(
+                #[inline(always)]
+                || call.attend(tile, scores),
+            )
+        };
+        let parts: Vec<Vec<f32>> = if work < PARALLEL_FROM {
+            let mut scores = Vec::new();
+            tiles.iter().map(|tile| attend(&mut scores, tile)).collect()
+        } else {
+            tiles.par_iter().with_max_len(1).map_init(Vec::new, attend).collect()
+        };
+
+        let mut out = Values::unset(total * heads * d);
+        let width = call.group * d;
+        for (tile, part) in tiles.iter().zip(&parts) {
+            for (i, part) in part.chunks_exact(width).enumerate() {
+                let at = ((tile.first + i) * pool.heads + tile.head) * width;
+                out[at..at + width].copy_from_slice(part);
+            }
+        }
+        out.into_tensor(shape)
+    }
+}
+
+/// `$function::<n>` for a number of queries known when it runs.
+macro_rules! by_number {
+    ($n:expr, $function:ident($($argument:expr),* $(,)?)) => {
+        match $n {
+            1 => $function::<1>($($argument),*),
+            2 => $function::<2>($($argument),*),
+            3 => $function::<3>($($argument),*),
+            4 => $function::<4>($($argument),*),
+            5 => $function::<5>($($argument),*),
+            6 => $function::<6>($($argument),*),
+            7 => $function::<7>($($argument),*),
+            _ => $function::<QUERIES>($($argument),*),
+        }
+    };
+}
+
+/// What all tiles of a call share.
+struct Call<'a> {
+    q: &'a [f32],
+    keys: &'a [f32],
+    values: &'a [f32],
+    scale: f32,
+    pool: Pool,
+    /// Query heads per head of keys and values.
+    group: usize,
+}
+
+/// Consecutive rows of one sequence, and the query heads that share one head of keys.
+struct Tile<'a> {
+    sequence: &'a PagedSequence,
+    /// Row of the call.
+    first: usize,
+    rows: usize,
+    /// Positions that the first row sees.
+    visible: usize,
+    head: usize,
+}
+
+impl Call<'_> {
+    /// The output of a tile, `[rows, group, d]`.
+    #[inline(always)]
+    fn attend(&self, tile: &Tile<'_>, scores: &mut Vec<f32>) -> Vec<f32> {
+        let (pool, d, group) = (self.pool, self.pool.d, self.group);
+        let count = tile.rows * group;
+        let mut queries = vec![0f32; count * d];
+        for (i, queries) in queries.chunks_exact_mut(group * d).enumerate() {
+            let at = ((tile.first + i) * pool.heads + tile.head) * group * d;
+            queries.iter_mut().zip(&self.q[at..]).for_each(|(to, &from)| *to = from * self.scale);
+        }
+
+        let most = tile.visible + tile.rows - 1;
+        let width = most.next_multiple_of(LANES);
+        if scores.len() < count * width {
+            scores.resize(count * width, 0.0);
+        }
+        let scores = &mut scores[..count * width];
+        let needed = &tile.sequence.blocks[..most.div_ceil(pool.positions)];
+        let starts: Vec<usize> = needed.iter().map(|block| pool.head_start(*block, tile.head)).collect();
+        for first in (0..width).step_by(LANES) {
+            let start = starts[first / pool.positions] + first % pool.positions;
+            let keys = &self.keys[start..];
+            for at in (0..count).step_by(QUERIES) {
+                let n = QUERIES.min(count - at);
+                let (queries, scores) = (&queries[at * d..], &mut scores[at * width + first..]);
+                by_number!(n, score(queries, d, keys, pool.positions, scores, width));
+            }
+        }
+
+        let mut totals = vec![0f32; count];
+        for (i, (scores, total)) in scores.chunks_exact_mut(width).zip(&mut totals).enumerate() {
+            let seen = &mut scores[..tile.visible + i / group];
+            let largest = max(seen);
+            *total = exp_in_place(seen, largest);
+        }
+
+        let mut out = vec![0f32; count * d];
+        for at in (0..count).step_by(QUERIES) {
+            let n = QUERIES.min(count - at);
+            let (scores, out) = (&scores[at * width..], &mut out[at * d..]);
+            by_number!(n, mix(scores, width, self.values, &starts, pool, 0..tile.visible, out));
+        }
+        // Each row sees one position more than the one before.
+        for i in group..count {
+            let (scores, out) = (&scores[i * width..], &mut out[i * d..]);
+            let more = tile.visible..tile.visible + i / group;
+            mix::<1>(scores, width, self.values, &starts, pool, more, out);
+        }
+        for (out, total) in out.chunks_exact_mut(d).zip(&totals) {
+            let inverse = 1.0 / total;
+            out.iter_mut().for_each(|out| *out *= inverse);
+        }
+        out
+    }
+}
+
+/// The scores of `LANES` positions for `N` queries: `keys` holds those positions of element `c` at
+/// `c · stride`, query `i` is at `i · d`, its scores go to `i · width`.
+#[inline(always)]
+fn score<const N: usize>(
+    queries: &[f32],
+    d: usize,
+    keys: &[f32],
+    stride: usize,
+    scores: &mut [f32],
+    width: usize,
+) {
+    let mut sums = [[0f32; LANES]; N];
+    let queries: [&[f32]; N] = std::array::from_fn(|i| &queries[i * d..][..d]);
+    for c in 0..d {
+        let keys: &[f32; LANES] = keys[c * stride..][..LANES].try_into().expect("as many as there are lanes");
+        for i in 0..N {
+            let q = queries[i][c];
+            for lane in 0..LANES {
+                sums[i][lane] = q.mul_add(keys[lane], sums[i][lane]);
+            }
+        }
+    }
+    for i in 0..N {
+        scores[i * width..][..LANES].copy_from_slice(&sums[i]);
+    }
+}
+
+/// Adds the weighted values of the positions `seen` to the outputs of `N` queries: the weights of
+/// query `i` are at `i · width`, its output is at `i · d`.
+#[inline(always)]
+fn mix<const N: usize>(
+    weights: &[f32],
+    width: usize,
+    values: &[f32],
+    starts: &[usize],
+    pool: Pool,
+    seen: std::ops::Range<usize>,
+    out: &mut [f32],
+) {
+    let d = pool.d;
+    let weights: [&[f32]; N] = std::array::from_fn(|i| &weights[i * width..][..seen.end]);
+    for c in (0..d / LANES * LANES).step_by(LANES) {
+        let mut sums = [[0f32; LANES]; N];
+        for i in 0..N {
+            sums[i].copy_from_slice(&out[i * d + c..][..LANES]);
+        }
+        let mut position = seen.start;
+        while position < seen.end {
+            let slot = position % pool.positions;
+            let count = (pool.positions - slot).min(seen.end - position);
+            let block = &values[starts[position / pool.positions] + slot * d + c..];
+            for j in 0..count {
+                let values: &[f32; LANES] =
+                    block[j * d..][..LANES].try_into().expect("as many as there are lanes");
+                for i in 0..N {
+                    let weight = weights[i][position + j];
+                    for lane in 0..LANES {
+                        sums[i][lane] = weight.mul_add(values[lane], sums[i][lane]);
+                    }
+                }
+            }
+            position += count;
+        }
+        for i in 0..N {
+            out[i * d + c..][..LANES].copy_from_slice(&sums[i]);
+        }
+    }
+    for c in d / LANES * LANES..d {
+        for i in 0..N {
+            let mut sum = out[i * d + c];
+            for position in seen.clone() {
+                let at = starts[position / pool.positions] + position % pool.positions * d + c;
+                sum = weights[i][position].mul_add(values[at], sum);
+            }
+            out[i * d + c] = sum;
+        }
+    }
+}

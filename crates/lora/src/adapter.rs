@@ -152,12 +152,24 @@ impl LoraAdapter {
         ctx: &ForwardContext,
         compute_type: ComputeType,
     ) -> Tensor<D> {
+        self.onto(base.forward(x.clone()), base, x, ctx, compute_type)
+    }
+
+    /// As [`LoraAdapter::forward`], where the output of the base for `x` is known.
+    pub(crate) fn onto<const D: usize>(
+        &self,
+        base_output: Tensor<D>,
+        base: &BaseLinear,
+        x: Tensor<D>,
+        ctx: &ForwardContext,
+        compute_type: ComputeType,
+    ) -> Tensor<D> {
         let dropout = match ctx.dropout_seed {
             Some(seed) if self.dropout > 0.0 => Some(Dropout { p: self.dropout, seed: mix(seed, self.site) }),
             _ => None,
         };
         let (a, b) = (self.lora_a.val(), self.lora_b.val());
-        let y = lora_update_with(base.forward(x.clone()), x, a, b, self.scale, dropout, compute_type);
+        let y = lora_update_with(base_output, x, a, b, self.scale, dropout, compute_type);
         let y = match &self.lora_bias {
             Some(bias) => y + (bias.val() * self.scale).unsqueeze(),
             None => y,

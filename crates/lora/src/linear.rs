@@ -55,6 +55,25 @@ impl LoraLinear {
         }
     }
 
+    /// What [`LoraLinear::forward`] gives, where the output of the base for `x` is known: many
+    /// adapters can then share one product with the base's weight.
+    ///
+    /// # Shapes
+    /// - `base_output`: `[.., out_features]`
+    /// - `x`: `[.., in_features]`
+    /// - result: `[.., out_features]`
+    pub fn forward_onto<const D: usize>(
+        &self,
+        base_output: Tensor<D>,
+        x: Tensor<D>,
+        ctx: &ForwardContext,
+    ) -> Tensor<D> {
+        match &self.adapter {
+            Some(adapter) if ctx.adapters => adapter.onto(base_output, &self.base, x, ctx, self.compute_type),
+            _ => base_output,
+        }
+    }
+
     /// The weight that [`LoraLinear::forward`] multiplies with, update included: dense,
     /// `[out_features, in_features]`, differentiable in the adapter. A layer without one gives its
     /// dense base as it is held, half precision too.

@@ -155,6 +155,47 @@ pub enum ModelError {
     /// The prompt holds no token, so there is nothing to continue.
     #[error("the prompt is empty: generation needs at least one token")]
     EmptyPrompt,
+    /// A prompt and what is to follow it are longer than the model's context.
+    #[error(
+        "the prompt has {prompt} tokens and up to {new} are to follow: {} in all, more than the {context} \
+         of the context", prompt.saturating_add(*new)
+    )]
+    ContextOverflow {
+        /// Tokens of the prompt.
+        prompt: usize,
+        /// Most tokens that may follow.
+        new: usize,
+        /// Most tokens in all.
+        context: usize,
+    },
+    /// A sequence is longer than the whole key-value cache.
+    #[error(
+        "prompt and answer may have {positions} tokens; the key-value cache holds {cache}: a larger \
+         cache or fewer new tokens are needed"
+    )]
+    CacheOverflow {
+        /// Tokens of prompt and answer.
+        positions: usize,
+        /// Tokens that the cache has room for.
+        cache: usize,
+    },
+    /// There is no adapter of this name beside the model.
+    #[error("there is no adapter `{name}`; {}", there_are_adapters(known))]
+    UnknownAdapter {
+        /// The name asked for.
+        name: String,
+        /// The adapters there are.
+        known: Vec<String>,
+    },
+    /// A constraint on the text cannot be read or kept.
+    #[error("the constraint on the text: {problem}")]
+    Constraint {
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The engine that was asked has ended.
+    #[error("the engine has ended")]
+    EngineEnded,
     /// The conversation could not be rendered for the model.
     #[error(transparent)]
     Chat(#[from] camelid_chat::ChatError),
@@ -181,6 +222,13 @@ fn there_are(names: &[String]) -> String {
         _ if names.is_empty() => "there are no tensors".to_owned(),
         0 => format!("there are {}", shown.join(", ")),
         more => format!("there are {} and {more} more", shown.join(", ")),
+    }
+}
+
+fn there_are_adapters(known: &[String]) -> String {
+    match known.is_empty() {
+        true => "there are none".to_owned(),
+        false => format!("there are `{}`", known.join("`, `")),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod block_stack;
 pub mod config;
+pub mod engine;
 mod error;
 mod expected;
 pub mod generate;
@@ -19,6 +20,10 @@ pub use camelid_lora::{Embedding, ForwardContext};
 
 pub use block_stack::{BlockStack, supervised_tokens};
 pub use config::{LinearShape, LlamaConfig, RopeScaling};
+pub use engine::{
+    Constraint, Engine, EngineEvent, EngineLoad, EngineOptions, EngineRequest, EngineThread, Finished,
+    SequenceId, TokenLogprobs,
+};
 pub use error::ModelError;
 pub use expected::expected_tensors;
 pub use generate::{
@@ -31,7 +36,7 @@ pub use llama::{
 };
 pub use notes::LoadNote;
 pub use stream::{BlockStream, StreamTraffic};
-pub use tokenizer::{TokenizerFile, load_tokenizer};
+pub use tokenizer::{TokenizerFile, load_tokenizer, token_bytes};
 pub use weights::{
     FilePart, GeneratedWeights, LoadedTensor, PackedPlace, StoredType, WeightSource, Written, load_notes,
     model_place, open_weights, packed_file_bytes, write_packed,

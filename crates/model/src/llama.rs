@@ -8,6 +8,7 @@ mod load;
 mod mapping;
 mod mlp;
 mod norm;
+mod paged;
 mod random;
 mod save;
 mod storage;
@@ -30,6 +31,7 @@ pub use block::Block;
 pub use cache::{KvCache, LayerCache};
 pub use mlp::Mlp;
 pub use norm::RmsNorm;
+pub(crate) use paged::{PagedCache, RowGroup, forward_paged, logits_paged};
 pub use storage::{DenseStorage, LoadOptions, WeightStorage};
 pub use streamed::StreamOptions;
 
@@ -120,6 +122,17 @@ impl Llama {
             x = block.forward(x, &self.rope, ctx, None);
         }
         self.logits(x, ctx)
+    }
+
+    /// What comes out of the last block and the final norm: `[batch, seq, hidden_size]`, as
+    /// [`Llama::forward`].
+    pub(crate) fn hidden(&self, ids: Tensor<2, Int>, ctx: &ForwardContext) -> Tensor<3> {
+        let mut x = self.embed_ids(ids, ctx);
+        for (i, block) in self.layers.iter().enumerate() {
+            self.expect_block(i);
+            x = block.forward(x, &self.rope, ctx, None);
+        }
+        self.norm.forward(x, ctx)
     }
 
     /// Logits of the last position of `ids`, which follow what `cache` holds.

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use camelid_kernels::CuSeqlens;
 
 use crate::config::{LlamaConfig, RopeScaling};
@@ -60,6 +60,17 @@ impl Rope {
                 }
             };
             (cos.clone(), sin.clone())
+        })
+    }
+
+    /// Cosines and sines of any positions, `[positions, head_dim / 2]`, as [`Rope::slice`].
+    pub(crate) fn at(&self, positions: &[usize], device: &Device) -> (Tensor<2>, Tensor<2>) {
+        let most = positions.iter().max().map_or(0, |last| last + 1);
+        let indices: Vec<i64> = positions.iter().map(|position| *position as i64).collect();
+        self.with_table(most, device, |table| {
+            let data = TensorData::new(indices, [positions.len()]);
+            let indices = Tensor::<1, Int>::from_data(data, &table.cos.device());
+            (table.cos.clone().select(0, indices.clone()), table.sin.clone().select(0, indices))
         })
     }
 

@@ -1,5 +1,7 @@
 //! Token ids to text, piece by piece.
 
+use std::ops::Deref;
+
 use tokenizers::Tokenizer;
 
 use crate::error::ModelError;
@@ -12,8 +14,8 @@ use crate::error::ModelError;
 /// held back while it ends in an unfinished character (the method of Hugging
 /// Face's text-generation-inference).
 #[derive(Debug)]
-pub struct TextStream<'a> {
-    tokenizer: &'a Tokenizer,
+pub struct TextStream<T> {
+    tokenizer: T,
     ids: Vec<u32>,
     /// First token of the window that is decoded.
     start: usize,
@@ -21,10 +23,10 @@ pub struct TextStream<'a> {
     given: usize,
 }
 
-impl<'a> TextStream<'a> {
+impl<T: Deref<Target = Tokenizer>> TextStream<T> {
     /// A stream that continues `context`, which is not given out. Special tokens
-    /// are left out of the text.
-    pub fn new(tokenizer: &'a Tokenizer, context: &[u32]) -> Self {
+    /// are left out of the text. The tokenizer is borrowed or shared.
+    pub fn new(tokenizer: T, context: &[u32]) -> Self {
         // A few tokens of context are enough to settle leading spaces.
         let context = &context[context.len().saturating_sub(CONTEXT)..];
         Self { tokenizer, ids: context.to_vec(), start: 0, given: context.len() }

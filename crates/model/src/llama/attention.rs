@@ -2,10 +2,12 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
+use camelid_kernels::paged_attention::{PagedRows, paged_append, paged_attention};
 use camelid_kernels::{CuSeqlens, causal_attention, causal_attention_varlen, rotary};
 use camelid_lora::{ForwardContext, LoraLinear};
 
 use super::cache::LayerCache;
+use super::paged::LayerPool;
 use crate::config::{LinearShape, LlamaConfig};
 use crate::rope::Rope;
 
@@ -81,6 +83,30 @@ impl Attention {
         let angles = rope.varlen(cu_seqlens, &x.device());
         let [q, k, v] = self.project(x, angles, ctx);
         self.output(causal_attention_varlen(q, k, v, self.scale(), cu_seqlens), ctx)
+    }
+
+    /// Attends from every row to the positions of its own sequence up to its own; the keys and
+    /// values of the rows are added to the pool.
+    ///
+    /// # Shapes
+    /// - `q`: `[1, rows, heads * head_dim]`; `k`, `v`: `[1, rows, key_value_heads * head_dim]`
+    /// - result: as `q`
+    pub(super) fn attend_paged(
+        &self,
+        [q, k, v]: [Tensor<3>; 3],
+        (cos, sin): (Tensor<2>, Tensor<2>),
+        rows: &PagedRows,
+        pool: &mut LayerPool,
+    ) -> Tensor<3> {
+        let n = q.dims()[1];
+        let split = |x: Tensor<3>, heads| x.reshape([1, n, heads, self.head_dim]);
+        let q = rotary(split(q, self.heads), cos.clone(), sin.clone());
+        let k = rotary(split(k, self.key_value_heads), cos, sin);
+        let by_row = |x: Tensor<4>, heads| x.reshape([n, heads, self.head_dim]);
+        let (k, v) = (by_row(k, self.key_value_heads), v.reshape([n, self.key_value_heads, self.head_dim]));
+        let (keys, values) = pool.update(|keys, values| paged_append(keys, values, k, v, rows));
+        let y = paged_attention(by_row(q, self.heads), keys, values, self.scale(), rows);
+        y.reshape([1, n, self.heads * self.head_dim])
     }
 
     /// Queries, keys and values by head, positions rotated into the first two.

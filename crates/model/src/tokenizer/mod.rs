@@ -9,6 +9,7 @@ mod bpe;
 mod gguf;
 mod json;
 mod spm;
+mod token_bytes;
 mod vocabulary;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,8 @@ use crate::error::ModelError;
 use crate::gguf::GgufFile;
 use crate::notes::LoadNote;
 use crate::weights::{extension, files_with_extension, is_gguf, refuse_lfs_pointer, wheel};
+
+pub use token_bytes::token_bytes;
 
 /// A tokenizer together with what its file says about using it.
 #[derive(Debug)]

@@ -2,6 +2,7 @@
 //! better of two answers.
 //!
 //! What a model writes is untrusted wherever it is shown: [`markdown`] is the one way from an answer
-//! to a page.
+//! to a page, and [`page`] forbids every script that is not the page's own.
 
 pub mod markdown;
+pub mod page;

@@ -26,7 +26,9 @@ pub use error::LoraError;
 pub use host::{AdapterHost, ModuleMut, ModuleRef, Tied};
 pub use layer_pattern::LayerPattern;
 pub use linear::LoraLinear;
-pub use merge::{LayerMerge, LogitDifference, MergeInto, MergeReport, MergeUndo, merge, unmerge};
+pub use merge::{
+    Folded, LayerMerge, LogitDifference, MergeInto, MergeReport, MergeUndo, fold, merge, unmerge,
+};
 pub use peft::{
     ADAPTER_CONFIG, ADAPTER_WEIGHTS, LoadedAdapter, PeftNote, load_peft, read_peft_config, save_peft,
 };

@@ -117,6 +117,55 @@ pub struct MergeUndo {
     logits: Vec<f32>,
 }
 
+/// What a module computes with when its adapter is folded in, densely.
+#[derive(Clone, Debug)]
+pub struct Folded {
+    /// Shape of the weight: `[out_features, in_features]`, `[vocab_size, hidden_size]`, or `[hidden_size]` of a norm.
+    pub shape: Vec<usize>,
+    /// The weight, row-major.
+    pub weight: Vec<f32>,
+    /// The bias of a linear layer that has one.
+    pub bias: Option<Vec<f32>>,
+}
+
+/// The weight and bias of one module with its adapter, if it has one, folded in; the module stays as it
+/// is. It is what [`merge`] into [`MergeInto::Dense`] would put in its place, so that a model can be
+/// written merged while one module at a time is held densely.
+///
+/// # Errors
+/// When the weight is not finite, or the adapter's bias finds none in its base; `path` names the module.
+pub fn fold(path: &str, module: ModuleRef<'_>) -> Result<Folded, LoraError> {
+    let (shape, weight, bias) = match module {
+        ModuleRef::Linear(linear) => {
+            let weight = folded_linear(linear);
+            (weight.dims().to_vec(), values(weight), merged_bias(path, linear)?.map(values))
+        }
+        ModuleRef::Embedding(embedding) => {
+            let weight = folded_embedding(embedding);
+            (weight.dims().to_vec(), values(weight), None)
+        }
+        ModuleRef::Norm(weight, _) => (weight.dims().to_vec(), values(weight.val()), None),
+    };
+    check_finite(path, &weight)?;
+    Ok(Folded { shape, weight, bias })
+}
+
+fn folded_linear(linear: &LoraLinear) -> Tensor<2> {
+    let now = linear.base.dense_weight().without_autodiff();
+    match &linear.adapter {
+        Some(adapter) => now + adapter.update(&linear.base),
+        None => now,
+    }
+}
+
+fn folded_embedding(embedding: &Embedding) -> Tensor<2> {
+    let now = embedding.weight.val().without_autodiff().cast(DType::F32);
+    match &embedding.adapter {
+        Some(adapter) => now + adapter.delta().transpose(),
+        None => now,
+    }
+}
+
 /// Folds every adapter of the model into its base and takes it off; copies of modules that were
 /// trained whole stay in the place of what they replaced.
 ///
@@ -217,11 +266,7 @@ fn merge_linear(
     // What was there before the adapter came; a copy that was trained whole stands in `base`.
     let before = linear.original.as_ref().unwrap_or(&linear.base);
     let old = before.dense_weight().without_autodiff();
-    let now = linear.base.dense_weight().without_autodiff();
-    let target = match &linear.adapter {
-        Some(adapter) => now + adapter.update(&linear.base),
-        None => now,
-    };
+    let target = folded_linear(linear);
     let bias = merged_bias(path, linear)?;
     let device = target.device();
     let base = match (before, into) {
@@ -259,11 +304,7 @@ fn merge_embedding(
         MergeInto::Dense => DType::F32,
         MergeInto::BaseFormat => before.dtype(),
     };
-    let now = embedding.weight.val().without_autodiff().cast(DType::F32);
-    let target = match &embedding.adapter {
-        Some(adapter) => now + adapter.delta().transpose(),
-        None => now,
-    };
+    let target = folded_embedding(embedding);
     let old = before.cast(DType::F32);
     let weight = settled(target.clone().cast(dtype));
     let stored = weight.val().without_autodiff().cast(DType::F32);

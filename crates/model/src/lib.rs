@@ -7,6 +7,7 @@ mod error;
 mod expected;
 pub mod generate;
 pub mod gguf;
+mod gguf_export;
 mod json_file;
 mod llama;
 mod notes;
@@ -30,9 +31,10 @@ pub use generate::{
     GenerateOptions, GeneratedText, LocalGenerator, PromptCache, StopReason, TextGenerator, generate_text,
     generate_text_cached,
 };
+pub use gguf_export::{ExportType, Exported, export_gguf};
 pub use llama::{
-    Attention, Block, DenseStorage, KvCache, LayerCache, Llama, LoadOptions, Mlp, RmsNorm, StreamOptions,
-    WeightStorage,
+    Attention, Block, DenseStorage, FoldedWeights, KvCache, LayerCache, Llama, LoadOptions, Mlp, RmsNorm,
+    StreamOptions, WeightStorage,
 };
 pub use notes::LoadNote;
 pub use stream::{BlockStream, StreamTraffic};

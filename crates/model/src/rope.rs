@@ -119,6 +119,20 @@ pub fn inverse_frequencies(head_dim: usize, theta: f64, scaling: &RopeScaling) -
     (0..head_dim / 2).map(|i| scale(1.0 / base.powf((2 * i) as f32 / head_dim as f32), i, scaling)).collect()
 }
 
+/// What llama.cpp divides each frequency by (`rope_freqs`): for scalings that treat frequencies
+/// differently, `None` where one factor or none serves for all.
+pub(crate) fn divisors(config: &LlamaConfig) -> Option<Vec<f32>> {
+    match &config.rope_scaling {
+        RopeScaling::None | RopeScaling::Linear { .. } => None,
+        RopeScaling::Divisors(divisors) => Some(divisors.to_vec()),
+        scaling @ RopeScaling::Llama3 { .. } => {
+            let plain = inverse_frequencies(config.head_dim, config.rope_theta, &RopeScaling::None);
+            let scaled = inverse_frequencies(config.head_dim, config.rope_theta, scaling);
+            Some(plain.iter().zip(&scaled).map(|(plain, scaled)| plain / scaled).collect())
+        }
+    }
+}
+
 fn scale(inv_freq: f32, i: usize, scaling: &RopeScaling) -> f32 {
     match *scaling {
         RopeScaling::None => inv_freq,

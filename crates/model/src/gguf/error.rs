@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::tensor_type::TensorType;
 
-/// A GGUF file that cannot be read, and where in it the trouble is.
+/// A GGUF file that cannot be read or written, and where in it the trouble is.
 #[derive(Debug, thiserror::Error)]
 pub enum GgufError {
     /// The operating system refused.
@@ -88,6 +88,29 @@ pub enum GgufError {
         part: PathBuf,
         /// Number of parts.
         count: usize,
+    },
+    /// The operating system refused while writing.
+    #[error("{file}: cannot write {place}: {source}", file = file.display())]
+    Unwritten {
+        /// The file being written.
+        file: PathBuf,
+        /// The tensor, or the header.
+        place: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file could not be begun, made durable or given its name.
+    #[error(transparent)]
+    Files(#[from] camelid_files::FileError),
+    /// A tensor that cannot be written as it was planned.
+    #[error("{file}: tensor `{tensor}` {problem}", file = file.display())]
+    NotWritable {
+        /// The file being written.
+        file: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// What is wrong with it.
+        problem: String,
     },
     /// A tensor in a block format this reader cannot expand.
     #[error(

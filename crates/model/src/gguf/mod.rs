@@ -5,6 +5,8 @@
 //! Nothing here knows about language models; [`crate::weights`] gives names and
 //! metadata their LLaMA meaning.
 //!
+//! A file is written whole or not at all, one tensor at a time, as version 3.
+//!
 //! A file is read with ordinary positioned reads, one tensor at a time and one
 //! piece of a tensor at a time, so that a reader holds the values it was asked for
 //! and little else. Every count and length in the file is checked against the
@@ -17,16 +19,20 @@ mod error;
 mod few_bits;
 mod file;
 mod five_bits;
+mod quantize;
 mod scales;
 mod split;
 mod tables;
 mod tensor_type;
 mod typed;
 mod value;
+mod writer;
 
 pub use dequantize::dequantize;
 pub use error::GgufError;
 pub use file::{GgufFile, TensorInfo};
+pub use quantize::{QuantizeError, quantize};
 pub(crate) use split::is_later_part;
 pub use tensor_type::TensorType;
 pub use value::Value;
+pub use writer::{GgufWriter, MetaValue, PlannedTensor};

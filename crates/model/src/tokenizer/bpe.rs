@@ -1,5 +1,6 @@
 //! GGUF vocabularies of type `gpt2`: byte-level BPE.
 
+use serde_json::Value;
 use tokenizers::models::bpe::{BpeBuilder, Merges, Vocab};
 use tokenizers::normalizers::NFC;
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
@@ -159,6 +160,46 @@ const PRE_TOKENIZATIONS: [PreTokenization; 9] = [
         nfc: false,
     },
 ];
+
+/// GGUF's name of the way in which a byte-level `tokenizer.json` cuts text, if it has one.
+pub(crate) fn pre_tokenization_name(json: &Value) -> Option<&'static str> {
+    let steps = match &json["pre_tokenizer"] {
+        one if one["type"] == "Sequence" => one["pretokenizers"].as_array()?.clone(),
+        one => vec![one.clone()],
+    };
+    let mut cuts: Vec<&str> = Vec::new();
+    let mut then_gpt2 = None;
+    for step in &steps {
+        // Nothing is cut after the bytes.
+        if then_gpt2.is_some() {
+            return None;
+        }
+        match step["type"].as_str()? {
+            "Digits" if step["individual_digits"] == true => cuts.push(r"\p{N}"),
+            "Split" if step["behavior"] == "Isolated" && step["invert"] != true => {
+                cuts.push(step["pattern"]["Regex"].as_str()?);
+            }
+            "ByteLevel" if step["add_prefix_space"] != true => {
+                then_gpt2 = Some(step["use_regex"].as_bool().unwrap_or(true));
+            }
+            _ => return None,
+        }
+    }
+    let nfc = match &json["normalizer"] {
+        Value::Null => false,
+        only if only["type"] == "NFC" => true,
+        _ => return None,
+    };
+    let model = &json["model"];
+    let ignore_merges = model["ignore_merges"].as_bool().unwrap_or(false);
+    let named = PRE_TOKENIZATIONS.iter().find(|pre| {
+        pre.cuts == cuts
+            && Some(pre.then_gpt2) == then_gpt2
+            && pre.nfc == nfc
+            && pre.ignore_merges == ignore_merges
+    });
+    named.and_then(|pre| pre.names.first()).copied()
+}
 
 /// The tokenizer without its special tokens, and whether it begins texts with bos by
 /// default.

@@ -18,6 +18,8 @@ use std::path::Path;
 use camelid_chat::{ChatFiles, DEFAULT_TEMPLATE, SpecialTokens};
 use tokenizers::Tokenizer;
 
+pub(crate) use bpe::pre_tokenization_name;
+
 use crate::error::ModelError;
 use crate::gguf::GgufFile;
 use crate::notes::LoadNote;

@@ -150,30 +150,46 @@ impl WeightSource for GgufWeights {
     }
 }
 
+/// Tensors outside of blocks: GGUF's name and Hugging Face's.
+const WHOLE: [(&str, &str); 3] = [
+    ("token_embd.weight", "model.embed_tokens.weight"),
+    ("output_norm.weight", "model.norm.weight"),
+    ("output.weight", "lm_head.weight"),
+];
+/// The same of the parts of a block.
+const PARTS: [(&str, &str); 9] = [
+    ("attn_norm", "input_layernorm"),
+    ("attn_q", "self_attn.q_proj"),
+    ("attn_k", "self_attn.k_proj"),
+    ("attn_v", "self_attn.v_proj"),
+    ("attn_output", "self_attn.o_proj"),
+    ("ffn_norm", "post_attention_layernorm"),
+    ("ffn_gate", "mlp.gate_proj"),
+    ("ffn_up", "mlp.up_proj"),
+    ("ffn_down", "mlp.down_proj"),
+];
+
 /// The Hugging Face name of a tensor of architecture `llama`.
 fn hugging_face_name(name: &str) -> Option<String> {
-    match name {
-        "token_embd.weight" => return Some("model.embed_tokens.weight".into()),
-        "output_norm.weight" => return Some("model.norm.weight".into()),
-        "output.weight" => return Some("lm_head.weight".into()),
-        _ => {}
+    if let Some((_, hf)) = WHOLE.iter().find(|(gguf, _)| *gguf == name) {
+        return Some((*hf).into());
     }
     let (layer, rest) = name.strip_prefix("blk.")?.split_once('.')?;
     let layer: u32 = layer.parse().ok()?;
     let (part, kind) = rest.rsplit_once('.')?;
-    let module = match part {
-        "attn_norm" => "input_layernorm",
-        "attn_q" => "self_attn.q_proj",
-        "attn_k" => "self_attn.k_proj",
-        "attn_v" => "self_attn.v_proj",
-        "attn_output" => "self_attn.o_proj",
-        "ffn_norm" => "post_attention_layernorm",
-        "ffn_gate" => "mlp.gate_proj",
-        "ffn_up" => "mlp.up_proj",
-        "ffn_down" => "mlp.down_proj",
-        _ => return None,
-    };
+    let (_, module) = PARTS.iter().find(|(gguf, _)| *gguf == part)?;
     matches!(kind, "weight" | "bias").then(|| format!("model.layers.{layer}.{module}.{kind}"))
+}
+
+/// The other way: the name in a file of architecture `llama`.
+pub(crate) fn gguf_name(hf: &str) -> Option<String> {
+    if let Some((gguf, _)) = WHOLE.iter().find(|(_, own)| *own == hf) {
+        return Some((*gguf).into());
+    }
+    let (layer, rest) = hf.strip_prefix("model.layers.")?.split_once('.')?;
+    let (module, kind) = rest.rsplit_once('.')?;
+    let (part, _) = PARTS.iter().find(|(_, own)| *own == module)?;
+    Some(format!("blk.{layer}.{part}.{kind}"))
 }
 
 /// Takes rows from interleaved to half-rotation order: within each head, row
@@ -190,6 +206,18 @@ fn unpermute_rows(values: &[f32], rows: usize, head_dim: usize) -> Vec<f32> {
     out
 }
 
+/// The other way: row `2·i + half` comes from row `half·head_dim/2 + i` of its head.
+pub(crate) fn permute_rows(values: &[f32], rows: usize, head_dim: usize) -> Vec<f32> {
+    let width = values.len() / rows.max(1);
+    let mut out = Vec::with_capacity(values.len());
+    for row in 0..rows {
+        let (head, within) = (row / head_dim, row % head_dim);
+        let from = head * head_dim + within % 2 * (head_dim / 2) + within / 2;
+        out.extend_from_slice(&values[from * width..][..width]);
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -200,6 +228,7 @@ mod tests {
         let stored = [0.0, 2.0, 1.0, 3.0, 10.0, 12.0, 11.0, 13.0];
         let expected = [0.0, 1.0, 2.0, 3.0, 10.0, 11.0, 12.0, 13.0];
         assert_eq!(unpermute_rows(&stored, 8, 4), expected);
+        assert_eq!(permute_rows(&expected, 8, 4), stored);
     }
 
     #[test]
@@ -212,6 +241,11 @@ mod tests {
             hugging_face_name("blk.0.attn_q.bias").as_deref(),
             Some("model.layers.0.self_attn.q_proj.bias")
         );
+        for name in ["token_embd.weight", "output.weight", "blk.12.ffn_norm.weight", "blk.0.attn_v.bias"] {
+            let hf = hugging_face_name(name).unwrap();
+            assert_eq!(gguf_name(&hf).as_deref(), Some(name));
+        }
+        assert_eq!(gguf_name("model.layers.0.mlp.router.weight"), None);
         assert_eq!(hugging_face_name("blk.0.ffn_gate_exps.weight"), None);
         assert_eq!(hugging_face_name("blk.x.attn_q.weight"), None);
     }

@@ -31,6 +31,7 @@ use crate::notes::LoadNote;
 
 pub use generated::GeneratedWeights;
 pub use gguf::GgufWeights;
+pub(crate) use gguf::{gguf_name, permute_rows};
 pub use needed::load_notes;
 pub(crate) use needed::needed_tensors;
 pub use packed_place::{FilePart, PackedPlace};

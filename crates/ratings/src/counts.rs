@@ -54,7 +54,7 @@ impl PairCounts {
             if !(weight >= 0.0 && weight.is_finite()) {
                 return Err(RatingsError::setting("weight", weight, "a finite weight that is not negative"));
             }
-            let (key, outcome) = place(battle);
+            let (key, outcome) = place(battle.a, battle.b, battle.outcome);
             let slot = *slots.entry(key).or_insert_with(|| {
                 pairs.push(Pair { i: key.0, j: key.1, counts: [Count::default(); 3] });
                 pairs.len() - 1
@@ -65,6 +65,41 @@ impl PairCounts {
         }
         pairs.sort_unstable_by_key(|pair| (pair.i, pair.j));
         Ok(Self { models: battles.models().to_vec(), pairs })
+    }
+
+    /// Counts `(a, b, outcome)` by the places of both in `models`, as they come.
+    ///
+    /// # Errors
+    /// [`RatingsError::Empty`] without a battle of two different models that are there.
+    pub fn tally(
+        models: Vec<String>,
+        battles: impl IntoIterator<Item = (u32, u32, Outcome)>,
+    ) -> Result<Self, RatingsError> {
+        let n = models.len();
+        let mut table = vec![[0u64; 3]; n * n];
+        for (a, b, outcome) in battles {
+            if a != b && (a.max(b) as usize) < n {
+                let ((i, j), outcome) = place(a, b, outcome);
+                table[i as usize * n + j as usize][outcome] += 1;
+            }
+        }
+        let mut pairs = Vec::new();
+        for (at, counts) in table.into_iter().enumerate().filter(|(_, counts)| *counts != [0; 3]) {
+            let counts = counts.map(|battles| Count { battles, weight: battles as f64 });
+            pairs.push(Pair { i: (at / n) as u32, j: (at % n) as u32, counts });
+        }
+        if pairs.is_empty() {
+            let reason = "there is not one".to_owned();
+            return Err(RatingsError::Empty { origin: "ratings".to_owned(), reason });
+        }
+        Ok(Self { models, pairs })
+    }
+
+    /// Weights of `[i won, j won, tie]` by pairs `i < j`, sorted; each stands for as many battles.
+    pub(crate) fn of_weights(models: Vec<String>, pairs: Vec<((u32, u32), [f64; 3])>) -> Self {
+        let count = |weight: f64| Count { battles: weight.round() as u64, weight };
+        let pair = |((i, j), weights): ((u32, u32), [f64; 3])| Pair { i, j, counts: weights.map(count) };
+        Self { models, pairs: pairs.into_iter().map(pair).collect() }
     }
 
     /// Model names by index.
@@ -108,12 +143,8 @@ impl PairCounts {
 }
 
 /// The pair of a battle, and which of its outcomes it is.
-pub(crate) fn place(battle: &Battle) -> ((u32, u32), usize) {
-    let (key, outcome) = if battle.a < battle.b {
-        ((battle.a, battle.b), battle.outcome)
-    } else {
-        ((battle.b, battle.a), battle.outcome.swapped())
-    };
+pub(crate) fn place(a: u32, b: u32, outcome: Outcome) -> ((u32, u32), usize) {
+    let (key, outcome) = if a < b { ((a, b), outcome) } else { ((b, a), outcome.swapped()) };
     let outcome = match outcome {
         Outcome::ModelA => 0,
         Outcome::ModelB => 1,
@@ -146,6 +177,26 @@ mod tests {
         let halved = PairCounts::weighted(&battles, |b| if b.outcome == Outcome::Tie { 0.5 } else { 1.0 });
         assert_eq!(halved.unwrap().weights()[0], [2.0, 1.0, 0.5]);
         assert!(PairCounts::weighted(&battles, |_| f64::NAN).is_err());
+    }
+
+    #[test]
+    fn a_tally_is_what_the_battles_count() {
+        let models = vec!["x".to_owned(), "y".to_owned(), "z".to_owned()];
+        let rows =
+            [(1, 0, Outcome::ModelA), (0, 1, Outcome::ModelA), (2, 0, Outcome::Tie), (1, 1, Outcome::Tie)];
+        let tally = PairCounts::tally(models.clone(), rows).unwrap();
+        let mut battles = Battles::new();
+        for (a, b, outcome) in &rows[..3] {
+            let named = NamedBattle::new(&models[*a as usize], &models[*b as usize], *outcome);
+            battles.push(&named).unwrap();
+        }
+        let counts = PairCounts::new(&battles).unwrap();
+        assert_eq!(tally.battles(), 3);
+        // Names come in another order there: y first.
+        let pairs: Vec<_> = tally.pairs().iter().map(|p| p.counts.map(|c| c.battles)).collect();
+        assert_eq!(pairs, [[1, 1, 0], [0, 0, 1]]);
+        assert_eq!(counts.pairs()[0].counts.map(|c| c.battles), [1, 1, 0]);
+        assert!(PairCounts::tally(models, []).is_err());
     }
 
     #[test]

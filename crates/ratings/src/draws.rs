@@ -57,7 +57,7 @@ impl Clusters {
         let slots = counts.slots();
         let mut groups = vec![Vec::new(); battles.questions().all().len()];
         for row in battles.rows() {
-            let (key, outcome) = place(row);
+            let (key, outcome) = place(row.a, row.b, row.outcome);
             let entry = (slots[&key] as u32, outcome as u8, row.votes as f64);
             match row.question {
                 Some(question) => groups[question as usize].push(entry),

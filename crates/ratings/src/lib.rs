@@ -4,6 +4,7 @@ mod agreement;
 mod battles;
 mod bootstrap;
 mod bradley_terry;
+mod cleaning;
 mod counts;
 mod draws;
 mod elo;
@@ -14,12 +15,14 @@ mod likelihood;
 mod linear;
 mod newton;
 mod paired;
+mod pairing;
 mod position;
 mod read;
 #[cfg(feature = "report")]
 pub mod report;
 mod scale;
 mod selection;
+pub mod simulation;
 mod style;
 mod style_bootstrap;
 mod ties;
@@ -30,12 +33,14 @@ pub use agreement::{Agreement, GroupAgreement, agreement};
 pub use battles::{Battle, Battles, NamedBattle, Names, Outcome, Style, Unread};
 pub use bootstrap::{Bootstrap, EloErrors, Replicates, Unit, quantile};
 pub use bradley_terry::{Anchor, BradleyTerry, Ratings};
+pub use cleaning::{AnomalyTest, CastVote, Cleaning, DropReason, TextFault, TextRules};
 pub use counts::{Count, Pair, PairCounts};
 pub use elo::{AveragedRatings, Elo, Orderings, SequentialRatings, TieRule};
 pub use error::{RatingsError, RejectedRow};
 pub use graph::Standing;
 pub use leaderboard::{Leaderboard, LeaderboardOptions, LeaderboardRow, Method, StyleWorth};
 pub use paired::{EqualRanks, sign_test, spearman};
+pub use pairing::{Contestant, PairRule, draw_pair, pair_weights};
 pub use position::{Consistency, FirstPosition, ModelPosition, PositionEffect};
 pub use read::{
     FileOrder, Format, MOST_DROPPED, Needs, Order, ReadOptions, Reviews, SourceFile, Sources, read, read_all,

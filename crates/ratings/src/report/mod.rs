@@ -8,6 +8,6 @@ mod ratings;
 mod tables;
 
 pub use agreement::{AgreementReport, AgreementRow, GroupMembers, JudgeGroup};
-pub use plots::{RatingRow, position, rating_intervals, win_matrix};
+pub use plots::{RatingRow, pair_votes, position, rating_intervals, win_matrix};
 pub use position::{add_position, position_context};
 pub use ratings::RatingsReport;

@@ -144,6 +144,43 @@ impl Axis {
 /// # Errors
 /// When it cannot be drawn.
 pub fn win_matrix(names: &[&str], rates: &[Vec<Option<f64>>]) -> Result<String, DrawError> {
+    matrix(names, |i, j| {
+        let rate = rates[i][j]?;
+        let colour = if rate >= 0.5 { COLOURS[0] } else { COLOURS[1] };
+        let percent = 100.0 * rate;
+        Some(Cell {
+            colour: colour.mix(0.08 + 0.9 * (rate - 0.5).abs()),
+            wide: format!("{percent:.1} %"),
+            narrow: format!("{percent:.0}"),
+        })
+    })
+}
+
+/// How many votes each pair has, the darker the more.
+///
+/// # Errors
+/// When it cannot be drawn.
+pub fn pair_votes(names: &[&str], votes: &[Vec<u64>]) -> Result<String, DrawError> {
+    let most = votes.iter().flatten().copied().max().unwrap_or(0).max(1) as f64;
+    matrix(names, |i, j| {
+        let count = votes[i][j];
+        (i != j).then(|| Cell {
+            colour: COLOURS[2].mix(0.05 + 0.6 * count as f64 / most),
+            wide: count.to_string(),
+            narrow: if count < 10_000 { count.to_string() } else { format!("{}k", count / 1000) },
+        })
+    })
+}
+
+/// A cell of a matrix: its colour, and its words where there is room and where there is little.
+struct Cell {
+    colour: RGBAColor,
+    wide: String,
+    narrow: String,
+}
+
+/// A cell for each row and column that has one.
+fn matrix(names: &[&str], cell: impl Fn(usize, usize) -> Option<Cell>) -> Result<String, DrawError> {
     let left = room_for(names, 130);
     let few = names.len() <= 8 && names.iter().all(|name| name.chars().count() <= 12);
     let (width, height) = match names.len() {
@@ -155,7 +192,7 @@ pub fn win_matrix(names: &[&str], rates: &[Vec<Option<f64>>]) -> Result<String, 
     let above = if few { 26 } else { left };
     let size = (left + width * names.len() as i32 + 10, above + 8 + height * names.len() as i32);
     svg((size.0 as u32, size.1 as u32), |canvas| {
-        for (i, (name, row)) in names.iter().zip(rates).enumerate() {
+        for (i, name) in names.iter().enumerate() {
             let top = above + height * i as i32;
             label_within(canvas, name, 8, top + height / 2 - 8, left - 14)?;
             let column = left + width * i as i32;
@@ -165,16 +202,15 @@ pub fn win_matrix(names: &[&str], rates: &[Vec<Option<f64>>]) -> Result<String, 
                 let style = ("sans-serif", 14).into_font().transform(FontTransform::Rotate270);
                 canvas.draw(&Text::new(cut(name, above - 14), (column + width / 2 - 7, above - 6), style))?;
             }
-            for (j, rate) in row.iter().enumerate() {
-                let Some(rate) = rate else { continue };
+            for j in 0..names.len() {
+                let Some(Cell { colour, wide, narrow }) = cell(i, j) else { continue };
                 let at = left + width * j as i32;
-                let colour = if *rate >= 0.5 { COLOURS[0] } else { COLOURS[1] };
-                let cell = [(at, top), (at + width - 2, top + height - 2)];
-                canvas.draw(&Rectangle::new(cell, colour.mix(0.08 + 0.9 * (rate - 0.5).abs()).filled()))?;
+                let corners = [(at, top), (at + width - 2, top + height - 2)];
+                canvas.draw(&Rectangle::new(corners, colour.filled()))?;
                 if few {
-                    label(canvas, &format!("{:.1} %", 100.0 * rate), at + 18, top + 7)?;
+                    label(canvas, &wide, at + 18, top + 7)?;
                 } else if height == 30 {
-                    label(canvas, &format!("{:.0}", 100.0 * rate), at + width / 2 - 9, top + 7)?;
+                    label(canvas, &narrow, at + width / 2 - 9, top + 7)?;
                 }
             }
         }
@@ -273,5 +309,7 @@ mod tests {
         let drawn = win_matrix(&names, &rates).unwrap();
         // One rectangle is the canvas.
         assert_eq!(drawn.matches("<rect").count(), 30 * 29 + 1);
+        let votes = pair_votes(&["x", "y"], &[vec![0, 12], vec![12, 0]]).unwrap();
+        assert_eq!((votes.matches("\n12\n").count(), votes.matches("<rect").count()), (2, 3));
     }
 }

@@ -239,10 +239,10 @@ fn serve(connection: &TcpStream, shared: &Shared) -> std::io::Result<()> {
 }
 
 fn response(status: u16, headers: &[(&str, String)], body: &str) -> Vec<u8> {
-    let mut head = format!(
-        "HTTP/1.1 {status} Whatever\r\ncontent-type: application/json\r\ncontent-length: {}\r\n",
-        body.len()
-    );
+    let mut head = format!("HTTP/1.1 {status} Whatever\r\ncontent-length: {}\r\n", body.len());
+    if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
+        head += "content-type: application/json\r\n";
+    }
     for (name, value) in headers {
         head += &format!("{name}: {value}\r\n");
     }

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use camelid_chat::openai::{OpenAiClient, OpenAiConfig, OpenAiError};
+use camelid_chat::openai::{ModerationClient, OpenAiClient, OpenAiConfig, OpenAiError};
 use camelid_chat::{GenerateOptions, GeneratedText, Message, Role, StopReason, TextGenerator};
 use camelid_tests::chat_server::{Answer, Server};
 
@@ -252,4 +252,71 @@ fn nobody_at_an_address_is_not_waited_for_long() {
     let begun = std::time::Instant::now();
     let failed = ask(&OpenAiClient::new(config).unwrap()).unwrap_err();
     assert!(begun.elapsed().as_secs() < 20 && failed.is_lasting(), "{failed}");
+}
+
+fn events(pieces: &[&str]) -> Answer {
+    let chunk = |piece: &&str| {
+        let delta = serde_json::json!({"choices": [{"delta": {"content": piece}, "finish_reason": null}]});
+        format!("data: {delta}\n\n")
+    };
+    let body: String = pieces.iter().map(chunk).collect();
+    let end = "data: {\"choices\": [{\"delta\": {}, \"finish_reason\": \"stop\"}]}\n\ndata: [DONE]\n\n";
+    Answer::Status(200, vec![("content-type", "text/event-stream".to_owned())], body + end)
+}
+
+/// What a streamed client hands on, ending after `most` pieces.
+fn streamed(server: &Server, most: usize) -> (Vec<String>, Result<GeneratedText, String>) {
+    let mut pieces = Vec::new();
+    let generated = client(server).streamed().generate(
+        &[Message::new(Role::User, "Is it raining?")],
+        &GenerateOptions::default(),
+        &mut |piece| {
+            pieces.push(piece.to_owned());
+            if pieces.len() == most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        },
+    );
+    (pieces, generated.map_err(|error| error.to_string()))
+}
+
+#[test]
+fn a_streamed_reply_comes_in_pieces_after_a_server_that_was_busy_and_can_be_ended() {
+    let server = Server::start(|asked| {
+        assert_eq!(asked.body["stream"], true);
+        if asked.times == 1 { error(503) } else { events(&["It ", "is ", "not."]) }
+    });
+    let (pieces, reply) = streamed(&server, usize::MAX);
+    assert_eq!((pieces.len(), reply.unwrap().text.as_str()), (3, "It is not."));
+    let (pieces, reply) = streamed(&server, 2);
+    let reply = reply.unwrap();
+    assert_eq!((pieces.len(), reply.text.as_str(), reply.reason), (2, "It is ", StopReason::Cancelled));
+}
+
+#[test]
+fn a_server_that_does_not_stream_is_read_whole_and_one_that_breaks_off_is_not_asked_again() {
+    let whole = Server::start(|_| Answer::Text("It is not.".into()));
+    assert_eq!(streamed(&whole, usize::MAX).0, ["It is not."]);
+    let broken = Server::start(|_| {
+        let Answer::Status(status, headers, body) = events(&["It ", "is "]) else { unreachable!() };
+        let (begun, _) = body.split_once("data: {\"choices\": [{\"delta\": {}").unwrap();
+        Answer::Status(status, headers, begun.to_owned())
+    });
+    let (pieces, reply) = streamed(&broken, usize::MAX);
+    assert_eq!((pieces.len(), broken.counts().asked_in_all()), (2, 1));
+    assert!(reply.unwrap_err().contains("broke off"));
+}
+
+#[test]
+fn a_moderation_endpoint_flags_texts_and_its_nonsense_is_an_error() {
+    let server = Server::start(|asked| match asked.body["input"].as_str() {
+        Some("bad") => Answer::Body(
+            r#"{"results": [{"flagged": true, "categories": {"hate": true, "violence": false}}]}"#.into(),
+        ),
+        Some("odd") => Answer::Body("{}".into()),
+        _ => Answer::Body(r#"{"results": [{"flagged": false, "categories": {"hate": false}}]}"#.into()),
+    });
+    let client = ModerationClient::new(&format!("{}/chat/completions", server.base_url()), None).unwrap();
+    assert_eq!(client.flagged("bad").unwrap(), Some(vec!["hate".to_owned()]));
+    assert_eq!(client.flagged("good").unwrap(), None);
+    assert!(client.flagged("odd").unwrap_err().to_string().contains("no `results[0].flagged`"));
+    assert!(ModerationClient::new("localhost", None).is_err());
 }

@@ -45,6 +45,8 @@ mod backoff;
 mod config;
 mod error;
 mod manner;
+mod moderation;
+mod stream;
 mod wire;
 
 use std::io::Read;
@@ -58,6 +60,7 @@ use ureq::{Agent, Timeout};
 
 pub use config::{LengthField, OpenAiConfig};
 pub use error::OpenAiError;
+pub use moderation::ModerationClient;
 
 use manner::Manner;
 use wire::Useless;
@@ -86,6 +89,7 @@ pub struct OpenAiClient {
     /// Whether the server ever replied, be it with an error.
     reached: AtomicBool,
     stop: Option<Arc<AtomicBool>>,
+    is_streamed: bool,
 }
 
 /// The API key is left out.
@@ -117,12 +121,20 @@ impl OpenAiClient {
             .into();
         let manner = Mutex::new(Manner::new(config.length_field));
         let (waits, reached) = (AtomicU64::new(0), AtomicBool::new(false));
-        Ok(Self { config, url, authorization, agent, waits, manner, reached, stop: None })
+        Ok(Self { config, url, authorization, agent, waits, manner, reached, stop: None, is_streamed: false })
     }
 
     /// Ends waits and further attempts when the flag is raised, e.g. by Ctrl-C.
     pub fn stop_on(self, flag: Arc<AtomicBool>) -> Self {
         Self { stop: Some(flag), ..self }
+    }
+
+    /// Asks for replies in pieces (server-sent events): [`TextGenerator::generate`] hands each on as it
+    /// comes, and closes the connection when it is told to end. A server that replies in one piece all
+    /// the same is read so. Once a piece was handed on, a reply that breaks off is an error and is not
+    /// asked for again.
+    pub fn streamed(self) -> Self {
+        Self { is_streamed: true, ..self }
     }
 
     /// The settings.
@@ -139,13 +151,34 @@ impl OpenAiClient {
         messages: &[Message],
         options: &GenerateOptions,
     ) -> Result<GeneratedText, OpenAiError> {
+        self.ask(messages, options, None)
+    }
+
+    /// Asks until there is a reply or no more hope of one; with `on_text`, in pieces.
+    fn ask(
+        &self,
+        messages: &[Message],
+        options: &GenerateOptions,
+        mut on_text: Option<OnText<'_, '_>>,
+    ) -> Result<GeneratedText, OpenAiError> {
         options.check()?;
         let (mut attempts, mut changes, mut waited) = (0, 0, Duration::ZERO);
         loop {
             attempts += 1;
             let manner = self.manner();
-            let failure = match self.attempt(&wire::request(&self.config, manner, messages, options)) {
-                Ok(text) => return self.read(text, manner),
+            let body = wire::request(&self.config, manner, messages, options, on_text.is_some());
+            let failure = match self.attempt(&body, on_text.as_deref_mut()) {
+                Ok(Reply::Whole(text)) => {
+                    let answer = self.read(text, manner)?;
+                    if let Some(on_text) = on_text {
+                        // The text came whole: there is nothing left to end.
+                        let _ = on_text(&answer.text);
+                    }
+                    return Ok(answer);
+                }
+                Ok(Reply::Streamed(generated)) => {
+                    return Ok(GeneratedText { own_temperature: !manner.temperature, ..generated });
+                }
                 Err(failure) => failure,
             };
             if let Failure::Status { status, text, .. } = &failure
@@ -187,8 +220,8 @@ impl OpenAiClient {
         }
     }
 
-    /// Sends the request once; the text of a whole reply with status 200.
-    fn attempt(&self, body: &[u8]) -> Result<String, Failure> {
+    /// Sends the request once; the text of a whole reply with status 200, or what came of its pieces.
+    fn attempt(&self, body: &[u8], on_text: Option<OnText<'_, '_>>) -> Result<Reply, Failure> {
         let mut request = self.agent.post(&self.url).header(header::CONTENT_TYPE, "application/json");
         if let Some(authorization) = &self.authorization {
             request = request.header(header::AUTHORIZATION, authorization);
@@ -209,6 +242,15 @@ impl OpenAiClient {
             .headers()
             .get(header::RETRY_AFTER)
             .and_then(|value| backoff::retry_after_ms(value.to_str().ok()?, SystemTime::now()));
+        let in_pieces = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| {
+            kind.to_str().is_ok_and(|kind| kind.trim_start().starts_with("text/event-stream"))
+        });
+        if let Some(on_text) = on_text
+            && in_pieces
+            && status == 200
+        {
+            return stream::read(response.into_body().into_reader(), on_text).map(Reply::Streamed);
+        }
         let mut bytes = Vec::new();
         let read = response.into_body().into_reader().take(LONGEST_REPLY).read_to_end(&mut bytes);
         let text = String::from_utf8_lossy(&bytes).into_owned();
@@ -216,7 +258,7 @@ impl OpenAiClient {
             return Err(Failure::Status { status, asked_wait_ms: asked_wait_ms.unwrap_or(0), text });
         }
         match read {
-            Ok(_) => Ok(text),
+            Ok(_) => Ok(Reply::Whole(text)),
             Err(error) if is_timeout(&error) => Err(Failure::Timeout { text }),
             Err(error) => Err(Failure::Truncated { message: error.to_string(), text }),
         }
@@ -242,6 +284,13 @@ impl OpenAiClient {
             }
             Failure::Status { status, text, .. } => OpenAiError::Status { url, attempts, status, text },
             Failure::Truncated { message, text } => OpenAiError::Truncated { url, attempts, message, text },
+            Failure::Begun { message, text } => OpenAiError::Truncated { url, attempts, message, text },
+            Failure::Useless { useless: Useless::Nonsense(problem), text } => {
+                OpenAiError::Nonsense { url, problem, text }
+            }
+            Failure::Useless { useless: Useless::NoAnswer(reason), text } => {
+                OpenAiError::NoAnswer { reason, text }
+            }
         }
     }
 }
@@ -253,6 +302,9 @@ impl TextGenerator for OpenAiClient {
         options: &GenerateOptions,
         on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<GeneratedText, Box<dyn std::error::Error + Send + Sync>> {
+        if self.is_streamed {
+            return Ok(self.ask(messages, options, Some(on_text)).map_err(GenerateFailure::from)?);
+        }
         let answer = self.answer(messages, options).map_err(GenerateFailure::from)?;
         // The text came whole: there is nothing left to end.
         let _ = on_text(&answer.text);
@@ -260,12 +312,45 @@ impl TextGenerator for OpenAiClient {
     }
 }
 
+/// What sees a reply piece by piece and may end it.
+type OnText<'a, 'b> = &'a mut (dyn FnMut(&str) -> ControlFlow<()> + 'b);
+
+/// A reply with status 200.
+enum Reply {
+    /// The text of its body.
+    Whole(String),
+    /// What its pieces came to.
+    Streamed(GeneratedText),
+}
+
 /// Why one attempt came to nothing.
 enum Failure {
-    Connection { message: String, passing: bool },
-    Timeout { text: String },
-    Status { status: u16, asked_wait_ms: u64, text: String },
-    Truncated { message: String, text: String },
+    Connection {
+        message: String,
+        passing: bool,
+    },
+    Timeout {
+        text: String,
+    },
+    Status {
+        status: u16,
+        asked_wait_ms: u64,
+        text: String,
+    },
+    Truncated {
+        message: String,
+        text: String,
+    },
+    /// Broken off after pieces were handed on.
+    Begun {
+        message: String,
+        text: String,
+    },
+    /// Whole chunks that are no reply.
+    Useless {
+        useless: Useless,
+        text: String,
+    },
 }
 
 impl Failure {
@@ -273,6 +358,7 @@ impl Failure {
     fn is_passing(&self) -> bool {
         match self {
             Self::Connection { passing, .. } => *passing,
+            Self::Begun { .. } | Self::Useless { .. } => false,
             Self::Timeout { .. } | Self::Truncated { .. } => true,
             Self::Status { status: 429, text, .. } => !error::no_quota(text),
             Self::Status { status, .. } => matches!(status, 408 | 500..),

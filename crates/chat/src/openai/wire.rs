@@ -1,7 +1,7 @@
 //! Requests and replies as JSON, as in OpenAI's API reference ("Create chat completion").
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::config::{LengthField, OpenAiConfig};
 use super::manner::Manner;
@@ -33,6 +33,8 @@ struct Request<'a> {
     repetition_penalty: Option<f32>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     stop_token_ids: &'a [u32],
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    stream: bool,
 }
 
 /// A request's body. What leaves a filter switched off is not sent, for servers that do not know
@@ -42,6 +44,7 @@ pub(super) fn request(
     manner: Manner,
     messages: &[Message],
     options: &GenerateOptions,
+    stream: bool,
 ) -> Vec<u8> {
     let length = |field| (manner.length_field == field).then_some(options.max_new_tokens);
     let request = Request {
@@ -57,6 +60,7 @@ pub(super) fn request(
         min_p: (options.min_p != 0.0).then_some(options.min_p),
         repetition_penalty: (options.repetition_penalty != 1.0).then_some(options.repetition_penalty),
         stop_token_ids: &options.stop_ids,
+        stream,
     };
     if config.extra_body.is_empty() {
         return serde_json::to_vec(&request).expect("a request is plain data");
@@ -95,7 +99,11 @@ pub(super) fn reply(body: &str) -> Result<GeneratedText, Useless> {
         Some("content_filter") => StopReason::ContentFilter,
         _ => StopReason::TurnEnd,
     };
-    let text = text_of(message, reason)?;
+    generated(&reply, text_of(message, reason)?, reason)
+}
+
+/// What was generated, with the counts and the version that a reply or a chunk of one names.
+fn generated(reply: &Value, text: String, reason: StopReason) -> Result<GeneratedText, Useless> {
     let tokens = |field| reply.get("usage")?.get(field)?.as_u64()?.try_into().ok();
     let name = |field| reply.get(field).and_then(Value::as_str);
     Ok(GeneratedText {
@@ -109,6 +117,77 @@ pub(super) fn reply(body: &str) -> Result<GeneratedText, Useless> {
         },
         own_temperature: false,
     })
+}
+
+/// A reply that comes in chunks ("The chat completion chunk object").
+#[derive(Default)]
+pub(super) struct Chunks {
+    content: Option<String>,
+    thoughts: String,
+    refusal: String,
+    calls_tool: bool,
+    reason: Option<StopReason>,
+    /// Fields that some chunk named: `model`, `system_fingerprint`, `usage`.
+    named: Map<String, Value>,
+}
+
+impl Chunks {
+    /// Takes the data of one event; the text that it adds.
+    pub fn add(&mut self, data: &str) -> Result<String, Useless> {
+        let chunk: Value = serde_json::from_str(data)
+            .map_err(|error| Useless::Nonsense(format!("a chunk is not valid JSON: {error}")))?;
+        if let Some(error) = chunk.get("error").filter(|error| !error.is_null()) {
+            return Err(Useless::Nonsense(format!("it reports an error: {error}")));
+        }
+        for field in ["model", "system_fingerprint", "usage"] {
+            if let Some(value) = chunk.get(field).filter(|value| !value.is_null()) {
+                self.named.insert(field.to_owned(), value.clone());
+            }
+        }
+        // The chunk that only counts tokens has no choice.
+        let choice = chunk.get("choices").and_then(|choices| choices.get(0));
+        let Some(choice) = choice else { return Ok(String::new()) };
+        self.reason = match choice.get("finish_reason").and_then(Value::as_str) {
+            Some("length") => Some(StopReason::Length),
+            Some("content_filter") => Some(StopReason::ContentFilter),
+            Some(_) => Some(StopReason::TurnEnd),
+            None => self.reason,
+        };
+        let delta = choice.get("delta").unwrap_or(&Value::Null);
+        let words = |field: &str| delta.get(field).and_then(Value::as_str);
+        self.thoughts += words("reasoning_content").or_else(|| words("reasoning")).unwrap_or_default();
+        self.refusal += words("refusal").unwrap_or_default();
+        self.calls_tool |= delta.get("tool_calls").is_some_and(|calls| !calls.is_null());
+        let piece = words("content").unwrap_or_default();
+        if delta.get("content").is_some_and(Value::is_string) {
+            *self.content.get_or_insert_default() += piece;
+        }
+        Ok(piece.to_owned())
+    }
+
+    /// Whether the server said that the reply is complete.
+    pub fn is_complete(&self) -> bool {
+        self.reason.is_some()
+    }
+
+    /// The text so far.
+    pub fn text(&self) -> &str {
+        self.content.as_deref().unwrap_or_default()
+    }
+
+    /// The reply; `reason` replaces the server's, as when the caller has ended it.
+    pub fn finish(self, reason: Option<StopReason>) -> Result<GeneratedText, Useless> {
+        let stopped = reason.unwrap_or(self.reason.unwrap_or(StopReason::TurnEnd));
+        if reason.is_some() {
+            return generated(&Value::Object(self.named), self.content.unwrap_or_default(), stopped);
+        }
+        let tool_calls = if self.calls_tool { Value::Bool(true) } else { Value::Null };
+        let message = serde_json::json!({
+            "content": self.content, "reasoning_content": self.thoughts, "refusal": self.refusal,
+            "tool_calls": tool_calls,
+        });
+        generated(&Value::Object(self.named), text_of(&message, stopped)?, stopped)
+    }
 }
 
 /// The answer's text, in one piece or in parts; where there is none, why.
@@ -172,7 +251,7 @@ mod tests {
 
     fn body(config: &OpenAiConfig, options: &GenerateOptions) -> String {
         let manner = Manner::new(config.length_field);
-        String::from_utf8(request(config, manner, &[Message::new(Role::User, "Hi")], options)).unwrap()
+        String::from_utf8(request(config, manner, &[Message::new(Role::User, "Hi")], options, false)).unwrap()
     }
 
     fn read(text: &str) -> Result<GeneratedText, String> {
@@ -215,7 +294,7 @@ mod tests {
         let options = GenerateOptions { temperature: 0.5, seed: 3, max_new_tokens: 7, ..Default::default() };
         let manner =
             Manner { length_field: LengthField::MaxCompletionTokens, temperature: false, seed: false };
-        let body = request(&config, manner, &[Message::new(Role::User, "Hi")], &options);
+        let body = request(&config, manner, &[Message::new(Role::User, "Hi")], &options, false);
         assert_eq!(
             String::from_utf8(body).unwrap(),
             r#"{"model":"m","messages":[{"role":"user","content":"Hi"}],"max_completion_tokens":7,"reasoning_effort":"low"}"#

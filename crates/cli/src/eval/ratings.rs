@@ -1,10 +1,13 @@
 //! `camelid eval ratings`: models ranked by pairwise verdicts.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use camelid_files::program::UsageError;
 use camelid_ratings::report::RatingsReport;
 use camelid_ratings::{
-    Anchor, Bootstrap, LeaderboardOptions, Method, Needs, Orderings, RatingScale, RatingsError, Ties, Unit,
+    Anchor, Bootstrap, Cleaning, LeaderboardOptions, Method, Needs, Orderings, RatingScale, RatingsError,
+    Ties, Unit,
 };
 use clap::ValueEnum;
 
@@ -61,6 +64,10 @@ pub struct Args {
     /// Seed of orderings and bootstrap
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// Leave out votes as an arena does: a user's beyond a hundred a day, prompts that come far more often than
+    /// others, users unlike all others. Judges are the users
+    #[arg(long)]
+    clean: bool,
     /// Name every judge in the tables, however many there are
     #[arg(long)]
     all_judges: bool,
@@ -114,7 +121,18 @@ fn anchor(text: &str) -> Result<Anchor, String> {
 pub fn run(args: &Args) -> Result<()> {
     let options = args.options()?;
     args.outputs.check(&args.battles.files)?;
-    let sources = args.battles.read(args.needs())?;
+    let mut sources = args.battles.read(args.needs())?;
+    if args.clean {
+        let (kept, dropped) = Cleaning::default().battles(&sources.battles)?;
+        let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
+        for (_, reason) in &dropped {
+            *kinds.entry(reason.kind()).or_default() += 1;
+        }
+        let kinds: Vec<String> = kinds.iter().map(|(kind, votes)| format!("{votes} {kind}")).collect();
+        let kinds = if kinds.is_empty() { "none".to_owned() } else { kinds.join(", ") };
+        camelid_files::say!("votes left out: {kinds}");
+        sources.battles = kept;
+    }
     let spinner = spinner();
     let step = |what: &str| spinner.set_message(what.to_owned());
     let report = RatingsReport::new(&sources, &args.battles.selection(), &options, command_line(), step);
@@ -138,6 +156,7 @@ impl Args {
             timestamps: self.method == MethodArg::Elo,
             styles: self.method == MethodArg::Style,
             questions: matches!(self.unit, UnitArg::Questions),
+            judges: self.clean,
             ..Needs::default()
         }
     }

@@ -6,6 +6,7 @@
 //! failure with 1, and nothing is left half-written.
 
 mod adapter;
+mod arena;
 mod chat;
 mod choice;
 mod data;
@@ -52,6 +53,8 @@ enum Command {
     Merge(merge::Args),
     /// Talk with a model: one message a line; /reset, /quit
     Chat(chat::Args),
+    /// An arena: two models answer, people choose the better; votes become a leaderboard
+    Arena(arena::Args),
     /// Measure models: benchmark tasks, judged answers, ratings, agreement between judges
     #[command(subcommand, after_help = EVAL)]
     Eval(eval::Command),
@@ -80,6 +83,7 @@ const EXAMPLES: &str = "Examples:
   camelid data fetch oasst1-ready-trees
   camelid chat --model models/llama --prompt 'Name three colours.'
   camelid eval ratings votes.csv
+  camelid arena --demo
   camelid help eval tasks";
 
 const EVAL: &str = "Examples:
@@ -135,6 +139,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Quantize(args) => quantize::run(&args),
         Command::Merge(args) => merge::run(&args),
         Command::Chat(args) => chat::run(&args),
+        Command::Arena(args) => arena::run(&args),
         Command::Eval(command) => eval::run(&command),
         Command::Evolve(command) => return evolve::run(&command),
         Command::Completions { shell } => shell_files::completions(conventions(Cli::command()), shell),

@@ -4,5 +4,6 @@
 //! What a model writes is untrusted wherever it is shown: [`markdown`] is the one way from an answer
 //! to a page, and [`page`] forbids every script that is not the page's own.
 
+pub mod arena;
 pub mod markdown;
 pub mod page;

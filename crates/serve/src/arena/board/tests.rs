@@ -1,0 +1,88 @@
+use camelid_chat::{Message, Role};
+use camelid_ratings::TextRules;
+
+use super::*;
+use crate::arena::battle::{Battle, Side};
+use crate::arena::store::Facts;
+
+struct Arena {
+    _folder: tempfile::TempDir,
+    store: Arc<Store>,
+}
+
+impl Arena {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(Store::open(&folder.path().join("arena.db")).unwrap());
+        Self { _folder: folder, store }
+    }
+
+    fn vote(&self, number: usize, models: [&str; 2], verdict: Verdict, user: &str, answer: &str) {
+        let side = |place: usize| Side {
+            conversation: format!("{number}-{place}"),
+            model: models[place].to_owned(),
+            messages: vec![
+                Message::new(Role::User, format!("What is the answer to question number {number}?")),
+                Message::new(Role::Assistant, format!("{answer} {place}")),
+            ],
+        };
+        let battle = Battle {
+            id: format!("battle-{number}"),
+            mode: Mode::Battle,
+            sides: vec![side(0), side(1)],
+            user: Some(user.to_owned()),
+            started: number as f64,
+            finished: number as f64 + 1.0,
+            verdict: None,
+        };
+        self.store.save_battle(&battle).unwrap();
+        let facts = Facts::of(&battle.sides, &TextRules::default());
+        self.store.cast(&battle, verdict, user, number as f64 + 2.0, &facts).unwrap();
+    }
+}
+
+#[test]
+fn the_board_follows_the_votes_and_says_why_some_do_not_count() {
+    let arena = Arena::new();
+    let board = Board::open(arena.store.clone(), BoardOptions::default(), BTreeMap::new()).unwrap();
+    assert!(board.last().overall().is_none());
+    for number in 0..40 {
+        let verdict = if number % 4 == 0 { Verdict::Right } else { Verdict::Left };
+        arena.vote(number, ["x", "y"], verdict, &format!("user {number}"), "Something");
+    }
+    arena.vote(40, ["y", "x"], Verdict::Left, "user 40", "I am Vicuna");
+    assert!(board.current().unwrap().overall().is_none(), "nobody said that there are new votes");
+    board.note();
+    let snapshot = board.current().unwrap();
+    assert_eq!((snapshot.votes, snapshot.counted), (41, 40));
+    assert_eq!(snapshot.dropped, BTreeMap::from([("identity", 1)]));
+    let overall = snapshot.overall().unwrap();
+    let (first, last) = (&overall.entries[0], &overall.entries[1]);
+    assert_eq!((first.model.as_str(), first.rank, last.rank), ("x", 1, 2));
+    assert!((first.interval.value - last.interval.value - 400.0 * 3f64.log10()).abs() < 0.1);
+    assert!(first.bootstrap.is_some() && first.style.is_some());
+    assert!(snapshot.board("language-en").is_some() && snapshot.board("code").is_none());
+    let reasons: Vec<_> = arena.store.votes_after(0).unwrap().into_iter().filter_map(|v| v.dropped).collect();
+    assert_eq!(reasons, ["identity: \"vicuna\""]);
+    assert_eq!(arena.store.history().unwrap().len(), 2);
+    let figures =
+        Figures::draw(&snapshot, overall, &[(0, "x".to_owned(), 1.0), (1, "x".to_owned(), 2.0)]).unwrap();
+    for svg in [figures.intervals, figures.wins, figures.votes, figures.history] {
+        assert!(svg.starts_with("<svg"), "{svg}");
+    }
+    assert!(figures::csv(overall, &BTreeMap::new()).starts_with("rank,model,rating,low,high"));
+}
+
+#[test]
+fn a_board_that_is_opened_again_is_the_same() {
+    let arena = Arena::new();
+    for number in 0..30 {
+        let verdict = [Verdict::Left, Verdict::Right, Verdict::BothBad][number % 3];
+        let pair = [["x", "y"], ["y", "z"], ["z", "x"], ["y", "x"]][number % 4];
+        arena.vote(number, pair, verdict, &format!("user {}", number % 5), "```\ncode\n```");
+    }
+    let open = || Board::open(arena.store.clone(), BoardOptions::default(), BTreeMap::new()).unwrap();
+    let (one, other) = (open(), open());
+    assert_eq!(one.last().boards, other.last().boards);
+    assert!(one.last().board("code").is_some());
+}

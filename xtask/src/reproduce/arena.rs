@@ -4,6 +4,7 @@
 //! at its published rating; intervals by multinomial draws of the counts and by the sandwich estimator.
 
 mod report;
+mod simulated;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,8 @@ use camelid_ratings::{
 use camelid_recipe::claims::{ClaimsFile, Evidence, ExactFigure, Figure};
 use clap::Args;
 use serde::{Deserialize, Serialize};
+
+use simulated::Simulated;
 
 use super::Ending;
 use crate::workspace;
@@ -109,6 +112,8 @@ struct Measured {
     ties: Vec<TieModel>,
     /// Models with votes that the published table does not have.
     unpublished: Vec<String>,
+    /// What the paper says of its method, on drawn votes.
+    simulated: Simulated,
 }
 
 /// Reads the counts, rates the models, reports.
@@ -148,6 +153,9 @@ fn measure(counts: &Path, table: &Path, arguments: &ArenaArguments) -> anyhow::R
     let decided = Selection { without_both_bad: true, ..Selection::default() }.apply(&battles)?;
     let ties = tie_models(&PairCounts::new(&decided)?)?;
 
+    // 4. The method on votes whose truth is known, among models as strong as the paper's.
+    let simulated = simulated::simulate(&fitted, &counts, arguments.seed)?;
+
     let (rows, unpublished) = rows(&battles, &fitted, &sandwich, &drawn, &published);
     ensure!(!rows.is_empty(), "{}: none of its models has votes", table.display());
     Ok(Measured {
@@ -158,6 +166,7 @@ fn measure(counts: &Path, table: &Path, arguments: &ArenaArguments) -> anyhow::R
         rows,
         ties,
         unpublished,
+        simulated,
     })
 }
 
@@ -317,7 +326,7 @@ impl Measured {
             self.ties.get(index).map_or_else(String::new, |ties| format!("ν = {:.4}.", ties.nu))
         };
         let all = self.rows.len() as f64;
-        BTreeMap::from([
+        let mut evidence = BTreeMap::from([
             ("mean-gap", one("mean absolute gap", "points", self.mean_gap(), 0.0, common.clone())),
             ("largest-gap", one("largest absolute gap", "points", largest, 0.0, furthest)),
             ("intervals", one("models inside", "models", self.inside() as f64, all, common.clone())),
@@ -328,7 +337,9 @@ impl Measured {
             ),
             ("davidson", one("Davidson", "nats a vote", tie(0), 1.0100, nu(0))),
             ("rao-kupper", one("Rao and Kupper", "nats a vote", tie(1), 1.0095, nu(1))),
-        ])
+        ]);
+        evidence.extend(self.simulated.evidence());
+        evidence
     }
 }
 
@@ -369,7 +380,8 @@ mod tests {
         assert!((measured.ties[0].nu - 0.5476).abs() < 1e-4, "{}", measured.ties[0].nu);
         let claims = ClaimsFile::read(&workspace().join("papers/arena/claims.toml")).unwrap();
         let evidence = measured.evidence();
-        for claim in &claims.claims {
+        // The simulated claims may fall either way; `simulated` has tests of its own.
+        for claim in claims.claims.iter().filter(|claim| !claim.place.contains("simulated")) {
             let decision = claim.decide(evidence.get(claim.id.as_str()), report::SCALE, true);
             assert_eq!(
                 decision.verdict,

@@ -11,6 +11,7 @@ use camelid_recipe::{ClaimRow, write_report};
 use camelid_report::{PAGE_STYLE, environment, text_table};
 use serde::Serialize;
 
+use super::simulated::Simulated;
 use super::{ANCHOR, ArenaArguments, Measured, Row, TieModel};
 
 /// The scale at which the claims of this recipe are tested.
@@ -42,6 +43,7 @@ pub struct Report {
     rows: Vec<Row>,
     ties: Vec<TieModel>,
     unpublished: Vec<String>,
+    simulated: Simulated,
 }
 
 impl Report {
@@ -83,6 +85,7 @@ impl Report {
             rows: measured.rows,
             ties: measured.ties,
             unpublished: measured.unpublished,
+            simulated: measured.simulated,
             seconds: started.elapsed().as_secs_f64(),
         }
     }
@@ -167,6 +170,8 @@ impl Report {
                 ties.name, ties.nu, ties.negative_log_likelihood
             );
         }
+        text.push('\n');
+        text += &self.simulated.text();
         text.push('\n');
         for row in &self.claims {
             let _ = writeln!(text, "[{}] {}\n    {}", row.words, row.claim.title, row.decision.because);

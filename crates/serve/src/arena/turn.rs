@@ -132,7 +132,9 @@ pub fn answer(
             return Outcome::Gone;
         }
         let failure = match generated {
-            Ok(answer) if answer.reason == StopReason::ContentFilter || held => Some(WITHHELD),
+            // Whatever the model makes of being told to end.
+            _ if held => Some(WITHHELD),
+            Ok(answer) if answer.reason == StopReason::ContentFilter => Some(WITHHELD),
             Ok(_) => match gate.finish() {
                 Ok((rest, whole)) if !whole.trim().is_empty() => {
                     lobby.note(place, true, Instant::now());

@@ -7,7 +7,11 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use burn::tensor::Device;
 use camelid::{error_of, output_of, text};
+use camelid_model::Llama;
+use camelid_recipe::Experiment;
+use camelid_recipe::nano::Nano;
 use camelid_tests::SmallDisk;
 use camelid_tests::chat_server::{Answer, Server};
 use serde_json::{Value, json};
@@ -281,6 +285,31 @@ fn ratings_of_a_table_are_cleaned_as_an_arena_cleans_its_votes() {
         "{}",
         String::from_utf8_lossy(&rated.stdout)
     );
+}
+
+#[test]
+fn a_demonstration_plays_the_nano_models_of_past_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let runs = folder.path().join("runs");
+    let nano = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../experiments/vicuna/nano.toml");
+    let mut experiment = Experiment::read(&nano).unwrap();
+    experiment.model.hidden_size = Some(64);
+    let shape = Nano::of(&experiment, &runs).unwrap().shape();
+    for arm in ["dense-seed0-0000aaaa", "dense-seed1-0000bbbb", "other-seed0-0000cccc"] {
+        let arm = runs.join("vicuna-nano/arms").join(arm);
+        std::fs::create_dir_all(arm.join("model")).unwrap();
+        experiment.save(&arm.join("experiment.toml")).unwrap();
+        std::fs::write(arm.join("outcome.json"), "{}").unwrap();
+        let model = Llama::random_with_std(&shape, 0.2, 5, &Device::flex());
+        model.save_safetensors(&arm.join("model")).unwrap();
+    }
+    let arena = Arena::start(&folder.path().join("arena.db"), &["--demo", "--max-new-tokens", "4"]);
+    let page = arena.get("/side-by-side").1;
+    assert!(page.contains("vicuna-nano-dense") && page.contains("vicuna-nano-other"), "{page}");
+    assert!(!page.contains("seed") && page.contains("Choose a question"), "one of each arm plays");
+    let ask = json!({ "mode": "direct", "models": ["vicuna-nano-other"], "prompt": "Who is the king?" });
+    let (_, body) = arena.post("/arena/turn", &ask).unwrap();
+    assert!(body.contains("\"text\"") || body.contains("could not be completed"), "{body}");
 }
 
 /// Where Chromium and the folder with playwright-core are; `None`, after a line that says so, where not.

@@ -1,6 +1,6 @@
 //! An arena's votes in and out.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use camelid_files::program::UsageError;
@@ -66,7 +66,7 @@ enum FormatArg {
 }
 
 /// A store that is there: these commands do not make one.
-fn existing(db: &PathBuf) -> Result<Store> {
+fn existing(db: &Path) -> Result<Store> {
     if !db.is_file() {
         return Err(UsageError(format!("--db {}: there is no such database", db.display())).into());
     }

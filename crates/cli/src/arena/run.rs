@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -104,8 +104,9 @@ enum PairsArg {
 }
 
 pub fn run(args: &Args) -> Result<()> {
-    let options = args.options()?;
-    let players = args.players()?;
+    let mut options = args.options()?;
+    let (players, suggestions) = args.players()?;
+    options.suggestions = suggestions;
     let store = Arc::new(Store::open(&args.db)?);
     let names: Vec<&str> = players.iter().map(|player| player.name.as_str()).collect();
     camelid_files::say!("models: {}", names.join(", "));
@@ -179,15 +180,13 @@ impl Args {
             prompts_per_minute: self.prompts_per_minute,
             votes_per_minute: self.votes_per_minute,
             most_at_once: usize::from(self.at_once),
-            suggestions: match &self.questions {
-                Some(path) => replay::Questions::read(path)?.openings().map(<[String]>::to_vec).collect(),
-                None => Vec::new(),
-            },
             ..ArenaOptions::default()
         })
     }
 
-    fn players(&self) -> Result<Vec<Player>> {
+    /// The models, and the prompts that the page offers for them.
+    fn players(&self) -> Result<(Vec<Player>, Vec<Vec<String>>)> {
+        let mut suggestions = Vec::new();
         let pace = Duration::from_millis(self.pace);
         let mut players = Vec::new();
         if !self.model.is_empty() || self.demo {
@@ -196,16 +195,19 @@ impl Args {
                 players.push(self.player(spec, &device)?);
             }
             if self.demo {
-                let past = past_models(std::path::Path::new("runs"), &device)?;
-                if past.len() < 2 {
+                let (past, questions) = past_models(Path::new("runs"), &device)?;
+                if past.is_empty() {
                     players.extend(demo::players(pace));
                 } else {
                     players.extend(past);
+                    suggestions.extend(questions);
                 }
             }
         }
         if let (Some(folder), Some(questions)) = (&self.replay, &self.questions) {
-            players.extend(replay::players(folder, &replay::Questions::read(questions)?, pace)?);
+            let questions = replay::Questions::read(questions)?;
+            players.extend(replay::players(folder, &questions, pace)?);
+            suggestions.extend(questions.openings().map(<[String]>::to_vec));
         }
         if players.is_empty() {
             let words = "no models: give --demo, two or more --model NAME=PATH|URL#MODEL, or --replay DIR";
@@ -220,7 +222,7 @@ impl Args {
         if let Some(name) = cards.keys().next() {
             camelid_files::say!("warning: --cards tells of `{name}`, which does not play");
         }
-        Ok(players)
+        Ok((players, suggestions))
     }
 
     fn player(&self, spec: &ModelSpec, device: &burn::tensor::Device) -> Result<Player> {

@@ -16,6 +16,7 @@ mod lanes;
 pub mod linear;
 pub mod linear4bit;
 pub mod linear_cross_entropy;
+pub mod linear_int8;
 pub mod lora_update;
 mod mapped_file;
 pub mod paged_attention;
@@ -36,6 +37,9 @@ pub use isa::{ISA_VARIABLE, Isa, IsaError};
 pub use linear::{linear, linear_with};
 pub use linear_cross_entropy::{
     LOGIT_CHUNK_VALUES, LOGIT_TILE_VALUES, linear_cross_entropy, linear_cross_entropy_with,
+};
+pub use linear_int8::{
+    INT8_BLOCK, Int8Codes, Int8Packer, Int8Spec, embedding_int8, linear_int8, signed_table,
 };
 pub use linear4bit::{linear4bit, linear4bit_with};
 pub use lora_update::{Dropout, lora_update, lora_update_with};

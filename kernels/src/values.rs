@@ -61,6 +61,27 @@ impl Values {
     }
 }
 
+impl Values {
+    /// The first `len` bytes as the data of a tensor of unsigned bytes, without a copy.
+    pub fn into_bytes(self, len: usize) -> TensorData {
+        let bytes = match self {
+            Self::Small(values) => {
+                return TensorData::new(bytemuck::cast_slice::<f32, u8>(&values)[..len].to_vec(), [len]);
+            }
+            Self::Pooled { region, len: values } => {
+                assert!(len <= values * size_of::<f32>());
+                // SAFETY: a mapping is initialised memory from its first to its last byte, and the
+                // region holds at least `len` of them.
+                #[allow(unsafe_code)]
+                unsafe {
+                    Bytes::from_controller(Box::new(region), len)
+                }
+            }
+        };
+        TensorData::from_bytes(bytes, [len], DType::U8)
+    }
+}
+
 impl From<Vec<f32>> for Values {
     fn from(values: Vec<f32>) -> Self {
         Self::Small(values)

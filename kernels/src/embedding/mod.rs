@@ -11,7 +11,7 @@ pub use op::{EmbeddingGrad, EmbeddingOp, embedding};
 ///
 /// # Panics
 /// If there is none.
-fn row_index(id: i64, vocab: usize) -> usize {
+pub(crate) fn row_index(id: i64, vocab: usize) -> usize {
     usize::try_from(id)
         .ok()
         .filter(|&id| id < vocab)

@@ -28,7 +28,7 @@ pub fn llama_110m() -> LlamaConfig {
 /// As [`Llama::random_with`].
 pub fn packed(embeddings: DenseStorage, device: &Device) -> Result<Llama, ModelError> {
     let linears = WeightStorage::Quantized(QuantConfig::default());
-    Llama::random_with(&llama_110m(), &LoadOptions { linears, embeddings }, 0, device)
+    Llama::random_with(&llama_110m(), &LoadOptions { linears, embeddings: embeddings.into() }, 0, device)
 }
 
 /// The model in f32, every parameter trainable.

@@ -24,10 +24,11 @@ pub struct LoadArg {
     load: Option<WeightStorage>,
 }
 
-/// The precisions and, with QLoRA's other settings, the 4-bit formats.
+/// The precisions, integers for inference and, with QLoRA's other settings, the 4-bit formats.
 fn storages() -> impl Iterator<Item = WeightStorage> {
     let packed = |format| WeightStorage::Quantized(QuantConfig { format, ..QuantConfig::default() });
-    Format::ALL.map(packed).into_iter().chain(DenseStorage::ALL.map(WeightStorage::Dense))
+    let formats = Format::ALL.map(packed).into_iter();
+    formats.chain([WeightStorage::Int8]).chain(DenseStorage::ALL.map(WeightStorage::Dense))
 }
 
 impl LoadArg {
@@ -52,6 +53,6 @@ mod tests {
     #[test]
     fn storages_have_the_names_that_files_give_them_each_once() {
         let names: Vec<&str> = storages().map(WeightStorage::name).collect();
-        assert_eq!(names, ["nf4", "fp4", "int4", "f32", "bf16", "f16"]);
+        assert_eq!(names, ["nf4", "fp4", "int4", "int8", "f32", "bf16", "f16"]);
     }
 }

@@ -235,6 +235,7 @@ pub(crate) fn base_bias(base: &BaseLinear) -> Option<Tensor<1>> {
     let bias = match base {
         BaseLinear::Dense(dense) => &dense.bias,
         BaseLinear::Quant(quant) => &quant.bias,
+        BaseLinear::Int8(int8) => &int8.bias,
     };
     bias.as_ref().map(|bias| bias.val().detach())
 }

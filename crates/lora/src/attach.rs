@@ -172,7 +172,12 @@ fn train_whole(path: &str, module: ModuleMut<'_>) -> Result<(), LoraError> {
             let copy = DenseLinear::from_params(trainable(dense.weight.val()), bias);
             linear.replace_base(BaseLinear::Dense(copy));
         }
-        ModuleMut::Embedding(embedding) => embedding.replace_weight(trainable(embedding.weight.val())),
+        ModuleMut::Embedding(embedding) => {
+            if embedding.int8_table().is_some() {
+                return Err(LoraError::PackedToSave { layer: path.to_string() });
+            }
+            embedding.replace_weight(trainable(embedding.weight.val()));
+        }
         ModuleMut::Norm(weight, original) => {
             let copy = trainable(weight.val());
             *original = Some(std::mem::replace(weight, copy));

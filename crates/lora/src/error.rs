@@ -47,8 +47,8 @@ pub enum LoraError {
         /// The name.
         name: String,
     },
-    /// A module that is packed to 4 bits cannot be trained whole.
-    #[error("modules_to_save: `{layer}` is packed to 4 bits and cannot be trained whole")]
+    /// A packed module cannot be trained whole.
+    #[error("modules_to_save: `{layer}` is packed to 4 bits or held as int8 and cannot be trained whole")]
     PackedToSave {
         /// The module.
         layer: String,

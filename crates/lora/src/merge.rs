@@ -4,9 +4,12 @@ use std::fmt;
 
 use burn::module::Param;
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use camelid_quant::{BaseLinear, DenseLinear, QuantConfig, QuantLinear, QuantizedTensor};
+use camelid_quant::{
+    BaseLinear, DenseLinear, Int8Linear, Int8Matrix, QuantConfig, QuantLinear, QuantizedTensor,
+};
 
 use crate::adapter::base_bias;
+use crate::context::ForwardContext;
 use crate::embedding::Embedding;
 use crate::error::LoraError;
 use crate::host::{AdapterHost, ModuleRef, Part, modules, put};
@@ -159,7 +162,7 @@ fn folded_linear(linear: &LoraLinear) -> Tensor<2> {
 }
 
 fn folded_embedding(embedding: &Embedding) -> Tensor<2> {
-    let now = embedding.weight.val().without_autodiff().cast(DType::F32);
+    let now = embedding.dense_weight().without_autodiff().cast(DType::F32);
     match &embedding.adapter {
         Some(adapter) => now + adapter.delta().transpose(),
         None => now,
@@ -276,6 +279,10 @@ fn merge_linear(
         (BaseLinear::Dense(dense), MergeInto::BaseFormat) => {
             dense_base(target.clone(), bias, dense.weight.val().dtype())
         }
+        (BaseLinear::Int8(_), MergeInto::BaseFormat) => {
+            let matrix = Int8Matrix::quantize(path, &values(target.clone()), target.dims())?;
+            BaseLinear::Int8(Int8Linear::new(matrix, bias, &device)?)
+        }
         (_, MergeInto::Dense) => dense_base(target.clone(), bias, DType::F32),
     };
     let stored = base.dense_weight().without_autodiff();
@@ -299,7 +306,8 @@ fn merge_embedding(
     embedding: &Embedding,
     into: MergeInto,
 ) -> Result<(Embedding, LayerMerge), LoraError> {
-    let before = embedding.original.as_ref().unwrap_or(&embedding.weight).val().without_autodiff();
+    // A table in blocks of integers becomes a dense one.
+    let before = embedding.weight(&ForwardContext::evaluation().without_adapters()).without_autodiff();
     let dtype = match into {
         MergeInto::Dense => DType::F32,
         MergeInto::BaseFormat => before.dtype(),

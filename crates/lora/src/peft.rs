@@ -111,7 +111,7 @@ pub fn load_peft<M: Module + AdapterHost>(
                     brought.push(path.to_string());
                 }
                 if chosen {
-                    let [vocab, hidden] = embedding.weight.dims();
+                    let [vocab, hidden] = embedding.dims();
                     let r = config.layer(path)?.r;
                     let a = tensors.take(path, Role::EmbeddingA, [r, vocab], device)?;
                     let b = tensors.take(path, Role::EmbeddingB, [hidden, r], device)?;
@@ -209,7 +209,7 @@ fn take_whole(
             linear.replace_base(BaseLinear::Dense(DenseLinear::from_params(weight, bias)));
         }
         ModuleMut::Embedding(embedding) => {
-            let shape = embedding.weight.dims();
+            let shape = embedding.dims();
             embedding.replace_weight(Param::from_tensor(tensors.take(path, Role::Weight, shape, device)?));
         }
         ModuleMut::Norm(weight, original) => {
@@ -233,7 +233,7 @@ fn take_base(
     let Some(role) = roles.into_iter().find(|role| tensors.has(path, *role)) else { return Ok(false) };
     let held = match &module {
         ModuleMut::Linear(linear) => linear.base.dense_weight(),
-        ModuleMut::Embedding(embedding) => embedding.weight.val(),
+        ModuleMut::Embedding(embedding) => embedding.dense_weight(),
         ModuleMut::Norm(..) => return Ok(false),
     };
     let brought: Tensor<2> = tensors.take(path, role, held.dims(), device)?;
@@ -262,7 +262,7 @@ fn drop_tied_head<M: AdapterHost>(
 ) -> Result<(), LoraError> {
     for (_, module) in model.others() {
         if let ModuleRef::Embedding(embedding) = module {
-            let held = embedding.weight.val();
+            let held = embedding.dense_weight();
             let stored: Tensor<2> = tensors.take(head, Role::Weight, held.dims(), device)?;
             if stored.into_data() != held.into_data() {
                 return Err(LoraError::TiedFactors);

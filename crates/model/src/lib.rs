@@ -34,7 +34,7 @@ pub use generate::{
 pub use gguf_export::{ExportType, Exported, export_gguf};
 pub use llama::{
     Attention, Block, DenseStorage, FoldedWeights, KvCache, LayerCache, Llama, LoadOptions, Mlp, RmsNorm,
-    StreamOptions, WeightStorage,
+    StreamOptions, TableStorage, WeightStorage,
 };
 pub use notes::LoadNote;
 pub use stream::{BlockStream, StreamTraffic};

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Int, Tensor};
-use camelid_kernels::{ComputeType, CuSeqlens, linear_with};
+use camelid_kernels::{ComputeType, CuSeqlens};
 use camelid_lora::{Embedding, ForwardContext, LoraLinear};
 
 use crate::config::{LlamaConfig, RopeScaling};
@@ -34,7 +34,7 @@ pub use folded::FoldedWeights;
 pub use mlp::Mlp;
 pub use norm::RmsNorm;
 pub(crate) use paged::{PagedCache, RowGroup, forward_paged, logits_paged};
-pub use storage::{DenseStorage, LoadOptions, WeightStorage};
+pub use storage::{DenseStorage, LoadOptions, TableStorage, WeightStorage};
 pub use streamed::StreamOptions;
 
 /// A LLaMA-family causal language model (Touvron et al. 2023).
@@ -233,7 +233,7 @@ impl Llama {
         let x = self.norm.forward(x, ctx);
         match &self.lm_head {
             Some(head) => head.forward(x, ctx),
-            None => linear_with(x, self.embed_tokens.weight(ctx), None, self.compute_type),
+            None => self.embed_tokens.project(x, ctx, self.compute_type),
         }
     }
 

@@ -174,7 +174,7 @@ fn storage_decides_the_bytes_held_and_hardly_the_logits() {
 
     let options = LoadOptions {
         linears: WeightStorage::Quantized(QuantConfig::default()),
-        embeddings: DenseStorage::Bf16,
+        embeddings: DenseStorage::Bf16.into(),
     };
     let smallest = Llama::load_with(&source, &options, &device).unwrap();
     let saved = 2 * config().embedding_parameters();

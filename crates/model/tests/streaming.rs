@@ -80,7 +80,7 @@ fn generated_weights_load_to_the_bits_of_their_file() {
     let folder = written();
     let options = LoadOptions {
         linears: WeightStorage::Quantized(QuantConfig::default()),
-        embeddings: DenseStorage::Bf16,
+        embeddings: DenseStorage::Bf16.into(),
     };
     let load = |source: &dyn camelid_model::WeightSource| {
         Llama::load_with(source, &options, &Device::flex()).unwrap()

@@ -37,6 +37,21 @@ pub enum QuantError {
         /// The same as one index per dimension.
         position: Vec<usize>,
     },
+    /// A weight that 8-bit blocks cannot hold.
+    #[error(
+        "tensor `{tensor}`: value {value} in row {row}, column {column}: 8-bit blocks hold finite numbers \
+         up to about 8 million"
+    )]
+    Int8Range {
+        /// Name of the tensor.
+        tensor: String,
+        /// Row of the value.
+        row: usize,
+        /// Column of the value, or of the first in its block.
+        column: usize,
+        /// The value, or the largest in its block.
+        value: f32,
+    },
     /// The weights are finite, but so large that double quantisation's sums are not.
     #[error(
         "tensor `{tensor}`: its scales are too large for double quantisation: block {block} would become {value}; \

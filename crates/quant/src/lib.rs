@@ -4,6 +4,7 @@ pub mod bnb;
 mod config;
 mod error;
 mod finite;
+mod int8;
 mod linear;
 mod mean;
 mod pieces;
@@ -13,10 +14,13 @@ mod tensor;
 
 pub use camelid_kernels::blockwise4::{Code4, Float, Rounding};
 pub use camelid_kernels::blockwise8::Table8;
-pub use camelid_kernels::{ComputeType, NestedSpec, Packed4Spec};
+pub use camelid_kernels::{
+    ComputeType, INT8_BLOCK, Int8Codes, Int8Packer, Int8Spec, NestedSpec, Packed4Spec,
+};
 pub use config::{Format, NESTED_BLOCK_SIZE, QuantConfig};
 pub use error::QuantError;
 pub use finite::OnNonFinite;
+pub use int8::{Int8Linear, Int8Matrix};
 pub use linear::{BaseLinear, DenseLinear, PackedParts, QuantLinear};
 pub use mean::torch_mean;
 pub use pieces::PIECE_VALUES;

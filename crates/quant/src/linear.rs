@@ -5,7 +5,9 @@ use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use camelid_kernels::{ComputeType, NestedSpec, Packed4Spec};
 use half::{bf16, f16};
 
-use crate::{Absmax, Format, QuantConfig, QuantError, QuantizeOptions, QuantizedTensor, SourceType};
+use crate::{
+    Absmax, Format, Int8Linear, QuantConfig, QuantError, QuantizeOptions, QuantizedTensor, SourceType,
+};
 
 /// `y = x·Wᵀ + b` over a dense weight.
 ///
@@ -291,12 +293,12 @@ impl QuantLinear {
     }
 }
 
-fn bytes_param(bytes: TensorData, device: &Device) -> Param<Tensor<1, Int>> {
+pub(crate) fn bytes_param(bytes: TensorData, device: &Device) -> Param<Tensor<1, Int>> {
     Param::initialized(ParamId::new(), Tensor::from_data(bytes, (device, DType::U8)))
 }
 
-/// The bytes of a U8 tensor, which only this module creates.
-fn bytes(tensor: Tensor<1, Int>) -> Vec<u8> {
+/// The bytes of a U8 tensor.
+pub(crate) fn bytes(tensor: Tensor<1, Int>) -> Vec<u8> {
     tensor.into_data().as_bytes().to_vec()
 }
 
@@ -305,7 +307,7 @@ fn floats(data: TensorData) -> Vec<f32> {
     data.try_into_vec().expect("f32 as the data say")
 }
 
-/// The weight under an adapter: dense or packed.
+/// The weight under an adapter: dense, packed, or in blocks for products of integers.
 #[derive(Module, Debug)]
 #[allow(clippy::large_enum_variant)] // a module enum holds its variants unboxed
 pub enum BaseLinear {
@@ -313,6 +315,8 @@ pub enum BaseLinear {
     Dense(DenseLinear),
     /// A weight packed to 4 bits.
     Quant(QuantLinear),
+    /// A weight in blocks of integers, for inference.
+    Int8(Int8Linear),
 }
 
 impl BaseLinear {
@@ -321,6 +325,7 @@ impl BaseLinear {
         match self {
             BaseLinear::Dense(linear) => linear.forward(x),
             BaseLinear::Quant(linear) => linear.forward(x),
+            BaseLinear::Int8(linear) => linear.forward(x),
         }
     }
 
@@ -329,6 +334,8 @@ impl BaseLinear {
         match self {
             BaseLinear::Dense(linear) => linear.set_compute_type(compute_type),
             BaseLinear::Quant(linear) => linear.set_compute_type(compute_type),
+            // Integers are what it computes in.
+            BaseLinear::Int8(_) => {}
         }
     }
 
@@ -337,6 +344,7 @@ impl BaseLinear {
         match self {
             BaseLinear::Dense(linear) => linear.in_features(),
             BaseLinear::Quant(linear) => linear.in_features(),
+            BaseLinear::Int8(linear) => linear.in_features(),
         }
     }
 
@@ -345,6 +353,7 @@ impl BaseLinear {
         match self {
             BaseLinear::Dense(linear) => linear.out_features(),
             BaseLinear::Quant(linear) => linear.out_features(),
+            BaseLinear::Int8(linear) => linear.out_features(),
         }
     }
 
@@ -354,6 +363,7 @@ impl BaseLinear {
         match self {
             BaseLinear::Dense(linear) => linear.dense_weight(),
             BaseLinear::Quant(linear) => linear.dequantize(),
+            BaseLinear::Int8(linear) => linear.dequantize(),
         }
     }
 }

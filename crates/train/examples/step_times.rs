@@ -4,17 +4,23 @@
 //! Cases: `qlora`, `qlora-checkpointing`, `full`, `decode`, `prefill`; after it the number of
 //! repetitions. Weights are random; a step takes 4 rows of 256 tokens. Times are the best of the
 //! repetitions; the first, which warms up, does not count.
+//!
+//! For `decode` and `prefill` may follow how to hold the weights (`nf4`, `int8`, `f32` or `bf16`) and
+//! a model to load: `… step_times -- decode 5 int8 SmolLM2-135M.gguf`.
 
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, bail};
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use camelid_data::{Batch, Example};
 use camelid_lora::{LoraConfig, attach};
 use camelid_model::generate::generate_ids;
-use camelid_model::{GenerateOptions, KvCache, Llama, LlamaConfig, LoadOptions, RopeScaling, WeightStorage};
+use camelid_model::{
+    DenseStorage, GenerateOptions, KvCache, Llama, LlamaConfig, LoadOptions, RopeScaling, WeightStorage,
+    open_weights,
+};
 use camelid_paged_optim::{AdamWConfig, PagedAdamW};
 use camelid_quant::{Format, QuantConfig};
 use camelid_train::{BlockInputPaging, Memory, MicroBatch, Sft, Step};
@@ -29,6 +35,15 @@ fn main() -> Result<()> {
     println!("{case}, {} threads", rayon::current_num_threads());
     let nf4 = QuantConfig { format: Format::Nf4, double_quant: true, ..QuantConfig::default() };
     let nf4 = LoadOptions::new(WeightStorage::Quantized(nf4));
+    let held = match args.next().as_deref() {
+        None | Some("nf4") => nf4.clone(),
+        Some("int8") => LoadOptions::new(WeightStorage::Int8),
+        Some(dense) => LoadOptions::new(dense.parse::<DenseStorage>().map_err(Error::msg)?.into()),
+    };
+    let mut model = |device: &Device| match args.next() {
+        None => Llama::random_with(&config(), &held, 0, device),
+        Some(path) => Llama::load_with(open_weights(path.as_ref())?.as_ref(), &held, device),
+    };
     match case.as_str() {
         "qlora" | "qlora-checkpointing" => {
             let device = Device::flex().autodiff();
@@ -37,8 +52,8 @@ fn main() -> Result<()> {
             steps(model, case == "qlora-checkpointing", runs)
         }
         "full" => steps(Llama::random(&config(), 0, &Device::flex().autodiff()), false, runs),
-        "decode" => decode(&Llama::random_with(&config(), &nf4, 0, &Device::flex())?, runs),
-        "prefill" => prefill(&Llama::random_with(&config(), &nf4, 0, &Device::flex())?, runs),
+        "decode" => decode(&model(&Device::flex())?, runs),
+        "prefill" => prefill(&model(&Device::flex())?, runs),
         other => bail!("no case `{other}`"),
     }
 }

@@ -122,6 +122,8 @@ impl MemoryPlan {
 
         let (weights, constants) = match storage {
             WeightStorage::Dense(dense) => (dense.bytes() as u64 * linear_parameters, 0),
+            // Blocks of 32 bytes with a scale of two.
+            WeightStorage::Int8 => (linear_parameters * 34 / 32, 0),
             WeightStorage::Quantized(config) => {
                 let shapes = linears.iter().map(|l| [l.out_features, l.in_features]);
                 let (mut all, mut constants) = (0, 0);

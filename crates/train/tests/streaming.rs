@@ -41,7 +41,7 @@ fn streamed(folder: &Path, budget: u64) -> Result<Llama, ModelError> {
 fn in_memory(folder: &Path) -> Llama {
     let options = LoadOptions {
         linears: WeightStorage::Quantized(QuantConfig::default()),
-        embeddings: DenseStorage::Bf16,
+        embeddings: DenseStorage::Bf16.into(),
     };
     let source = open_weights(folder).unwrap();
     Llama::load_with(source.as_ref(), &options, &Device::flex().autodiff()).unwrap()

@@ -190,21 +190,40 @@ impl GgufFile {
         let tensor = self
             .tensor(name)
             .ok_or_else(|| GgufError::MissingTensor { file: self.path.clone(), tensor: name.into() })?;
+        let mut values = vec![0.0; tensor.len()];
+        self.read_blocks(tensor, |kind, first, bytes| {
+            let count = bytes.len() / kind.block_bytes();
+            let out = &mut values[first * kind.block_len()..(first + count) * kind.block_len()];
+            dequantize(kind, bytes, out);
+        })?;
+        Ok(values)
+    }
+
+    /// Reads the blocks of `tensor` as they are, a piece at a time: `take` gets their type, the index
+    /// of the first and their bytes.
+    ///
+    /// # Errors
+    /// If the type is unsupported or the file cannot be read.
+    pub fn read_blocks(
+        &self,
+        tensor: &TensorInfo,
+        mut take: impl FnMut(TensorType, usize, &[u8]),
+    ) -> Result<(), GgufError> {
         let kind = self.tensor_type(tensor)?;
         let path = &self.parts[tensor.part];
-        let io = |source| GgufError::Io { file: path.clone(), place: format!("tensor `{name}`"), source };
+        let place = || format!("tensor `{}`", tensor.name);
+        let io = |source| GgufError::Io { file: path.clone(), place: place(), source };
 
         let mut file = File::open(path).map_err(io)?;
         file.seek(SeekFrom::Start(tensor.offset)).map_err(io)?;
-        let blocks_per_piece = (PIECE_BYTES / kind.block_bytes()).max(1);
-        let mut piece = vec![0; blocks_per_piece * kind.block_bytes()];
-        let mut values = vec![0.0; tensor.len()];
-        for out in values.chunks_mut(blocks_per_piece * kind.block_len()) {
-            let bytes = &mut piece[..out.len() / kind.block_len() * kind.block_bytes()];
+        let (blocks, each) = (tensor.len() / kind.block_len(), (PIECE_BYTES / kind.block_bytes()).max(1));
+        let mut piece = vec![0; each.min(blocks) * kind.block_bytes()];
+        for first in (0..blocks).step_by(each) {
+            let bytes = &mut piece[..each.min(blocks - first) * kind.block_bytes()];
             file.read_exact(bytes).map_err(io)?;
-            dequantize(kind, bytes, out);
+            take(kind, first, bytes);
         }
-        Ok(values)
+        Ok(())
     }
 }
 

@@ -1,7 +1,7 @@
 //! Where a model can carry adapters.
 
 use burn::module::Param;
-use camelid_lora::{AdapterHost, LoraLinear, ModuleMut, ModuleRef, Tied};
+use camelid_lora::{AdapterHost, BaseLinear, LoraLinear, ModuleMut, ModuleRef, Tied};
 
 use super::Llama;
 use super::load::head;
@@ -60,8 +60,13 @@ impl AdapterHost for Llama {
     fn untie(&mut self) {
         if self.lm_head.is_none() {
             // The same storage under an identity of its own.
-            let weight = Param::from_tensor(self.embed_tokens.weight.val().detach()).set_require_grad(false);
-            let mut head = head(weight);
+            let mut head = match self.embed_tokens.int8_table() {
+                Some(table) => LoraLinear::new(BaseLinear::Int8(table.clone())),
+                None => {
+                    let weight = self.embed_tokens.weight.val().detach();
+                    head(Param::from_tensor(weight).set_require_grad(false))
+                }
+            };
             head.set_compute_type(self.compute_type);
             self.lm_head = Some(head);
             std::sync::Arc::make_mut(&mut self.config).tie_word_embeddings = false;

@@ -4,13 +4,15 @@ use std::cell::RefCell;
 
 use burn::module::Param;
 use burn::tensor::{Device, Tensor, TensorData};
-use camelid_kernels::ComputeType;
+use camelid_kernels::{ComputeType, device_label};
 use camelid_lora::{Embedding, LoraLinear};
-use camelid_quant::{BaseLinear, DenseLinear, PIECE_VALUES, QuantLinear, QuantizedTensor};
+use camelid_quant::{
+    BaseLinear, DenseLinear, Int8Linear, Int8Matrix, PIECE_VALUES, QuantLinear, QuantizedTensor,
+};
 use half::{bf16, f16};
 
 use super::mapping::Mapping;
-use super::storage::{DenseStorage, LoadOptions, WeightStorage};
+use super::storage::{DenseStorage, LoadOptions, TableStorage, WeightStorage};
 use super::{Attention, Block, Llama, Mlp, RmsNorm};
 use crate::config::{LinearShape, LlamaConfig};
 use crate::error::ModelError;
@@ -23,10 +25,11 @@ impl Llama {
     ///
     /// Weights that are stored packed (bitsandbytes 4-bit) stay as they are,
     /// whatever `storage` says. `device` decides whether gradients can be
-    /// tracked (`Device::flex().autodiff()`).
+    /// tracked (`Device::flex().autodiff()`). Under [`WeightStorage::Int8`] packed weights keep their
+    /// codes, and so do GGUF's Q8_0, Q4_0, Q4_1 and IQ4_NL; all others are rounded to 8 bits.
     ///
     /// # Errors
-    /// When a tensor is missing, of the wrong shape, or holds a value that is not finite; the
+    /// When `storage` is not for `device`; when a tensor is missing, of the wrong shape, or holds a value that is not finite; the
     /// message names it. Tensors that the configuration has no place for are left out:
     /// [`load_notes`](crate::load_notes) names them.
     pub fn load(
@@ -49,6 +52,15 @@ impl Llama {
         let config = source.config()?;
         config.check(&source.describe())?;
         needed_tensors(&config, source)?;
+        let int8 = options.linears == WeightStorage::Int8 || options.embeddings == TableStorage::Int8;
+        if int8 && *device != Device::flex() {
+            return Err(ModelError::Unsupported {
+                origin: "the device".into(),
+                setting: "device".into(),
+                found: device_label(device),
+                supported: "flex, the CPU, for weights held as int8".into(),
+            });
+        }
         Loader { source, options, device, config: &config, mapping: None }.model()
     }
 }
@@ -64,7 +76,10 @@ pub(super) struct Loader<'a> {
 
 impl Loader<'_> {
     pub(super) fn model(&self) -> Result<Llama, ModelError> {
-        let embed_tokens = Embedding::new(self.table("model.embed_tokens.weight")?);
+        let embed_tokens = match self.table("model.embed_tokens.weight")? {
+            Table::Dense(weight) => Embedding::new(weight),
+            Table::Int8(table) => Embedding::int8(table),
+        };
         let mut layers = Vec::with_capacity(self.config.num_hidden_layers);
         for i in 0..self.config.num_hidden_layers {
             if let Some(mapping) = self.mapping {
@@ -73,8 +88,13 @@ impl Loader<'_> {
             layers.push(self.block(i)?);
         }
         let norm = self.norm("model.norm.weight")?;
-        let lm_head =
-            if self.config.tie_word_embeddings { None } else { Some(head(self.table("lm_head.weight")?)) };
+        let lm_head = match self.config.tie_word_embeddings {
+            true => None,
+            false => Some(match self.table("lm_head.weight")? {
+                Table::Dense(weight) => head(weight),
+                Table::Int8(table) => LoraLinear::new(BaseLinear::Int8(table)),
+            }),
+        };
         Ok(Llama::from_parts(self.config.clone(), embed_tokens, layers, norm, lm_head))
     }
 
@@ -129,6 +149,10 @@ impl Loader<'_> {
         expected: [usize; 2],
         bias: Option<Tensor<1>>,
     ) -> Result<BaseLinear, ModelError> {
+        if self.options.linears == WeightStorage::Int8 {
+            let matrix = self.int8(name, expected)?;
+            return Ok(BaseLinear::Int8(Int8Linear::new(matrix, bias, self.device)?));
+        }
         if let (WeightStorage::Quantized(config), Some(shape)) =
             (&self.options.linears, self.source.shape_in_pieces(name))
         {
@@ -164,9 +188,36 @@ impl Loader<'_> {
         })
     }
 
-    fn table(&self, name: &str) -> Result<Param<Tensor<2>>, ModelError> {
+    /// A matrix in blocks of integers: the file's own where they fit, else its values rounded.
+    fn int8(&self, name: &str, expected: [usize; 2]) -> Result<Int8Matrix, ModelError> {
+        let packing = |cause| ModelError::Packing { origin: self.source.describe(), cause };
+        if let Some(matrix) = self.source.read_int8(name)? {
+            let spec = matrix.spec();
+            self.check_shape(name, &[spec.out_features, spec.in_features], &expected)?;
+            return Ok(matrix);
+        }
+        match self.source.read(name)? {
+            LoadedTensor::Quantized(packed) => {
+                self.check_shape(name, packed.shape(), &expected)?;
+                Int8Matrix::from_quantized(name, &packed).map_err(packing)
+            }
+            LoadedTensor::Dense { shape, values, .. } => {
+                self.check_shape(name, &shape, &expected)?;
+                Int8Matrix::quantize(name, &values, expected).map_err(packing)
+            }
+        }
+    }
+
+    fn table(&self, name: &str) -> Result<Table, ModelError> {
         let shape = [self.config.vocab_size, self.config.hidden_size];
-        Ok(match self.options.embeddings {
+        let dense = match self.options.embeddings {
+            TableStorage::Int8 => {
+                let table = Int8Linear::new(self.int8(name, shape)?, None, self.device)?;
+                return Ok(Table::Int8(table));
+            }
+            TableStorage::Dense(dense) => dense,
+        };
+        Ok(Table::Dense(match dense {
             DenseStorage::F32 => matrix(self.widened(name, &shape)?, shape, DenseStorage::F32, self.device),
             DenseStorage::Bf16 => {
                 half_matrix(TensorData::new(self.halves(name, &shape, bf16::from_f32)?, shape), self.device)
@@ -174,7 +225,7 @@ impl Loader<'_> {
             DenseStorage::F16 => {
                 half_matrix(TensorData::new(self.halves(name, &shape, f16::from_f32)?, shape), self.device)
             }
-        })
+        }))
     }
 
     /// The values of a dense tensor, rounded as they come where they come in pieces.
@@ -267,6 +318,12 @@ impl Loader<'_> {
             found: found.to_vec(),
         })
     }
+}
+
+/// The weight of an embedding or head.
+enum Table {
+    Dense(Param<Tensor<2>>),
+    Int8(Int8Linear),
 }
 
 /// The head over its weight, `[vocab_size, hidden_size]`.

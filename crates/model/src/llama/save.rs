@@ -36,6 +36,15 @@ impl Llama {
                 problem: "the model carries an adapter; save that with save_peft, or merge it first".into(),
             });
         }
+        let int8 = |linear: &BaseLinear| matches!(linear, BaseLinear::Int8(_));
+        let linears = self.linears();
+        let mut bases =
+            linears.iter().map(|(_, linear)| &linear.base).chain(self.lm_head.iter().map(|h| &h.base));
+        if self.embed_tokens.int8_table().is_some() || bases.any(int8) {
+            let problem = "the model is held as int8, which is for computing and no format for files; load it as \
+                           it is stored, or in another storage, to save it";
+            return Err(ModelError::File { path: weights, problem: problem.into() });
+        }
         let index = dir.join(SHARD_INDEX);
         if index.exists() {
             let problem = "belongs to a sharded model; a folder holds one model: save into another directory";
@@ -102,6 +111,8 @@ impl Llama {
                         tensors.push((name, Stored::matrix(dense.weight.val())));
                         &dense.bias
                     }
+                    // Refused before anything was written.
+                    BaseLinear::Int8(int8) => &int8.bias,
                     BaseLinear::Quant(quant) => {
                         let parts = bnb::tensors_for(&name, &quant.to_quantized());
                         tensors.extend(parts.into_iter().map(|(name, dtype, shape, bytes)| {
@@ -122,7 +133,7 @@ impl Llama {
         let linears = self.linears();
         let spec = linears.iter().find_map(|(_, l)| match &l.base {
             BaseLinear::Quant(quant) => Some(quant.spec()),
-            BaseLinear::Dense(_) => None,
+            BaseLinear::Dense(_) | BaseLinear::Int8(_) => None,
         })?;
         // Without their names transformers would pack dense layers as it loads them.
         let dense: Vec<&str> = linears

@@ -72,6 +72,9 @@ pub enum WeightStorage {
     Dense(DenseStorage),
     /// Packed to 4 bits on arrival, frozen.
     Quantized(QuantConfig),
+    /// In blocks of 8-bit integers, or of a file's own 4-bit codes, and multiplied as integers with
+    /// inputs rounded to 8 bits: for inference on the CPU, at some loss of accuracy.
+    Int8,
 }
 
 impl WeightStorage {
@@ -83,15 +86,16 @@ impl WeightStorage {
     pub fn dense(self) -> DenseStorage {
         match self {
             Self::Dense(dense) => dense,
-            Self::Quantized(_) => DenseStorage::F32,
+            Self::Quantized(_) | Self::Int8 => DenseStorage::F32,
         }
     }
 
-    /// What options and reports call it: the precision, or the 4-bit format.
+    /// What options and reports call it: the precision, the 4-bit format, or `int8`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Dense(dense) => dense.name(),
             Self::Quantized(config) => config.format.name(),
+            Self::Int8 => "int8",
         }
     }
 
@@ -129,19 +133,37 @@ impl fmt::Display for WeightStorage {
     }
 }
 
+/// How a token embedding or head is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TableStorage {
+    /// Dense.
+    Dense(DenseStorage),
+    /// As [`WeightStorage::Int8`]: 8.5 bits a value instead of 32, which a head reads for every token.
+    Int8,
+}
+
+impl From<DenseStorage> for TableStorage {
+    fn from(dense: DenseStorage) -> Self {
+        Self::Dense(dense)
+    }
+}
+
 /// How each part of a model is held. Norms and biases are always `f32`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoadOptions {
     /// Linear layers of the blocks.
     pub linears: WeightStorage,
     /// Token embedding and head.
-    pub embeddings: DenseStorage,
+    pub embeddings: TableStorage,
 }
 
 impl LoadOptions {
-    /// Linear layers as given; embedding and head in the same precision when
-    /// that is dense, else in `f32`.
+    /// Linear layers as given; embedding and head likewise when that is dense or `int8`, else in `f32`.
     pub fn new(linears: WeightStorage) -> Self {
-        Self { linears, embeddings: linears.dense() }
+        let embeddings = match linears {
+            WeightStorage::Int8 => TableStorage::Int8,
+            other => TableStorage::Dense(other.dense()),
+        };
+        Self { linears, embeddings }
     }
 }

@@ -41,7 +41,7 @@ impl Llama {
         let config = source.config()?;
         config.check(&source.describe())?;
         needed_tensors(&config, source)?;
-        let load = LoadOptions { linears: WeightStorage::F32, embeddings: options.embeddings };
+        let load = LoadOptions { linears: WeightStorage::F32, embeddings: options.embeddings.into() };
         let mapping = RefCell::new(Mapping::default());
         let loader = Loader { source, options: &load, device, config: &config, mapping: Some(&mapping) };
         let model = loader.model()?;

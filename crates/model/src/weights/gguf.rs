@@ -6,9 +6,11 @@ use std::path::Path;
 use super::gguf_config::{OUTPUT_BIAS, ROPE_FACTORS, permuted, read_config};
 use super::output_bias::{Zeros, missing_output_biases};
 use super::{LoadedTensor, StoredType, WeightSource};
+use camelid_quant::{INT8_BLOCK, Int8Matrix, Int8Packer, Int8Spec};
+
 use crate::config::LlamaConfig;
 use crate::error::ModelError;
-use crate::gguf::{GgufFile, TensorType};
+use crate::gguf::{GgufFile, TensorInfo, TensorType, int8_block, int8_codes};
 use crate::notes::LoadNote;
 
 /// Weights in a GGUF file of architecture `llama` or `qwen2`.
@@ -61,6 +63,28 @@ impl GgufWeights {
         &self.file
     }
 
+    /// Whether the rows of a tensor have to be put in order.
+    ///
+    /// # Errors
+    /// When they are not as many as its heads have.
+    fn is_permuted(&self, name: &str, tensor: &TensorInfo) -> Result<bool, ModelError> {
+        let Some(heads) = self.permuted_heads(name) else { return Ok(false) };
+        let expected = heads * self.config.head_dim;
+        if tensor.shape.first().copied().unwrap_or(0) == expected {
+            return Ok(true);
+        }
+        let mut expected_shape = tensor.shape.clone();
+        if let Some(first) = expected_shape.first_mut() {
+            *first = expected;
+        }
+        Err(ModelError::Shape {
+            origin: self.file.path().display().to_string(),
+            name: tensor.name.clone(),
+            expected: expected_shape,
+            found: tensor.shape.clone(),
+        })
+    }
+
     /// Heads whose rows are permuted in the tensor `name`, if it is one of those.
     fn permuted_heads(&self, name: &str) -> Option<usize> {
         let (module, _) = name.rsplit_once('.').filter(|_| permuted(&self.file))?;
@@ -110,24 +134,42 @@ impl WeightSource for GgufWeights {
         };
         let shape = tensor.shape.clone();
         let mut values = self.file.read(&tensor.name)?;
-        if let Some(heads) = self.permuted_heads(name) {
+        if self.is_permuted(name, tensor)? {
             let rows = shape.first().copied().unwrap_or(0);
-            let expected = heads * self.config.head_dim;
-            if rows != expected {
-                let mut expected_shape = shape.clone();
-                if let Some(first) = expected_shape.first_mut() {
-                    *first = expected;
-                }
-                return Err(ModelError::Shape {
-                    origin: self.file.path().display().to_string(),
-                    name: tensor.name.clone(),
-                    expected: expected_shape,
-                    found: shape,
-                });
-            }
             values = unpermute_rows(&values, rows, self.config.head_dim);
         }
         Ok(LoadedTensor::Dense { shape, values, stored })
+    }
+
+    fn read_int8(&self, name: &str) -> Result<Option<Int8Matrix>, ModelError> {
+        let Some(tensor) = self.names.get(name).and_then(|n| self.file.tensor(n)) else { return Ok(None) };
+        let Some(codes) = int8_codes(self.file.tensor_type(tensor)?) else { return Ok(None) };
+        let &[out_features, in_features] = tensor.shape.as_slice() else { return Ok(None) };
+        let permuted = self.is_permuted(name, tensor)?;
+        let mut packer = Int8Packer::new(Int8Spec { codes, out_features, in_features });
+        let blocks = packer.spec().blocks();
+        let mut bad = None;
+        self.file.read_blocks(tensor, |kind, first, bytes| {
+            for (i, bytes) in (first..).zip(bytes.chunks_exact(kind.block_bytes())) {
+                let (row, block) = (i / blocks, i % blocks);
+                let row = if permuted { unpermuted_row(row, self.config.head_dim) } else { row };
+                let (scale, minimum, codes) = int8_block(kind, bytes);
+                for constant in [scale, minimum] {
+                    if !constant.is_finite() {
+                        bad.get_or_insert((constant, row * in_features + block * INT8_BLOCK));
+                    }
+                }
+                packer.block(row, block, scale, minimum, &codes);
+            }
+        })?;
+        if let Some((constant, index)) = bad {
+            return Err(ModelError::Tensor {
+                origin: self.describe(),
+                name: name.into(),
+                problem: format!("has a block of scale {constant} at index {index}; expected finite values"),
+            });
+        }
+        Ok(Some(packer.into()))
     }
 
     fn describe(&self) -> String {
@@ -211,11 +253,15 @@ pub(crate) fn permute_rows(values: &[f32], rows: usize, head_dim: usize) -> Vec<
     let width = values.len() / rows.max(1);
     let mut out = Vec::with_capacity(values.len());
     for row in 0..rows {
-        let (head, within) = (row / head_dim, row % head_dim);
-        let from = head * head_dim + within % 2 * (head_dim / 2) + within / 2;
-        out.extend_from_slice(&values[from * width..][..width]);
+        out.extend_from_slice(&values[unpermuted_row(row, head_dim) * width..][..width]);
     }
     out
+}
+
+/// Where the row of a file comes from and goes to: the other direction of [`unpermute_rows`].
+fn unpermuted_row(row: usize, head_dim: usize) -> usize {
+    let (head, within) = (row / head_dim, row % head_dim);
+    head * head_dim + within % 2 * (head_dim / 2) + within / 2
 }
 
 #[cfg(test)]
@@ -229,6 +275,9 @@ mod tests {
         let expected = [0.0, 1.0, 2.0, 3.0, 10.0, 11.0, 12.0, 13.0];
         assert_eq!(unpermute_rows(&stored, 8, 4), expected);
         assert_eq!(permute_rows(&expected, 8, 4), stored);
+        for (row, value) in stored.into_iter().enumerate() {
+            assert_eq!(expected[unpermuted_row(row, 4)], value);
+        }
     }
 
     #[test]

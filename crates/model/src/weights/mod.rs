@@ -21,7 +21,7 @@ use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use camelid_quant::QuantizedTensor;
+use camelid_quant::{Int8Matrix, QuantizedTensor};
 
 use crate::config::LlamaConfig;
 use crate::error::ModelError;
@@ -106,6 +106,15 @@ pub trait WeightSource: Send + Sync + fmt::Debug {
     /// # Errors
     /// If there is no such tensor, its type is unsupported, or its data are damaged.
     fn read(&self, name: &str) -> Result<LoadedTensor, ModelError>;
+
+    /// The matrix `name` in blocks of integers, where its own blocks are such; `None` where it has to
+    /// be rounded from what [`WeightSource::read`] gives.
+    ///
+    /// # Errors
+    /// As [`WeightSource::read`].
+    fn read_int8(&self, _name: &str) -> Result<Option<Int8Matrix>, ModelError> {
+        Ok(None)
+    }
 
     /// The shape of the dense tensor `name` when [`WeightSource::read_piece`] can read it in
     /// pieces. `None` for packed tensors and for containers that only read whole ones.

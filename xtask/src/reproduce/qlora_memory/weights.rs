@@ -40,7 +40,7 @@ pub fn make(report: &mut Report, cleaner: &Cleaner, memory: &PeakMemory) -> anyh
     } else {
         let options = LoadOptions {
             linears: WeightStorage::Quantized(QuantConfig::default()),
-            embeddings: DenseStorage::Bf16,
+            embeddings: DenseStorage::Bf16.into(),
         };
         let model = Llama::load_with(&source, &options, &device)?;
         report.time("generation", source.seconds());

@@ -11,6 +11,7 @@ mod evolve;
 mod linear;
 mod linear4bit;
 mod linear_cross_entropy;
+mod linear_int8;
 mod lora_update;
 mod paged_adamw;
 mod peak;
@@ -28,6 +29,7 @@ fn main() {
         .configure_from_args();
     blockwise4::bench(&mut criterion);
     linear4bit::bench(&mut criterion);
+    linear_int8::bench(&mut criterion);
     linear::bench(&mut criterion);
     lora_update::bench(&mut criterion);
     causal_attention::bench(&mut criterion);

@@ -86,6 +86,12 @@ pub enum ChatError {
         /// The template's own words.
         message: String,
     },
+    /// Tools were given, or a call of one, and the template does not tell the model of tools.
+    #[error("template `{template}` has no words for tools")]
+    NoTools {
+        /// The template's name.
+        template: String,
+    },
     /// A Jinja template's output cannot be taken apart into its messages.
     #[error(
         "conversation `{conversation}`: template `{template}` cannot be spanned: {reason}; no exact loss mask exists"

@@ -6,7 +6,7 @@ use crate::encode;
 use crate::jinja::JinjaTemplate;
 use crate::layout::{Bos, Layout};
 use crate::special_tokens::added_prefix;
-use crate::{ChatError, Conversation, Encoded, Rendered, SpecialTokens};
+use crate::{ChatError, Conversation, Encoded, Rendered, Role, SpecialTokens};
 
 /// Names and definitions of the built-in templates.
 const DEFINITIONS: [(&str, &str); 8] = [
@@ -168,6 +168,57 @@ impl Template {
             Body::Jinja(jinja) => jinja.text(conversation, &tokens, true)?,
         };
         encode::ids(&text, tokenizer, &self.prefix(tokenizer), &conversation.id)
+    }
+
+    /// As [`Template::prompt`], of messages as chat APIs write them: objects with `role`, `content` and
+    /// whatever else a model's own template reads (`name`, `tool_calls`, `tool_call_id`), and the
+    /// functions that the model may call. A built-in template takes `content` alone, and no tools;
+    /// `developer` is another name of `system` there.
+    ///
+    /// # Errors
+    /// Those of [`Template::prompt`]; tools or a role that the template has no words for.
+    pub fn api_prompt(
+        &self,
+        messages: &[serde_json::Value],
+        tools: &[serde_json::Value],
+        tokenizer: &Tokenizer,
+    ) -> Result<Vec<u32>, ChatError> {
+        const ID: &str = "request";
+        let jinja = match &self.body {
+            Body::Jinja(jinja) if tools.is_empty() || jinja.uses("tools") => jinja,
+            Body::Layout(_) if tools.is_empty() => {
+                return self.prompt(&self.plain_messages(ID, messages)?, tokenizer);
+            }
+            _ => return Err(ChatError::NoTools { template: self.name.clone() }),
+        };
+        self.check_prompt(tokenizer)?;
+        let text = jinja.api_text(ID, messages, tools, &self.tokens_of(tokenizer))?;
+        encode::ids(&text, tokenizer, &self.prefix(tokenizer), ID)
+    }
+
+    /// Whether the template tells the model of tools.
+    pub fn takes_tools(&self) -> bool {
+        matches!(&self.body, Body::Jinja(jinja) if jinja.uses("tools"))
+    }
+
+    /// Messages of an API as the three roles that a built-in template has words for.
+    fn plain_messages(&self, id: &str, messages: &[serde_json::Value]) -> Result<Conversation, ChatError> {
+        let mut conversation = Conversation::new(id);
+        for message in messages {
+            let role = match message["role"].as_str().unwrap_or_default() {
+                "system" | "developer" => Role::System,
+                "user" => Role::User,
+                "assistant" if message.get("tool_calls").is_none() => Role::Assistant,
+                "assistant" => return Err(ChatError::NoTools { template: self.name.clone() }),
+                other => {
+                    let message = format!("it has no words for the role `{other}`");
+                    let (conversation, template) = (id.to_owned(), self.name.clone());
+                    return Err(ChatError::Refused { conversation, template, message });
+                }
+            };
+            conversation.push(role, message["content"].as_str().unwrap_or_default());
+        }
+        Ok(conversation)
     }
 
     /// The ids that the tokenizer puts before the template's text.

@@ -174,3 +174,46 @@ proptest! {
         prop_assert_eq!(tokenizer.decode(&learnt, false).unwrap(), expected);
     }
 }
+
+/// Tools in the manner of Hermes: descriptions in the system turn, calls and results in turns of their own.
+const TOOLS: &str = "{% if tools %}[{% for tool in tools %}{{ tool | tojson }}{% endfor %}]{% endif %}{% for m in messages %}<{{ m.role }}>{% if m.content %}{{ m.content }}{% endif %}{% for call in m.tool_calls or [] %}{{ call.function.name }}({{ call.function.arguments | tojson }}){% endfor %}{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}";
+
+#[test]
+fn a_models_own_template_is_given_tools_calls_and_results() {
+    let template = Template::from_jinja("own", TOOLS, SpecialTokens::default()).unwrap();
+    assert!(template.takes_tools());
+    let tokenizer = byte_tokenizer(&[]);
+    let tools = [serde_json::json!({"type": "function", "function": {"name": "add"}})];
+    let messages = [
+        serde_json::json!({"role": "user", "content": "2+3?"}),
+        serde_json::json!({"role": "assistant", "content": null, "tool_calls": [
+            {"id": "c1", "type": "function", "function": {"name": "add", "arguments": {"a": 2, "b": 3}}}]}),
+        serde_json::json!({"role": "tool", "content": "5", "tool_call_id": "c1"}),
+    ];
+    let ids = template.api_prompt(&messages, &tools, &tokenizer).unwrap();
+    assert_eq!(
+        tokenizer.decode(&ids, false).unwrap(),
+        r#"[{"type": "function", "function": {"name": "add"}}]<user>2+3?<assistant>add({"a": 2, "b": 3})<tool>5<assistant>"#
+    );
+}
+
+#[test]
+fn a_template_without_words_for_tools_says_so() {
+    let tokenizer = byte_tokenizer(&["<|im_start|>", "<|im_end|>"]);
+    let tools = [serde_json::json!({"type": "function", "function": {"name": "add"}})];
+    let user = serde_json::json!({"role": "user", "content": "2+3?"});
+    let own = Template::from_jinja("own", CHATML, SpecialTokens::default()).unwrap();
+    let builtin = Template::builtin("chatml").unwrap();
+    for template in [own, builtin.clone()] {
+        assert!(!template.takes_tools());
+        let error = template.api_prompt(std::slice::from_ref(&user), &tools, &tokenizer).unwrap_err();
+        assert!(matches!(error, ChatError::NoTools { .. }), "{error}");
+    }
+    let developer = serde_json::json!({"role": "developer", "content": "Be kind."});
+    let plain = builtin.api_prompt(&[developer, user], &[], &tokenizer).unwrap();
+    let said = talk(&[(Role::System, "Be kind."), (Role::User, "2+3?")]);
+    assert_eq!(plain, builtin.prompt(&said, &tokenizer).unwrap());
+    let strange = serde_json::json!({"role": "tool", "content": "5"});
+    let error = builtin.api_prompt(&[strange], &[], &tokenizer).unwrap_err().to_string();
+    assert!(error.contains("role `tool`"), "{error}");
+}

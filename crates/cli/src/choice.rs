@@ -17,7 +17,7 @@ pub fn one_of<T: Copy + Send + Sync + 'static>(
 }
 
 /// `--load`, the same for every command that runs a model.
-#[derive(clap::Args)]
+#[derive(Clone, clap::Args)]
 pub struct LoadArg {
     /// How to hold dense linear layers; as stored unless given
     #[arg(long, value_name = "STORAGE", value_parser = one_of(storages(), WeightStorage::name))]

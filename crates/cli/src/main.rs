@@ -9,6 +9,7 @@ mod adapter;
 mod arena;
 mod chat;
 mod choice;
+mod controller;
 mod data;
 mod device;
 mod eval;
@@ -18,6 +19,7 @@ mod merge;
 mod model_files;
 mod output_dir;
 mod quantize;
+mod serve;
 mod shell_files;
 mod train;
 mod waiting;
@@ -33,7 +35,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 #[command(
     name = "camelid",
     version,
-    about = "Tune, quantise, merge, chat with and measure LLaMA-family models",
+    about = "Tune, quantise, merge, serve, chat with and measure LLaMA-family models",
     after_help = EXAMPLES
 )]
 struct Cli {
@@ -55,6 +57,10 @@ enum Command {
     Chat(chat::Args),
     /// An arena: two models answer, people choose the better; votes become a leaderboard
     Arena(arena::Args),
+    /// Serve a model by the API that every client speaks, with a page to chat
+    Serve(serve::Args),
+    /// Put many workers, `camelid serve` or FastChat's, behind one address
+    Controller(controller::Args),
     /// Measure models: benchmark tasks, judged answers, ratings, agreement between judges
     #[command(subcommand, after_help = EVAL)]
     Eval(eval::Command),
@@ -140,6 +146,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Merge(args) => merge::run(&args),
         Command::Chat(args) => chat::run(&args),
         Command::Arena(args) => arena::run(&args),
+        Command::Serve(args) => serve::run(&args),
+        Command::Controller(args) => controller::run(&args),
         Command::Eval(command) => eval::run(&command),
         Command::Evolve(command) => return evolve::run(&command),
         Command::Completions { shell } => shell_files::completions(conventions(Cli::command()), shell),

@@ -14,6 +14,7 @@ mod json;
 
 use std::collections::BTreeSet;
 
+use minijinja::value::Serde;
 use minijinja::{Environment, Value, context};
 
 use crate::{ChatError, Conversation, Rendered, Role, Span, SpecialTokens};
@@ -90,6 +91,26 @@ impl JinjaTemplate {
         }
         let contents = contents(conversation);
         self.run(&contents, tokens, add_generation_prompt).map_err(|error| self.refused(conversation, &error))
+    }
+
+    /// Renders messages and tools as an API writes them, up to where the assistant's reply begins.
+    pub fn api_text(
+        &self,
+        conversation: &str,
+        messages: &[serde_json::Value],
+        tools: &[serde_json::Value],
+        tokens: &SpecialTokens,
+    ) -> Result<String, ChatError> {
+        if messages.is_empty() {
+            return Err(ChatError::Empty { conversation: conversation.to_owned() });
+        }
+        let messages = messages.iter().map(|message| Value::from(Serde(message))).collect();
+        let tools = if tools.is_empty() { Value::from(()) } else { Value::from(Serde(tools)) };
+        self.run_values(messages, tools, tokens, true).map_err(|error| ChatError::Refused {
+            conversation: conversation.to_owned(),
+            template: self.name.clone(),
+            message: describe(&error),
+        })
     }
 
     /// Renders and takes the output apart.
@@ -176,13 +197,23 @@ impl JinjaTemplate {
             .iter()
             .map(|(role, content)| context! { role => role.as_str(), content => *content })
             .collect();
+        self.run_values(messages, Value::from(()), tokens, add_generation_prompt)
+    }
+
+    fn run_values(
+        &self,
+        messages: Vec<Value>,
+        tools: Value,
+        tokens: &SpecialTokens,
+        add_generation_prompt: bool,
+    ) -> Result<String, minijinja::Error> {
         let others = tokens.others.iter().map(|(name, token)| (name.as_str(), token.as_str()));
         self.environment.get_template(environment::TEMPLATE)?.render(context! {
             messages,
             add_generation_prompt,
             bos_token => tokens.bos.as_deref().unwrap_or_default(),
             eos_token => tokens.eos.as_deref().unwrap_or_default(),
-            tools => (),
+            tools,
             documents => (),
             ..Value::from_pairs(others)
         })

@@ -6,7 +6,9 @@
 //! into an answer would still not run.
 
 mod assets;
+mod pages;
 mod shell;
 
 pub use assets::{Asset, router};
+pub(crate) use pages::pages;
 pub use shell::{CONTENT_SECURITY_POLICY, Link, Page};

@@ -115,7 +115,7 @@ proptest! {
             .map(|(i, (before, rows))| Text::new(sizes, before + rows, seed + 1000 * i as u64)).collect();
         // Blocks from the end of the pool, no two sequences next to each other.
         let tables: Vec<Vec<u32>> = (0..texts.len() as u32)
-            .map(|i| (0..4).map(|block| 23 - i - 5 * block).collect()).collect();
+            .map(|i| (0..5).map(|block| 23 - i - 5 * block).collect()).collect();
         for ((text, (before, _)), table) in texts.iter().zip(&lengths).zip(&tables) {
             if *before > 0 {
                 run.call(&[(text, 0..*before, table.clone())]);

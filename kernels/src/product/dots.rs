@@ -6,6 +6,8 @@
 //! of memory; many find it in the cache.
 
 #![allow(unsafe_code)]
+// Loops over the places of a tile are what the compiler turns into registers.
+#![allow(clippy::needless_range_loop)]
 
 use rayon::prelude::*;
 

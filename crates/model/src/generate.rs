@@ -6,6 +6,7 @@
 
 mod chat;
 mod ids;
+mod many;
 mod open;
 mod prompt_cache;
 mod sampling;
@@ -16,6 +17,7 @@ mod text;
 pub use camelid_chat::generate::{GenerateOptions, GeneratedText, StopReason, TextGenerator};
 pub use chat::LocalGenerator;
 pub use ids::{GeneratedIds, generate_ids, generate_ids_cached};
+pub use many::generate_texts;
 pub use prompt_cache::PromptCache;
 pub use sampling::{
     Candidate, Sampler, apply_min_p, apply_repetition_penalty, apply_temperature, apply_top_k, apply_top_p,

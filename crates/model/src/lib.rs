@@ -29,7 +29,7 @@ pub use error::ModelError;
 pub use expected::expected_tensors;
 pub use generate::{
     GenerateOptions, GeneratedText, LocalGenerator, PromptCache, StopReason, TextGenerator, generate_text,
-    generate_text_cached,
+    generate_text_cached, generate_texts,
 };
 pub use gguf_export::{ExportType, Exported, export_gguf};
 pub use llama::{

@@ -200,3 +200,48 @@ fn a_local_generator_answers_messages_until_the_template_ends_the_turn() {
     let answer = generator.answer(&messages, &options, &mut |_| ControlFlow::Continue(())).unwrap();
     assert_eq!((answer.text.as_str(), answer.reason), ("", StopReason::StopString));
 }
+
+#[test]
+fn many_threads_ask_one_generator_and_get_what_each_gets_alone() {
+    let template = Template::builtin("guanaco").unwrap();
+    let generator = LocalGenerator::new(&model(), byte_tokenizer(), template.clone()).unwrap();
+    let ask = |generator: &LocalGenerator, i: u64| {
+        let messages = [Message::new(Role::User, format!("Question {i}?"))];
+        generator.answer(&messages, &sampled(i), &mut |_| ControlFlow::Continue(())).unwrap()
+    };
+    let together: Vec<_> = std::thread::scope(|scope| {
+        let asking: Vec<_> = (0..8)
+            .map(|i| {
+                scope.spawn({
+                    let ask = &ask;
+                    let generator = &generator;
+                    move || ask(generator, i)
+                })
+            })
+            .collect();
+        asking.into_iter().map(|asking| asking.join().unwrap()).collect()
+    });
+    for (i, answer) in together.iter().enumerate() {
+        let alone = LocalGenerator::new(&model(), byte_tokenizer(), template.clone()).unwrap();
+        assert_eq!(*answer, ask(&alone, i as u64));
+    }
+}
+
+#[test]
+fn a_generator_ends_where_its_listener_wants_and_goes_on_beyond_the_context() {
+    let template = Template::builtin("guanaco").unwrap();
+    let generator = LocalGenerator::new(&model(), byte_tokenizer(), template).unwrap();
+    let messages = [Message::new(Role::User, "Hello?")];
+    let mut pieces = 0;
+    let answer = generator.answer(&messages, &sampled(9), &mut |_| {
+        pieces += 1;
+        if pieces == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    let answer = answer.unwrap();
+    assert_eq!((answer.reason, pieces), (StopReason::Cancelled, 3));
+    assert!(answer.new_tokens.unwrap() < 40);
+    // No limit but what is asked for: far more than there are blocks for is generated alone.
+    let far = GenerateOptions { max_new_tokens: usize::MAX, stop: vec!["a".into()], ..sampled(9) };
+    let answer = generator.answer(&messages, &far, &mut |_| ControlFlow::Continue(())).unwrap();
+    assert!(matches!(answer.reason, StopReason::StopString | StopReason::StopId(_)));
+}

@@ -149,7 +149,8 @@ impl Model {
             request_name: format!("{name} {version}"),
             about: format!("{name}: in this process, files {version}"),
             generator: Arc::new(bounded),
-            settings: RunSettings { concurrency: 1, ..RunSettings::default() },
+            // Several at once go through the model together.
+            settings: RunSettings::default(),
             notes,
         })
     }

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use camelid_chat::{Conversation, Message, Role, Template};
 use camelid_model::generate::argmax;
-use camelid_model::{Llama, PromptCache, TokenizerFile, generate_text_cached};
+use camelid_model::{Llama, PromptCache, TokenizerFile, generate_text_cached, generate_texts};
 use rayon::prelude::*;
 
 use super::rolling::rolling_windows;
@@ -220,7 +220,7 @@ impl LanguageModel for LocalModel<'_> {
     }
 
     fn generate_until(&mut self, requests: &[GenerateRequest<'_>]) -> Result<Vec<Completion>, ModelFailure> {
-        let mut completions = Vec::with_capacity(requests.len());
+        let (mut prompts, mut cuts) = (Vec::new(), Vec::new());
         for request in requests {
             let context = self.encode_context(request.context)?;
             let cut = cut(&context, self.room(), request.options.max_new_tokens)?;
@@ -231,12 +231,20 @@ impl LanguageModel for LocalModel<'_> {
                 options.stop.extend_from_slice(template.stop_strings());
                 options.stop_ids.extend(template.stop_ids(&self.tokenizer.tokenizer));
             }
-            let tokenizer = &self.tokenizer.tokenizer;
-            let go_on = &mut |_: &str| ControlFlow::Continue(());
-            let text = generate_text_cached(&mut self.cache, tokenizer, &context[cut..], &options, go_on)?;
-            completions.push(Completion { text, cut_tokens: cut });
+            prompts.push((context[cut..].to_vec(), options));
+            cuts.push(cut);
         }
-        Ok(completions)
+        let tokenizer = &self.tokenizer.tokenizer;
+        let texts = match prompts.as_slice() {
+            // Alone it can begin with what the text before it began with.
+            [(prompt, options)] => {
+                let go_on = &mut |_: &str| ControlFlow::Continue(());
+                vec![generate_text_cached(&mut self.cache, tokenizer, prompt, options, go_on)?]
+            }
+            many => generate_texts(self.cache.model(), tokenizer, many)?,
+        };
+        let completion = |(text, cut_tokens)| Completion { text, cut_tokens };
+        Ok(texts.into_iter().zip(cuts).map(completion).collect())
     }
 }
 

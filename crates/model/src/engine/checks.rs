@@ -91,11 +91,12 @@ impl Checks {
         }
         let (prompt, new) = (request.prompt.len(), request.options.max_new_tokens);
         let context = self.context;
-        if prompt.saturating_add(new) > context {
+        let positions = prompt.saturating_add(new);
+        if positions > context {
             return Err(ModelError::ContextOverflow { prompt, new, context });
         }
-        if prompt + new > self.cached_positions {
-            return Err(ModelError::CacheOverflow { positions: prompt + new, cache: self.cached_positions });
+        if positions > self.cached_positions {
+            return Err(ModelError::CacheOverflow { positions, cache: self.cached_positions });
         }
         let model = match &request.adapter {
             None => 0,

@@ -66,7 +66,23 @@ impl Default for EngineOptions {
     }
 }
 
+/// Bytes of keys and values for callers who set no budget; more where a single context needs it. The
+/// system gives memory when a block is first used.
+const CACHE_BYTES: usize = 256 << 20;
+
 impl EngineOptions {
+    /// Without a limit on the length of a text but the cache, which has room for one context at least.
+    pub(crate) fn for_any_length(model: &Llama) -> Self {
+        let position = PagedCache::block_bytes(model.config(), 1);
+        Self {
+            cache_bytes: CACHE_BYTES.max(position.saturating_mul(model.config().context_length())),
+            prefill_tokens: 512,
+            max_running: 16,
+            context: Some(usize::MAX),
+            ..Self::default()
+        }
+    }
+
     /// Checks every number against its range.
     fn check(&self) -> Result<(), ModelError> {
         let wrong = |setting: &str, found: usize, supported: String| {

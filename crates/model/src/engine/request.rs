@@ -1,6 +1,6 @@
 //! What is asked of an engine, and what it answers.
 
-use camelid_chat::{GenerateOptions, OptionError, StopReason};
+use camelid_chat::{GenerateOptions, GeneratedText, OptionError, StopReason};
 
 use super::constraint::Constraint;
 use crate::error::ModelError;
@@ -108,6 +108,20 @@ pub struct Finished {
     pub cached_tokens: usize,
     /// Tokens made, those of a stop string included, a stop id not.
     pub new_tokens: usize,
+}
+
+impl Finished {
+    /// With the text that was given out.
+    pub fn with_text(self, text: String) -> GeneratedText {
+        GeneratedText {
+            text,
+            prompt_tokens: Some(self.prompt_tokens),
+            new_tokens: Some(self.new_tokens),
+            reason: self.reason,
+            model_version: None,
+            own_temperature: false,
+        }
+    }
 }
 
 /// What an engine is doing, and has done.

@@ -1,6 +1,7 @@
 //! An engine that runs by itself.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,6 +34,12 @@ enum Command {
 #[derive(Clone)]
 pub struct EngineThread {
     shared: Arc<Shared>,
+}
+
+impl fmt::Debug for EngineThread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EngineThread").field("load", &self.load()).finish_non_exhaustive()
+    }
 }
 
 struct Shared {

@@ -128,7 +128,7 @@ fn a_worker_that_is_killed_under_load_costs_no_request_that_had_no_token() {
         let client = |number: usize| {
             let mut broken = 0;
             for round in 0..EACH {
-                let stream = (number + round) % 2 == 0;
+                let stream = (number + round).is_multiple_of(2);
                 let content = format!("Client {number}, question {round}");
                 let reply =
                     ask(controller.port, "POST", "/v1/chat/completions", Some(&chat(stream, &content)));

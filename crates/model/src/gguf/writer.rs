@@ -118,7 +118,7 @@ impl GgufWriter {
         header.resize(header.len().next_multiple_of(ALIGNMENT as usize), 0);
         let mut file = WholeFile::create(path)?;
         file.write_all(&header).map_err(io(path, "header"))?;
-        Ok(Self { path: path.to_owned(), file, planned: tensors.to_vec().into_iter(), written: 0 })
+        Ok(Self { path: path.to_owned(), file, planned: Vec::from(tensors).into_iter(), written: 0 })
     }
 
     /// Writes the next tensor of the table, which is `name`: its values in row-major order.

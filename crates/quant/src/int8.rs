@@ -105,7 +105,7 @@ impl From<Int8Packer> for Int8Matrix {
     }
 }
 
-/// `y = round(x)·Wᵀ + b` by products of integers; see [`linear_int8`].
+/// `y = round(x)·Wᵀ + b` by products of integers; see [`linear_int8()`].
 ///
 /// For inference: the weight is frozen, `x` is rounded to 8 bits in blocks of 32. A row of `x` gives the
 /// same bits alone and among others. The bytes are laid out for this machine's kernels and are no

@@ -69,7 +69,7 @@ pub struct ListenArgs {
     /// Let in only requests with one of these keys; see below how to make one
     #[arg(long, value_name = "FILE")]
     api_keys: Option<PathBuf>,
-    /// Web pages that may ask: `*`, `none`, or an origin such as https://chat.example.org; may be given
+    /// Web pages that may ask: `*`, `none`, or an origin such as `https://chat.example.org`; may be given
     /// again
     #[arg(long, value_name = "ORIGIN", default_value = "*")]
     cors: Vec<String>,

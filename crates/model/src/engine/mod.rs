@@ -8,7 +8,7 @@
 //!
 //! A sequence's text and logits are the same bits alone and in any company, however its prompt was cut,
 //! and whether or not its start was there already: no sum depends on what else is in a pass
-//! ([`ComputeType::BatchInvariant`](camelid_kernels::ComputeType::BatchInvariant)).
+//! ([`ComputeType::BatchInvariant`]).
 
 mod blocks;
 mod checks;

@@ -24,7 +24,7 @@ pub struct Facts {
     /// The first prompt's hash, the same for prompts that differ in case and spaces only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prompt: Option<u64>,
-    /// Whether some prompt is long: [`LONG_PROMPT`].
+    /// Whether some prompt has 500 characters or more.
     pub long: bool,
     /// Whether there is a fenced block of code on either side.
     pub code: bool,

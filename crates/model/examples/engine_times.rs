@@ -3,7 +3,7 @@
 //!
 //! `engine_times MODEL STREAMS STORAGE`: each line `{"prompts": [[id, …], …], "new": n}` is answered by
 //! `{"first", "rest", "ids", "peak_mib"}`: seconds until the first token of all streams, and from there to the
-//! last. STORAGE is `f32` or `nf4`.
+//! last. STORAGE is `f32`, `nf4` or `int8`.
 
 use std::error::Error;
 use std::io::{BufRead, Write};
@@ -41,7 +41,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let storage = match storage.as_str() {
         "f32" => WeightStorage::F32,
         "nf4" => WeightStorage::Quantized(QuantConfig::default()),
-        other => return Err(format!("`{other}` is no storage; expected f32 or nf4").into()),
+        "int8" => WeightStorage::Int8,
+        other => return Err(format!("`{other}` is no storage; expected f32, nf4 or int8").into()),
     };
     let model = Llama::load(open_weights(path)?.as_ref(), &storage, &Device::flex())?;
     let options = EngineOptions {

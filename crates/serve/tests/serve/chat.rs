@@ -235,6 +235,63 @@ fn tools_are_told_to_the_model_and_stand_beside_log_probabilities() {
 }
 
 #[test]
+fn an_answer_is_json_of_the_schema_that_was_asked_for() {
+    let server = Running::start();
+    let schema = json!({"type": "object", "required": ["n", "ok"], "additionalProperties": false,
+        "properties": {"n": {"type": "integer", "minimum": 0, "maximum": 9}, "ok": {"type": "boolean"}},
+        "x-guidance": {"whitespace_flexible": false}});
+    let format = json!({"type": "json_schema", "json_schema": {"name": "x", "schema": schema}});
+    for stream in [false, true] {
+        let body = json!({"response_format": format, "max_tokens": 60, "temperature": 1, "seed": 4, "stream": stream});
+        let reply = server.chat(body);
+        let said = if stream { streamed_text(&reply.events(), 0) } else { reply.said() };
+        let value: Value = serde_json::from_str(&said).unwrap_or_else(|_| panic!("{said}"));
+        assert!(value["n"].as_u64().unwrap() <= 9 && value["ok"].is_boolean());
+    }
+    let digits = server.chat(json!({"guided_regex": "[0-9]{3}", "max_tokens": 20})).said();
+    assert!(digits.len() == 3 && digits.bytes().all(|byte| byte.is_ascii_digit()), "{digits}");
+    let bad = json!({"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "nonsense"}}});
+    for stream in [false, true] {
+        let error = server.chat(json!({"response_format": bad, "stream": stream})).error(400);
+        assert_eq!(error["param"], "response_format", "before a stream begins");
+    }
+}
+
+#[test]
+fn a_forced_call_is_one_and_its_name_comes_first() {
+    let server = Running::start();
+    let parameters = json!({"type": "object", "required": ["on"], "additionalProperties": false,
+        "properties": {"on": {"type": "boolean"}}});
+    let tools = json!([{"type": "function", "function": {"name": "switch", "parameters": parameters}}]);
+    let named = json!({"type": "function", "function": {"name": "switch"}});
+    for choice in [named, json!("required")] {
+        let ask = |stream: bool| {
+            server.chat(json!({"tools": tools, "tool_choice": choice, "max_tokens": 120, "stream": stream}))
+        };
+        let whole = ask(false).json();
+        let message = &whole["choices"][0]["message"];
+        assert_eq!(whole["choices"][0]["finish_reason"], "tool_calls", "{whole}");
+        assert!(message["content"].is_null());
+        let function = &message["tool_calls"][0]["function"];
+        assert_eq!(function["name"], "switch");
+        let arguments: Value = serde_json::from_str(function["arguments"].as_str().unwrap()).unwrap();
+        assert!(arguments["on"].is_boolean());
+
+        let events = ask(true).events();
+        let deltas =
+            events.iter().filter_map(|event| event["choices"][0]["delta"]["tool_calls"][0].as_object());
+        let deltas: Vec<_> = deltas.collect();
+        assert_eq!(deltas[0]["function"]["name"], "switch");
+        assert!(deltas[0]["id"].as_str().unwrap().starts_with("call_") && deltas[0]["type"] == "function");
+        assert!(deltas[1..].iter().all(|delta| delta.get("id").is_none() && delta["index"] == 0));
+        let pieces = deltas.iter().map(|delta| delta["function"]["arguments"].as_str().unwrap());
+        assert_eq!(pieces.collect::<String>(), function["arguments"].as_str().unwrap());
+        assert!(deltas.len() > 2, "the arguments come in pieces");
+        assert_eq!(events.last().unwrap()["choices"][0]["finish_reason"], "tool_calls");
+    }
+}
+
+#[test]
 fn a_client_that_leaves_ends_its_sequences() {
     let server = Running::start();
     for stream in [true, false] {

@@ -1,8 +1,10 @@
 //! Continuations of texts.
 
+use burn::module::Module;
+use camelid_model::PromptCache;
 use serde_json::{Value, json};
 
-use crate::running::{Running, streamed_text};
+use crate::running::{CONTEXT, Running, small_llama, streamed_text};
 
 fn complete(server: &Running, more: Value) -> Value {
     let mut body = json!({"model": "tiny", "prompt": "Once", "temperature": 0, "max_tokens": 8});
@@ -102,4 +104,29 @@ fn a_streamed_continuation_is_the_same_text() {
     assert!(pieces.iter().all(|piece| piece["object"] == "text_completion" && piece["usage"].is_null()));
     let tokens = pieces.iter().filter_map(|piece| piece["choices"][0]["logprobs"]["tokens"].as_array());
     assert_eq!(tokens.flatten().count() as u64, usage["usage"]["total_tokens"].as_u64().unwrap());
+}
+
+/// What lm-evaluation-harness asks `local-completions` for: token ids, `echo`, `logprobs` 1, one token more.
+#[test]
+fn a_harness_gets_the_scores_of_the_model_itself() {
+    let server = Running::start();
+    let model = small_llama(CONTEXT).valid();
+    let ids = server.post("/tokenize", json!({"prompt": "A question? An answer"})).json()["tokens"].clone();
+    let ids: Vec<u32> = serde_json::from_value(ids).unwrap();
+    let logits = PromptCache::new(&model).logits_from(&ids, 0).unwrap();
+    let expected = logits.chunks_exact(model.config().vocab_size).zip(&ids[1..]).map(|(row, id)| {
+        let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let sum: f64 = row.iter().map(|logit| f64::from(logit - most).exp()).sum();
+        f64::from(row[*id as usize] - most) - sum.ln()
+    });
+    let body = json!({"prompt": [ids], "echo": true, "logprobs": 1, "max_tokens": 1, "seed": 1234});
+    let told = complete(&server, body)["choices"][0]["logprobs"].clone();
+    for (at, expected) in expected.enumerate() {
+        let found = told["token_logprobs"][at + 1].as_f64().unwrap();
+        assert!((found - expected).abs() < 1e-3, "token {at}: {found} instead of {expected}");
+        // Greedy where the token is its own likeliest alternative, as the harness finds out.
+        let top = told["top_logprobs"][at + 1].as_object().unwrap();
+        let best = top.values().filter_map(Value::as_f64).fold(f64::NEG_INFINITY, f64::max);
+        assert!(found <= best + 1e-9);
+    }
 }

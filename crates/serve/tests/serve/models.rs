@@ -126,3 +126,29 @@ fn the_log_holds_what_was_said_where_that_is_asked_for() {
     let has = || server.log().iter().any(|line| line["messages"][0]["content"] == "no secret");
     server.wait_for("the line", has);
 }
+
+#[test]
+fn texts_become_vectors_of_length_one() {
+    let server = Running::start();
+    let ask = |body: Value| server.post("/v1/embeddings", body);
+    let vector = |reply: &Value, at: usize| -> Vec<f64> {
+        serde_json::from_value(reply["data"][at]["embedding"].clone()).unwrap()
+    };
+    let both = ask(json!({"model": "tiny", "input": ["one", "two"]})).json();
+    assert_eq!((both["object"].as_str(), both["data"][1]["index"].as_u64()), (Some("list"), Some(1)));
+    let (one, two) = (vector(&both, 0), vector(&both, 1));
+    for vector in [&one, &two] {
+        assert!((vector.iter().map(|x| x * x).sum::<f64>() - 1.0).abs() < 1e-5);
+    }
+    assert_ne!(one, two);
+    assert_eq!(both["usage"], json!({"prompt_tokens": 6, "total_tokens": 6}));
+    let ids = server.post("/tokenize", json!({"prompt": "one"})).json()["tokens"].clone();
+    assert_eq!(vector(&ask(json!({"input": ids})).json(), 0), one);
+    // The official clients ask for base64: four bytes a value, four letters for three bytes.
+    let text = ask(json!({"input": "one", "encoding_format": "base64"})).json();
+    let text = text["data"][0]["embedding"].as_str().unwrap().to_owned();
+    assert_eq!(text.len(), (one.len() * 4).div_ceil(3) * 4);
+    assert_eq!(ask(json!({"input": ""})).error(400)["param"], "input");
+    assert_eq!(ask(json!({"input": "x".repeat(CONTEXT + 1)})).error(400)["code"], "context_length_exceeded");
+    assert_eq!(ask(json!({"input": "x", "dimensions": 7})).error(400)["param"], "dimensions");
+}

@@ -25,14 +25,18 @@ pub const MODEL: &str = "tiny";
 pub const CHATML: &str = "{% if tools %}<|im_start|>system\nTools: {% for tool in tools %}{{ tool | tojson }}{% endfor %}\nCall them in <tool_call></tool_call>.<|im_end|>\n{% endif %}{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 
 /// A random model over bytes, `<|im_start|>` and `<|im_end|>`, with a context of `context` tokens.
-pub fn small_model(context: usize) -> Served {
-    let tokenizer = byte_tokenizer(&["<|im_start|>", "<|im_end|>"]);
+pub fn small_llama(context: usize) -> Llama {
     let mut config = tiny_llama(258, 32, 2);
     config["max_position_embeddings"] = context.into();
     config["eos_token_id"] = 257.into();
     let config = LlamaConfig::from_value(&config, "the test").unwrap();
-    let model = Llama::random_with_std(&config, 0.2, 5, &Device::flex());
-    let engine = Engine::new(&model, tokenizer, EngineOptions::default()).unwrap();
+    Llama::random_with_std(&config, 0.2, 5, &Device::flex())
+}
+
+/// The same to be served.
+pub fn small_model(context: usize) -> Served {
+    let tokenizer = byte_tokenizer(&["<|im_start|>", "<|im_end|>"]);
+    let engine = Engine::new(&small_llama(context), tokenizer, EngineOptions::default()).unwrap();
     let template = Template::from_jinja("own", CHATML, SpecialTokens::default()).unwrap();
     Served { name: MODEL.into(), engine, template }
 }

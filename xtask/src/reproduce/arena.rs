@@ -154,7 +154,8 @@ fn measure(counts: &Path, table: &Path, arguments: &ArenaArguments) -> anyhow::R
     let ties = tie_models(&PairCounts::new(&decided)?)?;
 
     // 4. The method on votes whose truth is known, among models as strong as the paper's.
-    let simulated = simulated::simulate(&fitted, &counts, arguments.seed)?;
+    let nu = ties.first().map_or(0.0, |davidson| davidson.nu);
+    let simulated = simulated::simulate(&fitted, &counts, nu, arguments.seed)?;
 
     let (rows, unpublished) = rows(&battles, &fitted, &sandwich, &drawn, &published);
     ensure!(!rows.is_empty(), "{}: none of its models has votes", table.display());

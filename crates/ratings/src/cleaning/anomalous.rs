@@ -1,6 +1,6 @@
 //! Users whose votes are unlike those of all others (arXiv 2403.04132, Section 5.3).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -46,6 +46,8 @@ type Histogram = [u32; 3];
 
 struct User {
     votes: u32,
+    /// The user's own votes by pair, which are no part of what others voted.
+    own: Vec<(usize, Histogram)>,
     /// Votes after which the test looks.
     looks: [u32; LOOKS],
     /// −2 Σ ln p from either side.
@@ -64,40 +66,50 @@ impl AnomalyTest {
 
     /// The users that the test calls anomalous. `votes` come in the order in which they were cast.
     pub fn flagged(&self, votes: &[CastVote]) -> HashSet<u32> {
-        let mut all: HashMap<(u32, u32), Histogram> = HashMap::new();
-        let mut own: HashMap<(u32, u32, u32), Histogram> = HashMap::new();
-        let mut users: HashMap<u32, User> = HashMap::new();
+        // Tables by number, not by hash: this is done anew with every vote of an arena.
+        let models = votes.iter().map(|vote| vote.a.max(vote.b) as usize + 1).max().unwrap_or(0);
+        let users = votes.iter().filter_map(|vote| vote.user).max().map_or(0, |last| last as usize + 1);
+        let mut all: Vec<Histogram> = vec![[0; 3]; models * models];
+        let mut users: Vec<Option<User>> = std::iter::repeat_with(|| None).take(users).collect();
         for vote in votes {
-            let pair = (vote.a.min(vote.b), vote.a.max(vote.b));
+            let pair = vote.a.min(vote.b) as usize * models + vote.a.max(vote.b) as usize;
             let score = if vote.a < vote.b { vote.outcome } else { vote.outcome.swapped() }.score();
             let place = (2.0 * score) as usize;
-            let history = all.entry(pair).or_default();
             if let Some(number) = vote.user {
-                let user = users.entry(number).or_insert_with(|| self.user(number));
-                let own = own.entry((number, pair.0, pair.1)).or_default();
-                let others: Histogram = std::array::from_fn(|k| history[k] - own[k]);
-                own[place] += 1;
-                user.look(others, place, self);
+                let user = users[number as usize].get_or_insert_with(|| self.user(number));
+                user.vote(&all[pair], pair, place, self);
             }
-            history[place] += 1;
+            all[pair][place] += 1;
         }
-        users.into_iter().filter(|(_, user)| user.is_flagged).map(|(number, _)| number).collect()
+        let flagged = |(number, user): (usize, Option<User>)| user?.is_flagged.then_some(number as u32);
+        users.into_iter().enumerate().filter_map(flagged).collect()
     }
 
     fn user(&self, number: u32) -> User {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         rng.set_stream(u64::from(number));
         let looks = std::array::from_fn(|_| rng.random_range(1..=LAST));
-        User { votes: 0, looks, statistic: [0.0; 2], is_flagged: false, rng }
+        User { votes: 0, own: Vec::new(), looks, statistic: [0.0; 2], is_flagged: false, rng }
     }
 }
 
 impl User {
-    fn look(&mut self, others: Histogram, place: usize, test: &AnomalyTest) {
+    /// Notes a vote on a pair of which `all` were the votes before.
+    fn vote(&mut self, all: &Histogram, pair: usize, place: usize, test: &AnomalyTest) {
         self.votes += 1;
         if self.is_flagged || self.votes > LAST {
             return;
         }
+        let own = match self.own.iter().position(|(known, _)| *known == pair) {
+            Some(at) => at,
+            None => {
+                self.own.push((pair, [0; 3]));
+                self.own.len() - 1
+            }
+        };
+        let own = &mut self.own[own].1;
+        let others: Histogram = std::array::from_fn(|k| all[k] - own[k]);
+        own[place] += 1;
         let total = f64::from(others.iter().sum::<u32>());
         let above = f64::from(others[place + 1..].iter().sum::<u32>());
         let below = f64::from(others[..place].iter().sum::<u32>());

@@ -20,8 +20,8 @@ use crate::battles::{Battles, Outcome};
 use crate::bootstrap::quantile;
 use crate::error::RatingsError;
 
-/// A vote with what cleaning has to know of it. Models, users and prompts are numbers that the caller
-/// gives out.
+/// A vote with what cleaning has to know of it. Models and users are numbers that the caller gives out,
+/// from 0 on: tables are as long as the largest.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CastVote {
     /// The model shown first.

@@ -77,7 +77,8 @@ pub struct ReportRequest {
     words: String,
 }
 
-type Body_<T> = Result<Json<T>, JsonRejection>;
+/// A body as it came.
+type Sent<T> = Result<Json<T>, JsonRejection>;
 
 /// Where a request comes from.
 fn address(arena: &Arena, peer: SocketAddr, headers: &HeaderMap) -> IpAddr {
@@ -89,7 +90,7 @@ pub async fn turn(
     State(arena): State<Arc<Arena>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
-    ask: Body_<Ask>,
+    ask: Sent<Ask>,
 ) -> Result<Response, Fault> {
     let Json(ask) = ask?;
     let address = address(&arena, peer, &headers);
@@ -247,7 +248,7 @@ pub async fn vote(
     State(arena): State<Arc<Arena>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
-    vote: Body_<VoteRequest>,
+    vote: Sent<VoteRequest>,
 ) -> Result<Json<Revealed>, Fault> {
     let Json(VoteRequest { battle: id, verdict }) = vote?;
     let address = address(&arena, peer, &headers);
@@ -281,7 +282,7 @@ pub async fn report(
     State(arena): State<Arc<Arena>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
-    report: Body_<ReportRequest>,
+    report: Sent<ReportRequest>,
 ) -> Result<Json<serde_json::Value>, Fault> {
     let Json(ReportRequest { battle, words }) = report?;
     let address = address(&arena, peer, &headers);

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::code::CodeConfig;
 use super::lexicon::{ATTRIBUTES, NAMES, NOUNS};
 
 /// How large and how hard the world is. The same configuration always gives the
@@ -41,6 +42,9 @@ pub struct NanoConfig {
     pub faulty_percent: u32,
     /// Whether the vocabulary has the words of [`Instruction`](super::Instruction)s, which can be evolved.
     pub instructions: bool,
+    /// Paragraphs of prose, of a hundred, that are small programs ([`code`](super::code)); 0 for none, and none of
+    /// their words in the vocabulary.
+    pub programs: u32,
 }
 
 impl Default for NanoConfig {
@@ -61,6 +65,7 @@ impl Default for NanoConfig {
             pages: 0,
             faulty_percent: 25,
             instructions: false,
+            programs: 0,
         }
     }
 }
@@ -86,6 +91,17 @@ pub enum NanoError {
 }
 
 impl NanoConfig {
+    /// The dials of this world's small programs.
+    pub(super) fn code(&self) -> CodeConfig {
+        CodeConfig {
+            seed: self.seed,
+            held_out_percent: self.held_out_percent,
+            // More tests than usual: a program that is wrong is to be found so.
+            tests: 12,
+            ..CodeConfig::default()
+        }
+    }
+
     /// Checks every dial against its range.
     ///
     /// # Errors
@@ -108,6 +124,7 @@ impl NanoConfig {
             ("multi_turn_percent", self.multi_turn_percent.into(), 0, 100),
             ("held_out_percent", self.held_out_percent.into(), 1, 90),
             ("faulty_percent", self.faulty_percent.into(), 0, 100),
+            ("programs", self.programs.into(), 0, 100),
         ];
         for (field, value, min, max) in dials {
             if !(min..=max).contains(&value) {

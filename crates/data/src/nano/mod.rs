@@ -37,7 +37,9 @@ mod tokenizer;
 
 pub use config::{NanoConfig, NanoError};
 pub use evaluation::{EvalItem, score};
-pub use instruction::{Change, Domain, Instruction, Slip};
+pub use instruction::{
+    Change, CheckedAnswer, CheckedStep, Domain, Instruction, Questions, Slip, StepVerdict,
+};
 pub use keys::HiddenKeys;
 pub use pages::{ChatItem, Exercise, Fault, Page, PageTurn, Skill};
 pub use task::Family;
@@ -138,6 +140,10 @@ impl NanoWorld {
         }
         if self.config.instructions {
             texts.extend(self.instruction_texts());
+        }
+        if self.config.programs > 0 {
+            texts.extend(instruction::slip_texts());
+            texts.extend(code::texts(&self.config.code()));
         }
         texts
     }

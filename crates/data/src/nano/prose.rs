@@ -8,7 +8,6 @@ use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::NanoConfig;
 use super::facts::Facts;
 use super::lexicon::NOUNS;
 use super::task::{
@@ -16,6 +15,7 @@ use super::task::{
     equations, expression, join,
 };
 use super::tokenizer::pieces;
+use super::{NanoConfig, code};
 
 /// Sets the stream of random numbers apart from those of facts and dialogues.
 const STREAM: u64 = 1;
@@ -42,6 +42,11 @@ impl Prose {
     }
 
     fn paragraph(&mut self) -> String {
+        // A world without programs draws nothing here, so that its prose is what it was.
+        let programs = self.config.programs;
+        if programs > 0 && below(&mut self.rng, 100) < programs as usize {
+            return code::function(&self.config.code(), &mut self.rng);
+        }
         let heading = self.rng.random_bool(0.1);
         let (title, sentences) = match below(&mut self.rng, 10) {
             0..=2 => ("People", self.about_people()),

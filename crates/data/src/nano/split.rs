@@ -23,6 +23,11 @@ pub fn side_of(key: &str, held_out_percent: u32) -> Side {
     }
 }
 
+/// A number that goes with a key, to seed draws that are to be the same wherever it occurs.
+pub fn number_of(key: &str) -> u64 {
+    hash(key)
+}
+
 /// FNV-1a with a final mix, since its low bits alone are uneven on short keys.
 fn hash(key: &str) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;

@@ -19,9 +19,12 @@ pub const EOS: &str = "</s>";
 /// Padding, id 2.
 pub const PAD: &str = "<pad>";
 
-/// How text is cut before look-up: the mark of a heading or turn, a word with
-/// the space before it, single digits, single signs, single white space.
-const PIECES: &str = r"###| ?[A-Za-z]+| ?[0-9]| ?[^\sA-Za-z0-9]|\s";
+/// How text is cut before look-up: the mark of a heading or turn, a line break with
+/// the indentation of a program's line, a word with the space before it, single digits,
+/// single signs, single white space.
+const PIECES: &str = r"###|\n(?: {4})+| ?[A-Za-z]+| ?[0-9]| ?[^\sA-Za-z0-9]|\s";
+/// One level of indentation.
+const INDENTATION: &str = "    ";
 
 /// Tokens of prose read to learn the vocabulary: enough to meet every word.
 const SAMPLE_TOKENS: usize = 60_000;
@@ -91,6 +94,12 @@ pub fn pieces(text: &str) -> impl Iterator<Item = &str> {
 fn piece_len(text: &str, first: char) -> usize {
     if text.starts_with("###") {
         return 3;
+    }
+    if let Some(line) = text.strip_prefix('\n')
+        && line.starts_with(INDENTATION)
+    {
+        let blanks = line.len() - line.trim_start_matches(' ').len();
+        return 1 + blanks / INDENTATION.len() * INDENTATION.len();
     }
     let space = usize::from(first == ' ');
     let mut body = text[space..].chars();

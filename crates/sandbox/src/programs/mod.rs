@@ -5,6 +5,7 @@ pub mod human_eval;
 pub mod mbpp;
 pub mod plus;
 pub mod reply;
+pub mod together;
 
 use crate::Program;
 

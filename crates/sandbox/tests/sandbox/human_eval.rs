@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use camelid_sandbox::pass_at_k::{Drawn, mean_pass_at_k};
-use camelid_sandbox::programs::{human_eval, mbpp, python};
+use camelid_sandbox::programs::{human_eval, mbpp, python, together};
 use camelid_sandbox::{Limits, Outcome, Program};
 
 use crate::{both, isolated, python3, said, small};
@@ -109,5 +109,37 @@ def total(node):
         assert!(sandbox.run(&mbpp::program(&problem, &problem.code)).unwrap().passed());
         let wrong = problem.code.replace("node.value +", "1 +");
         assert!(said(sandbox.run(&mbpp::program(&problem, &wrong)).unwrap()).contains("AssertionError"));
+    }
+}
+
+#[test]
+fn programs_of_one_process_are_decided_as_if_each_ran_alone() {
+    if !python3() {
+        return;
+    }
+    let mut sources: Vec<(String, bool)> = (0..50)
+        .map(|at| (format!("def f(x):\n    return x + 1\nassert f({at}) == {}", at + at % 2), at % 2 == 1))
+        .collect();
+    for (source, passes) in [
+        ("import sys\nsys.exit(0)", false),
+        ("while True:\n    pass", false),
+        ("print('verdicts:1111'); x = 1", true),
+        ("def f(:", false),
+        // The names of an earlier program are not there.
+        ("f(1)", false),
+        ("import sys\nprint(1, file=sys.stderr)", true),
+    ] {
+        sources.push((source.to_owned(), passes));
+    }
+    let decided = |sandbox: &camelid_sandbox::Sandbox, sources: &[(String, bool)]| {
+        let (texts, wanted): (Vec<String>, Vec<bool>) = sources.iter().cloned().unzip();
+        assert_eq!(together::passed(sandbox, &texts).unwrap(), wanted);
+    };
+    for sandbox in both(small()) {
+        decided(&sandbox, &sources);
+        // One leaves the process: those beside it are decided all the same.
+        let leaves = ("import os\nos._exit(0)".to_owned(), false);
+        decided(&sandbox, &[sources[1].clone(), leaves, sources[2].clone()]);
+        decided(&sandbox, &[]);
     }
 }

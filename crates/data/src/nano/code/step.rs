@@ -126,6 +126,45 @@ impl Step {
         }
     }
 
+    /// The step of these words.
+    pub fn parse(words: &str) -> Option<Self> {
+        Self::like(words).find(|step| step.words() == words)
+    }
+
+    /// Its line of Python, without loops or indentation.
+    pub fn code(self) -> String {
+        self.python(Style::Expressions).trim().to_owned()
+    }
+
+    /// The step of a line of Python as [`Step::code`] writes it.
+    pub fn of_code(line: &str) -> Option<Self> {
+        Self::like(line).find(|step| step.code() == line)
+    }
+
+    /// Every kind of step, with each of the numbers of a text as its operand.
+    fn like(text: &str) -> impl Iterator<Item = Self> {
+        let numbers = text.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse().ok());
+        numbers.chain([0]).flat_map(|n: i64| {
+            [
+                Self::AddToEach(n),
+                Self::TimesEach(n),
+                Self::KeepOver(n),
+                Self::KeepEven,
+                Self::Reverse,
+                Self::Sort,
+                Self::First(n),
+                Self::Distinct,
+                Self::Sum,
+                Self::Count,
+                Self::Largest,
+                Self::Last,
+                Self::Add(n),
+                Self::Times(n),
+                Self::Remainder(n),
+            ]
+        })
+    }
+
     /// What it makes of a value; `None` where it does not fit, or a number outgrows 64 bits.
     pub fn apply(self, value: Value) -> Option<Value> {
         let each = |list: Vec<i64>, change: &dyn Fn(i64) -> Option<i64>| {
@@ -181,7 +220,9 @@ impl Step {
             (Self::KeepEven, Style::Loops) => {
                 looped("[]", "        if n % 2 == 0:\n            y.append(n)\n")
             }
-            (Self::Distinct, _) => looped("[]", "        if n not in y:\n            y.append(n)\n"),
+            (Self::Distinct, Style::Loops) => {
+                looped("[]", "        if n not in y:\n            y.append(n)\n")
+            }
             (Self::Sum, Style::Loops) => looped("0", "        y = y + n\n"),
             (Self::Count, Style::Loops) => looped("0", "        y = y + 1\n"),
             (Self::Last, Style::Loops) => looped("0", "        y = n\n"),
@@ -189,6 +230,7 @@ impl Step {
             (Self::TimesEach(k), Style::Expressions) => line(&format!("[n * {k} for n in x]")),
             (Self::KeepOver(k), Style::Expressions) => line(&format!("[n for n in x if n > {k}]")),
             (Self::KeepEven, Style::Expressions) => line("[n for n in x if n % 2 == 0]"),
+            (Self::Distinct, Style::Expressions) => line("list(dict.fromkeys(x))"),
             (Self::Sum, Style::Expressions) => line("sum(x)"),
             (Self::Count, Style::Expressions) => line("len(x)"),
             (Self::Last, Style::Expressions) => line("x[-1] if x else 0"),
@@ -206,6 +248,16 @@ impl Step {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_step_is_known_by_its_words_and_by_its_code() {
+        let mut rng = rand::SeedableRng::seed_from_u64(1);
+        for at in 0..500 {
+            let step = Step::draw(at % 4 > 0, 9, &mut rng);
+            assert_eq!((Step::parse(&step.words()), Step::of_code(&step.code())), (Some(step), Some(step)));
+        }
+        assert_eq!((Step::parse("sort the sum"), Step::of_code("x = y")), (None, None));
+    }
 
     #[test]
     fn steps_do_what_they_say() {

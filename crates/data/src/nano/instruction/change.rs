@@ -1,13 +1,13 @@
-//! What can be done to an instruction: Evol-Instruct's six operators and WizardMath's downward ones, each
-//! in the one way in which the world understands it.
+//! What can be done to an instruction: Evol-Instruct's six operators, WizardMath's downward ones and WizardCoder's
+//! heuristics, each in the one way in which the world understands it; and how questions are changed so.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::super::lexicon::ATTRIBUTES;
+use super::super::lexicon::{ATTRIBUTES, NOUNS};
 use super::super::task::{LETTER_OPS, LIST_OPS, ListOp, Task, below};
 use super::super::{NanoConfig, NanoWorld};
-use super::{DATA_FORMS, Demand, Instruction, Part, SHORTEST_LIST};
+use super::questions::{DATA_FORMS, Demand, Part, Questions, SHORTEST_LIST};
 
 /// Most questions of an instruction.
 const MOST_PARTS: usize = 4;
@@ -33,10 +33,14 @@ pub enum Change {
     Simpler,
     /// Another instruction of the shape that is left when one thing is taken away.
     EasierTopic,
+    /// A wrong piece of code as a hint.
+    Misdirection,
+    /// A demand on how a program works: loops in place of expressions.
+    Complexity,
 }
 
 impl Change {
-    /// Each of them, data in one form.
+    /// Each of those that questions know, data in one form.
     pub const ALL: [Self; 8] = [
         Self::Constraint,
         Self::Deeper,
@@ -47,6 +51,9 @@ impl Change {
         Self::Simpler,
         Self::EasierTopic,
     ];
+    /// Each of those that programs know: the five heuristics.
+    pub const OF_PROGRAMS: [Self; 5] =
+        [Self::Constraint, Self::Rarer, Self::Reasoning, Self::Misdirection, Self::Complexity];
 
     /// The change that an operator of Evol-Instruct asks for, by its name and the form of data that its
     /// prompt names.
@@ -59,16 +66,18 @@ impl Change {
             "complicate_input" => {
                 DATA_FORMS.iter().position(|form| Some(form.name) == data_format).map(Self::Data)
             }
-            "breadth" => Some(Self::Rarer),
+            "breadth" | "rarer" => Some(Self::Rarer),
             "simpler" => Some(Self::Simpler),
             "easier_topic" => Some(Self::EasierTopic),
+            "misdirection" => Some(Self::Misdirection),
+            "complexity" => Some(Self::Complexity),
             _ => None,
         }
     }
 }
 
-impl Instruction {
-    /// The instruction changed, by draws of this seed; `None` where it cannot be changed so.
+impl Questions {
+    /// The questions changed, by draws of this seed; `None` where it cannot be changed so.
     pub fn changed(&self, change: Change, world: &NanoWorld, seed: u64) -> Option<Self> {
         let (config, rng) = (&world.config, &mut ChaCha8Rng::seed_from_u64(seed));
         match change {
@@ -80,6 +89,7 @@ impl Instruction {
             Change::Rarer => Some(self.another(config, rng)),
             Change::Simpler => self.simpler(),
             Change::EasierTopic => Some(self.simpler()?.another(config, rng)),
+            Change::Misdirection | Change::Complexity => None,
         }
     }
 
@@ -299,7 +309,7 @@ fn redrawn(task: &Task, config: &NanoConfig, rng: &mut ChaCha8Rng) -> Task {
         },
         Task::Letter { .. } => Task::Letter {
             op: LETTER_OPS[below(rng, LETTER_OPS.len())],
-            word: super::NOUNS[below(rng, config.list_words)],
+            word: NOUNS[below(rng, config.list_words)],
         },
     }
 }

@@ -1,30 +1,37 @@
 //! Instructions that can be made harder and easier: tasks of the world side by side, with demands on the
-//! answer and data written out, each with one right answer and a level that says how hard it is.
+//! answer and data written out, or small programs to be written; each with one right answer (of programs: with
+//! tests) and a level that says how hard it is.
 //!
 //! What evolves them is a program that reads an instruction, changes it and writes it down again, so that
 //! its right answer and its level stay known however often it was changed.
 
 mod change;
 mod parse;
+mod questions;
 mod slip;
+mod steps;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::NanoWorld;
+use super::code::{CodeTask, Problem};
 use super::lexicon::NOUNS;
 use super::split::{Side, side_of};
-use super::task::{Family, LetterOp, ListOp, Task, below, join};
+use super::task::{Family, LetterOp, ListOp, Task, below};
+
+use questions::{Part, SHORTEST_LIST};
 
 pub use change::Change;
+pub use questions::Questions;
 pub use slip::Slip;
+pub(super) use slip::texts as slip_texts;
+pub use steps::{CheckedAnswer, CheckedStep, StepVerdict};
 
 /// Sets the stream of random numbers of first instructions apart from the others.
 const STREAM: u64 = 5;
 /// Draws without a new instruction after which the world is taken to have no more.
 const PATIENCE: usize = 20_000;
-/// Words of the shortest list.
-const SHORTEST_LIST: usize = 3;
 
 /// What first instructions are about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,66 +40,30 @@ pub enum Domain {
     General,
     /// Sums and differences of two or three steps, which leaves room for easier ones.
     Arithmetic,
+    /// Small programs of one or two steps; [`NanoConfig::programs`](super::NanoConfig::programs) brings their words.
+    Programs,
 }
 
-/// An instruction with one right answer.
+/// An instruction.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Instruction {
-    parts: Vec<Part>,
-    demands: Vec<Demand>,
-    /// The form in which the first list is written.
-    data: Option<DataForm>,
+pub enum Instruction {
+    /// Questions with one right answer.
+    Questions(Questions),
+    /// A program to be written.
+    Program(Problem),
 }
-
-/// One question of an instruction.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Part {
-    task: Task,
-    second_wording: bool,
-}
-
-/// What the answer has to be like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Demand {
-    /// To begin with a word, an index into the nouns.
-    Begin(usize),
-    /// To end with a word.
-    End(usize),
-    /// To be said twice.
-    Twice,
-}
-
-/// A form in which data are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct DataForm {
-    /// What a prompt calls it.
-    name: &'static str,
-    before: &'static str,
-    after: &'static str,
-}
-
-/// The forms, by the names that Evol-Instruct's prompt gives them. The words of a list stay as they are.
-const DATA_FORMS: [DataForm; 6] = [
-    DataForm { name: "XML", before: "<list> ", after: " </list>" },
-    DataForm { name: "SQL tables", before: "(SELECT \" ", after: "\")" },
-    DataForm { name: "Python code", before: "list(\" ", after: "\")" },
-    DataForm { name: "HTML", before: "<p> ", after: " </p>" },
-    DataForm { name: "shell commands", before: "$(echo ", after: ")" },
-    DataForm { name: "JSON", before: "{\"list\": \" ", after: "\"}" },
-];
 
 impl NanoWorld {
     /// Up to `count` different first instructions; `held_out` are none of the others, in any wording.
     pub fn first_instructions(&self, domain: Domain, held_out: bool, count: usize) -> Vec<Instruction> {
         let mut rng = ChaCha8Rng::seed_from_u64(self.config.seed);
-        rng.set_stream(STREAM + 2 * (domain == Domain::Arithmetic) as u64 + u64::from(held_out));
+        rng.set_stream(STREAM + 2 * domain as u64 + u64::from(held_out));
         let wanted = if held_out { Side::HeldOut } else { Side::Tuning };
         let mut found: Vec<Instruction> = Vec::with_capacity(count);
         let mut seen = std::collections::HashSet::new();
         let mut fruitless = 0;
         while found.len() < count && fruitless < PATIENCE {
-            let instruction = self.first(domain, &mut rng);
-            let side = side_of(&instruction.parts[0].task.key(), self.config.held_out_percent);
+            let (instruction, side) = self.first(domain, &mut rng);
             if side == wanted && seen.insert(instruction.text()) {
                 found.push(instruction);
                 fruitless = 0;
@@ -103,9 +74,14 @@ impl NanoWorld {
         found
     }
 
-    fn first(&self, domain: Domain, rng: &mut ChaCha8Rng) -> Instruction {
+    /// An instruction to begin with, and its side.
+    fn first(&self, domain: Domain, rng: &mut ChaCha8Rng) -> (Instruction, Side) {
         let config = &self.config;
         let task = match domain {
+            Domain::Programs => {
+                let (problem, side) = Problem::first(&config.code(), rng);
+                return (Instruction::Program(problem), side);
+            }
             Domain::Arithmetic => Task::draw_sum(2 + below(rng, 2), config, rng),
             Domain::General => match below(rng, 8) {
                 0..=1 => Task::Fact {
@@ -125,8 +101,9 @@ impl NanoWorld {
                 _ => Task::Letter { op: LetterOp::Begin, word: NOUNS[below(rng, config.list_words)] },
             },
         };
+        let side = side_of(&task.key(), config.held_out_percent);
         let part = Part { task, second_wording: rng.random_bool(0.5) };
-        Instruction { parts: vec![part], demands: Vec::new(), data: None }
+        (Instruction::Questions(Questions { parts: vec![part], demands: Vec::new(), data: None }), side)
     }
 
     /// Texts with every word of instructions, their answers and their slips.
@@ -146,117 +123,91 @@ impl NanoWorld {
 }
 
 impl Instruction {
+    /// The instruction of a text; `None` for a text that is none of the world's, to the byte.
+    pub fn parse(text: &str) -> Option<Self> {
+        let program = || Problem::parse(text).map(Self::Program);
+        Questions::parse(text).map(Self::Questions).or_else(program)
+    }
+
     /// The instruction as it is asked.
     pub fn text(&self) -> String {
-        let with_list = self.parts.iter().position(|part| part.task.list().is_some());
-        let question = |(at, part): (usize, &Part)| {
-            let text = part.task.question(part.second_wording);
-            match (self.data.filter(|_| with_list == Some(at)), part.task.list()) {
-                (Some(form), Some(list)) => text.replacen(&list, &form.holding(&list), 1),
-                _ => text,
-            }
-        };
-        let questions = self.parts.iter().enumerate().map(question);
-        questions.chain(self.demands.iter().map(Demand::text)).collect::<Vec<_>>().join(" ")
+        match self {
+            Self::Questions(questions) => questions.text(),
+            Self::Program(problem) => problem.text(),
+        }
     }
 
-    /// Its right answer.
+    /// Its right answer; of a program, one of them.
     pub fn answer(&self, world: &NanoWorld) -> String {
-        self.answered(self.parts.iter().map(|part| part.task.answer(&world.facts)))
+        match self {
+            Self::Questions(questions) => questions.answer(world),
+            Self::Program(problem) => problem.answer(),
+        }
     }
 
-    /// An answer that is wrong in one of its parts.
+    /// An answer that is wrong in one of its parts; of a program, one that does something else in one step.
     pub fn mistaken(&self, world: &NanoWorld, seed: u64) -> String {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let wrong = below(&mut rng, self.parts.len());
-        let answer = |(at, part): (usize, &Part)| match at == wrong {
-            true => part.task.mistaken(&world.facts, &world.config, &mut rng),
-            false => part.task.answer(&world.facts),
-        };
-        self.answered(self.parts.iter().enumerate().map(answer))
+        match self {
+            Self::Questions(questions) => questions.mistaken(world, seed),
+            Self::Program(problem) => problem.mistaken(&world.config.code(), seed),
+        }
     }
 
-    fn answered(&self, answers: impl Iterator<Item = String>) -> String {
-        let mut body = answers.collect::<Vec<_>>().join(" ");
-        if self.demands.contains(&Demand::Twice) {
-            body = format!("{body} {body}");
+    /// The instruction changed, by draws of this seed; `None` where it can not be changed so.
+    pub fn changed(&self, change: Change, world: &NanoWorld, seed: u64) -> Option<Self> {
+        match self {
+            Self::Questions(questions) => questions.changed(change, world, seed).map(Self::Questions),
+            Self::Program(problem) => problem.changed(change, &world.config.code(), seed).map(Self::Program),
         }
-        for demand in &self.demands {
-            match demand {
-                Demand::Begin(word) => body = format!("{}. {body}", NOUNS[*word]),
-                Demand::End(word) => body += &format!(" {}.", NOUNS[*word]),
-                Demand::Twice => {}
-            }
+    }
+
+    /// The tests of the program that is asked for; `None` where none is, or where no tests tell programs apart.
+    pub fn task(&self, world: &NanoWorld) -> Option<CodeTask> {
+        match self {
+            Self::Questions(_) => None,
+            Self::Program(problem) => problem.task(&world.config.code()),
         }
-        body
     }
 
     /// How hard it is: 1, and 1 more for every further question, step, person or word of a list, for each
-    /// demand, and for data.
+    /// demand, for data, and for a hint that is wrong.
     pub fn level(&self) -> usize {
-        let of_task = |part: &Part| match &part.task {
-            Task::Fact { .. } | Task::Letter { .. } => 1,
-            Task::Number { steps, .. } => steps.len(),
-            Task::List { words, .. } => 1 + words.len() - SHORTEST_LIST,
-            Task::FactOfList { entities, .. } => 2 + entities.len() - SHORTEST_LIST,
-            Task::CountAndAdd { words, .. } => 2 + words.len() - SHORTEST_LIST,
-        };
-        let tasks: usize = self.parts.iter().map(of_task).sum();
-        tasks + self.demands.len() + usize::from(self.data.is_some())
+        match self {
+            Self::Questions(questions) => questions.level(),
+            Self::Program(problem) => problem.level(),
+        }
     }
 
     /// Whether both ask for the same, however they are worded.
     pub fn asks_the_same(&self, other: &Self) -> bool {
-        self.reworded(false) == other.reworded(false)
+        match (self, other) {
+            (Self::Questions(one), Self::Questions(other)) => one.asks_the_same(other),
+            (Self::Program(one), Self::Program(other)) => one.asks_the_same(other),
+            _ => false,
+        }
     }
 
     /// The text by which instructions that ask for the same are known.
     pub fn meaning(&self) -> String {
-        self.reworded(false).text()
+        match self {
+            Self::Questions(questions) => questions.plainly().text(),
+            Self::Program(problem) => problem.plainly().text(),
+        }
     }
 
     /// The same in the other wording.
     #[must_use]
     pub fn in_other_words(&self) -> Self {
-        self.reworded(!self.parts[0].second_wording)
-    }
-
-    fn reworded(&self, second_wording: bool) -> Self {
-        let parts = self.parts.iter().map(|part| Part { second_wording, ..part.clone() }).collect();
-        Self { parts, ..self.clone() }
+        match self {
+            Self::Questions(questions) => Self::Questions(questions.in_other_words()),
+            Self::Program(problem) => Self::Program(problem.in_other_words()),
+        }
     }
 }
 
 impl std::fmt::Display for Instruction {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.text())
-    }
-}
-
-impl Demand {
-    fn text(&self) -> String {
-        match self {
-            Self::Begin(word) => format!("Begin with {}.", NOUNS[*word]),
-            Self::End(word) => format!("End with {}.", NOUNS[*word]),
-            Self::Twice => "Say it twice.".to_owned(),
-        }
-    }
-}
-
-impl DataForm {
-    fn holding(self, list: &str) -> String {
-        format!("{}{list}{}", self.before, self.after)
-    }
-}
-
-impl Task {
-    /// The list that it is about, as it is written.
-    fn list(&self) -> Option<String> {
-        match self {
-            Task::List { words, .. } | Task::CountAndAdd { words, .. } => Some(join(words, &NOUNS)),
-            Task::FactOfList { entities, .. } => Some(join(entities, &super::lexicon::NAMES)),
-            Task::Fact { .. } | Task::Number { .. } | Task::Letter { .. } => None,
-        }
     }
 }
 

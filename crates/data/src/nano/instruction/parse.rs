@@ -1,11 +1,11 @@
-//! Instructions from their text.
+//! Questions from their text.
 
 use super::super::lexicon::{ATTRIBUTES, FORMAT_WORDS, NAMES, NOUNS};
 use super::super::task::{LetterOp, ListOp, Task};
-use super::{DATA_FORMS, DataForm, Demand, Instruction, Part};
+use super::questions::{DATA_FORMS, DataForm, Demand, Part, Questions, SHORTEST_LIST};
 
-impl Instruction {
-    /// The instruction of a text; `None` for a text that is none of the world's, to the byte.
+impl Questions {
+    /// The questions of a text; `None` for a text that is none of the world's, to the byte.
     pub fn parse(text: &str) -> Option<Self> {
         let (plain, data) = without_data_form(text);
         let mut read = Self { parts: Vec::new(), demands: Vec::new(), data };
@@ -127,7 +127,7 @@ fn sum(expression: &str) -> Option<Task> {
 
 fn indices(list: &str, words: &[&str]) -> Option<Vec<usize>> {
     let found: Vec<usize> = list.split(' ').map(|word| index(word, words)).collect::<Option<_>>()?;
-    (found.len() >= super::SHORTEST_LIST).then_some(found)
+    (found.len() >= SHORTEST_LIST).then_some(found)
 }
 
 fn index(word: &str, words: &[&str]) -> Option<usize> {

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::ops::Range;
 
+use camelid_text::minhash::{Signature, Sketch, similarity};
 use serde::{Deserialize, Serialize};
 
 use crate::EvolveError;
@@ -19,11 +20,15 @@ pub struct ContaminationSettings {
     /// Share of a test item's `ngram / 2`-word runs from which a row is contaminated although no run
     /// of `ngram` words is whole. Default 0.5; 1 asks for all of them.
     pub share: f64,
+    /// Similarity from which a row is contaminated as a whole, by MinHash: the share of equal runs of five words
+    /// among all that either text has, estimated from 90 hashes. It finds what is nearly an item and nothing else,
+    /// of texts of 14 words or more. Default none: it is not asked.
+    pub similarity: Option<f64>,
 }
 
 impl Default for ContaminationSettings {
     fn default() -> Self {
-        Self { ngram: 13, share: 0.5 }
+        Self { ngram: 13, share: 0.5, similarity: None }
     }
 }
 
@@ -52,6 +57,9 @@ pub struct Hit {
     pub share: f64,
     /// The shared words, in lower case.
     pub text: String,
+    /// How like the whole texts are by MinHash, where that was asked and was enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub similarity: Option<f64>,
 }
 
 impl std::fmt::Display for Hit {
@@ -64,7 +72,11 @@ impl std::fmt::Display for Hit {
             self.text,
             self.run,
             100.0 * self.share
-        )
+        )?;
+        match self.similarity {
+            Some(similarity) => write!(f, ", {similarity:.2} alike"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -78,6 +90,9 @@ pub struct Decontaminator {
     runs: HashMap<u64, Vec<u32>, BuildHasherDefault<DefaultHasher>>,
     /// The lengths of those runs.
     lengths: BTreeSet<usize>,
+    /// Where MinHash is asked: each item's signature, and the items that hold each band.
+    signatures: HashMap<u32, Signature>,
+    bands: HashMap<u64, Vec<u32>>,
 }
 
 /// Fewest words of a test item that is looked for.
@@ -101,6 +116,9 @@ impl Decontaminator {
         if !(settings.share > 0.0 && settings.share <= 1.0) {
             return refuse("share", settings.share.to_string(), "a number above 0 and up to 1".into());
         }
+        if let Some(similarity) = settings.similarity.filter(|value| !(*value > 0.0 && *value <= 1.0)) {
+            return refuse("similarity", similarity.to_string(), "a number above 0 and up to 1".into());
+        }
         let items: Vec<(TestItem, Vec<String>)> = items
             .into_iter()
             .map(|item| {
@@ -109,7 +127,21 @@ impl Decontaminator {
             })
             .collect();
         let lengths = items.iter().map(|(_, words)| short(&settings, words.len())).collect();
-        let mut found = Self { settings, items, runs: HashMap::default(), lengths };
+        let mut found = Self {
+            settings,
+            items,
+            runs: HashMap::default(),
+            lengths,
+            signatures: HashMap::new(),
+            bands: HashMap::new(),
+        };
+        if found.settings.similarity.is_some() {
+            for (at, (item, _)) in found.items.iter().enumerate() {
+                let Some(sketch) = Sketch::of(&[&item.text]) else { continue };
+                found.signatures.insert(at as u32, sketch.signature);
+                sketch.bands.iter().for_each(|band| found.bands.entry(*band).or_default().push(at as u32));
+            }
+        }
         for (at, (_, words)) in found.items.iter().enumerate() {
             let seen: HashSet<u64> = hashes(words, short(&found.settings, words.len())).collect();
             for hash in seen {
@@ -137,27 +169,44 @@ impl Decontaminator {
                 }
             }
         }
-        let mut hits: Vec<Hit> =
-            places.into_iter().filter_map(|(item, shared)| self.hit(&row, item, shared.len())).collect();
+        let alike = self.alike(text);
+        for item in alike.keys() {
+            places.entry(*item).or_default();
+        }
+        let hit = |(item, shared): (u32, HashSet<u64>)| {
+            self.hit(&row, item, shared.len(), alike.get(&item).copied())
+        };
+        let mut hits: Vec<Hit> = places.into_iter().filter_map(hit).collect();
         hits.sort_by(|a, b| b.run.cmp(&a.run).then_with(|| (&a.set, &a.id).cmp(&(&b.set, &b.id))));
         hits
     }
 
+    /// Items that a text is nearly, as far as the settings ask for them: texts that share a band of the signature.
+    fn alike(&self, text: &str) -> HashMap<u32, f64> {
+        let Some(least) = self.settings.similarity else { return HashMap::new() };
+        let Some(sketch) = Sketch::of(&[text]) else { return HashMap::new() };
+        let candidates = sketch.bands.iter().filter_map(|band| self.bands.get(band)).flatten();
+        let with_likeness = |item: &u32| (*item, similarity(&sketch.signature, &self.signatures[item]));
+        candidates.map(with_likeness).filter(|(_, similarity)| *similarity >= least).collect()
+    }
+
     /// A hit, where what is shared is enough for one.
-    fn hit(&self, row: &[String], item: u32, shared: usize) -> Option<Hit> {
+    fn hit(&self, row: &[String], item: u32, shared: usize, similarity: Option<f64>) -> Option<Hit> {
         let (item, words) = &self.items[item as usize];
         let length = short(&self.settings, words.len());
         let of_item: HashSet<u64> = hashes(words, length).collect();
-        let share = shared as f64 / of_item.len() as f64;
+        // An item shorter than its runs has none.
+        let share = shared as f64 / of_item.len().max(1) as f64;
         let run = longest_run(row, words);
         let whole = self.settings.ngram.min(words.len());
         let enough = run.len() >= whole || (share >= self.settings.share && words.len() >= 2 * length);
-        enough.then(|| Hit {
+        (enough || similarity.is_some()).then(|| Hit {
             set: item.set.clone(),
             id: item.id.clone(),
             run: run.len(),
             share,
             text: row[run].join(" "),
+            similarity,
         })
     }
 }

@@ -157,11 +157,50 @@ fn a_hit_names_the_item_and_quotes_what_is_shared() {
 }
 
 #[test]
+fn minhash_finds_what_is_nearly_an_item_as_a_whole_and_not_what_quotes_it() {
+    let mut rng = ChaCha8Rng::seed_from_u64(11);
+    let items: Vec<TestItem> = (0..200)
+        .map(|id| TestItem { set: "test".into(), id: id.to_string(), text: text(&mut rng, 120).join(" ") })
+        .collect();
+    // Runs that no row shares, so that MinHash alone decides.
+    let only = ContaminationSettings { ngram: 1000, share: 1.0, similarity: Some(0.7) };
+    let decontaminator = Decontaminator::new(items.clone(), only.clone()).unwrap();
+    let found = |item: &TestItem, row: &str| {
+        let hits = decontaminator.hits(row);
+        assert!(hits.iter().all(|hit| hit.id == item.id), "{hits:?}");
+        hits.iter().find_map(|hit| hit.similarity)
+    };
+    // An edit of a word changes five of 116 runs.
+    let edited = |item: &TestItem, edits: usize, rng: &mut ChaCha8Rng| {
+        let mut words: Vec<&str> = item.text.split(' ').collect();
+        (0..edits).for_each(|_| words[rng.random_range(0..120)] = "zebra");
+        words.join(" ").to_uppercase()
+    };
+    for item in &items {
+        assert_eq!(found(item, &item.text), Some(1.0));
+        // The item beside as much other text: half of the runs are equal. Runs of words find it.
+        let other = text(&mut rng, 120).join(" ");
+        assert_eq!(found(item, &format!("{} {other}", item.text)), None);
+    }
+    let recall = [1, 2, 4, 12].map(|edits| {
+        items.iter().filter(|item| found(item, &edited(item, edits, &mut rng)).is_some()).count()
+    });
+    assert!(recall[0] >= 185 && recall[1] >= 140 && recall[3] <= 10, "{recall:?}");
+    assert!(recall.is_sorted_by(|a, b| a >= b), "{recall:?}");
+    // Unless it is asked for, it says nothing.
+    let without =
+        Decontaminator::new(items.clone(), ContaminationSettings { similarity: None, ..only }).unwrap();
+    assert!(items.iter().all(|item| without.hits(&edited(item, 1, &mut rng)).is_empty()));
+}
+
+#[test]
 fn settings_out_of_range_are_named() {
     for (settings, name) in [
         (ContaminationSettings { ngram: 2, ..Default::default() }, "ngram"),
         (ContaminationSettings { share: 0.0, ..Default::default() }, "share"),
         (ContaminationSettings { share: f64::NAN, ..Default::default() }, "share"),
+        (ContaminationSettings { similarity: Some(1.5), ..Default::default() }, "similarity"),
+        (ContaminationSettings { similarity: Some(f64::NAN), ..Default::default() }, "similarity"),
     ] {
         let error = Decontaminator::new([], settings).err().unwrap().to_string();
         assert!(error.contains(&format!("`{name}`")), "{error}");

@@ -9,6 +9,7 @@
 //! | released code | a time-out counts as an answer, an empty one after 15 | `a_request_that_failed_is_no_row` |
 //! | released code | a refused request counts as success | `a_refused_request_ends_its_row_and_no_answer_is_asked_for` |
 //! | released code | answers for ever where there are too many requests | `evolve_faults::a_server_that_errs_…` of the command line |
+//! | released code | instruction and input joined by `\r\n` | `an_input_joined_by_carriage_returns_is_the_text_that_line_breaks_make` |
 //! | a script | "Not Equal" holds "equal"; the pool grows while it is walked | `a_judge_who_says_not_equal_ends_nothing_and_the_pool_keeps_its_size` |
 //! | h2o-wizardlm | an apology by characters, and in one spelling | `an_apology_is_short_by_words_in_any_case` |
 //! | distilabel 0 | an apology looked for in the instruction | `an_apology_is_looked_for_in_the_answer` |
@@ -73,6 +74,14 @@ impl<F: Fn(Question) -> Said + Send + Sync> TextGenerator for Saying<F> {
 
 /// Two rounds over four seeds.
 fn evolve(model: impl Fn(Question) -> Said + Send + Sync) -> Result<Vec<Row>, EvolveError> {
+    let seed = |at| Seed { instruction: format!("Name {at} rivers."), response: Some("Rhine".into()) };
+    evolve_seeds(&(0..4).map(seed).collect::<Vec<_>>(), model)
+}
+
+fn evolve_seeds(
+    seeds: &[Seed],
+    model: impl Fn(Question) -> Said + Send + Sync,
+) -> Result<Vec<Row>, EvolveError> {
     let folder = tempfile::tempdir().unwrap();
     let store = RequestStore::open(&folder.path().join("replies.jsonl")).unwrap();
     let generator = Saying(model);
@@ -89,8 +98,7 @@ fn evolve(model: impl Fn(Question) -> Said + Send + Sync) -> Result<Vec<Row>, Ev
         desk: Desk { store: &store, stop: None, spending_limit: None },
         against: None,
     };
-    let seed = |at| Seed { instruction: format!("Name {at} rivers."), response: Some("Rhine".into()) };
-    evolution.run(&(0..4).map(seed).collect::<Vec<_>>(), &mut |_| (), &mut |_| Ok(()))
+    evolution.run(seeds, &mut |_| (), &mut |_| Ok(()))
 }
 
 /// A sound model, but for what a function changes.
@@ -269,6 +277,37 @@ fn a_repeated_tag_loses_no_text() {
         _ => None,
     });
     assert_eq!(rows.unwrap()[4].instruction, "Name 0 rivers. Say why.");
+}
+
+/// The released code joins instruction and input by `\r\n`: such a break is a line break like any other.
+#[test]
+fn an_input_joined_by_carriage_returns_is_the_text_that_line_breaks_make() {
+    let joined = "Sort the numbers.\r\n3 1 2";
+    let seed = |text: &str| Seed { instruction: text.to_owned(), response: Some("1 2 3".into()) };
+    // An evolver that gives its task back, with the breaks of its own system: nothing is evolved.
+    for given_back in [joined.to_owned(), joined.replace('\r', "")] {
+        let rows = evolve_seeds(&[seed(joined)], |question| match question {
+            Question::Evolve(task) => {
+                assert_eq!(task, "Sort the numbers.");
+                Ok(format!("#Harder Task#:\r\n{given_back}\r\n"))
+            }
+            Question::Compare => Ok("Not Equal".into()),
+            Question::Answer(asked) => panic!("{asked}"),
+        });
+        assert_eq!(rules(&rows.unwrap()), [Some(Rule::Unchanged); 2]);
+    }
+    // The seed itself stays as it was given; of two that differ in their breaks alone one lives.
+    let rows = evolve_seeds(&[seed(joined), seed(&joined.replace('\r', ""))], |question| match question {
+        Question::Evolve(_) => Ok("Sort the numbers, the largest first.\r\n3 1 2\r\n".into()),
+        Question::Compare => Ok("Not Equal".into()),
+        Question::Answer(_) => Ok("3, 2 and then 1.".into()),
+    });
+    let rows = rows.unwrap();
+    assert_eq!(rows[0].instruction, joined);
+    assert_eq!(rows[1].ended.as_ref().unwrap().rule, Rule::Duplicate);
+    let evolved = rows.iter().find(|row| row.round == 1).unwrap();
+    assert_eq!(evolved.instruction, "Sort the numbers, the largest first.\n3 1 2");
+    assert!(evolved.lives(), "{evolved:?}");
 }
 
 /// Rows that h2o-wizardlm made, with their faults: the rules judge each, and leave most.

@@ -57,6 +57,7 @@ fn test_items_are_counted_and_listed() {
         run: 14,
         share: 0.5,
         text: "natalia sold".into(),
+        similarity: None,
     };
     let mut rows = rows();
     assert!(!EvolveReport::new(&rows).page().unwrap().contains("Test items"));

@@ -35,6 +35,10 @@ pub struct Args {
     /// Share of a test item's shorter runs of words that must not be reached
     #[arg(long, default_value_t = ContaminationSettings::default().share)]
     share: f64,
+    /// Similarity of a whole text to a test item that must not be reached, from 0 to 1, by MinHash over runs of five
+    /// words [default: not asked]
+    #[arg(long, value_name = "SHARE")]
+    similarity: Option<f64>,
     /// The format to write [default: the one read]
     #[arg(long, value_name = "FORMAT", value_parser = format_parser(WRITABLE.to_vec()))]
     to: Option<DataFormat>,
@@ -68,7 +72,8 @@ pub fn run(args: &Args) -> Result<()> {
     for name in &args.against {
         items.extend(test_sets::items(name, &fetch).with_context(|| format!("--against {name}"))?);
     }
-    let settings = ContaminationSettings { ngram: args.ngram, share: args.share };
+    let settings =
+        ContaminationSettings { ngram: args.ngram, share: args.share, similarity: args.similarity };
     let decontaminator = Decontaminator::new(items, settings)?;
     test_sets::tell_short(&decontaminator);
     let (format, loaded) = args.reading.read()?;

@@ -12,6 +12,7 @@ use camelid_kernels::UnknownDevice;
 use camelid_lora::LoraError;
 use camelid_model::ModelError;
 use camelid_quant::QuantError;
+use camelid_sandbox::SandboxError;
 use camelid_train::TrainError;
 
 /// Error of this crate. A message holds its cause.
@@ -93,6 +94,9 @@ pub enum RecipeError {
     /// A judge that cannot be asked.
     #[error(transparent)]
     Judge(#[from] JudgeError),
+    /// Programs that cannot be run.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
     /// An evolution that cannot be made.
     #[error(transparent)]
     Evolve(#[from] EvolveError),

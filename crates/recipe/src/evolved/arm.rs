@@ -16,6 +16,8 @@ pub struct Arm {
     pub lineages: &'static [&'static str],
     /// Which of their rows.
     pub mix: Mix,
+    /// Whether rows with a wrong answer are left out, as a check of its steps finds them.
+    pub checked: bool,
     /// How many.
     pub size: Size,
     /// The exam it sits.

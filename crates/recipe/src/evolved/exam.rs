@@ -10,6 +10,7 @@ use camelid_kernels::IGNORE_INDEX;
 use camelid_lora::ForwardContext;
 use camelid_model::Llama;
 use camelid_model::generate::argmax;
+use camelid_sandbox::pass_at_k::{Drawn, pass_at_k};
 use serde::{Deserialize, Serialize};
 
 use crate::RecipeError;
@@ -17,7 +18,7 @@ use crate::RecipeError;
 /// Temperature at which answers are drawn, as where code models are given pass@k.
 pub const TEMPERATURE: f64 = 0.8;
 /// Answers drawn for the larger pass@k.
-pub const DRAWS: i32 = 8;
+pub const DRAWS: u32 = 8;
 /// Instructions of a pass.
 const ROWS: usize = 64;
 
@@ -27,14 +28,21 @@ const ROWS: usize = 64;
 pub struct Mark {
     /// Whether the greedy answer is right.
     pub right: bool,
-    /// How likely a drawn answer is right.
+    /// How likely a drawn answer is right; of programs, the share of the drawn ones that passed.
     pub probability: f64,
+    /// Of programs, how many were drawn and how many passed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drawn: Option<Drawn>,
 }
 
 impl Mark {
-    /// How likely one of `draws` answers is right.
-    pub fn pass_at(&self, draws: i32) -> f64 {
-        1.0 - (1.0 - self.probability).powi(draws)
+    /// How likely one of `draws` answers is right; where answers were drawn, the unbiased estimate. Not a number
+    /// where fewer were drawn.
+    pub fn pass_at(&self, draws: u32) -> f64 {
+        match self.drawn {
+            Some(drawn) => pass_at_k(drawn, u64::from(draws)).unwrap_or(f64::NAN),
+            None => 1.0 - (1.0 - self.probability).powi(draws as i32),
+        }
     }
 }
 
@@ -61,7 +69,7 @@ pub fn sit(model: &Llama, exam: &TokenizedSet, device: &Device) -> Result<Vec<Ma
             }
         })?;
         for (row, logits) in rows.iter().zip(logits.chunks(width * vocabulary)) {
-            let mut mark = Mark { right: true, probability: 1.0 };
+            let mut mark = Mark { right: true, probability: 1.0, drawn: None };
             for (at, &label) in
                 row.labels.iter().enumerate().skip(1).filter(|(_, label)| **label != IGNORE_INDEX)
             {

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use camelid_chat::GenerateOptions;
 use camelid_chat::requests::{RequestStore, RunSettings};
-use camelid_data::nano::{Domain, Instruction, NanoWorld};
+use camelid_data::nano::{CheckedAnswer, Domain, Instruction, NanoWorld};
 use camelid_evolve::{
     Desk, Evolution, EvolutionSettings, EvolveError, Law, Mix, Model, Models, OperatorSet, Row, Rule,
     RuleSettings, Seed, lineage, mix,
@@ -78,6 +78,8 @@ pub struct Exam {
     pub parts: RangeInclusive<usize>,
     /// Instructions of each.
     pub of_each: usize,
+    /// How many more of each, by which choices are made: no claim is decided by them.
+    pub development: usize,
 }
 
 /// What parts an exam.
@@ -88,6 +90,8 @@ pub enum Part {
     Round,
     /// How hard it is by the world's own count.
     Level,
+    /// How many steps its answer takes.
+    Length,
 }
 
 impl std::fmt::Display for Part {
@@ -103,6 +107,10 @@ pub struct Item {
     pub round: usize,
     /// How hard it is by the world's own count.
     pub level: usize,
+    /// How many steps its answer takes.
+    pub steps: usize,
+    /// Whether choices are made by it, and no claim is decided.
+    pub development: bool,
     /// What is asked.
     pub instruction: String,
     /// The right answer.
@@ -183,19 +191,25 @@ impl Exam {
             Part::Round => {
                 for round in self.parts.clone() {
                     let rows = mix(rows, Mix::Round(round), 0, None)?.into_iter();
-                    items.extend(rows.filter(&mut is_new).take(self.of_each).filter_map(item));
+                    items.extend(self.taken(rows.filter(&mut is_new).filter_map(item)));
                 }
             }
-            Part::Level => {
+            Part::Level | Part::Length => {
                 let all: Vec<Item> =
                     rows.iter().filter(|row| row.lives()).filter(&mut is_new).filter_map(item).collect();
-                for level in self.parts.clone() {
-                    let of_level = all.iter().filter(|item| item.level == level);
-                    items.extend(of_level.take(self.of_each).cloned());
+                for part in self.parts.clone() {
+                    let by = |item: &&Item| if self.by == Part::Level { item.level } else { item.steps };
+                    items.extend(self.taken(all.iter().filter(|item| by(item) == part).cloned()));
                 }
             }
         }
         Ok(items)
+    }
+
+    /// As many as there are to be of a part, those for development first.
+    fn taken(&self, items: impl Iterator<Item = Item>) -> impl Iterator<Item = Item> {
+        let count = self.of_each + self.development;
+        items.take(count).enumerate().map(|(at, item)| Item { development: at < self.development, ..item })
     }
 }
 
@@ -204,9 +218,16 @@ fn item(row: &Row) -> Option<Item> {
     Some(Item {
         round: row.round,
         level: instruction.level(),
+        steps: instruction.steps(),
+        development: false,
         instruction: row.instruction.clone(),
         answer: row.response.clone()?,
     })
+}
+
+/// An answer to an instruction, checked step by step; `None` for an instruction that is none of the world's.
+pub fn checked(world: &NanoWorld, instruction: &str, answer: &str) -> Option<CheckedAnswer> {
+    Some(read(instruction)?.1.checked(world, answer))
 }
 
 /// What an instruction asks for, however it is worded.
@@ -235,7 +256,11 @@ fn made(plan: &Plan, world: &NanoWorld, sizes: &Sizes, path: &Path) -> Result<Ve
     if path.exists() {
         return Ok(lineage::read(path)?);
     }
-    let prompts = OperatorSet::own(if plan.domain == Domain::General { "general" } else { "math" })?;
+    let prompts = OperatorSet::own(match plan.domain {
+        Domain::General => "general",
+        Domain::Arithmetic => "math",
+        Domain::Programs => "code",
+    })?;
     let chosen = |name: &str| plan.operators.is_empty() || plan.operators.contains(&name);
     let weights =
         prompts.operators.iter().map(|o| (o.name.clone(), f64::from(u8::from(chosen(&o.name))))).collect();

@@ -20,6 +20,8 @@ pub struct Measured<'a> {
     pub tuned: &'a [Tuned],
     /// The arms that were run.
     pub arms: &'a [Arm],
+    /// Whether items are taken that choices are made by, and not those that claims are decided by.
+    pub development: bool,
 }
 
 /// How an answer is scored, in percent.
@@ -28,7 +30,7 @@ pub enum Score {
     /// The greedy answer is right.
     Greedy,
     /// One of so many drawn answers is.
-    Drawn(i32),
+    Drawn(u32),
 }
 
 impl Score {
@@ -49,8 +51,13 @@ impl Measured<'_> {
 
     /// The scores of an arm with one seed on the items that `keep` takes.
     pub fn scores(&self, arm: &Arm, tuned: &Tuned, score: Score, keep: impl Fn(&Item) -> bool) -> Vec<f64> {
-        let items = self.lineages.exam(arm.exam).iter().zip(&tuned.marks);
-        items.filter(|(item, _)| keep(item)).map(|(_, mark)| score.of(mark)).collect()
+        self.of_marks(arm, &tuned.marks, score, keep)
+    }
+
+    fn of_marks(&self, arm: &Arm, marks: &[Mark], score: Score, keep: impl Fn(&Item) -> bool) -> Vec<f64> {
+        let items = self.lineages.exam(arm.exam).iter().zip(marks);
+        let taken = items.filter(|(item, _)| item.development == self.development && keep(item));
+        taken.map(|(_, mark)| score.of(mark)).collect()
     }
 
     /// What an arm reaches on the items that `keep` takes, its error over items and seeds.
@@ -82,11 +89,12 @@ impl Measured<'_> {
     pub fn weighted(&self, arms: &[(f64, &Arm)], score: Score) -> Option<Difference> {
         let (_, first) = arms.first()?;
         let side = |sign: f64, seed: u64| {
-            let mut sum = vec![0.0; self.lineages.exam(first.exam).len()];
+            let mut sum = Vec::new();
             for (weight, arm) in arms {
                 let tuned = self.of(arm).find(|tuned| tuned.seed == seed)?;
                 let weight = f64::max(0.0, sign * weight);
                 let scores = self.scores(arm, tuned, score, |_| true);
+                sum.resize(scores.len(), 0.0);
                 sum.iter_mut().zip(scores).for_each(|(sum, score)| *sum += weight * score);
             }
             Some(sum)
@@ -108,7 +116,7 @@ impl Measured<'_> {
 
     /// What an arm reaches more than the untuned base, which sat the same exam.
     pub fn gain(&self, arm: &Arm, score: Score) -> Option<Difference> {
-        let before: Vec<f64> = self.untuned.iter().map(|mark| score.of(mark)).collect();
+        let before = self.of_marks(arm, self.untuned, score, |_| true);
         let pair = |tuned: &Tuned| (self.scores(arm, tuned, score, |_| true), before.clone());
         over(self.of(arm).map(pair).collect())
     }

@@ -8,6 +8,7 @@ mod exam;
 mod faults;
 mod lineages;
 mod measured;
+mod programs;
 mod rows;
 mod study;
 
@@ -15,7 +16,8 @@ pub use arm::{Arm, Size};
 pub use evolver::{WorldModel, read, slip_of};
 pub use exam::{DRAWS, Mark, TEMPERATURE, sit};
 pub use faults::{Count, Found, found};
-pub use lineages::{Begins, Exam, Item, Lineages, Part, Plan, Sizes};
+pub use lineages::{Begins, Exam, Item, Lineages, Part, Plan, Sizes, checked};
 pub use measured::{Measured, Score, in_words};
+pub use programs::{PROGRAMS, Posed, write_and_run};
 pub use rows::{ArmRow, Measure, arms_html, arms_text};
 pub use study::{Design, Study, Tuned};

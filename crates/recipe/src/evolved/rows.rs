@@ -33,6 +33,8 @@ pub struct ArmRow {
     pub drawn: Measure,
     /// One of several drawn answers is right.
     pub drawn_often: Measure,
+    /// Of programs, how many were drawn for a problem.
+    pub programs: Option<u64>,
     /// What the parts of the exam are.
     pub part: Part,
     /// Greedy answers that are right, by part of the exam.
@@ -48,13 +50,15 @@ impl ArmRow {
         sat.map(|arm| Self::of(arm, measured, exam)).collect()
     }
 
-    fn of(arm: &Arm, measured: &Measured, exam: &Exam) -> Self {
+    /// An arm on an exam.
+    pub fn of(arm: &Arm, measured: &Measured, exam: &Exam) -> Self {
         let seeds: Vec<_> = measured.of(arm).collect();
         let n = seeds.len().max(1);
         let measure = |of: Option<Difference>| of.map(|of| (of.mean, of.standard_error));
         let part = |at: usize| match exam.by {
             Part::Round => measured.mean(arm, Score::Greedy, |item| item.round == at),
             Part::Level => measured.mean(arm, Score::Greedy, |item| item.level == at),
+            Part::Length => measured.mean(arm, Score::Greedy, |item| item.steps == at),
         };
         Self {
             name: arm.name.to_owned(),
@@ -65,6 +69,7 @@ impl ArmRow {
             right: measure(measured.mean(arm, Score::Greedy, |_| true)),
             drawn: measure(measured.mean(arm, Score::Drawn(1), |_| true)),
             drawn_often: measure(measured.mean(arm, Score::Drawn(DRAWS), |_| true)),
+            programs: seeds.first().and_then(|tuned| Some(tuned.marks.iter().find_map(|mark| mark.drawn)?.n)),
             part: exam.by,
             parts: exam.parts.clone().map(|at| (at, measure(part(at)))).collect(),
             seconds: seeds.iter().map(|tuned| tuned.seconds).sum::<f64>() / n as f64,

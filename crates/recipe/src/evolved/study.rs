@@ -13,15 +13,16 @@ use camelid_model::{Llama, LocalGenerator};
 use serde::{Deserialize, Serialize};
 
 use super::arm::{Arm, Size};
+use super::evolver::read;
 use super::exam::{Mark, sit};
-use super::lineages::{Exam, Item, Lineages, Plan, Sizes};
+use super::lineages::{Exam, Item, Lineages, Plan, Sizes, checked};
+use super::programs::{PROGRAMS, Posed, write_and_run};
 use crate::nano::Nano;
 use crate::{Children, Comparison, Experiment, Length, Opened, Ran, RecipeError, RunOptions};
 
 /// Passes over an arm's rows, as in the paper.
 const EPOCHS: f64 = 3.0;
-/// Instructions whose answers a report shows, and the tokens of an answer at most.
-const SAMPLES: usize = 10;
+/// Tokens of an answer that is kept at most.
 const SAMPLE_TOKENS: usize = 80;
 
 /// What a recipe evolves and examines.
@@ -37,6 +38,8 @@ pub struct Design {
     pub sizes: Sizes,
     /// Evolutions that are measured themselves, whether an arm takes their rows or not.
     pub measured: &'static [&'static str],
+    /// Items of each exam to which the first seed's greedy answers are kept.
+    pub answered: usize,
 }
 
 /// The shared part of a recipe.
@@ -50,6 +53,7 @@ pub struct Study {
     /// The world, for what is to be known exactly.
     pub nano: Nano,
     rows: usize,
+    answered: usize,
     /// The arms, their rows a step filled in.
     pub arms: Vec<Arm>,
     /// The device.
@@ -107,7 +111,12 @@ impl Study {
         }
         let about = design.exams.iter().map(|exam| {
             let (count, parts) = (lineages.exam(exam.domain).len(), exam.parts.clone().count());
-            format!("Exam: {count} held-out instructions of {parts} {}s", exam.by)
+            let mut line = format!("Exam: {count} held-out instructions of {parts} {}s", exam.by);
+            if exam.development > 0 {
+                let development = lineages.exam(exam.domain).iter().filter(|item| item.development).count();
+                line += &format!(", {development} of them for choices alone");
+            }
+            line
         });
         let opened = Opened {
             base: nano.base().to_owned(),
@@ -122,7 +131,8 @@ impl Study {
         };
         let comparison =
             Comparison::new(experiment, &opened, design.recipe, lineages.key.as_bytes(), folder)?;
-        Ok(Self { comparison, opened, lineages, nano, rows: sizes.rows, arms, device: options.device()? })
+        let (rows, answered, device) = (sizes.rows, design.answered, options.device()?);
+        Ok(Self { comparison, opened, lineages, nano, rows, answered, arms, device })
     }
 
     /// Runs every arm with so many seeds ([`Comparison::run`]), one on each core; `None` when interrupted.
@@ -177,17 +187,35 @@ impl Study {
         })
     }
 
-    /// The items whose answers are shown.
-    pub fn shown(&self, exam: Domain) -> impl Iterator<Item = &Item> {
+    /// The items whose answers are kept.
+    pub fn answered(&self, exam: Domain) -> impl Iterator<Item = &Item> {
         let items = self.lineages.exam(exam);
-        items.iter().step_by((items.len() / SAMPLES).max(1)).take(SAMPLES)
+        items.iter().step_by((items.len() / self.answered.max(1)).max(1)).take(self.answered)
     }
 
     fn marks(&self, model: &Llama, exam: Domain) -> Result<Vec<Mark>, RecipeError> {
         let items = self.lineages.exam(exam).iter().enumerate();
         let conversations: Vec<Conversation> =
             items.map(|(at, item)| exchange(at.to_string(), &item.instruction, &item.answer)).collect();
-        sit(model, &self.data().tokenised(&conversations)?, &self.device)
+        let set = self.data().tokenised(&conversations)?;
+        match exam {
+            Domain::Programs => write_and_run(model, &self.opened.tokenizer, &set, &self.problems()?),
+            Domain::General | Domain::Arithmetic => sit(model, &set, &self.device),
+        }
+    }
+
+    /// The programs that are asked for. Choices are made by greedy ones alone.
+    fn problems(&self) -> Result<Vec<Posed>, RecipeError> {
+        let posed = |item: &Item| {
+            let task = read(&item.instruction).and_then(|(_, read)| read.task(&self.nano.world));
+            let task = task.ok_or_else(|| RecipeError::Experiment {
+                path: self.comparison.experiment.name.clone().into(),
+                line: None,
+                reason: format!("no tests tell programs for `{}` apart", item.instruction),
+            })?;
+            Ok(Posed { task, drawn: if item.development { 0 } else { PROGRAMS } })
+        };
+        self.lineages.exam(Domain::Programs).iter().map(posed).collect()
     }
 
     fn answers(&self, model: &Llama, exam: Domain) -> Result<Vec<String>, RecipeError> {
@@ -199,7 +227,7 @@ impl Study {
             let mut go_on = |_: &str| ControlFlow::Continue(());
             Ok(generator.answer(&message, &options, &mut go_on)?.text)
         };
-        self.shown(exam).map(answer).collect()
+        self.answered(exam).map(answer).collect()
     }
 
     fn data(&self) -> Data<'_> {
@@ -224,8 +252,7 @@ struct Data<'a> {
 impl Data<'_> {
     /// The rows that an arm is tuned on with a seed.
     fn rows_of(&self, arm: &Arm, seed: u64) -> Result<TokenizedSet, RecipeError> {
-        let joined: Vec<Row> =
-            arm.lineages.iter().flat_map(|name| self.own_rows(name, arm.lineages)).collect();
+        let joined: Vec<Row> = arm.lineages.iter().flat_map(|name| self.own_rows(name, arm)).collect();
         let rows = mix(&joined, arm.mix, seed, None)?;
         let Size::TokensOf(other) = arm.size else {
             return self.tokenised(&conversations(&rows[..self.rows.min(rows.len())]));
@@ -243,11 +270,17 @@ impl Data<'_> {
         Ok(set)
     }
 
-    /// The rows of one of several lineages, their ids their own; what they begin with is taken from the first.
-    fn own_rows(&self, name: &str, of: &[&str]) -> impl Iterator<Item = Row> {
-        let is_first = of.first() == Some(&name);
+    /// The rows of one of an arm's lineages, their ids their own; what they begin with is taken from the first.
+    fn own_rows(&self, name: &str, arm: &Arm) -> impl Iterator<Item = Row> {
+        let is_first = arm.lineages.first() == Some(&name);
+        let is_right = |row: &&Row| {
+            let answer = row.response.as_deref().unwrap_or_default();
+            checked(&self.nano.world, &row.instruction, answer).is_some_and(|answer| answer.is_right())
+        };
         let rows = self.lineages.of(name).iter().filter(move |row| is_first || row.round > 0);
         let rows = rows.filter(|row| self.lineages.may_be_learnt(row));
+        let checks = arm.checked;
+        let rows = rows.filter(move |row| !checks || is_right(row));
         rows.map(move |row| match is_first {
             true => row.clone(),
             false => Row { id: format!("{name} {}", row.id), ..row.clone() },

@@ -11,6 +11,7 @@ pub const MIX: Arm = Arm {
     label: "first instructions and all four rounds",
     lineages: &["evolved"],
     mix: Mix::All,
+    checked: false,
     size: Size::Rows,
     exam: Domain::General,
     rows_a_step: 0,

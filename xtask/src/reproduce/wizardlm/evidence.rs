@@ -192,6 +192,8 @@ mod tests {
             (0..40).map(move |i| Item {
                 round: at,
                 level: at + usize::from(of_sums),
+                steps: 0,
+                development: false,
                 instruction: format!("{at} {i}"),
                 answer: String::new(),
             })
@@ -207,7 +209,7 @@ mod tests {
             let of = |right: usize| {
                 (0..40).map(move |i| {
                     let right = (i * 7 + shift) % 40 < right * 40 / 100;
-                    Mark { right, probability: if right { 0.9 } else { 0.01 } }
+                    Mark { right, probability: if right { 0.9 } else { 0.01 }, drawn: None }
                 })
             };
             right.iter().flat_map(|right| of(*right)).collect()
@@ -228,8 +230,10 @@ mod tests {
     fn verdicts(arms: &[(&Arm, [usize; 5])]) -> BTreeMap<String, &'static str> {
         let lineages = lineages();
         let tuned: Vec<Tuned> = arms.iter().flat_map(|(arm, right)| tuned(arm, *right)).collect();
-        let untuned = vec![Mark { right: false, probability: 0.0 }; lineages.exam(Domain::General).len()];
-        let measured = Measured { lineages: &lineages, untuned: &untuned, tuned: &tuned, arms: &[] };
+        let wrong = Mark { right: false, probability: 0.0, drawn: None };
+        let untuned = vec![wrong; lineages.exam(Domain::General).len()];
+        let measured =
+            Measured { lineages: &lineages, untuned: &untuned, tuned: &tuned, arms: &[], development: false };
         let evidence = by_claim(&measured);
         let path = crate::workspace::workspace().join("papers/wizardlm/claims.toml");
         let file = ClaimsFile::read(&path).unwrap();

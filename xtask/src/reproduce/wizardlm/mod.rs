@@ -73,7 +73,7 @@ pub fn reproduce(arguments: &TuningArguments) -> anyhow::Result<Ending> {
 
     // 4. Claim by claim.
     let (tuned, arms, lineages) = (&ran.outcomes, &study.arms, &study.lineages);
-    let measured = Measured { lineages, untuned: &untuned, tuned, arms };
+    let measured = Measured { lineages, untuned: &untuned, tuned, arms, development: false };
     let page = arguments.report(Found {
         recipe: "wizardlm",
         paper: "wizardlm",

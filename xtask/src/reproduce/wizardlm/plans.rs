@@ -53,12 +53,20 @@ pub fn design(scale: Scale) -> Design {
         exams: vec![general_exam(of_each_round), sums_exam(of_each_level)],
         sizes,
         measured: &["evolved", "faulty-5", "faulty-20", "faulty-50"],
+        answered: 10,
     }
 }
 
 fn general_exam(of_each: usize) -> Exam {
     const PLANS: [Plan; 1] = [Plan { name: "exam", begins: Begins::HeldOut, ..EVOLUTION }];
-    Exam { domain: Domain::General, plans: &PLANS, by: Part::Round, parts: 0..=ROUNDS, of_each }
+    Exam {
+        domain: Domain::General,
+        plans: &PLANS,
+        by: Part::Round,
+        parts: 0..=ROUNDS,
+        of_each,
+        development: 0,
+    }
 }
 
 fn sums_exam(of_each: usize) -> Exam {
@@ -66,5 +74,12 @@ fn sums_exam(of_each: usize) -> Exam {
         Plan { name: "exam-down", begins: Begins::HeldOut, operators: DOWN, ..ARITHMETIC },
         Plan { name: "exam-up", begins: Begins::HeldOut, operators: UP, rounds: 4, ..ARITHMETIC },
     ];
-    Exam { domain: Domain::Arithmetic, plans: &PLANS, by: Part::Level, parts: 1..=LEVELS, of_each }
+    Exam {
+        domain: Domain::Arithmetic,
+        plans: &PLANS,
+        by: Part::Level,
+        parts: 1..=LEVELS,
+        of_each,
+        development: 0,
+    }
 }

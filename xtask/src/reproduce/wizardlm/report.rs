@@ -193,5 +193,5 @@ fn samples(study: &Study, measured: &Measured) -> Vec<Sample> {
         seeds: seeds.clone(),
         mix: mix.clone(),
     };
-    study.shown(Domain::General).zip(answers).map(sample).collect()
+    study.answered(Domain::General).zip(answers).map(sample).collect()
 }

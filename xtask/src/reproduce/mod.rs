@@ -1,6 +1,7 @@
 //! `cargo xtask reproduce <recipe>`: one readable script per paper.
 
 mod arena;
+mod evolved;
 mod guanaco;
 mod mt_bench;
 mod qlora_elo;
@@ -8,7 +9,9 @@ mod qlora_memory;
 mod scale;
 mod tuning;
 mod vicuna;
+mod wizardcoder;
 mod wizardlm;
+mod wizardmath;
 
 use clap::{Args, Subcommand};
 
@@ -27,6 +30,10 @@ enum Recipe {
     Vicuna(Box<tuning::TuningArguments>),
     /// Evol-Instruct: instructions evolved, eliminated and mixed, and a base tuned on them against the first ones
     Wizardlm(Box<tuning::TuningArguments>),
+    /// WizardMath's supervised half: sums evolved downward and upward, their answers checked step by step
+    Wizardmath(Box<tuning::TuningArguments>),
+    /// WizardCoder: small programs evolved, run and stopped by a development set
+    Wizardcoder(Box<tuning::TuningArguments>),
     /// One QLoRA step of a 33B or 65B model in the memory of a small machine
     QloraMemory(qlora_memory::QloraMemoryArguments),
     /// QLoRA's Table 1, Elo ratings, from GPT-4's published judgments
@@ -51,6 +58,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
         Recipe::Guanaco(arguments) => guanaco::reproduce(arguments),
         Recipe::Vicuna(arguments) => vicuna::reproduce(arguments),
         Recipe::Wizardlm(arguments) => wizardlm::reproduce(arguments),
+        Recipe::Wizardmath(arguments) => wizardmath::reproduce(arguments),
+        Recipe::Wizardcoder(arguments) => wizardcoder::reproduce(arguments),
         Recipe::QloraMemory(arguments) => qlora_memory::reproduce(arguments),
         Recipe::QloraElo(arguments) => qlora_elo::reproduce(arguments),
         Recipe::Arena(arguments) => arena::reproduce(arguments),

@@ -26,6 +26,9 @@ pub enum Scale {
     /// The paper's settings for LLaMA 33B
     #[value(name = "33b")]
     B33,
+    /// The paper's settings for Code Llama 34B
+    #[value(name = "34b")]
+    B34,
     /// The paper's settings for LLaMA 65B
     #[value(name = "65b")]
     B65,
@@ -47,6 +50,7 @@ impl Scale {
             Scale::B13 => "13b",
             Scale::B30 => "30b",
             Scale::B33 => "33b",
+            Scale::B34 => "34b",
             Scale::B65 => "65b",
             Scale::B70 => "70b",
             Scale::Check => "check",
@@ -89,6 +93,7 @@ impl Scale {
             Scale::B7 => LlamaConfig::llama_7b(),
             Scale::B13 => LlamaConfig::llama_13b(),
             Scale::B30 | Scale::B33 => LlamaConfig::llama_33b(),
+            Scale::B34 => known_shape("codellama-34b-python-hf").unwrap_or_else(LlamaConfig::llama_33b),
             Scale::B65 => LlamaConfig::llama_65b(),
             Scale::B70 => known_shape("llama-2-70b").unwrap_or_else(LlamaConfig::llama_65b),
         }

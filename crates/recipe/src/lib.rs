@@ -49,7 +49,7 @@ pub use report::{
     ArmRow, ClaimRow, Curve, FormatRow, PlanRow, Report, RunFacts, Sample, Tuning, machine, today,
     write_report,
 };
-pub use requests_bar::{requests_bar, show_requests};
+pub use requests_bar::{requests_bar, show_evolving, show_requests};
 pub use respondent::{OpenRespondent, Respondent};
 pub use scores::{loss_pair, matches_crossed, token_mean};
 pub use shape::known_shape;

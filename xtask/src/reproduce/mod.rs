@@ -29,7 +29,7 @@ enum Recipe {
     /// Vicuna: raw ShareGPT pages to a tuned model, in first and later turns, and a context stretched
     Vicuna(Box<tuning::TuningArguments>),
     /// Evol-Instruct: instructions evolved, eliminated and mixed, and a base tuned on them against the first ones
-    Wizardlm(Box<tuning::TuningArguments>),
+    Wizardlm(Box<wizardlm::EvolvingArguments>),
     /// WizardMath's supervised half: sums evolved downward and upward, their answers checked step by step
     Wizardmath(Box<tuning::TuningArguments>),
     /// WizardCoder: small programs evolved, run and stopped by a development set

@@ -69,6 +69,9 @@ pub struct TuningArguments {
     /// The seed of that part
     #[arg(long, hide = true)]
     only_seed: Option<u64>,
+    /// Further options of the recipe, for the command that repeats it.
+    #[arg(skip)]
+    pub more: String,
 }
 
 /// What a recipe that tunes found out, for its report.
@@ -173,7 +176,8 @@ impl TuningArguments {
         if downloads.is_empty() {
             println!("would fetch nothing");
         }
-        println!("{}", experiment.preflight(&self.shape(experiment), 0)?.text());
+        let rows = experiment.data.expected.map_or(0, |expected| expected.rows);
+        println!("{}", experiment.preflight(&self.shape(experiment), rows)?.text());
         Ok(Ending::Finished)
     }
 
@@ -241,6 +245,6 @@ impl TuningArguments {
         if let Some(judge) = &self.judge {
             command += &format!(" --judge {}=MODEL", judge.name);
         }
-        command
+        command + &self.more
     }
 }

@@ -6,13 +6,12 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use camelid_chat::requests::{RequestStore, RunError};
 use camelid_evolve::{
-    Decontaminator, Evolution, EvolveError, EvolveReport, Forecast, Models, OperatorSet, Row, Seed, Stage,
-    TestItem, lineage,
+    Decontaminator, Evolution, EvolveError, EvolveReport, Forecast, Models, OperatorSet, Row, Seed, TestItem,
+    lineage,
 };
 use camelid_files::{digest, program};
-use camelid_recipe::{OpenRespondent, Respondent, requests_bar};
+use camelid_recipe::{OpenRespondent, Respondent, requests_bar, show_evolving};
 use camelid_report::Report;
-use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
 use super::config::Config;
@@ -128,8 +127,9 @@ pub fn run(args: &Args, config: &Config) -> Result<ExitCode> {
     }
     let path = folder::lineage_of(&args.run);
     let bar = requests_bar();
-    let rows = evolution
-        .run(&seeds, &mut |stage| show(&bar, &stage), &mut |rows: &[Row]| lineage::write(&path, rows));
+    let rows = evolution.run(&seeds, &mut |stage| show_evolving(&bar, &stage), &mut |rows: &[Row]| {
+        lineage::write(&path, rows)
+    });
     bar.finish_and_clear();
     finish(rows, &path, forecast)
 }
@@ -175,14 +175,4 @@ fn made_with(config: &Config, operators: &OperatorSet, seeds: &[Seed], items: &[
         "against": {"items": digest_of(items)?, "what": config.contamination},
         "evolution": config.evolution,
     }))
-}
-
-/// Shows where a run is.
-pub fn show(bar: &ProgressBar, stage: &Stage) {
-    let requests = stage.requests;
-    bar.set_length(requests.total as u64);
-    bar.set_position(requests.done() as u64);
-    let spent = if requests.spent > 0.0 { format!(", spent {:.4}", requests.spent) } else { String::new() };
-    let failed = if requests.failed > 0 { format!(", {} failed", requests.failed) } else { String::new() };
-    bar.set_message(format!("round {}: {}{failed}{spent}", stage.round, stage.task));
 }

@@ -7,12 +7,12 @@ use anyhow::{Context, Result, bail};
 use camelid_evolve::self_instruct::PROMPT;
 use camelid_evolve::{Decontaminator, Demonstration, Row, SelfInstruct, lineage};
 use camelid_files::{Input, Records, digest};
-use camelid_recipe::{OpenRespondent, requests_bar};
+use camelid_recipe::{OpenRespondent, requests_bar, show_evolving};
 use serde_json::{Map, Value, json};
 
 use super::config::Config;
 use super::folder;
-use super::run::{Args, digest_of, finish, show};
+use super::run::{Args, digest_of, finish};
 use crate::data::test_sets;
 
 /// Temperature and share of the probability that Alpaca sampled with.
@@ -56,8 +56,9 @@ pub fn run(args: &Args, mut config: Config) -> Result<ExitCode> {
     }
     let path = folder::lineage_of(&args.run);
     let bar = requests_bar();
-    let rows =
-        run.run(&seeds, &mut |stage| show(&bar, &stage), &mut |rows: &[Row]| lineage::write(&path, rows));
+    let rows = run.run(&seeds, &mut |stage| show_evolving(&bar, &stage), &mut |rows: &[Row]| {
+        lineage::write(&path, rows)
+    });
     bar.finish_and_clear();
     finish(rows, &path, forecast)
 }

@@ -7,13 +7,13 @@ use anyhow::Result;
 use camelid_chat::requests::RunError;
 use camelid_evolve::{AutoEvolve, EvolveError, Version};
 use camelid_files::{digest, program, write_whole};
-use camelid_recipe::{OpenRespondent, Respondent, requests_bar};
+use camelid_recipe::{OpenRespondent, Respondent, requests_bar, show_evolving};
 use camelid_report::text_table;
 use serde_json::json;
 
 use super::config::Config;
 use super::folder;
-use super::run::{EVOLVING, INTERRUPTED, show};
+use super::run::{EVOLVING, INTERRUPTED};
 use crate::device::DeviceArg;
 
 pub const EXAMPLES: &str = "Examples:
@@ -75,7 +75,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         Ok(write_whole(&versions.join(format!("{}.toml", version.id)), text.as_bytes())?)
     };
     let bar = requests_bar();
-    let made = search.run(&seeds, &mut |stage| show(&bar, &stage), &mut keep);
+    let made = search.run(&seeds, &mut |stage| show_evolving(&bar, &stage), &mut keep);
     bar.finish_and_clear();
     let made = match made {
         Err(EvolveError::Run(error @ RunError::Interrupted { .. })) => {

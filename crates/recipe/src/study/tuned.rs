@@ -2,6 +2,7 @@
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
+use camelid_data::TokenizedSet;
 use camelid_eval::exact_match::Marked;
 use camelid_lora::save_peft;
 use camelid_model::{Llama, open_weights};
@@ -59,15 +60,21 @@ impl Study {
     /// # Errors
     /// The trainer's, a model that cannot be asked, a disk that is full.
     pub fn tune(&self, arm: &impl Arm, seed: u64) -> Result<bool, RecipeError> {
+        self.tune_on(arm, seed, self.opened.train.clone())
+    }
+
+    /// The same on some of the training set: all of it determines what the outcome is known by.
+    ///
+    /// # Errors
+    /// As [`Study::tune`].
+    pub fn tune_on(&self, arm: &impl Arm, seed: u64, train: TokenizedSet) -> Result<bool, RecipeError> {
         let experiment = arm.experiment(&self.comparison.experiment, seed);
         let folder = self.comparison.arm_folder(arm, seed)?;
         let model = self.opened.model(&experiment, &self.device.clone().autodiff())?;
         let trainable = trainable_parameters(&model);
         Memory::reset_peak();
         let watched = (experiment.train.eval_every > 0).then(|| self.test.clone());
-        let Some((model, summary)) =
-            self.comparison.train(arm, seed, model, self.opened.train.clone(), watched)?
-        else {
+        let Some((model, summary)) = self.comparison.train(arm, seed, model, train, watched)? else {
             return Ok(false);
         };
         match &experiment.lora {

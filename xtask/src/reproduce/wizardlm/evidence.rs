@@ -150,9 +150,12 @@ fn rules(measured: &Measured) -> Option<Evidence> {
     })
 }
 
-/// The share that rule 1 lets through in round 1, and what lives of every round.
 fn pass_rate(measured: &Measured) -> Option<Evidence> {
-    let report = EvolveReport::new(measured.lineages.of("evolved"));
+    pass_rate_of(&EvolveReport::new(measured.lineages.of("evolved")), Some(OWN_EVOLVER))
+}
+
+/// The share that rule 1 lets through in round 1, and what lives of every round.
+pub fn pass_rate_of(report: &EvolveReport, undecidable: Option<&str>) -> Option<Evidence> {
     let first = report.rounds.get(&1)?;
     let measured = 1.0 - ended(first, &[Rule::NoGain, Rule::Unchanged]) as f64 / first.made as f64;
     let figure = |(round, passed): (&usize, &Passed)| {
@@ -163,7 +166,7 @@ fn pass_rate(measured: &Measured) -> Option<Evidence> {
     Some(Evidence {
         figures: report.rounds.iter().filter(|(round, _)| **round > 0).map(figure).collect(),
         exact: vec![ExactFigure { name, measured, expected: 0.5 }],
-        undecidable: Some(OWN_EVOLVER.to_owned()),
+        undecidable: undecidable.map(str::to_owned),
         ..Evidence::default()
     })
 }

@@ -5,16 +5,19 @@ mod arms;
 mod evidence;
 mod plans;
 mod report;
+mod smol;
 
 use std::time::Instant;
 
 use anyhow::bail;
+use camelid_chat::requests::Prices;
 use camelid_data::nano::Domain;
 use camelid_recipe::evolved::{Arm, Design, Measured, Study};
 use camelid_recipe::{
     Children, EvolutionPlan, Experiment, ModelPrices, PRETRAINING, RunOptions, Study as Common,
     watch_for_interrupt,
 };
+use clap::Args;
 
 use self::arms::{BOTH, MIX, SEEDS_TOKENS, all_arms, default_arms};
 use self::plans::design;
@@ -23,14 +26,47 @@ use super::Ending;
 use super::scale::Scale;
 use super::tuning::{Found, TuningArguments, part};
 
+/// Where a judge comes in.
+const JUDGED_LATER: &str = "nano instructions have one right answer, and scale smol writes its answers to be judged by `camelid eval judge`";
 /// Seeds of an arm, where none are asked for.
 const SEEDS: u64 = 5;
 
+/// Options of a recipe that evolves.
+#[derive(Args, Clone)]
+pub struct EvolvingArguments {
+    #[command(flatten)]
+    tuning: TuningArguments,
+    /// At scale smol, who evolves: [NAME=]PATH of a model's files, or [NAME=]URL#MODEL at an OpenAI-compatible
+    /// endpoint [default: the base itself, in this process]
+    #[arg(long, value_name = "MODEL")]
+    evolver: Option<String>,
+    /// Prices of the evolver's endpoint per million tokens: of prompts, of replies
+    #[arg(long, value_name = "IN,OUT", requires = "evolver")]
+    evolver_price: Option<Prices>,
+    /// Environment variable with the API key of the evolver's endpoint
+    #[arg(long, value_name = "VARIABLE", requires = "evolver")]
+    evolver_api_key_env: Option<String>,
+    /// Most that evolving may cost, in the currency of the prices
+    #[arg(long, value_name = "AMOUNT", requires = "evolver_price")]
+    evolver_limit: Option<f64>,
+}
+
 /// Runs the recipe, or one part of it.
-pub fn reproduce(arguments: &TuningArguments) -> anyhow::Result<Ending> {
-    let started = Instant::now();
+pub fn reproduce(evolving: &EvolvingArguments) -> anyhow::Result<Ending> {
+    let (started, arguments) = (Instant::now(), &evolving.tuning);
     let scale = arguments.scale;
     let experiment = arguments.experiment("wizardlm")?;
+    if evolving.evolver.is_some() && scale != Scale::Smol {
+        bail!(
+            "--evolver has its place at scale smol; at nano the world evolves, and others evolve by `camelid evolve`"
+        );
+    }
+    if arguments.judge().is_some() {
+        bail!("--judge has no place here: {JUDGED_LATER}");
+    }
+    if scale == Scale::Smol {
+        return smol::reproduce(evolving, experiment);
+    }
     if arguments.dry_run {
         arguments.print_plan(&experiment)?;
         if !scale.is_made_up() {

@@ -38,6 +38,16 @@ impl DeviceName {
         }
     }
 
+    /// Whether this build has it; what it runs on may lack it all the same.
+    pub fn is_built(self) -> bool {
+        match self {
+            Self::Flex => true,
+            Self::Cpu => cfg!(feature = "cube-cpu"),
+            Self::Cuda(_) => cfg!(feature = "cuda"),
+            Self::Vulkan => cfg!(feature = "vulkan"),
+        }
+    }
+
     /// The device.
     ///
     /// # Errors
@@ -140,12 +150,12 @@ pub struct UnknownDevice {
 fn known() -> String {
     let mut known = vec!["flex"];
     let mut absent = Vec::new();
-    for (name, feature, built) in [
-        ("cpu", "cube-cpu", cfg!(feature = "cube-cpu")),
-        ("cuda", "cuda", cfg!(feature = "cuda")),
-        ("vulkan", "vulkan", cfg!(feature = "vulkan")),
+    for (name, feature, device) in [
+        ("cpu", "cube-cpu", DeviceName::Cpu),
+        ("cuda", "cuda", DeviceName::Cuda(0)),
+        ("vulkan", "vulkan", DeviceName::Vulkan),
     ] {
-        if built {
+        if device.is_built() {
             known.push(name);
         } else {
             absent.push(format!("{name} (cargo feature {feature})"));

@@ -12,8 +12,10 @@ mod choice;
 mod controller;
 mod data;
 mod device;
+mod doctor;
 mod eval;
 mod evolve;
+mod export;
 mod launch;
 mod merge;
 mod model_files;
@@ -35,7 +37,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 #[command(
     name = "camelid",
     version,
-    about = "Tune, quantise, merge, serve, chat with and measure LLaMA-family models",
+    about = "Tune, quantise, merge, export, serve, chat with and measure LLaMA-family models",
     after_help = EXAMPLES
 )]
 struct Cli {
@@ -53,6 +55,8 @@ enum Command {
     Quantize(quantize::Args),
     /// Fold a PEFT adapter into its base model and measure what that did
     Merge(merge::Args),
+    /// Write a model, with an adapter folded in, as a GGUF file for llama.cpp
+    Export(export::Args),
     /// Talk with a model: one message a line; /reset, /quit
     Chat(chat::Args),
     /// An arena: two models answer, people choose the better; votes become a leaderboard
@@ -70,6 +74,8 @@ enum Command {
     /// Data sets: the catalogue, and the user's own conversations cleaned, shown, converted and counted
     #[command(subcommand, after_help = DATA)]
     Data(data::Command),
+    /// Say what this machine has for Camelid, and what it lacks
+    Doctor(doctor::Args),
     /// Print the completions of a shell; see `camelid completions --help`
     #[command(after_help = COMPLETIONS)]
     Completions {
@@ -144,6 +150,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Data(command) => return data::run(&command),
         Command::Quantize(args) => quantize::run(&args),
         Command::Merge(args) => merge::run(&args),
+        Command::Export(args) => export::run(&args),
+        Command::Doctor(args) => return doctor::run(&args),
         Command::Chat(args) => chat::run(&args),
         Command::Arena(args) => arena::run(&args),
         Command::Serve(args) => serve::run(&args),
@@ -167,6 +175,8 @@ fn conventions(mut command: clap::Command) -> clap::Command {
 
 #[cfg(test)]
 mod tests {
+    use camelid_tests::pages;
+
     use super::*;
 
     #[test]
@@ -178,5 +188,36 @@ mod tests {
             below.for_each(|below| check(below, &format!("{words} {}", below.get_name())));
         }
         check(&Cli::command(), "camelid");
+    }
+
+    /// What a shell is told on the pages, without the words before `camelid`'s own.
+    fn typed() -> Vec<(std::path::PathBuf, Vec<String>)> {
+        let mut found = Vec::new();
+        for page in pages::pages() {
+            let text = std::fs::read_to_string(&page).unwrap();
+            for words in pages::commands(&text) {
+                let own = words
+                    .iter()
+                    .position(|word| word == "camelid")
+                    .filter(|at| *at == 0 || words[..*at].join(" ") == "cargo run -p");
+                if let Some(at) = own {
+                    let rest = words[at + 1..].iter().filter(|word| *word != "--" || at == 0);
+                    let line = std::iter::once("camelid".to_owned()).chain(rest.cloned()).collect();
+                    found.push((page.clone(), line));
+                }
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn every_command_line_of_the_pages_is_one() {
+        let typed = typed();
+        assert!(typed.len() > 80, "{}", typed.len());
+        for (page, words) in typed {
+            if let Err(error) = conventions(Cli::command()).try_get_matches_from(&words) {
+                assert!(!error.use_stderr(), "{}: `{}`:\n{error}", page.display(), words.join(" "));
+            }
+        }
     }
 }

@@ -18,6 +18,7 @@ use clap::ValueEnum;
 
 use super::outputs::{Outputs, command_line};
 use crate::device::DeviceArg;
+use crate::model_files::locate;
 use crate::waiting::stop_on_ctrl_c;
 
 const EXAMPLES: &str = "Examples:
@@ -30,8 +31,8 @@ const EXAMPLES: &str = "Examples:
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Model to be asked, [NAME=]PATH of its files or [NAME=]URL#MODEL at an OpenAI-compatible
-    /// endpoint (URL up to and with /v1); may be given more than once
+    /// Model to be asked, [NAME=]PATH of its files or their name in the catalogue, or [NAME=]URL#MODEL at an
+    /// OpenAI-compatible endpoint (URL up to and with /v1); may be given more than once
     #[arg(long, value_name = "MODEL")]
     model: Vec<ModelSpec>,
     /// Answers that are there already, in FastChat's model_answer format; may be given more than once
@@ -204,18 +205,14 @@ pub fn run(args: &Args) -> Result<()> {
 }
 
 impl Args {
-    /// That every file and folder which the options name is there, before anything is fetched.
+    /// That every file which the options name is there, before anything is fetched.
     fn check_files(&self) -> Result<()> {
         let named = |word: &str, known: &[&str]| (!known.contains(&word)).then(|| PathBuf::from(word));
-        let local = self.model.iter().chain([&self.judge]).filter_map(|model| match &model.place {
-            ModelPlace::Files(path) => Some(path.clone()),
-            ModelPlace::Endpoint { .. } => None,
-        });
         let data = self.answers.iter().chain(&self.references).chain(&self.protocol).cloned();
         let data = data
             .chain(named(&self.prompts, &["own", "fastchat"]))
             .chain(named(&self.question_set, &["mt-bench", "vicuna"]));
-        for path in data.chain(local).filter(|path| path.as_path() != Path::new("-")) {
+        for path in data.filter(|path| path.as_path() != Path::new("-")) {
             std::fs::metadata(&path).map_err(FileError::io(&path, "open"))?;
         }
         Ok(())
@@ -227,6 +224,8 @@ impl Args {
             return Err(UsageError(why.to_owned()).into());
         }
         self.check_files()?;
+        let models = self.model.iter().map(located).collect::<Result<Vec<_>>>()?;
+        let judge = located(&self.judge)?;
         let mut fetch = FetchOptions::from_env()?;
         fetch.offline |= self.offline;
         let known =
@@ -278,7 +277,7 @@ impl Args {
         Ok(Setup {
             references: self.references.clone().or(references),
             without_references: self.without_references,
-            models: self.model.clone(),
+            models,
             answers: self.answers.clone(),
             prompts: match self.prompts.as_str() {
                 "own" => PromptSet::own()?,
@@ -295,9 +294,22 @@ impl Args {
             model_endpoints: endpoint(self.price, &self.api_key_env, &self.body),
             judge_endpoint: endpoint(self.judge_price, &self.judge_api_key_env, &self.judge_body),
             spending_limit: self.spending_limit,
-            ..Setup::new(questions, self.judge.clone())?
+            ..Setup::new(questions, judge)?
         })
     }
+}
+
+/// The same model with its files found, where it is named as the catalogue or the hub does.
+fn located(model: &ModelSpec) -> Result<ModelSpec> {
+    let place = match &model.place {
+        ModelPlace::Files(path) => {
+            let path = locate(path)?;
+            std::fs::metadata(&path).map_err(FileError::io(&path, "open"))?;
+            ModelPlace::Files(path)
+        }
+        endpoint => endpoint.clone(),
+    };
+    Ok(ModelSpec { place, ..model.clone() })
 }
 
 fn file_name(path: &str) -> String {

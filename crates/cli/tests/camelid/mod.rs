@@ -9,7 +9,8 @@ use std::process::{Command, Output, Stdio};
 use burn::tensor::Device;
 use camelid_data::nano::{NanoConfig, NanoWorld};
 use camelid_model::{Llama, LlamaConfig};
-use camelid_tests::tiny_llama;
+use camelid_tests::{byte_tokenizer_with_bos, tiny_llama};
+use serde_json::json;
 
 /// Runs `camelid` with these arguments.
 pub fn camelid(args: &[&str]) -> Output {
@@ -58,6 +59,22 @@ pub fn entries(dir: &Path) -> Vec<String> {
         fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
+}
+
+/// A random model over bytes, with the template and the special tokens that chatting needs.
+pub fn save_byte_model(dir: &Path, context: usize) {
+    let tokenizer = byte_tokenizer_with_bos();
+    let mut config = tiny_llama(tokenizer.get_vocab_size(true), 64, 2);
+    for (key, value) in [("max_position_embeddings", context), ("bos_token_id", 256), ("eos_token_id", 257)] {
+        config[key] = value.into();
+    }
+    let config = LlamaConfig::from_value(&config, "the test").unwrap();
+    Llama::random_with_std(&config, 0.2, 5, &Device::flex()).save_safetensors(dir).unwrap();
+    tokenizer.save(dir.join("tokenizer.json"), false).unwrap();
+    let template = "{% for m in messages %}{{ m.role }}: {{ m.content }}</s>{% endfor %}\
+                    {% if add_generation_prompt %}assistant: {% endif %}";
+    let settings = json!({"bos_token": "<s>", "eos_token": "</s>", "chat_template": template});
+    fs::write(dir.join("tokenizer_config.json"), settings.to_string()).unwrap();
 }
 
 /// A random model over the nano world's tokenizer, with a context of `context` tokens.

@@ -12,6 +12,7 @@ pub mod gguf;
 mod http;
 mod made_up;
 mod oracles;
+pub mod pages;
 mod small_disk;
 mod tiny_llama;
 mod zip;
@@ -27,3 +28,14 @@ pub use zip::zip;
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 pub struct Readme;
+
+/// The programs of the book, compiled and run.
+#[cfg(doctest)]
+pub mod book {
+    #[doc = include_str!("../../docs/own-data.md")]
+    pub struct OwnData;
+    #[doc = include_str!("../../docs/quantise-merge-export.md")]
+    pub struct QuantiseMergeExport;
+    #[doc = include_str!("../../docs/benchmarks.md")]
+    pub struct Benchmarks;
+}

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use camelid_chat::Template;
 use camelid_data::catalogue::FetchOptions;
-use camelid_files::Input;
+use camelid_eval::judge::{ModelPlace, ModelSpec};
 use camelid_files::program::UsageError;
+use camelid_files::{FileError, Input};
 use camelid_model::{
     LlamaConfig, LoadNote, TokenizerFile, WeightSource, load_notes, model_place, open_weights,
 };
@@ -42,6 +43,19 @@ pub fn locate(model: &Path) -> Result<PathBuf> {
         }
         _ => Ok(model.to_owned()),
     }
+}
+
+/// The same model with its files found, where it is named as the catalogue or the hub does.
+pub fn located(model: &ModelSpec) -> Result<ModelSpec> {
+    let place = match &model.place {
+        ModelPlace::Files(path) => {
+            let path = locate(path)?;
+            fs::metadata(&path).map_err(FileError::io(&path, "open"))?;
+            ModelPlace::Files(path)
+        }
+        endpoint => endpoint.clone(),
+    };
+    Ok(ModelSpec { place, ..model.clone() })
 }
 
 /// Opens the weights at `model`, and says on standard error what of them is not taken as it stands.

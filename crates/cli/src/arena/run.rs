@@ -21,14 +21,15 @@ use clap::ValueEnum;
 
 use super::demo::past_models;
 use crate::device::DeviceArg;
+use crate::model_files::located;
 
 #[derive(clap::Args)]
 pub struct Args {
     /// Play the nano models of past runs under runs/, or made-up ones: nothing is downloaded
     #[arg(long)]
     demo: bool,
-    /// A model, NAME=PATH of its files or NAME=URL#MODEL at an OpenAI-compatible endpoint (URL up to and
-    /// with /v1); give at least two
+    /// A model, NAME=PATH of its files or their name in the catalogue, or NAME=URL#MODEL at an
+    /// OpenAI-compatible endpoint (URL up to and with /v1); give at least two
     #[arg(long, value_name = "MODEL")]
     model: Vec<ModelSpec>,
     /// Folder of stored answers, NAME.jsonl each in FastChat's model_answer format: models that replay
@@ -192,7 +193,7 @@ impl Args {
         if !self.model.is_empty() || self.demo {
             let device = self.device.open()?;
             for spec in &self.model {
-                players.push(self.player(spec, &device)?);
+                players.push(self.player(&located(spec)?, &device)?);
             }
             if self.demo {
                 let (past, questions) = past_models(Path::new("runs"), &device)?;

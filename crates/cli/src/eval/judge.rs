@@ -7,8 +7,7 @@ use camelid_chat::openai::LengthField;
 use camelid_chat::requests::{Prices, RequestStore, RunSettings};
 use camelid_data::catalogue::{self, FetchOptions};
 use camelid_eval::judge::{
-    EndpointSettings, Mode, ModelPlace, ModelSpec, Opponents, PromptSet, Protocol, QuestionSet, Resampling,
-    Setup,
+    EndpointSettings, Mode, ModelSpec, Opponents, PromptSet, Protocol, QuestionSet, Resampling, Setup,
 };
 use camelid_eval::report::JudgeReport;
 use camelid_files::FileError;
@@ -18,7 +17,7 @@ use clap::ValueEnum;
 
 use super::outputs::{Outputs, command_line};
 use crate::device::DeviceArg;
-use crate::model_files::locate;
+use crate::model_files::located;
 use crate::waiting::stop_on_ctrl_c;
 
 const EXAMPLES: &str = "Examples:
@@ -297,19 +296,6 @@ impl Args {
             ..Setup::new(questions, judge)?
         })
     }
-}
-
-/// The same model with its files found, where it is named as the catalogue or the hub does.
-fn located(model: &ModelSpec) -> Result<ModelSpec> {
-    let place = match &model.place {
-        ModelPlace::Files(path) => {
-            let path = locate(path)?;
-            std::fs::metadata(&path).map_err(FileError::io(&path, "open"))?;
-            ModelPlace::Files(path)
-        }
-        endpoint => endpoint.clone(),
-    };
-    Ok(ModelSpec { place, ..model.clone() })
 }
 
 fn file_name(path: &str) -> String {

@@ -77,13 +77,18 @@ impl ArmRow {
     }
 }
 
+/// A percentage in the digits that its error supports, two behind the point at most.
+fn percent(value: f64, error: f64) -> String {
+    rounded(value, error.max(0.1))
+}
+
 fn in_short(measure: &Measure) -> String {
-    measure.map_or("–".to_owned(), |(mean, error)| rounded(mean, error))
+    measure.map_or("–".to_owned(), |(mean, error)| percent(mean, error))
 }
 
 fn with_error(measure: &Measure) -> String {
     measure.map_or("–".to_owned(), |(mean, error)| {
-        format!("{} ± {}", rounded(mean, error), rounded(error, error))
+        format!("{} ± {}", percent(mean, error), percent(error, error))
     })
 }
 
@@ -116,7 +121,7 @@ pub fn arms_html(rows: &[ArmRow]) -> Result<String, ReportError> {
         return Ok(String::new());
     }
     let mut environment = environment();
-    environment.add_filter("within", |value: f64, error: f64| rounded(value, error));
+    environment.add_filter("within", percent);
     environment.add_template("arms", include_str!("arms.html.j2"))?;
     Ok(environment.get_template("arms")?.render(minijinja::context! {
         rows => minijinja::Value::from(minijinja::value::Serde(rows)),

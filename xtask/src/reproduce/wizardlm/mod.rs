@@ -40,6 +40,9 @@ pub struct EvolvingArguments {
     /// endpoint [default: the base itself, in this process]
     #[arg(long, value_name = "MODEL")]
     evolver: Option<String>,
+    /// At scale smol, rounds of evolution [default: 2; the paper's are four]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..=16))]
+    rounds: Option<u64>,
     /// Prices of the evolver's endpoint per million tokens: of prompts, of replies
     #[arg(long, value_name = "IN,OUT", requires = "evolver")]
     evolver_price: Option<Prices>,
@@ -56,9 +59,9 @@ pub fn reproduce(evolving: &EvolvingArguments) -> anyhow::Result<Ending> {
     let (started, arguments) = (Instant::now(), &evolving.tuning);
     let scale = arguments.scale;
     let experiment = arguments.experiment("wizardlm")?;
-    if evolving.evolver.is_some() && scale != Scale::Smol {
+    if (evolving.evolver.is_some() || evolving.rounds.is_some()) && scale != Scale::Smol {
         bail!(
-            "--evolver has its place at scale smol; at nano the world evolves, and others evolve by `camelid evolve`"
+            "--evolver and --rounds have their place at scale smol; at nano the world evolves, and others evolve by `camelid evolve`"
         );
     }
     if arguments.judge().is_some() {

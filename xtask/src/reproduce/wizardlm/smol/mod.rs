@@ -36,7 +36,7 @@ const RECIPE: &str = "wizardlm smol 1";
 const SEEDS: usize = 32;
 /// Further ones, evolved with them, that only test.
 const HELD_OUT: usize = 12;
-/// Rounds; the paper's are four, which two cores have no time for.
+/// Rounds unless told otherwise; the paper's are four, which two cores have no time for.
 const ROUNDS: usize = 2;
 /// The longest question and answer of a seed, in characters, so that no row is cut.
 const LONGEST: (usize, usize) = (400, 900);
@@ -85,6 +85,9 @@ pub fn reproduce(arguments: &EvolvingArguments, experiment: Experiment) -> anyho
     if arguments.evolver.is_some() {
         tuning.more = " --evolver MODEL".to_owned();
     }
+    if let Some(rounds) = arguments.rounds {
+        tuning.more += &format!(" --rounds {rounds}");
+    }
     let mut options = tuning.options()?;
     let folder = options.runs.join(&experiment.name);
     let data = folder.join("data");
@@ -104,7 +107,7 @@ pub fn reproduce(arguments: &EvolvingArguments, experiment: Experiment) -> anyho
             Err(error) => println!(
                 "\nevolving: {} calls at most; their tokens can be told once instructions and evolver are here \
                  ({error:#})",
-                3 * ROUNDS * (SEEDS + HELD_OUT)
+                3 * rounds(arguments) * (SEEDS + HELD_OUT)
             ),
         }
         return Ok(ending);
@@ -163,6 +166,10 @@ pub fn reproduce(arguments: &EvolvingArguments, experiment: Experiment) -> anyho
     );
     println!("report: {}", page.display());
     Ok(Ending::Finished)
+}
+
+fn rounds(arguments: &EvolvingArguments) -> usize {
+    arguments.rounds.map_or(ROUNDS, |rounds| rounds as usize)
 }
 
 /// Who evolves: the model that is named, else the base itself.
@@ -240,8 +247,8 @@ impl Evolving {
         options: &RunOptions,
     ) -> anyhow::Result<Self> {
         let evolver = OpenRespondent::open(&evolver(arguments, experiment, options)?, &options.device()?)?;
-        let settings =
-            EvolutionSettings { rounds: ROUNDS, seed: experiment.seed, ..EvolutionSettings::default() };
+        let (rounds, seed) = (rounds(arguments), experiment.seed);
+        let settings = EvolutionSettings { rounds, seed, ..EvolutionSettings::default() };
         let operators = OperatorSet::own("general")?.under(Law::Equal, &BTreeMap::new())?;
         Ok(Self { settings, operators, evolver, limit: arguments.evolver_limit })
     }

@@ -9,9 +9,9 @@ mod ids;
 mod many;
 mod open;
 mod prompt_cache;
-mod sampling;
-mod stop;
-mod stream;
+pub(crate) mod sampling;
+pub(crate) mod stop;
+pub(crate) mod stream;
 mod text;
 
 pub use camelid_chat::generate::{GenerateOptions, GeneratedText, StopReason, TextGenerator};

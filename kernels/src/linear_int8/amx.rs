@@ -10,7 +10,7 @@ use std::arch::x86_64::*;
 use std::sync::OnceLock;
 
 use super::spec::{GROUP, INT8_BLOCK, PANEL, SCALES_BYTES};
-use super::unit::TileTask;
+use super::task::TileTask;
 
 /// Rows of `x` in a tile: two of the unit's registers.
 pub(super) const ROWS: usize = 32;

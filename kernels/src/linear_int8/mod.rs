@@ -19,8 +19,10 @@ mod portable;
 mod product;
 pub mod reference;
 mod spec;
+mod task;
 #[cfg(test)]
 mod tests;
+mod tile;
 mod unit;
 #[cfg(target_arch = "x86_64")]
 mod x86;

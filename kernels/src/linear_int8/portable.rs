@@ -3,7 +3,7 @@
 use half::f16;
 
 use super::spec::{GROUP, INT8_BLOCK, PANEL, SCALES_BYTES};
-use super::unit::TileTask;
+use super::task::TileTask;
 
 /// Rows of `x` that one pass takes at most.
 pub(super) const ROWS: usize = 4;

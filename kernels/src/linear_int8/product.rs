@@ -4,7 +4,8 @@ use rayon::prelude::*;
 
 use super::activations::Activations;
 use super::spec::{INT8_BLOCK, Int8Spec, Layout, PANEL};
-use super::unit::{TileTask, Unit};
+use super::task::TileTask;
+use super::unit::Unit;
 use crate::product::Buffer;
 use crate::values::Values;
 

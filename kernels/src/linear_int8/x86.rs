@@ -9,7 +9,8 @@
 use std::arch::x86_64::*;
 
 use super::spec::{GROUP, INT8_BLOCK, PANEL, SCALES_BYTES};
-use super::unit::{TileTask, Unit};
+use super::task::TileTask;
+use super::unit::Unit;
 
 /// Rows of `x` in a tile: as many as leave all sums in registers.
 pub(super) const ROWS_512: usize = 6;

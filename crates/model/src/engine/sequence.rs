@@ -10,7 +10,9 @@ use super::blocks::Chain;
 use super::constraint::Constrained;
 use super::request::{EngineEvent, EngineRequest, Finished, SequenceId, TokenLogprobs};
 use crate::error::ModelError;
-use crate::generate::{Sampler, StopFilter, TextStream};
+use crate::generate::sampling::Sampler;
+use crate::generate::stop::StopFilter;
+use crate::generate::stream::TextStream;
 
 /// A sequence on its way.
 pub(super) struct Sequence {

@@ -5,7 +5,7 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::super::instruction::Change;
+use super::super::instruction::change::Change;
 use super::super::split::{Side, number_of, side_of};
 use super::{CodeConfig, CodeTask, Step, Style, fits};
 

@@ -4,7 +4,7 @@
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use super::super::instruction::Change;
+use super::super::instruction::change::Change;
 use super::{CodeConfig, Problem, Step, Style};
 
 /// One function of one to three steps; two of three have a comment before every step.

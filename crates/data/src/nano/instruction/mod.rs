@@ -5,7 +5,7 @@
 //! What evolves them is a program that reads an instruction, changes it and writes it down again, so that
 //! its right answer and its level stay known however often it was changed.
 
-mod change;
+pub(super) mod change;
 mod parse;
 mod questions;
 mod slip;

@@ -7,7 +7,8 @@ Each side is a process that answers one line of JSON at a time, and rests while 
 reads the prompts of all streams and then makes tokens greedily, all streams in one batch: both sides through
 their C or Rust interface, the choice of the likeliest token included. What stands in the table are medians
 over the rounds, with the smallest and the largest; the prompt's rate counts the time to the first token of
-all streams.
+all streams. Core-seconds are what a process worked: where other processes keep the cores busy, compare those
+with one thread each (`--threads 1`), since llama.cpp's threads wait for each other by spinning.
 
 The structures below are those of llama.cpp's release v0.5.0 (`include/llama.h`), which node-llama-cpp 3.22.1
 ships; another release is refused by its file name.
@@ -26,6 +27,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 RELEASE = "v0.5.0"
 STREAMS = (1, 8)
+# JSON that does not come to its end while it is measured.
+ENDLESS = {"type": "array", "minItems": 1000, "items": {"type": "object", "required": ["a"], "properties": {"a": {"type": "string"}}}}
 
 
 class ModelParams(ctypes.Structure):
@@ -159,17 +162,23 @@ class LlamaCpp:
             for stream, prompt in enumerate(prompts)
             for position, token in enumerate(prompt)
         ]
-        start = time.perf_counter()
+        start, worked = time.perf_counter(), time.process_time()
         tokens = self.decode(rows)
-        first = time.perf_counter()
+        first, worked_first = time.perf_counter(), time.process_time()
         made = [[token] for token in tokens]
         for step in range(new - 1):
             rows = [(token, len(prompts[s]) + step, s, True) for s, token in enumerate(tokens)]
             tokens = self.decode(rows)
             for made_of, token in zip(made, tokens):
                 made_of.append(token)
-        end = time.perf_counter()
-        return {"first": first - start, "rest": end - first, "ids": made}
+        end, worked_end = time.perf_counter(), time.process_time()
+        return {
+            "first": first - start,
+            "rest": end - first,
+            "worked_first": worked_first - worked,
+            "worked_rest": worked_end - worked_first,
+            "ids": made,
+        }
 
 
 def peak_mib():
@@ -195,8 +204,9 @@ def serve(args):
 class Side:
     """A process that answers requests."""
 
-    def __init__(self, command):
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    def __init__(self, command, environment=None):
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        self.process = subprocess.Popen(command, env=environment, **pipes)
         self.read()
 
     def read(self):
@@ -205,8 +215,8 @@ class Side:
             raise SystemExit(f"{self.process.args[0]} ended")
         return json.loads(line)
 
-    def run(self, prompts, new):
-        self.process.stdin.write(json.dumps({"prompts": prompts, "new": new}) + "\n")
+    def run(self, prompts, new, **more):
+        self.process.stdin.write(json.dumps({"prompts": prompts, "new": new} | more) + "\n")
         self.process.stdin.flush()
         return self.read()
 
@@ -229,21 +239,39 @@ def compare(args):
         theirs = [sys.executable, __file__, str(args.model), "--libraries", str(args.libraries), *common]
         sides = {"llama.cpp": Side([*theirs, "--serve", str(streams)])}
         for storage in args.storage:
-            sides[f"Camelid {storage}"] = Side([str(ours), str(args.model), str(streams), storage])
+            environment = os.environ | {"RAYON_NUM_THREADS": str(args.threads)}
+            sides[f"Camelid {storage}"] = Side([str(ours), str(args.model), str(streams), storage], environment)
         texts = prompts(streams, args.prompt)
         for side in sides.values():
             side.run(texts, args.new)  # the first run pages things in
         samples = {name: [] for name in sides}
+        constrained = []
         for _ in range(args.rounds):
             for name, side in sides.items():
                 samples[name].append(side.run(texts, args.new))
+            if streams == 1:
+                constrained.append(side.run(texts, args.new, schema=ENDLESS)["worked_rest"])
+        if streams == 1:
+            plain = [run["worked_rest"] for run in samples[name]]
+            cost = (statistics.median(constrained) - statistics.median(plain)) / (args.new - 1)
         for side in sides.values():
             side.close()
         base = None
         for name, runs in samples.items():
-            prompt = [streams * args.prompt / run["first"] for run in runs]
-            made = [streams * (args.new - 1) / run["rest"] for run in runs]
-            base = base or (statistics.median(prompt), statistics.median(made))
+            rates = {
+                part: [count / run[part] for run in runs]
+                for part, count in (
+                    ("first", streams * args.prompt),
+                    ("rest", streams * (args.new - 1)),
+                    ("worked_first", streams * args.prompt),
+                    ("worked_rest", streams * (args.new - 1)),
+                )
+            }
+            base = base or {part: statistics.median(values) for part, values in rates.items()}
+            shown = lambda part: [
+                spread(rates[part]),
+                f"{statistics.median(rates[part]) / base[part]:.2f}",
+            ]
             same = sum(
                 sum(a == b for a, b in zip(x, y))
                 for x, y in zip(runs[0]["ids"], samples["llama.cpp"][0]["ids"])
@@ -252,16 +280,19 @@ def compare(args):
                 [
                     streams,
                     name,
-                    spread(prompt),
-                    f"{statistics.median(prompt) / base[0]:.2f}",
-                    spread([1000 * run["first"] for run in runs]),
-                    spread(made),
-                    f"{statistics.median(made) / base[1]:.2f}",
+                    *shown("first"),
+                    spread([1000 * run["first"] for run in runs], 0),
+                    *shown("rest"),
+                    *shown("worked_first"),
+                    *shown("worked_rest"),
                     f"{max(run['peak_mib'] for run in runs):.0f}",
                     f"{100 * same / (streams * args.new):.0f} %",
                 ]
             )
-    head = ["streams", "by", "prompt tokens/s", "ratio", "first token, ms", "new tokens/s", "ratio", "peak MiB", "same greedy tokens"]
+    head = ["streams", "by", "prompt tokens/s", "ratio", "first token, ms", "new tokens/s", "ratio"]
+    head += ["prompt tokens per core-second", "ratio", "new tokens per core-second", "ratio"]
+    head += ["peak MiB", "same greedy tokens"]
+    print(f"A JSON schema costs {1e3 * cost:.2f} core-milliseconds a token, its compilation included.\n")
     for row in [head, ["---"] * len(head), *rows]:
         print("| " + " | ".join(map(str, row)) + " |")
 
@@ -274,7 +305,7 @@ def main():
     parser.add_argument("--new", type=int, default=64, help="tokens that each stream makes")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--storage", nargs="+", default=["f32"], help="how Camelid holds the weights")
+    parser.add_argument("--storage", nargs="+", default=["int8", "f32"], help="how Camelid holds the weights")
     parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.serve:

@@ -2,8 +2,9 @@
 //! llama.cpp.
 //!
 //! `engine_times MODEL STREAMS STORAGE`: each line `{"prompts": [[id, …], …], "new": n}` is answered by
-//! `{"first", "rest", "ids", "peak_mib"}`: seconds until the first token of all streams, and from there to the
-//! last. STORAGE is `f32`, `nf4` or `int8`.
+//! `{"first", "rest", "worked_first", "worked_rest", "ids", "peak_mib"}`: seconds until the first token of all
+//! streams, and from there to the last, as they passed and as the cores worked. With `"schema"` the texts are JSON of that schema.
+//! STORAGE is `f32`, `nf4` or `int8`.
 
 use std::error::Error;
 use std::io::{BufRead, Write};
@@ -12,8 +13,8 @@ use std::time::Instant;
 
 use burn::tensor::Device;
 use camelid_model::{
-    Engine, EngineEvent, EngineOptions, EngineRequest, GenerateOptions, Llama, WeightStorage, load_tokenizer,
-    open_weights,
+    Constraint, Engine, EngineEvent, EngineOptions, EngineRequest, GenerateOptions, Llama, WeightStorage,
+    load_tokenizer, open_weights,
 };
 use camelid_quant::QuantConfig;
 use serde::{Deserialize, Serialize};
@@ -22,12 +23,16 @@ use serde::{Deserialize, Serialize};
 struct Request {
     prompts: Vec<Vec<u32>>,
     new: usize,
+    #[serde(default)]
+    schema: Option<serde_json::Value>,
 }
 
 #[derive(Serialize)]
 struct Answer {
     first: f64,
     rest: f64,
+    worked_first: f64,
+    worked_rest: f64,
     ids: Vec<Vec<u32>>,
     peak_mib: f64,
 }
@@ -40,8 +45,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (path, streams): (&Path, usize) = (Path::new(model), streams.parse()?);
     let storage = match storage.as_str() {
         "f32" => WeightStorage::F32,
-        "nf4" => WeightStorage::Quantized(QuantConfig::default()),
         "int8" => WeightStorage::Int8,
+        "nf4" => WeightStorage::Quantized(QuantConfig::default()),
         other => return Err(format!("`{other}` is no storage; expected f32, nf4 or int8").into()),
     };
     let model = Llama::load(open_weights(path)?.as_ref(), &storage, &Device::flex())?;
@@ -68,11 +73,13 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn run(engine: &mut Engine, request: Request) -> Result<Answer, Box<dyn Error>> {
-    let start = Instant::now();
+    let (start, worked) = (Instant::now(), core_seconds());
     let mut ids = Vec::new();
     for prompt in &request.prompts {
         let options = GenerateOptions { max_new_tokens: request.new, ..GenerateOptions::default() };
-        ids.push(engine.submit(EngineRequest::new(prompt.clone(), options))?);
+        let constraint = request.schema.clone().map(Constraint::JsonSchema);
+        let request = EngineRequest { constraint, ..EngineRequest::new(prompt.clone(), options) };
+        ids.push(engine.submit(request)?);
     }
     let mut made = vec![Vec::new(); ids.len()];
     let mut read = 0;
@@ -90,12 +97,29 @@ fn run(engine: &mut Engine, request: Request) -> Result<Answer, Box<dyn Error>> 
             }
         }
         if first.is_none() && read == ids.len() {
-            first = Some(start.elapsed().as_secs_f64());
+            first = Some((start.elapsed().as_secs_f64(), core_seconds() - worked));
         }
     }
-    let all = start.elapsed().as_secs_f64();
+    let all = (start.elapsed().as_secs_f64(), core_seconds() - worked);
     let first = first.unwrap_or(all);
-    Ok(Answer { first, rest: all - first, ids: made, peak_mib: peak_mib() })
+    Ok(Answer {
+        first: first.0,
+        rest: all.0 - first.0,
+        worked_first: first.1,
+        worked_rest: all.1 - first.1,
+        ids: made,
+        peak_mib: peak_mib(),
+    })
+}
+
+/// Seconds that this process's threads worked; 0 where the system does not say.
+fn core_seconds() -> f64 {
+    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let nanoseconds = |task: std::fs::DirEntry| {
+        let statistics = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
+        statistics.split_whitespace().next()?.parse::<f64>().ok()
+    };
+    tasks.filter_map(nanoseconds).sum::<f64>() / 1e9
 }
 
 /// Peak memory of this process; 0 where the system does not say.

@@ -8,8 +8,8 @@ use camelid_chat::StopReason;
 use camelid_lora::{AdapterHost, LoraConfig, LoraError, attach};
 use camelid_model::{
     Constraint, Engine, EngineEvent, EngineOptions, EngineRequest, Finished, GenerateOptions,
-    GeneratedWeights, Llama, LlamaConfig, ModelError, PromptCache, SequenceId, TokenLogprobs, WeightStorage,
-    generate_text,
+    GeneratedWeights, Llama, LlamaConfig, LoadOptions, ModelError, PromptCache, SequenceId, TokenLogprobs,
+    WeightStorage, generate_text,
 };
 use camelid_quant::QuantConfig;
 use proptest::prelude::*;
@@ -40,6 +40,10 @@ fn dense() -> Llama {
 fn packed() -> Llama {
     let storage = WeightStorage::Quantized(QuantConfig::default());
     Llama::load(&GeneratedWeights::new(config(), 5), &storage, &Device::flex()).unwrap()
+}
+
+fn int8() -> Llama {
+    Llama::random_with(&config(), &LoadOptions::new(WeightStorage::Int8), 21, &Device::flex()).unwrap()
 }
 
 /// An adapter that changes something, on two kinds of layers.
@@ -204,7 +208,7 @@ fn together(engine: &mut Engine, arrivals: &[Arrival]) -> Vec<Answer> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(30))]
 
     #[test]
     fn a_sequence_gets_the_same_bits_alone_and_in_any_company(
@@ -212,9 +216,9 @@ proptest! {
         prefill_tokens in 1..80usize,
         max_running in 1..7usize,
         blocks in 8..40usize,
-        is_packed: bool,
+        storage in 0..3usize,
     ) {
-        let model = if is_packed { packed() } else { dense() };
+        let model = [dense, packed, int8][storage]();
         let block_bytes = 2 * 2 * 32 * 16 * 4;
         let options = EngineOptions {
             cache_bytes: blocks * block_bytes, prefill_tokens, max_running, ..EngineOptions::default()

@@ -125,18 +125,22 @@ impl PagedAttentionOp for Flex {
     }
 }
 
-/// `$function::<n>` for a number of queries known when it runs.
+/// Queries up to which several vectors are worked on at once: few chains of multiply-adds would wait for
+/// each other.
+const FEW_QUERIES: usize = 4;
+
+/// `$function::<n, m>` for a number of queries known when it runs.
 macro_rules! by_number {
-    ($n:expr, $function:ident($($argument:expr),* $(,)?)) => {
+    ($n:expr, $m:literal, $function:ident($($argument:expr),* $(,)?)) => {
         match $n {
-            1 => $function::<1>($($argument),*),
-            2 => $function::<2>($($argument),*),
-            3 => $function::<3>($($argument),*),
-            4 => $function::<4>($($argument),*),
-            5 => $function::<5>($($argument),*),
-            6 => $function::<6>($($argument),*),
-            7 => $function::<7>($($argument),*),
-            _ => $function::<QUERIES>($($argument),*),
+            1 => $function::<1, $m>($($argument),*),
+            2 => $function::<2, $m>($($argument),*),
+            3 => $function::<3, $m>($($argument),*),
+            4 => $function::<4, $m>($($argument),*),
+            5 => $function::<5, $m>($($argument),*),
+            6 => $function::<6, $m>($($argument),*),
+            7 => $function::<7, $m>($($argument),*),
+            _ => $function::<QUERIES, $m>($($argument),*),
         }
     };
 }
@@ -183,13 +187,23 @@ impl Call<'_> {
         let scores = &mut scores[..count * width];
         let needed = &tile.sequence.blocks[..most.div_ceil(pool.positions)];
         let starts: Vec<usize> = needed.iter().map(|block| pool.head_start(*block, tile.head)).collect();
-        for first in (0..width).step_by(LANES) {
+        let keys_at = |first: usize| {
             let start = starts[first / pool.positions] + first % pool.positions;
-            let keys = &self.keys[start..];
-            for at in (0..count).step_by(QUERIES) {
-                let n = QUERIES.min(count - at);
-                let (queries, scores) = (&queries[at * d..], &mut scores[at * width + first..]);
-                by_number!(n, score(queries, d, keys, pool.positions, scores, width));
+            &self.keys[start..]
+        };
+        for at in (0..count).step_by(QUERIES) {
+            let n = QUERIES.min(count - at);
+            let (queries, scores) = (&queries[at * d..], &mut scores[at * width..]);
+            let mut first = 0;
+            while n <= FEW_QUERIES && first + 2 * LANES <= width {
+                let keys = [keys_at(first), keys_at(first + LANES)];
+                by_number!(n, 2, score(queries, d, keys, pool.positions, &mut scores[first..], width));
+                first += 2 * LANES;
+            }
+            while first < width {
+                let keys = [keys_at(first)];
+                by_number!(n, 1, score(queries, d, keys, pool.positions, &mut scores[first..], width));
+                first += LANES;
             }
         }
 
@@ -204,13 +218,18 @@ impl Call<'_> {
         for at in (0..count).step_by(QUERIES) {
             let n = QUERIES.min(count - at);
             let (scores, out) = (&scores[at * width..], &mut out[at * d..]);
-            by_number!(n, mix(scores, width, self.values, &starts, pool, 0..tile.visible, out));
+            let seen = 0..tile.visible;
+            if n <= FEW_QUERIES && d.is_multiple_of(4 * LANES) {
+                by_number!(n, 4, mix(scores, width, self.values, &starts, pool, seen, out));
+            } else {
+                by_number!(n, 1, mix(scores, width, self.values, &starts, pool, seen, out));
+            }
         }
         // Each row sees one position more than the one before.
         for i in group..count {
             let (scores, out) = (&scores[i * width..], &mut out[i * d..]);
             let more = tile.visible..tile.visible + i / group;
-            mix::<1>(scores, width, self.values, &starts, pool, more, out);
+            mix::<1, 1>(scores, width, self.values, &starts, pool, more, out);
         }
         for (out, total) in out.chunks_exact_mut(d).zip(&totals) {
             let inverse = 1.0 / total;
@@ -220,37 +239,47 @@ impl Call<'_> {
     }
 }
 
-/// The scores of `LANES` positions for `N` queries: `keys` holds those positions of element `c` at
-/// `c · stride`, query `i` is at `i · d`, its scores go to `i · width`.
+/// The scores of `P` times `LANES` positions for `N` queries: each of `keys` holds `LANES` positions of
+/// element `c` at `c · stride`, query `i` is at `i · d`, its scores go to `i · width`.
 #[inline(always)]
-fn score<const N: usize>(
+fn score<const N: usize, const P: usize>(
     queries: &[f32],
     d: usize,
-    keys: &[f32],
+    keys: [&[f32]; P],
     stride: usize,
     scores: &mut [f32],
     width: usize,
 ) {
-    let mut sums = [[0f32; LANES]; N];
+    let mut sums = [[[0f32; LANES]; P]; N];
     let queries: [&[f32]; N] = std::array::from_fn(|i| &queries[i * d..][..d]);
     for c in 0..d {
-        let keys: &[f32; LANES] = keys[c * stride..][..LANES].try_into().expect("as many as there are lanes");
-        for i in 0..N {
-            let q = queries[i][c];
-            for lane in 0..LANES {
-                sums[i][lane] = q.mul_add(keys[lane], sums[i][lane]);
+        for p in 0..P {
+            let keys: &[f32; LANES] = lanes(&keys[p][c * stride..]);
+            for i in 0..N {
+                let q = queries[i][c];
+                for lane in 0..LANES {
+                    sums[i][p][lane] = q.mul_add(keys[lane], sums[i][p][lane]);
+                }
             }
         }
     }
     for i in 0..N {
-        scores[i * width..][..LANES].copy_from_slice(&sums[i]);
+        for p in 0..P {
+            scores[i * width + p * LANES..][..LANES].copy_from_slice(&sums[i][p]);
+        }
     }
 }
 
-/// Adds the weighted values of the positions `seen` to the outputs of `N` queries: the weights of
-/// query `i` are at `i · width`, its output is at `i · d`.
+/// The first of a vector's worth of values.
 #[inline(always)]
-fn mix<const N: usize>(
+fn lanes(values: &[f32]) -> &[f32; LANES] {
+    values.first_chunk().expect("a pool holds whole vectors")
+}
+
+/// Adds the weighted values of the positions `seen` to the outputs of `N` queries, `C` vectors of a head at
+/// a time: the weights of query `i` are at `i · width`, its output is at `i · d`.
+#[inline(always)]
+fn mix<const N: usize, const C: usize>(
     weights: &[f32],
     width: usize,
     values: &[f32],
@@ -260,34 +289,40 @@ fn mix<const N: usize>(
     out: &mut [f32],
 ) {
     let d = pool.d;
+    let step = C * LANES;
     let weights: [&[f32]; N] = std::array::from_fn(|i| &weights[i * width..][..seen.end]);
-    for c in (0..d / LANES * LANES).step_by(LANES) {
-        let mut sums = [[0f32; LANES]; N];
+    for first in (0..d / step * step).step_by(step) {
+        let mut sums = [[[0f32; LANES]; C]; N];
         for i in 0..N {
-            sums[i].copy_from_slice(&out[i * d + c..][..LANES]);
+            for c in 0..C {
+                sums[i][c] = *lanes(&out[i * d + first + c * LANES..]);
+            }
         }
         let mut position = seen.start;
         while position < seen.end {
             let slot = position % pool.positions;
             let count = (pool.positions - slot).min(seen.end - position);
-            let block = &values[starts[position / pool.positions] + slot * d + c..];
+            let block = &values[starts[position / pool.positions] + slot * d + first..];
             for j in 0..count {
-                let values: &[f32; LANES] =
-                    block[j * d..][..LANES].try_into().expect("as many as there are lanes");
-                for i in 0..N {
-                    let weight = weights[i][position + j];
-                    for lane in 0..LANES {
-                        sums[i][lane] = weight.mul_add(values[lane], sums[i][lane]);
+                for c in 0..C {
+                    let values = lanes(&block[j * d + c * LANES..]);
+                    for i in 0..N {
+                        let weight = weights[i][position + j];
+                        for lane in 0..LANES {
+                            sums[i][c][lane] = weight.mul_add(values[lane], sums[i][c][lane]);
+                        }
                     }
                 }
             }
             position += count;
         }
         for i in 0..N {
-            out[i * d + c..][..LANES].copy_from_slice(&sums[i]);
+            for c in 0..C {
+                out[i * d + first + c * LANES..][..LANES].copy_from_slice(&sums[i][c]);
+            }
         }
     }
-    for c in d / LANES * LANES..d {
+    for c in d / step * step..d {
         for i in 0..N {
             let mut sum = out[i * d + c];
             for position in seen.clone() {

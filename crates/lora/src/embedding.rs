@@ -87,7 +87,7 @@ impl Embedding {
         }
     }
 
-    /// The table as it is now, an adapter's copy included: [`Embedding::weight`] in evaluation.
+    /// The table as it is now, an adapter's copy included: [`Embedding::weight()`] in evaluation.
     pub fn dense_weight(&self) -> Tensor<2> {
         self.weight(&ForwardContext::evaluation())
     }

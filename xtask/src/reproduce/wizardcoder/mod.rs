@@ -21,7 +21,7 @@ pub fn reproduce(arguments: &TuningArguments) -> anyhow::Result<Ending> {
         exam: Domain::Programs,
         arms: || [&[SEEDS][..], &ROUNDS, &UNIONS].concat(),
         checked: || [&[SEEDS][..], &ROUNDS[..1], &UNIONS[..2]].concat(),
-        seeds: 4,
+        seeds: 3,
         decide: evidence::decide,
     };
     evolved::reproduce(&recipe, arguments)

@@ -57,7 +57,7 @@ const OF_EXAM: [Plan; 2] = [
 fn design(scale: Scale) -> Design {
     let (sizes, of_each) = match scale {
         Scale::Check => (Sizes { first: 60, evolved: 60, held_out: 40, rows: 24 }, 4),
-        _ => (Sizes { first: 2600, evolved: 2600, held_out: 240, rows: 2400 }, 60),
+        _ => (Sizes { first: 1600, evolved: 1600, held_out: 240, rows: 1500 }, 60),
     };
     let exam = Exam {
         domain: Domain::Arithmetic,

@@ -22,7 +22,14 @@ fn python_with(module: &str, variable: &str) -> Option<String> {
     let named = std::env::var(variable).ok();
     let found = named.into_iter().chain(["python3".to_owned()]).find(|python| {
         let import = format!("import {module}");
-        let tried = Command::new(python).args(["-c", &import]).stderr(Stdio::null()).status();
+        let mut command = Command::new(python);
+        // FastChat opens its logs where it is imported.
+        command
+            .current_dir(std::env::temp_dir())
+            .args(["-c", &import])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let tried = command.status();
         tried.is_ok_and(|status| status.success())
     });
     if found.is_none() {

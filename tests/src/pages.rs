@@ -139,6 +139,6 @@ mod tests {
         .map(|words| words.iter().map(|word| (*word).to_owned()).collect())
         .collect();
         assert_eq!(commands(page), expected);
-        assert_eq!(blocks(page, &["toml"]), [(15, "camelid = 1\n")]);
+        assert_eq!(blocks(page, &["toml"]), [(13, "camelid = 1\n")]);
     }
 }

@@ -105,7 +105,7 @@ fn bad_chat_settings_are_named() {
         (["--top-p", "0"], "top_p"),
         (["--temperature", "NaN"], "temperature"),
         (["--max-new-tokens", "0"], "max-new-tokens"),
-        (["--load", "int3"], "nf4, fp4, int4, f32, bf16, f16"),
+        (["--load", "int3"], "nf4, fp4, int4, int8, f32, bf16, f16"),
         (["--adapter", "/nowhere/adapter"], "adapter_config.json"),
     ] {
         let said = chat(&extra);

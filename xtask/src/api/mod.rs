@@ -28,6 +28,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         let listed = listing::of(&sources::read(&source)?)?;
         let path = workspace().join(format!("docs/api/{package}.txt"));
         if !arguments.check {
+            if let Some(folder) = path.parent() {
+                std::fs::create_dir_all(folder)
+                    .with_context(|| format!("cannot create {}", folder.display()))?;
+            }
             write_whole(&path, listed.as_bytes())?;
             continue;
         }

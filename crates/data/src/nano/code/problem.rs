@@ -204,6 +204,10 @@ mod tests {
         let (mut made, mut levels) = ([0; 5], std::collections::BTreeSet::new());
         for (at, task) in config.tasks(100, false).unwrap().iter().enumerate() {
             let mut problem = Problem::of(task, at % 2 == 1);
+            // Now and then the inputs that a chain's own draws give tell no programs apart.
+            if problem.task(&config).is_none() {
+                continue;
+            }
             for turn in 0..6 {
                 let which = (at * 3 + turn * 2) % 5;
                 let change = Change::OF_PROGRAMS[which];

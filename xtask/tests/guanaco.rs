@@ -1,28 +1,16 @@
 //! The recipe as a user runs it: the program itself, at the size made for tests.
 
+mod program;
+
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use camelid_tests::chat_server::{Answer, Server};
-use serde_json::Value;
+use program::{Recipe, said};
 
-fn recipe(runs: &Path, options: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-    command.args(["reproduce", "guanaco", "--runs"]).arg(runs).args(options);
-    command.stdin(Stdio::null());
-    command
-}
-
-fn text(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
-}
-
-fn report(runs: &Path) -> Value {
-    let json = std::fs::read(runs.join("guanaco-check/report.json")).unwrap();
-    serde_json::from_slice(&json).unwrap()
-}
+const RECIPE: Recipe = Recipe("guanaco");
 
 /// The adapter of every arm that has one, by folder.
 fn adapters(runs: &Path) -> Vec<(PathBuf, Vec<u8>)> {
@@ -42,9 +30,9 @@ fn the_recipe_runs_is_reused_and_survives_an_interruption() {
     let runs = runs.path();
 
     // From nothing to a report.
-    let output = recipe(runs, &["--scale", "check"]).output().unwrap();
-    assert!(output.status.success(), "{}", text(&output));
-    let first = report(runs);
+    let output = RECIPE.command(runs, &["--scale", "check"]).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    let first = RECIPE.report(runs);
     let claims = first["claims"].as_array().unwrap();
     assert!(claims.len() >= 10);
     for row in claims {
@@ -60,11 +48,11 @@ fn the_recipe_runs_is_reused_and_survives_an_interruption() {
     assert!(!page.contains("src=\"http") && !page.contains("href=\"http"), "the page must stand alone");
 
     // Again: nothing is run twice, and the figures are the same.
-    let output = recipe(runs, &["--scale", "check"]).output().unwrap();
-    assert!(output.status.success(), "{}", text(&output));
+    let output = RECIPE.command(runs, &["--scale", "check"]).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
     let arms = first["arms"].as_array().unwrap().len();
-    assert_eq!(text(&output).matches("reused from an earlier run").count(), arms);
-    let second = report(runs);
+    assert_eq!(said(&output).matches("reused from an earlier run").count(), arms);
+    let second = RECIPE.report(runs);
     assert_eq!(second["claims"], first["claims"]);
     assert_eq!(second["run"]["reused_arms"], arms);
 
@@ -77,9 +65,9 @@ fn the_recipe_runs_is_reused_and_survives_an_interruption() {
     let judge = format!("{}#judge", server.base_url());
     let mut asked = Vec::new();
     for _ in 0..2 {
-        let output = recipe(runs, &["--scale", "check", "--judge", &judge]).output().unwrap();
-        assert!(output.status.success(), "{}", text(&output));
-        let report = report(runs);
+        let output = RECIPE.command(runs, &["--scale", "check", "--judge", &judge]).output().unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+        let report = RECIPE.report(runs);
         let judged = &report["judged"];
         assert_eq!(judged["wins_ties_losses"], serde_json::json!([0, games, 0]));
         assert_eq!((&judged["inconsistent"], &judged["first_position"]), (&games.into(), &1.0.into()));
@@ -94,7 +82,8 @@ fn the_recipe_runs_is_reused_and_survives_an_interruption() {
         wanted.iter().find(|(path, _)| path.to_string_lossy().contains("/qlora-nf4-dq-")).unwrap();
     let arm_folder = runs.join(first_adapter.parent().unwrap().parent().unwrap());
     std::fs::remove_dir_all(runs.join("guanaco-check/arms")).unwrap();
-    let child = recipe(runs, &["--scale", "check"])
+    let child = RECIPE
+        .command(runs, &["--scale", "check"])
         .process_group(0)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -109,13 +98,13 @@ fn the_recipe_runs_is_reused_and_survives_an_interruption() {
     let group = rustix::process::Pid::from_raw(child.id() as i32).unwrap();
     rustix::process::kill_process_group(group, rustix::process::Signal::INT).unwrap();
     let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(130), "{}", text(&output));
-    assert!(text(&output).contains("the same command goes on from there"), "{}", text(&output));
+    assert_eq!(output.status.code(), Some(130), "{}", said(&output));
+    assert!(said(&output).contains("the same command goes on from there"), "{}", said(&output));
     assert!(!arm_folder.join("outcome.json").exists(), "the arm was to be interrupted before its end");
     assert!(std::fs::read_dir(arm_folder.join("checkpoints")).unwrap().count() > 0);
 
-    let output = recipe(runs, &["--scale", "check"]).output().unwrap();
-    assert!(output.status.success(), "{}", text(&output));
+    let output = RECIPE.command(runs, &["--scale", "check"]).output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
     assert!(adapters(runs) == wanted, "an interrupted run must end with the same adapters");
 }
 
@@ -123,8 +112,8 @@ fn the_recipe_runs_is_reused_and_survives_an_interruption() {
 fn a_dry_run_shows_the_plan_of_every_scale() {
     let runs = tempfile::tempdir().unwrap();
     for scale in ["nano", "smol", "7b", "13b", "33b", "65b"] {
-        let output = recipe(runs.path(), &["--scale", scale, "--dry-run"]).output().unwrap();
-        let text = text(&output);
+        let output = RECIPE.command(runs.path(), &["--scale", scale, "--dry-run"]).output().unwrap();
+        let text = said(&output);
         assert!(output.status.success(), "{scale}: {text}");
         for part in
             ["would fetch", "weights", "constants", "adapter", "optimizer", "activations", "tokens at most"]
@@ -139,9 +128,9 @@ fn a_dry_run_shows_the_plan_of_every_scale() {
 fn bad_requests_are_refused_with_a_reason() {
     let runs = tempfile::tempdir().unwrap();
     let refused = |options: &[&str], reason: &str| {
-        let output = recipe(runs.path(), options).output().unwrap();
+        let output = RECIPE.command(runs.path(), options).output().unwrap();
         assert!(!output.status.success(), "{options:?} passed");
-        assert!(text(&output).contains(reason), "{options:?}: {}", text(&output));
+        assert!(said(&output).contains(reason), "{options:?}: {}", said(&output));
     };
     refused(&["--scale", "9b"], "invalid value '9b'");
     refused(&["--sclae", "nano"], "--scale");
@@ -154,8 +143,8 @@ fn bad_requests_are_refused_with_a_reason() {
 #[test]
 fn a_scale_beyond_this_machine_is_refused_before_anything_is_fetched() {
     let runs = tempfile::tempdir().unwrap();
-    let output = recipe(runs.path(), &["--scale", "65b", "--offline"]).output().unwrap();
-    let text = text(&output);
+    let output = RECIPE.command(runs.path(), &["--scale", "65b", "--offline"]).output().unwrap();
+    let text = said(&output);
     assert!(!output.status.success());
     // A machine that could hold it gets as far as asking for the weights.
     assert!(text.contains("does not fit this machine") || text.contains("llama-65b"), "{text}");

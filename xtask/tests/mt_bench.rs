@@ -1,13 +1,12 @@
 //! The MT-bench recipe as a user runs it, against a real HTTP server.
 
-use std::process::{Command, Output, Stdio};
+mod program;
+
+use std::process::Stdio;
 
 use camelid_tests::chat_server::{Answer, Server};
+use program::{Recipe, said};
 use serde_json::Value;
-
-fn text(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
-}
 
 #[test]
 fn a_recipe_whose_server_goes_away_is_finished_by_the_next_run() {
@@ -26,18 +25,9 @@ fn a_recipe_whose_server_goes_away_is_finished_by_the_next_run() {
     });
     let runs = tempfile::tempdir().unwrap();
     let recipe = || {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-        command.args([
-            "reproduce",
-            "mt-bench",
-            "--offline",
-            "--concurrency",
-            "8",
-            "--retries",
-            "0",
-            "--runs",
-        ]);
-        command.arg(runs.path()).env("CAMELID_MIRROR", &mirror).stdin(Stdio::null());
+        let options = ["--offline", "--concurrency", "8", "--retries", "0"];
+        let mut command = Recipe("mt-bench").command(runs.path(), &options);
+        command.env("CAMELID_MIRROR", &mirror);
         command.arg("--model").arg(format!("vicuna={}#vicuna", server.base_url()));
         command.arg("--judge").arg(format!("{}#judge", server.base_url()));
         command
@@ -49,9 +39,9 @@ fn a_recipe_whose_server_goes_away_is_finished_by_the_next_run() {
     let broken = running.wait_with_output().unwrap();
     server.restart();
     let output = second.output().unwrap();
-    assert!(output.status.success(), "{}\n{}", text(&broken), text(&output));
+    assert!(output.status.success(), "{}\n{}", said(&broken), said(&output));
     let counts = server.counts();
-    assert_eq!(counts.answered_in_all(), 320, "{}", text(&output));
+    assert_eq!(counts.answered_in_all(), 320, "{}", said(&output));
     assert!(counts.answered.values().all(|times| *times == 1), "a finished request was repeated");
 
     let folder = runs.path().join("mt-bench");

@@ -1,18 +1,15 @@
 //! The Elo recipe as a user runs it.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+mod program;
 
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use program::{Recipe, said};
 use serde_json::Value;
 
 fn recipe(runs: &Path, judgments: &Path, options: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-    command.args(["reproduce", "qlora-elo", "--runs"]).arg(runs).arg("--judgments").arg(judgments);
-    command.args(options).stdin(Stdio::null()).output().unwrap()
-}
-
-fn text(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+    Recipe("qlora-elo").command(runs, options).arg("--judgments").arg(judgments).output().unwrap()
 }
 
 /// The published judgments.
@@ -26,11 +23,11 @@ fn table_one_is_recomputed_with_its_readings_side_by_side() {
     let runs = tempfile::tempdir().unwrap();
     let options = ["--orderings", "2000", "--replicates", "40", "--seed", "1"];
     let output = recipe(runs.path(), &judgments, &options);
-    assert!(output.status.success(), "{}", text(&output));
+    assert!(output.status.success(), "{}", said(&output));
     for line in
         ["56 files, 4480 judgments: 4467 matches (600 ties), 13 without a verdict dropped", "(inferred)"]
     {
-        assert!(text(&output).contains(line), "{}", text(&output));
+        assert!(said(&output).contains(line), "{}", said(&output));
     }
     let folder = runs.path().join("qlora-elo");
     let report: Value = serde_json::from_slice(&std::fs::read(folder.join("report.json")).unwrap()).unwrap();
@@ -63,10 +60,10 @@ fn judgments_that_are_not_there_are_said_to_be_missing() {
     let runs = tempfile::tempdir().unwrap();
     let empty = tempfile::tempdir().unwrap();
     let output = recipe(runs.path(), empty.path(), &[]);
-    assert!(!output.status.success() && text(&output).contains("holds no .jsonl file"), "{}", text(&output));
+    assert!(!output.status.success() && said(&output).contains("holds no .jsonl file"), "{}", said(&output));
     let review = "{\"question_id\": 1, \"answer1_id\": \"a\", \"answer2_id\": \"b\", \"score\": 1}\n";
     std::fs::write(empty.path().join("x-vs-y-gpt-4-reviewer.jsonl"), review).unwrap();
     let output = recipe(runs.path(), empty.path(), &[]);
-    assert!(!output.status.success() && text(&output).contains("say nothing of GPT-4"), "{}", text(&output));
+    assert!(!output.status.success() && said(&output).contains("say nothing of GPT-4"), "{}", said(&output));
     assert!(!runs.path().join("qlora-elo").exists(), "nothing is written");
 }

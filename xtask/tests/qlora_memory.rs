@@ -1,32 +1,27 @@
 //! The memory recipe as a user runs it, at sizes that take seconds.
 
+mod program;
+
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use camelid_tests::SmallDisk;
+use program::{Recipe, said};
 use serde_json::Value;
 
-fn recipe(runs: &Path, options: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-    command.args(["reproduce", "qlora-memory", "--runs"]).arg(runs).args(options).stdin(Stdio::null());
-    command
-}
-
-fn text(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
-}
+const RECIPE: Recipe = Recipe("qlora-memory");
 
 fn finished(runs: &Path, options: &[&str]) -> String {
-    let output = recipe(runs, options).output().unwrap();
-    assert!(output.status.success(), "{options:?}: {}", text(&output));
-    text(&output)
+    let output = RECIPE.command(runs, options).output().unwrap();
+    assert!(output.status.success(), "{options:?}: {}", said(&output));
+    said(&output)
 }
 
 fn refused(runs: &Path, options: &[&str], reason: &str) {
-    let output = recipe(runs, options).output().unwrap();
+    let output = RECIPE.command(runs, options).output().unwrap();
     assert!(!output.status.success(), "{options:?} passed");
-    assert!(text(&output).contains(reason), "{options:?}: {}", text(&output));
+    assert!(said(&output).contains(reason), "{options:?}: {}", said(&output));
 }
 
 fn report(runs: &Path, folder: &str) -> Value {
@@ -113,7 +108,8 @@ fn a_disk_with_room_for_some_blocks_gets_those_and_the_report_says_so() {
 fn ctrl_c_while_weights_are_made_leaves_nothing_of_them() {
     let runs = tempfile::tempdir().unwrap();
     let folder = runs.path().join("qlora-memory-7b-streamed");
-    let child = recipe(runs.path(), &["--size", "7b", "--layers", "3", "--stream"])
+    let child = RECIPE
+        .command(runs.path(), &["--size", "7b", "--layers", "3", "--stream"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -127,7 +123,7 @@ fn ctrl_c_while_weights_are_made_leaves_nothing_of_them() {
     let child_id = rustix::process::Pid::from_raw(child.id() as i32).unwrap();
     rustix::process::kill_process(child_id, rustix::process::Signal::INT).unwrap();
     let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(130), "{}", text(&output));
-    assert!(text(&output).contains("nothing is left on the disk"), "{}", text(&output));
+    assert_eq!(output.status.code(), Some(130), "{}", said(&output));
+    assert!(said(&output).contains("nothing is left on the disk"), "{}", said(&output));
     assert_eq!(names(&folder), Vec::<String>::new());
 }

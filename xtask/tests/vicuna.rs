@@ -1,30 +1,18 @@
 //! The recipe as a user runs it: the program itself, at the size made for tests.
 
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
+mod program;
 
+use program::{Recipe, said};
 use serde_json::Value;
 
-fn recipe(runs: &Path, options: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-    command.args(["reproduce", "vicuna", "--runs"]).arg(runs).args(options).stdin(Stdio::null());
-    command.output().unwrap()
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
-}
-
-fn report(runs: &Path) -> Value {
-    serde_json::from_slice(&std::fs::read(runs.join("vicuna-check/report.json")).unwrap()).unwrap()
-}
+const RECIPE: Recipe = Recipe("vicuna");
 
 #[test]
 fn pages_become_a_report_and_nothing_is_run_twice() {
     let runs = tempfile::tempdir().unwrap();
-    let output = recipe(runs.path(), &["--scale", "check"]);
+    let output = RECIPE.run(runs.path(), &["--scale", "check"]);
     assert!(output.status.success(), "{}", said(&output));
-    let first = report(runs.path());
+    let first = RECIPE.report(runs.path());
 
     // Every conversation of the raw pages is kept or dropped by a rule.
     let count =
@@ -50,20 +38,20 @@ fn pages_become_a_report_and_nothing_is_run_twice() {
     let page = std::fs::read_to_string(runs.path().join("vicuna-check/report.html")).unwrap();
     assert!(page.matches("<svg").count() >= 2 && !page.contains("src=\"http"));
 
-    let output = recipe(runs.path(), &["--scale", "check"]);
+    let output = RECIPE.run(runs.path(), &["--scale", "check"]);
     assert!(output.status.success(), "{}", said(&output));
     assert_eq!(said(&output).matches("reused from an earlier run").count(), 6 + 2);
-    assert_eq!(report(runs.path())["claims"], first["claims"]);
+    assert_eq!(RECIPE.report(runs.path())["claims"], first["claims"]);
 }
 
 #[test]
 fn every_scale_says_what_it_takes_before_anything_is_fetched() {
     let runs = tempfile::tempdir().unwrap();
     for scale in ["nano", "smol", "7b", "13b", "33b"] {
-        let output = recipe(runs.path(), &["--scale", scale, "--dry-run"]);
+        let output = RECIPE.run(runs.path(), &["--scale", scale, "--dry-run"]);
         assert!(output.status.success(), "{scale}: {}", said(&output));
         assert!(said(&output).contains("GiB") || said(&output).contains("MiB"), "{scale}: {}", said(&output));
     }
-    let refused = recipe(runs.path(), &["--scale", "65b"]);
+    let refused = RECIPE.run(runs.path(), &["--scale", "65b"]);
     assert!(!refused.status.success() && said(&refused).contains("nano, smol, 7b, 13b and 33b"));
 }

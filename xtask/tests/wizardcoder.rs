@@ -1,30 +1,17 @@
 //! The recipe as a user runs it: the program itself, at the size made for tests.
 
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
+mod program;
 
-use serde_json::Value;
+use program::{Recipe, said};
 
-fn recipe(runs: &Path, options: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-    command.args(["reproduce", "wizardcoder", "--runs"]).arg(runs).args(options).stdin(Stdio::null());
-    command.output().unwrap()
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
-}
-
-fn report(runs: &Path) -> Value {
-    serde_json::from_slice(&std::fs::read(runs.join("wizardcoder-check/report.json")).unwrap()).unwrap()
-}
+const RECIPE: Recipe = Recipe("wizardcoder");
 
 #[test]
 fn programs_are_evolved_written_and_run_and_a_development_set_says_where_to_stop() {
     let runs = tempfile::tempdir().unwrap();
-    let output = recipe(runs.path(), &["--scale", "check"]);
+    let output = RECIPE.run(runs.path(), &["--scale", "check"]);
     assert!(output.status.success(), "{}", said(&output));
-    let first = report(runs.path());
+    let first = RECIPE.report(runs.path());
     let arms = first["arms"].as_array().unwrap();
     let names: Vec<_> = arms.iter().map(|arm| arm["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["seeds", "round-1", "union-1", "union-2", "stopped"]);
@@ -45,27 +32,13 @@ fn programs_are_evolved_written_and_run_and_a_development_set_says_where_to_stop
     let page = std::fs::read_to_string(runs.path().join("wizardcoder-check/report.html")).unwrap();
     assert!(page.matches("<svg").count() >= 2 && page.contains("--cut wizardcoder"));
 
-    let output = recipe(runs.path(), &["--scale", "check"]);
+    let output = RECIPE.run(runs.path(), &["--scale", "check"]);
     assert!(output.status.success(), "{}", said(&output));
     assert_eq!(said(&output).matches("reused from an earlier run").count(), 4);
-    assert_eq!(report(runs.path())["claims"], first["claims"]);
+    assert_eq!(RECIPE.report(runs.path())["claims"], first["claims"]);
 }
 
 #[test]
 fn plans_are_shown_and_what_is_no_scale_is_refused() {
-    let runs = tempfile::tempdir().unwrap();
-    for scale in ["nano", "13b"] {
-        let output = recipe(runs.path(), &["--scale", scale, "--dry-run"]);
-        assert!(output.status.success() && said(&output).contains("weights"), "{scale}: {}", said(&output));
-    }
-    assert_eq!(std::fs::read_dir(runs.path()).unwrap().count(), 0, "a dry run leaves nothing");
-    let refused = |options: &[&str], code: i32, reason: &str| {
-        let output = recipe(runs.path(), options);
-        assert_eq!(output.status.code(), Some(code), "{options:?}: {}", said(&output));
-        assert!(said(&output).contains(reason), "{options:?}: {}", said(&output));
-    };
-    refused(&["--scale", "9b"], 2, "invalid value '9b'");
-    refused(&["--scale", "smol"], 1, "wizardcoder has no scale smol; it has nano, 7b");
-    refused(&["--scale", "13b"], 1, "camelid train experiments/wizardcoder/13b.toml");
-    refused(&["--only-arm", "no-such-arm", "--only-seed", "0"], 1, "there is no arm named `no-such-arm`");
+    RECIPE.shows_plans_and_refuses_what_is_none();
 }

@@ -1,30 +1,26 @@
 //! The recipe as a user runs it: the program itself, at the size made for tests.
 
+mod program;
+
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 
 use camelid_kernels::device;
 use camelid_model::{Llama, LlamaConfig};
 use camelid_recipe::nano;
 use camelid_tests::chat_server::{Answer, Server};
 use camelid_tests::{byte_tokenizer, oracles};
+use program::{Recipe, said};
 use serde_json::Value;
 
+const RECIPE: Recipe = Recipe("wizardlm");
+
 fn recipe(runs: &Path, options: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-    command.args(["reproduce", "wizardlm", "--runs"]).arg(runs).args(options).stdin(Stdio::null());
+    let mut command = RECIPE.command(runs, options);
     if let Some(oracles) = oracles() {
         command.env("CAMELID_MIRROR", oracles);
     }
     command.output().unwrap()
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
-}
-
-fn report(runs: &Path) -> Value {
-    serde_json::from_slice(&std::fs::read(runs.join("wizardlm-check/report.json")).unwrap()).unwrap()
 }
 
 #[test]
@@ -32,7 +28,7 @@ fn instructions_are_evolved_into_a_report_and_nothing_is_run_twice() {
     let runs = tempfile::tempdir().unwrap();
     let output = recipe(runs.path(), &["--scale", "check"]);
     assert!(output.status.success(), "{}", said(&output));
-    let first = report(runs.path());
+    let first = RECIPE.report(runs.path());
 
     // First instructions of equal tokens are more of them, and about as many tokens.
     let arm = |name: &str| {
@@ -60,7 +56,7 @@ fn instructions_are_evolved_into_a_report_and_nothing_is_run_twice() {
     let output = recipe(runs.path(), &["--scale", "check"]);
     assert!(output.status.success(), "{}", said(&output));
     assert_eq!(said(&output).matches("reused from an earlier run").count(), 4);
-    assert_eq!(report(runs.path())["claims"], first["claims"]);
+    assert_eq!(RECIPE.report(runs.path())["claims"], first["claims"]);
 }
 
 /// A random model of a few weights with a token for each byte.

@@ -280,9 +280,9 @@ pub mod tests {
     use super::*;
 
     /// Items of each part, every fourth of them for development.
-    const ITEMS: usize = 40;
+    pub const ITEMS: usize = 40;
 
-    /// Three seeds of an arm with so many percent right in each part.
+    /// Three seeds of an arm with so many percent right in each part of its exam.
     pub fn tuned(arm: &Arm, right: &[usize]) -> Vec<Tuned> {
         let marks = |shift: usize| -> Vec<Mark> {
             let of = |right: usize| {
@@ -332,6 +332,11 @@ pub mod tests {
             arms: &[],
             development: false,
         });
+        decided(paper, &evidence)
+    }
+
+    /// What the evidence decides of a paper's nano claims.
+    pub fn decided(paper: &str, evidence: &ByClaim) -> BTreeMap<String, &'static str> {
         let path = crate::workspace::workspace().join(format!("papers/{paper}/claims.toml"));
         let claims = ClaimsFile::read(&path).unwrap().claims;
         let of_nano = claims.iter().filter(|claim| claim.scales.iter().any(|scale| scale == "nano"));

@@ -184,15 +184,15 @@ fn tuning(measured: &Measured) -> Option<Evidence> {
 
 #[cfg(test)]
 mod tests {
-    use camelid_recipe::claims::ClaimsFile;
     use camelid_recipe::evolved::{Item, Lineages, Mark, Tuned};
 
     use super::*;
+    use crate::reproduce::evolved::tests::{ITEMS, decided, tuned};
 
     /// Forty instructions of each round, and forty sums of each level.
     fn lineages() -> Lineages {
         let items = |at: usize, of_sums: bool| {
-            (0..40).map(move |i| Item {
+            (0..ITEMS).map(move |i| Item {
                 round: at,
                 level: at + usize::from(of_sums),
                 steps: 0,
@@ -206,49 +206,14 @@ mod tests {
         Lineages::of_exams(vec![(Domain::General, exam), (Domain::Arithmetic, sums)])
     }
 
-    /// Three seeds of an arm with so many percent right in each round or level.
-    fn tuned(arm: &Arm, right: [usize; 5]) -> Vec<Tuned> {
-        let marks = |shift: usize| -> Vec<Mark> {
-            let of = |right: usize| {
-                (0..40).map(move |i| {
-                    let right = (i * 7 + shift) % 40 < right * 40 / 100;
-                    Mark { right, probability: if right { 0.9 } else { 0.01 }, drawn: None }
-                })
-            };
-            right.iter().flat_map(|right| of(*right)).collect()
-        };
-        let one = |seed: u64| Tuned {
-            arm: arm.name.to_owned(),
-            seed,
-            rows: 1,
-            tokens: 1,
-            marks: marks(seed as usize),
-            samples: Vec::new(),
-            step_losses: Vec::new(),
-            seconds: 1.0,
-        };
-        (0..3).map(one).collect()
-    }
-
     fn verdicts(arms: &[(&Arm, [usize; 5])]) -> BTreeMap<String, &'static str> {
         let lineages = lineages();
-        let tuned: Vec<Tuned> = arms.iter().flat_map(|(arm, right)| tuned(arm, *right)).collect();
+        let tuned: Vec<Tuned> = arms.iter().flat_map(|(arm, right)| tuned(arm, right)).collect();
         let wrong = Mark { right: false, probability: 0.0, drawn: None };
         let untuned = vec![wrong; lineages.exam(Domain::General).len()];
         let measured =
             Measured { lineages: &lineages, untuned: &untuned, tuned: &tuned, arms: &[], development: false };
-        let evidence = by_claim(&measured);
-        let path = crate::workspace::workspace().join("papers/wizardlm/claims.toml");
-        let file = ClaimsFile::read(&path).unwrap();
-        let of_nano = file.claims.iter().filter(|claim| claim.scales.iter().any(|scale| scale == "nano"));
-        of_nano
-            .map(|claim| {
-                (
-                    claim.id.clone(),
-                    claim.decide(evidence.get(claim.id.as_str()), "nano", false).verdict.words(),
-                )
-            })
-            .collect()
+        decided("wizardlm", &by_claim(&measured))
     }
 
     #[test]

@@ -3,22 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
-use camelid_tests::workspace;
+use camelid_tests::{packages, workspace};
 use serde_json::Value;
 
 type Arrows = BTreeMap<String, BTreeSet<String>>;
 
 /// What each crate of the workspace is built on: its normal dependencies, optional ones too.
 fn dependencies() -> Arrows {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
-        .args(["metadata", "--no-deps", "--format-version", "1"])
-        .current_dir(workspace())
-        .output()
-        .expect("cargo runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo prints JSON");
-    let packages = metadata["packages"].as_array().expect("packages");
+    let packages = packages();
     let name = |value: &Value| value.as_str().expect("a name").to_owned();
     let members: BTreeSet<String> = packages.iter().map(|package| name(&package["name"])).collect();
     let of = |package: &Value| {

@@ -2,25 +2,15 @@
 //! needs no file outside of itself.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use camelid_tests::workspace;
+use camelid_tests::{packages, workspace};
 use serde_json::Value;
 
 /// The packages that others may use, as `cargo metadata` describes them: those in `crates/`, and the kernels.
 fn parcels() -> Vec<Value> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
-        .args(["metadata", "--no-deps", "--format-version", "1"])
-        .current_dir(workspace())
-        .output()
-        .expect("cargo runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let mut metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo prints JSON");
-    let Value::Array(packages) = metadata["packages"].take() else { panic!("no packages") };
     let own = ["camelid-tests", "camelid-benches", "camelid-gpu", "xtask"];
     let parcels: Vec<Value> =
-        packages.into_iter().filter(|package| !own.iter().any(|name| package["name"] == *name)).collect();
+        packages().into_iter().filter(|package| !own.iter().any(|name| package["name"] == *name)).collect();
     assert!(parcels.len() > 15, "{}", parcels.len());
     parcels
 }

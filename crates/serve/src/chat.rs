@@ -16,7 +16,7 @@ use crate::gate::Caller;
 use crate::generation::{blocking, check_constraint, sequences, target};
 use crate::model::ServedModel;
 use crate::reply::{ReplyDelta, ReplyParser};
-use crate::stream::{COMMENT, DONE, Frames, event, respond};
+use crate::stream::{DONE, Frames, event, respond};
 use crate::tokens::TokenTexts;
 use crate::wire::{
     ChatChoice, ChatChunk, ChatChunkChoice, ChatCompletion, ChatDelta, ChatLogprobs, ChatMessage, ChatReply,
@@ -245,18 +245,6 @@ impl Frames for ChatWriter {
     fn end(&mut self) -> Vec<Bytes> {
         let usage = self.include_usage.then(|| self.chunk(Vec::new(), Some(self.usage())));
         usage.into_iter().chain([DONE]).collect()
-    }
-
-    fn failure(&mut self, error: &ServeError) -> Vec<Bytes> {
-        vec![event(&error.body()), DONE]
-    }
-
-    fn keep_alive(&self) -> Option<Bytes> {
-        Some(COMMENT)
-    }
-
-    fn content_type(&self) -> &'static str {
-        "text/event-stream"
     }
 }
 

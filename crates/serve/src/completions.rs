@@ -15,7 +15,7 @@ use crate::chat::FINGERPRINT;
 use crate::error::ServeError;
 use crate::gate::Caller;
 use crate::generation::{blocking, check_constraint, sequences, target, tokenise};
-use crate::stream::{COMMENT, DONE, Frames, event, respond};
+use crate::stream::{DONE, Frames, event, respond};
 use crate::tokens::TokenTexts;
 use crate::wire::{
     Completion, CompletionChoice, CompletionLogprobs, CompletionRequest, PromptText, Usage, finish_reason,
@@ -204,18 +204,6 @@ impl Frames for CompletionWriter {
     fn end(&mut self) -> Vec<Bytes> {
         let usage = self.include_usage.then(|| event(&self.completion(Vec::new(), Some(Some(self.usage)))));
         usage.into_iter().chain([DONE]).collect()
-    }
-
-    fn failure(&mut self, error: &ServeError) -> Vec<Bytes> {
-        vec![event(&error.body()), DONE]
-    }
-
-    fn keep_alive(&self) -> Option<Bytes> {
-        Some(COMMENT)
-    }
-
-    fn content_type(&self) -> &'static str {
-        "text/event-stream"
     }
 }
 

@@ -20,6 +20,8 @@ use crate::error::ServeError;
 const WAITING_FRAMES: usize = 8;
 
 /// How a protocol writes the pieces of an answer, each as whole frames.
+///
+/// What a stream of server-sent events does is given; other streams say otherwise.
 pub(crate) trait Frames: Send + 'static {
     /// What comes before any text.
     fn begin(&mut self) -> Vec<Bytes>;
@@ -28,11 +30,17 @@ pub(crate) trait Frames: Send + 'static {
     /// What comes after the last piece.
     fn end(&mut self) -> Vec<Bytes>;
     /// What an answer that fails ends with.
-    fn failure(&mut self, error: &ServeError) -> Vec<Bytes>;
+    fn failure(&mut self, error: &ServeError) -> Vec<Bytes> {
+        vec![event(&error.body()), DONE]
+    }
     /// What says that the answer still lives.
-    fn keep_alive(&self) -> Option<Bytes>;
+    fn keep_alive(&self) -> Option<Bytes> {
+        Some(COMMENT)
+    }
     /// The type of the whole.
-    fn content_type(&self) -> &'static str;
+    fn content_type(&self) -> &'static str {
+        "text/event-stream"
+    }
 }
 
 /// An event of a server-sent stream.

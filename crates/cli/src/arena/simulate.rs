@@ -134,13 +134,9 @@ impl Found {
             .needed
             .iter()
             .map(|[even, active]| {
-                let what = match even.target {
-                    Target::WinMatrix => "win matrix",
-                    Target::Scores => "strengths",
-                };
                 let (even_votes, active_votes) = (even.median(), active.median());
                 vec![
-                    what.to_owned(),
+                    even.target.words().to_owned(),
                     format!("{}", even.precision),
                     format!("{even_votes:.0}"),
                     format!("{active_votes:.0}"),

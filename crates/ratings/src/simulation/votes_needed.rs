@@ -34,6 +34,16 @@ pub enum Target {
     Scores,
 }
 
+impl Target {
+    /// In words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::WinMatrix => "win matrix",
+            Self::Scores => "strengths",
+        }
+    }
+}
+
 /// What came of some trials.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Needed {

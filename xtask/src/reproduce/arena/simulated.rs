@@ -164,9 +164,8 @@ impl Simulated {
             .needed
             .iter()
             .map(|row| {
-                let what = if row.target == Target::WinMatrix { "win matrix" } else { "strengths" };
                 let votes = [row.even, row.as_drawn, row.active].map(|votes| format!("{votes:.0}"));
-                [vec![what.to_owned(), row.half_width.to_string()], votes.to_vec()].concat()
+                [vec![row.target.words().to_owned(), row.half_width.to_string()], votes.to_vec()].concat()
             })
             .collect();
         let detection: Vec<Vec<String>> = self

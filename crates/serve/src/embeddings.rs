@@ -79,6 +79,7 @@ pub(crate) async fn embed(
         let vector = blocking(app, move |model| Ok(model.engine.embed(&ids)?)).await?;
         vectors.push(unit(vector));
     }
+    caller.entry.read(tokens);
     Ok((vectors, tokens))
 }
 

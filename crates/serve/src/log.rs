@@ -18,6 +18,9 @@ use crate::wire::finish_reason;
 /// Lines that wait for a slow disk or pipe before more are dropped.
 const MOST_WAITING_LINES: usize = 4096;
 
+/// Most characters of an unknown field's name that are kept.
+const LONGEST_FIELD: usize = 100;
+
 /// Where lines go.
 #[derive(Debug)]
 pub struct Log {
@@ -72,6 +75,7 @@ impl Log {
     /// Names the fields of a request that mean nothing here, each once.
     pub fn unknown_fields(&self, path: &str, fields: &[String]) {
         for field in fields {
+            let field: String = field.chars().take(LONGEST_FIELD).collect();
             let known = format!("{path} {field}");
             let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
             // Clients choose the names: their number is bounded.
@@ -166,6 +170,11 @@ impl Entry {
                 self.metrics.first_token(after);
             }
         });
+    }
+
+    /// Tokens were read of which nothing is written.
+    pub fn read(&self, tokens: usize) {
+        self.with(|state| state.counts[0] += tokens);
     }
 
     /// A sequence ended.

@@ -57,8 +57,13 @@ impl Metrics {
         self.left.fetch_add(u64::from(left), Ordering::Relaxed);
         self.request_seconds.add(took);
         let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
-        let path = if status == Some(404) || requests.len() >= MOST_PATHS { "other" } else { path };
-        *requests.entry((path.to_owned(), status.unwrap_or(0))).or_default() += 1;
+        // Clients choose the paths, those without a key as well: their number is bounded.
+        let path = if matches!(status, Some(401 | 404)) { "other" } else { path };
+        let mut key = (path.to_owned(), status.unwrap_or(0));
+        if requests.len() >= MOST_PATHS && !requests.contains_key(&key) {
+            key.0 = "other".to_owned();
+        }
+        *requests.entry(key).or_default() += 1;
     }
 
     pub(crate) fn queue_wait(&self, waited: Duration) {

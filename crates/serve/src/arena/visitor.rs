@@ -1,7 +1,7 @@
 //! Where a visitor comes from, and how much one may ask.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -53,6 +53,14 @@ fn number(address: IpAddr) -> u128 {
     }
 }
 
+/// Of IPv6 the first half, for the other belongs to one household.
+fn household(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64))),
+        v4 => v4,
+    }
+}
+
 /// The visitor's address: that of the connection, or, where it comes from a trusted proxy, the last one
 /// in `X-Forwarded-For` that no trusted proxy put its own name to. What a visitor writes there comes
 /// before and is not believed.
@@ -99,6 +107,7 @@ impl RateLimit {
         if self.per_minute == 0 {
             return Ok(());
         }
+        let address = household(address);
         let (rate, burst) = (f64::from(self.per_minute) / 60.0, f64::from(self.burst));
         let mut visitors = self.visitors.lock().unwrap_or_else(PoisonError::into_inner);
         let refill = |(left, then): (f64, Instant)| {
@@ -150,6 +159,17 @@ mod tests {
         assert!(all.holds("2001:db8::1".parse().unwrap()));
         let one: TrustedProxy = "192.0.2.1".parse().unwrap();
         assert!(one.holds("::ffff:192.0.2.1".parse().unwrap()) && !one.holds("192.0.2.2".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_household_of_ipv6_is_one_visitor() {
+        let limit = RateLimit::new(1);
+        let now = Instant::now();
+        limit.take("2001:db8::1".parse().unwrap(), now).unwrap();
+        assert!(limit.take("2001:db8::2".parse().unwrap(), now).is_err());
+        limit.take("2001:db8:0:1::1".parse().unwrap(), now).unwrap();
+        limit.take("::ffff:192.0.2.1".parse().unwrap(), now).unwrap();
+        assert!(limit.take("192.0.2.1".parse().unwrap(), now).is_err());
     }
 
     #[test]

@@ -87,7 +87,8 @@ struct Votes {
     cast: Vec<CastVote>,
     rest: Vec<Rest>,
     last: i64,
-    kept_reasons: Vec<Option<DropReason>>,
+    /// Why each does not count, as it stands in the database.
+    kept_reasons: Vec<Option<String>>,
 }
 
 struct Rest {
@@ -129,7 +130,7 @@ impl Votes {
             code: vote.facts.code,
             style: vote.facts.style,
         });
-        self.kept_reasons.push(None);
+        self.kept_reasons.push(vote.dropped);
         self.last = vote.id;
     }
 
@@ -303,18 +304,18 @@ impl Board {
 
     /// Writes the reasons that changed.
     fn keep_reasons(&self, votes: &mut Votes, reasons: &[Option<DropReason>]) -> Result<(), ArenaError> {
-        let changed: Vec<usize> =
-            (0..reasons.len()).filter(|&place| votes.kept_reasons[place] != reasons[place]).collect();
-        if changed.is_empty() {
+        let reasons = reasons.iter().map(|reason| reason.as_ref().map(ToString::to_string));
+        let (places, rows): (Vec<usize>, Vec<(i64, Option<String>)>) = reasons
+            .enumerate()
+            .filter(|(place, reason)| votes.kept_reasons[*place] != *reason)
+            .map(|(place, reason)| (place, (votes.rest[place].id, reason)))
+            .unzip();
+        if rows.is_empty() {
             return Ok(());
         }
-        let rows: Vec<(i64, Option<String>)> = changed
-            .iter()
-            .map(|&place| (votes.rest[place].id, reasons[place].as_ref().map(ToString::to_string)))
-            .collect();
         self.store.keep_reasons(&rows)?;
-        for place in changed {
-            votes.kept_reasons[place].clone_from(&reasons[place]);
+        for (place, (_, reason)) in places.into_iter().zip(rows) {
+            votes.kept_reasons[place] = reason;
         }
         Ok(())
     }

@@ -86,3 +86,29 @@ fn a_board_that_is_opened_again_is_the_same() {
     assert_eq!(one.last().boards, other.last().boards);
     assert!(one.last().board("code").is_some());
 }
+
+#[test]
+fn a_vote_that_counts_after_a_restart_loses_its_reason() {
+    let arena = Arena::new();
+    arena.vote(0, ["x", "y"], Verdict::Left, "user", "Something");
+    let vote = arena.store.votes_after(0).unwrap().remove(0);
+    arena.store.keep_reasons(&[(vote.id, Some("of settings that were".to_owned()))]).unwrap();
+    Board::open(arena.store.clone(), BoardOptions::default(), BTreeMap::new()).unwrap();
+    assert_eq!(arena.store.votes_after(0).unwrap()[0].dropped, None);
+}
+
+#[test]
+fn a_vote_waits_for_another_process_that_writes() {
+    let arena = Arena::new();
+    arena.vote(0, ["x", "y"], Verdict::Left, "user", "Something");
+    let mut other = rusqlite::Connection::open(arena.store.path()).unwrap();
+    let writing = other.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
+    writing.execute("UPDATE votes SET dropped = 'x'", []).unwrap();
+    std::thread::scope(|scope| {
+        let voter = scope.spawn(|| arena.vote(1, ["x", "y"], Verdict::Left, "another user", "Something"));
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        writing.commit().unwrap();
+        voter.join().unwrap();
+    });
+    assert_eq!(arena.store.votes_after(0).unwrap().len(), 2);
+}

@@ -59,6 +59,8 @@ impl Store {
         let failed = |action| move |cause| ArenaError::Store { path: path.to_owned(), action, cause };
         let mut connection = Connection::open(path).map_err(failed("open the database"))?;
         connection.busy_timeout(PATIENCE).map_err(failed("open the database"))?;
+        // One that reads first and writes then could not wait for another process that writes: it is refused.
+        connection.set_transaction_behavior(rusqlite::TransactionBehavior::Immediate);
         match schema::migrate(&mut connection).map_err(failed("open the database"))? {
             Kind::Ours => {}
             Kind::Foreign => return Err(ArenaError::Foreign { path: path.to_owned() }),
@@ -105,16 +107,12 @@ impl Store {
     /// # Errors
     /// [`ArenaError::Store`]; nothing of it is written then.
     pub fn save_battle(&self, battle: &Battle) -> Result<(), ArenaError> {
-        let save = || -> rusqlite::Result<()> {
-            let mut connection = self.lock();
-            let transaction = connection.transaction()?;
+        self.write("write the battle", |transaction| {
             for side in &battle.sides {
-                rows::put_conversation(&transaction, &Conversation::of_side(side, battle))?;
+                rows::put_conversation(transaction, &Conversation::of_side(side, battle))?;
             }
-            rows::put_battle(&transaction, battle)?;
-            transaction.commit()
-        };
-        save().map_err(self.failed("write the battle"))
+            rows::put_battle(transaction, battle)
+        })
     }
 
     /// A battle with its conversations.
@@ -138,20 +136,16 @@ impl Store {
         at: f64,
         facts: &Facts,
     ) -> Result<Cast, ArenaError> {
-        let cast = || -> rusqlite::Result<Cast> {
-            let mut connection = self.lock();
-            let transaction = connection.transaction()?;
+        self.write("write the vote", |transaction| {
             let before: Option<Verdict> = transaction
                 .query_row("SELECT verdict FROM votes WHERE battle = ?1", [&battle.id], |row| row.get(0))
                 .optional()?;
             if let Some(verdict) = before {
                 return Ok(Cast::Before(verdict));
             }
-            rows::put_vote(&transaction, &battle.id, verdict, Some(user), at, facts)?;
-            transaction.commit()?;
+            rows::put_vote(transaction, &battle.id, verdict, Some(user), at, facts)?;
             Ok(Cast::Counted)
-        };
-        cast().map_err(self.failed("write the vote"))
+        })
     }
 
     /// Writes a report.
@@ -201,18 +195,10 @@ impl Store {
     /// # Errors
     /// [`ArenaError::Store`].
     pub fn keep_reasons(&self, reasons: &[(i64, Option<String>)]) -> Result<(), ArenaError> {
-        let keep = || -> rusqlite::Result<()> {
-            let mut connection = self.lock();
-            let transaction = connection.transaction()?;
-            {
-                let mut update = transaction.prepare("UPDATE votes SET dropped = ?2 WHERE id = ?1")?;
-                for (id, reason) in reasons {
-                    update.execute(params![id, reason])?;
-                }
-            }
-            transaction.commit()
-        };
-        keep().map_err(self.failed("keep why votes do not count"))
+        self.write("keep why votes do not count", |transaction| {
+            let mut update = transaction.prepare("UPDATE votes SET dropped = ?2 WHERE id = ?1")?;
+            reasons.iter().try_for_each(|(id, reason)| update.execute(params![id, reason]).map(drop))
+        })
     }
 
     /// Keeps a day's ratings `(model, rating, low, high, votes)`, in place of what the day had.
@@ -220,9 +206,7 @@ impl Store {
     /// # Errors
     /// [`ArenaError::Store`].
     pub fn keep_day(&self, day: i64, ratings: &[(String, [f64; 3], u64)]) -> Result<(), ArenaError> {
-        let keep = || -> rusqlite::Result<()> {
-            let mut connection = self.lock();
-            let transaction = connection.transaction()?;
+        self.write("keep the day's ratings", |transaction| {
             transaction.execute("DELETE FROM history WHERE day = ?1", [day])?;
             for (model, [rating, low, high], votes) in ratings {
                 transaction.execute(
@@ -230,9 +214,8 @@ impl Store {
                     params![day, model, rating, low, high, *votes as i64],
                 )?;
             }
-            transaction.commit()
-        };
-        keep().map_err(self.failed("keep the day's ratings"))
+            Ok(())
+        })
     }
 
     /// Ratings of each day that has some: `(day, model, rating)`.
@@ -273,6 +256,15 @@ impl Store {
         let mut key = to.as_os_str().to_owned();
         key.push(".key");
         self.key.save(Path::new(&key))
+    }
+
+    /// As [`Store::all_or_nothing`], for work that can fail in the database alone.
+    fn write<T>(
+        &self,
+        action: &'static str,
+        work: impl FnOnce(&rusqlite::Transaction) -> rusqlite::Result<T>,
+    ) -> Result<T, ArenaError> {
+        self.all_or_nothing(action, |transaction| work(transaction).map_err(self.failed(action)))
     }
 
     /// Runs `work` in one transaction that is kept only if it succeeds.

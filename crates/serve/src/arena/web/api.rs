@@ -103,12 +103,16 @@ pub async fn turn(
     if prompt.chars().count() > most {
         return Err(Fault::wrong(format!("The prompt has more than {most} characters, which is the most.")));
     }
+    let begin = |battle: &str| {
+        arena.begin(battle).ok_or_else(|| Fault::conflict("The last prompt is still being answered."))
+    };
+    // Before it is read: what is read must not change until this turn is written.
+    let going_on = ask.battle.as_deref().map(begin).transpose()?;
     let (battle, places) = {
         let (arena, prompt) = (arena.clone(), prompt.clone());
         blocking(move || prepare(&arena, ask, &prompt, address)).await?
     };
-    let busy =
-        arena.begin(&battle.id).ok_or_else(|| Fault::conflict("The last prompt is still being answered."))?;
+    let busy = going_on.map_or_else(|| begin(&battle.id), Ok)?;
     let slot = tokio::time::timeout(PATIENCE, arena.slots.clone().acquire_owned()).await;
     let Ok(Ok(slot)) = slot else { return Err(Fault::busy()) };
     let (sender, receiver) = mpsc::channel(LAG);
@@ -253,27 +257,27 @@ pub async fn vote(
     let Json(VoteRequest { battle: id, verdict }) = vote?;
     let address = address(&arena, peer, &headers);
     arena.votes.take(address, Instant::now()).map_err(Fault::too_many)?;
-    let _busy =
-        arena.begin(&id).ok_or_else(|| Fault::conflict("The last prompt is still being answered."))?;
-    let voting = arena.clone();
+    let busy = arena.begin(&id).ok_or_else(|| Fault::conflict("The last prompt is still being answered."))?;
+    // To its end, even where the voter does not wait for it.
     let revealed = blocking(move || {
+        let _busy = busy;
         let not_kept = |error: ArenaError| {
             Fault::ours(&error, "The vote could not be kept and does not count. Please try again.")
         };
-        let battle = find(&voting, &id)?;
+        let battle = find(&arena, &id)?;
         if battle.mode == Mode::Direct {
             return Err(Fault::wrong("There is nothing to vote on in a chat with one model."));
         }
-        let facts = Facts::of(&battle.sides, &voting.rules);
-        let cast = voting.store.cast(&battle, verdict, &voting.store.user(address), now(), &facts);
+        let facts = Facts::of(&battle.sides, &arena.rules);
+        let cast = arena.store.cast(&battle, verdict, &arena.store.user(address), now(), &facts);
         let (verdict, is_new) = match cast.map_err(not_kept)? {
             Cast::Counted => (verdict, true),
             Cast::Before(first) => (first, false),
         };
+        arena.board.note();
         Ok(Revealed { models: battle.sides.into_iter().map(|side| side.model).collect(), verdict, is_new })
     })
     .await?;
-    arena.board.note();
     Ok(Json(revealed))
 }
 

@@ -10,7 +10,7 @@ use super::blocks::Chain;
 use super::constraint::Constrained;
 use super::request::{EngineEvent, EngineRequest, Finished, SequenceId, TokenLogprobs};
 use crate::error::ModelError;
-use crate::generate::sampling::Sampler;
+use crate::generate::sampling::{Sampler, likeliest};
 use crate::generate::stop::StopFilter;
 use crate::generate::stream::TextStream;
 
@@ -286,14 +286,8 @@ fn check(logits: &[f32], position: usize) -> Result<(), ModelError> {
 fn logprobs(logits: &[f32], id: u32, top: usize) -> TokenLogprobs {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let sum: f64 = logits.iter().map(|logit| f64::from(logit - largest).exp()).sum();
-    let of = |id: u32| (f64::from(logits[id as usize] - largest) - sum.ln()) as f32;
-    let mut likeliest: Vec<u32> = (0..logits.len() as u32).collect();
-    let order = |a: &u32, b: &u32| logits[*b as usize].total_cmp(&logits[*a as usize]).then(a.cmp(b));
-    let top = top.min(likeliest.len());
-    if top > 0 && top < likeliest.len() {
-        likeliest.select_nth_unstable_by(top - 1, order);
-    }
-    likeliest.truncate(top);
-    likeliest.sort_unstable_by(order);
-    TokenLogprobs { id, logprob: of(id), top: likeliest.into_iter().map(|id| (id, of(id))).collect() }
+    let log_sum = sum.ln();
+    let of = |id: u32| (f64::from(logits[id as usize] - largest) - log_sum) as f32;
+    let top = if top == 0 { Vec::new() } else { likeliest(logits, top) };
+    TokenLogprobs { id, logprob: of(id), top: top.iter().map(|found| (found.id, of(found.id))).collect() }
 }

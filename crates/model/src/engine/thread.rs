@@ -58,7 +58,15 @@ impl EngineThread {
         let load = Arc::new(Mutex::new(engine.load()));
         let next_id = AtomicU64::new(engine.next_id);
         let runner = Runner { engine, listeners: HashMap::new(), load: Arc::clone(&load), finishing: false };
-        let thread = std::thread::spawn(move || runner.run(&received));
+        let thread = std::thread::spawn(move || {
+            runner.run(&received);
+            // Whoever came too late hears so too.
+            for command in received.try_iter() {
+                if let Command::Submit(_, _, mut listener) = command {
+                    let _ = listener(EngineEvent::Failed(ModelError::EngineEnded));
+                }
+            }
+        });
         let thread = Mutex::new(Some(thread));
         Self { shared: Arc::new(Shared { commands, checks, next_id, load, thread }) }
     }

@@ -51,8 +51,8 @@ pub fn candidates(logits: &[f32]) -> Vec<Candidate> {
     likeliest(logits, logits.len())
 }
 
-/// The `most` likeliest of [`candidates`].
-fn likeliest(logits: &[f32], most: usize) -> Vec<Candidate> {
+/// The `most` likeliest of [`candidates`], all of them for 0.
+pub(crate) fn likeliest(logits: &[f32], most: usize) -> Vec<Candidate> {
     // One number that falls in logit and then rises in id: sorting such is several times faster.
     let key = |(id, logit): (usize, &f32)| {
         let bits = logit.to_bits();

@@ -84,7 +84,12 @@ fn difference(ours: &Tokenizer, rebuilt: &Tokenizer) -> Option<String> {
     for text in PROBES.into_iter().chain(specials.iter().map(String::as_str)) {
         for framed in [false, true] {
             let ids = |tokenizer: &Tokenizer| tokenizer.encode(text, framed).map(|e| e.get_ids().to_vec());
-            let (own, other) = (ids(ours).ok()?, ids(rebuilt).ok()?);
+            let (own, other) = match (ids(ours), ids(rebuilt)) {
+                (Ok(own), Ok(other)) => (own, other),
+                (Err(error), _) | (_, Err(error)) => {
+                    return Some(format!("{text:?} cannot be encoded: {error}"));
+                }
+            };
             if own != other {
                 return Some(format!("{text:?} is {own:?}, read back {other:?}"));
             }

@@ -54,4 +54,6 @@ fn every_scale_says_what_it_takes_before_anything_is_fetched() {
     }
     let refused = RECIPE.run(runs.path(), &["--scale", "65b"]);
     assert!(!refused.status.success() && said(&refused).contains("nano, smol, 7b, 13b and 33b"));
+    let refused = RECIPE.run(runs.path(), &["--scale", "check", "--judge", "http://localhost:1/v1#m"]);
+    assert!(!refused.status.success() && said(&refused).contains("--judge has no place here"));
 }

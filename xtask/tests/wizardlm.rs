@@ -173,6 +173,7 @@ fn an_option_without_a_place_is_refused() {
     for (options, word) in [
         (["--scale", "check", "--evolver", "http://localhost:1/v1#m"], "--evolver"),
         (["--scale", "check", "--judge", "http://localhost:1/v1#m"], "--judge"),
+        (["--scale", "smol", "--seeds", "3"], "--seeds"),
     ] {
         let output = recipe(runs.path(), &options);
         assert!(!output.status.success() && said(&output).contains(word), "{}", said(&output));

@@ -8,7 +8,7 @@ use camelid_data::nano::Domain;
 use camelid_evolve::EvolveReport;
 use camelid_recipe::claims::Evidence;
 use camelid_recipe::evolved::{Arm, ArmRow, Design, Measured, Study, arms_html, arms_text};
-use camelid_recipe::{Children, PRETRAINING, Study as Common, rounded, watch_for_interrupt};
+use camelid_recipe::{Children, PRETRAINING, Study as Common, watch_for_interrupt};
 use camelid_report::{Line, environment, line_chart, text_table};
 use serde::Serialize;
 
@@ -106,6 +106,7 @@ pub fn reproduce(recipe: &Recipe, arguments: &TuningArguments) -> anyhow::Result
     let started = Instant::now();
     let scale = arguments.scale;
     let experiment = arguments.experiment(recipe.name)?;
+    arguments.refuse_judge("each question has a right answer, or tests")?;
     if arguments.dry_run {
         return arguments.print_plan(&experiment);
     }
@@ -259,7 +260,6 @@ impl Shown for Details {
 
     fn body(&self) -> anyhow::Result<String> {
         let mut environment = environment();
-        environment.add_filter("within", |value: f64, error: f64| rounded(value, error));
         environment.add_filter("with_code", with_code);
         environment.add_template("body", include_str!("evolved.html.j2"))?;
         Ok(environment.get_template("body")?.render(minijinja::context! {

@@ -12,7 +12,7 @@ use crate::workspace::workspace;
 pub enum Scale {
     /// A few million parameters, pre-trained here on made-up text
     Nano,
-    /// SmolLM2-135M and real OASST1 conversations
+    /// SmolLM2-135M and real conversations or instructions
     Smol,
     /// The paper's settings for LLaMA 7B
     #[value(name = "7b")]

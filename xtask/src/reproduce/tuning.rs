@@ -158,6 +158,15 @@ impl TuningArguments {
         Some((self.only_arm.as_deref()?, self.only_seed.unwrap_or(0)))
     }
 
+    /// For a recipe in which nothing is judged.
+    ///
+    /// # Errors
+    /// Where a judge was named; `why` says what stands in its place.
+    pub fn refuse_judge(&self, why: &str) -> anyhow::Result<()> {
+        anyhow::ensure!(self.judge.is_none(), "--judge has no place here: {why}");
+        Ok(())
+    }
+
     /// Who judges, where a model does.
     pub fn judge(&self) -> Option<Judge> {
         Some(Judge {

@@ -50,6 +50,7 @@ impl Recipe {
         refused(&["--scale", "9b"], 2, "invalid value '9b'");
         refused(&["--scale", "smol"], 1, &format!("{name} has no scale smol; it has nano, 7b"));
         refused(&["--scale", "13b"], 1, &format!("camelid train experiments/{name}/13b.toml"));
+        refused(&["--scale", "check", "--judge", "http://localhost:1/v1#m"], 1, "--judge has no place here");
         refused(&["--only-arm", "no-such-arm", "--only-seed", "0"], 1, "there is no arm named `no-such-arm`");
     }
 }

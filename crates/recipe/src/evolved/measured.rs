@@ -116,6 +116,10 @@ impl Measured<'_> {
 
     /// What an arm reaches more than the untuned base, which sat the same exam.
     pub fn gain(&self, arm: &Arm, score: Score) -> Option<Difference> {
+        // The base sat one exam, which need not be this arm's.
+        if self.lineages.exam(arm.exam).len() != self.untuned.len() {
+            return None;
+        }
         let before = self.of_marks(arm, self.untuned, score, |_| true);
         let pair = |tuned: &Tuned| (self.scores(arm, tuned, score, |_| true), before.clone());
         over(self.of(arm).map(pair).collect())

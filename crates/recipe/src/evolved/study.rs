@@ -181,7 +181,8 @@ impl Study {
     /// # Errors
     /// A base that cannot be loaded, a disk that is full.
     pub fn untuned(&self, exam: Domain) -> Result<Vec<Mark>, RecipeError> {
-        self.comparison.once("untuned", || {
+        let name = format!("untuned-{exam:?}").to_lowercase();
+        self.comparison.once(&name, || {
             let model = self.opened.model(&self.comparison.experiment, &self.device)?;
             self.marks(&model, exam)
         })

@@ -41,6 +41,9 @@ pub fn reproduce(arguments: &TuningArguments) -> anyhow::Result<Ending> {
         _ => format!("v1.3-{}", scale.name()),
     };
     let experiment = experiment(&file)?;
+    arguments.refuse_judge(
+        "nano questions have one right answer, and scale smol writes its answers to be judged by `camelid eval judge`",
+    )?;
     if arguments.dry_run {
         return arguments.print_plan(&experiment);
     }

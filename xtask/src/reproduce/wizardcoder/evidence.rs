@@ -88,8 +88,7 @@ struct Stop {
 impl Stop {
     /// The arm of so many rounds.
     fn arm(rounds: usize) -> &'static Arm {
-        const SEEDS_: Arm = SEEDS;
-        if rounds == 0 { &SEEDS_ } else { &UNIONS_[rounds - 1] }
+        if rounds == 0 { &SEEDS } else { &UNIONS[rounds - 1] }
     }
 
     /// What the chosen arm measured, under the rule's name.
@@ -98,8 +97,6 @@ impl Stop {
         Some(Tuned { arm: STOPPED.name.to_owned(), ..chosen.clone() })
     }
 }
-
-const UNIONS_: [Arm; 4] = UNIONS;
 
 /// The paper's rule for each seed: evolve on as long as the development set improves, and keep the union before the
 /// round that does not. Only unions that were run count.

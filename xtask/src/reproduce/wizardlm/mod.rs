@@ -64,9 +64,7 @@ pub fn reproduce(evolving: &EvolvingArguments) -> anyhow::Result<Ending> {
             "--evolver and --rounds have their place at scale smol; at nano the world evolves, and others evolve by `camelid evolve`"
         );
     }
-    if arguments.judge().is_some() {
-        bail!("--judge has no place here: {JUDGED_LATER}");
-    }
+    arguments.refuse_judge(JUDGED_LATER)?;
     if scale == Scale::Smol {
         return smol::reproduce(evolving, experiment);
     }

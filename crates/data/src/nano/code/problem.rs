@@ -7,6 +7,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::super::instruction::change::Change;
 use super::super::split::{Side, number_of, side_of};
+use super::super::task::below;
 use super::{CodeConfig, CodeTask, Step, Style, fits};
 
 /// Most steps of a problem.
@@ -87,7 +88,7 @@ impl Problem {
     /// A program that does something else in one step.
     pub fn mistaken(&self, config: &CodeConfig, seed: u64) -> String {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let at = rng.random_range(0..self.steps.len() as u32) as usize;
+        let at = below(&mut rng, self.steps.len());
         loop {
             let mut steps = self.steps.clone();
             steps[at] = Step::draw(steps[at].takes_list(), config.max_operand, &mut rng);
@@ -139,11 +140,11 @@ impl Problem {
                 .with_steps(config, rng, |steps, rng| one_more(steps, steps.len(), config.max_operand, rng)),
             // One more step of reasoning, before or between those there are.
             Change::Reasoning => self.with_steps(config, rng, |steps, rng| {
-                let at = rng.random_range(0..steps.len() as u32) as usize;
+                let at = below(rng, steps.len());
                 one_more(steps, at, config.max_operand, rng)
             }),
             Change::Rarer => self.with_steps(config, rng, |steps, rng| {
-                let at = rng.random_range(0..steps.len() as u32) as usize;
+                let at = below(rng, steps.len());
                 let new = Step::draw(steps[at].takes_list(), config.max_operand, rng);
                 let mut changed = steps.to_vec();
                 (new.is_rare() && !steps[at].is_rare()).then(|| changed[at] = new)?;

@@ -82,6 +82,9 @@ struct Measured<'a> {
 /// Runs the recipe, or one part of it.
 pub fn reproduce(arguments: &EvolvingArguments, experiment: Experiment) -> anyhow::Result<Ending> {
     let (started, mut tuning) = (Instant::now(), arguments.tuning.clone());
+    if tuning.seeds.is_some_and(|seeds| seeds != 1) {
+        bail!("--seeds: scale smol runs one seed of each arm");
+    }
     if arguments.evolver.is_some() {
         tuning.more = " --evolver MODEL".to_owned();
     }

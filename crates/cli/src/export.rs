@@ -1,6 +1,6 @@
 //! `camelid export`: a model, with an adapter if there is one, as a GGUF file for llama.cpp.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Result;
 use camelid_files::program::UsageError;
@@ -9,7 +9,7 @@ use camelid_model::{ExportType, FoldedWeights, Llama, WeightSource, WeightStorag
 use crate::adapter::with_adapter;
 use crate::choice::one_of;
 use crate::device::DeviceArg;
-use crate::model_files::{locate, open, tell, tokenizer_file};
+use crate::model_files::{locate, name_of, open, tell, tokenizer_file};
 
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -76,10 +76,4 @@ pub fn run(args: &Args) -> Result<()> {
         tensors.join(", "),
     );
     Ok(())
-}
-
-/// A model is called as its folder or file is.
-fn name_of(model: &Path) -> String {
-    let name = if model.is_dir() { model.file_name() } else { model.file_stem() };
-    name.map_or_else(|| "model".to_owned(), |name| name.to_string_lossy().into_owned())
 }

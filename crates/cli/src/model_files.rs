@@ -45,6 +45,17 @@ pub fn locate(model: &Path) -> Result<PathBuf> {
     }
 }
 
+/// The name of a file or folder, without what says which kind it is.
+pub fn name_of(model: &Path) -> String {
+    let name = model.file_name().map_or_else(|| "model".into(), |name| name.to_string_lossy().into_owned());
+    for ending in [".gguf", ".whl", ".safetensors"] {
+        if let Some(name) = name.strip_suffix(ending) {
+            return name.to_owned();
+        }
+    }
+    name
+}
+
 /// The same model with its files found, where it is named as the catalogue or the hub does.
 pub fn located(model: &ModelSpec) -> Result<ModelSpec> {
     let place = match &model.place {
@@ -268,4 +279,18 @@ pub fn template(name: &str, tokenizer: &TokenizerFile) -> Result<Template> {
         );
     }
     Ok(template)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_models_name_is_that_of_its_file() {
+        for (path, name) in
+            [("models/llama", "llama"), ("a/b.gguf", "b"), ("HuggingFaceTB/SmolLM2-1.7B", "SmolLM2-1.7B")]
+        {
+            assert_eq!(name_of(Path::new(path)), name);
+        }
+    }
 }

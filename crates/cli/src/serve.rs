@@ -1,6 +1,6 @@
 //! `camelid serve`: a model behind the API that every client speaks.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -11,7 +11,7 @@ use camelid_serve::{ApiKeys, ControllerLink, Cors, Log, RateLimits, Served, Serv
 
 use crate::choice::LoadArg;
 use crate::device::DeviceArg;
-use crate::model_files::{locate, open, tell, template, tokenizer_file};
+use crate::model_files::{locate, name_of, open, tell, template, tokenizer_file};
 
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -313,29 +313,9 @@ impl Loading {
     }
 }
 
-/// The name of a file or folder, without what says which kind it is.
-fn name_of(model: &Path) -> String {
-    let name = model.file_name().map_or_else(|| "model".into(), |name| name.to_string_lossy().into_owned());
-    for ending in [".gguf", ".whl", ".safetensors"] {
-        if let Some(name) = name.strip_suffix(ending) {
-            return name.to_owned();
-        }
-    }
-    name
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_models_name_is_that_of_its_file() {
-        for (path, name) in
-            [("models/llama", "llama"), ("a/b.gguf", "b"), ("HuggingFaceTB/SmolLM2-1.7B", "SmolLM2-1.7B")]
-        {
-            assert_eq!(name_of(Path::new(path)), name);
-        }
-    }
 
     #[test]
     fn an_adapter_has_a_name_and_a_path() {

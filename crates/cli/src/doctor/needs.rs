@@ -53,7 +53,11 @@ fn programs() -> Vec<Need> {
         ("cc", "building from source", install("gcc libc6-dev")),
         ("c++", "cargo features cube-cpu, cuda", install("g++")),
         ("cargo", "building from source, cargo xtask", "install Rust 1.95 with rustup".to_owned()),
-        ("python3", "benches beside Python's libraries; humaneval, mbpp", install("python3")),
+        (
+            "python3",
+            "benches beside Python's libraries; humaneval, mbpp, `cargo xtask reproduce wizardcoder`",
+            install("python3"),
+        ),
     ]
     .into_iter()
     .map(|(what, purpose, command)| {

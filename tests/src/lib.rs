@@ -26,11 +26,6 @@ pub use small_disk::SmallDisk;
 pub use tiny_llama::tiny_llama;
 pub use zip::zip;
 
-/// The program of the workspace's README, compiled and run.
-#[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-pub struct Readme;
-
 /// The programs of the book, compiled and run.
 #[cfg(doctest)]
 pub mod book {

@@ -1,4 +1,4 @@
-//! What the recipes for mathematics and code share: how they run, and their report.
+//! What the recipes that evolve share: how they run; and of those for mathematics and code, the report.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -8,7 +8,7 @@ use camelid_data::nano::Domain;
 use camelid_evolve::EvolveReport;
 use camelid_recipe::claims::Evidence;
 use camelid_recipe::evolved::{Arm, ArmRow, Design, Measured, Study, arms_html, arms_text};
-use camelid_recipe::{Children, PRETRAINING, Study as Common, watch_for_interrupt};
+use camelid_recipe::{Children, Experiment, PRETRAINING, RunOptions, Study as Common, watch_for_interrupt};
 use camelid_report::{Line, environment, line_chart, text_table};
 use serde::Serialize;
 
@@ -22,17 +22,18 @@ pub struct Recipe {
     pub name: &'static str,
     /// What is evolved and examined, by scale.
     pub design: fn(Scale) -> Design,
-    /// What the exam is about.
+    /// What the exam is about that the untuned base sits.
     pub exam: Domain,
     /// Every arm.
     pub arms: fn() -> Vec<Arm>,
-    /// The arms that are enough for a check that the recipe runs.
-    pub checked: fn() -> Vec<Arm>,
+    /// The arms to be run: at scale `check` those that show that the recipe runs.
+    pub chosen: fn(&TuningArguments) -> Vec<Arm>,
     /// Seeds of an arm, where none are asked for.
     pub seeds: u64,
-    /// From what was measured to evidence by claim id and the parts of the report that are the recipe's own.
-    pub decide: fn(&Study, &Measured) -> anyhow::Result<(ByClaim, Own)>,
 }
+
+/// From what was measured to evidence by claim id and the parts of the report that are the recipe's own.
+pub type Decide = fn(&Study, &Measured) -> anyhow::Result<(ByClaim, Own)>;
 
 /// Evidence by claim id.
 pub type ByClaim = BTreeMap<&'static str, Evidence>;
@@ -101,15 +102,30 @@ pub struct Sample {
     pub answers: [String; 2],
 }
 
-/// Runs a recipe, or one part of it.
-pub fn reproduce(recipe: &Recipe, arguments: &TuningArguments) -> anyhow::Result<Ending> {
-    let started = Instant::now();
-    let scale = arguments.scale;
+/// Runs a recipe for sums or programs, or one part of it.
+pub fn reproduce(recipe: &Recipe, decide: Decide, arguments: &TuningArguments) -> anyhow::Result<Ending> {
     let experiment = arguments.experiment(recipe.name)?;
     arguments.refuse_judge("each question has a right answer, or tests")?;
     if arguments.dry_run {
         return arguments.print_plan(&experiment);
     }
+    run(recipe, arguments, experiment, |study, design, measured| {
+        let (evidence, own) = decide(study, measured)?;
+        let exam = design.exams.iter().find(|exam| exam.domain == recipe.exam);
+        let rows = exam.map_or_else(Vec::new, |exam| ArmRow::all(measured, exam));
+        Ok((evidence, Details::of(study, measured, rows, own)))
+    })
+}
+
+/// Runs any recipe that evolves at a made-up scale, or one part of it; `found` makes of what was measured evidence by
+/// claim and what the report shows.
+pub fn run<D: Shown>(
+    recipe: &Recipe,
+    arguments: &TuningArguments,
+    experiment: Experiment,
+    found: impl FnOnce(&Study, &Design, &Measured) -> anyhow::Result<(ByClaim, D)>,
+) -> anyhow::Result<Ending> {
+    let (started, scale) = (Instant::now(), arguments.scale);
     if !scale.is_made_up() {
         bail!(
             "tune it with `camelid train experiments/{}/{}.toml`; `--dry-run` shows what it takes",
@@ -118,19 +134,8 @@ pub fn reproduce(recipe: &Recipe, arguments: &TuningArguments) -> anyhow::Result
         );
     }
     let (options, design) = (arguments.options()?, (recipe.design)(scale));
-    match arguments.part() {
-        Some((PRETRAINING, _)) => {
-            let finished = Common::pretrain(&experiment, &options)?;
-            return Ok(if finished { Ending::Finished } else { Ending::Interrupted });
-        }
-        Some((name, seed)) => {
-            let arm = (recipe.arms)().into_iter().find(|arm| arm.name == name);
-            let arm = arm.with_context(|| format!("there is no arm named `{name}`"))?;
-            let study = Study::prepare(experiment, &options, &design, vec![arm])?;
-            let finished = study.tune(&study.arms[0], seed)?;
-            return Ok(if finished { Ending::Finished } else { Ending::Interrupted });
-        }
-        None => {}
+    if let Some((part, seed)) = arguments.part() {
+        return one_part(recipe, part, seed, experiment, &options, &design);
     }
     let (children, interrupted) = (Children::of_this_program()?, watch_for_interrupt()?);
 
@@ -139,9 +144,12 @@ pub fn reproduce(recipe: &Recipe, arguments: &TuningArguments) -> anyhow::Result
         return arguments.interrupted();
     }
 
-    // 2. The evolutions, and the exam from held-out instructions.
-    let arms = if scale == Scale::Check { recipe.checked } else { recipe.arms };
-    let study = Study::prepare(experiment, &options, &design, arms())?;
+    // 2. The evolutions, and the exams from held-out instructions.
+    let (chosen, all) = ((recipe.chosen)(arguments), (recipe.arms)().len());
+    if chosen.len() < all && scale != Scale::Check {
+        println!("{} of {all} arms; --all runs every one", chosen.len());
+    }
+    let study = Study::prepare(experiment, &options, &design, chosen)?;
     if options.fresh {
         study.comparison.forget(&["arms"])?;
     }
@@ -156,9 +164,7 @@ pub fn reproduce(recipe: &Recipe, arguments: &TuningArguments) -> anyhow::Result
     // 4. Claim by claim.
     let (tuned, arms, lineages) = (&ran.outcomes, &study.arms, &study.lineages);
     let measured = Measured { lineages, untuned: &untuned, tuned, arms, development: false };
-    let (evidence, own) = (recipe.decide)(&study, &measured)?;
-    let exam = design.exams.iter().find(|exam| exam.domain == recipe.exam);
-    let rows = exam.map_or_else(Vec::new, |exam| ArmRow::all(&measured, exam));
+    let (evidence, details) = found(&study, &design, &measured)?;
     let page = arguments.report(Found {
         recipe: recipe.name,
         paper: recipe.name,
@@ -167,12 +173,35 @@ pub fn reproduce(recipe: &Recipe, arguments: &TuningArguments) -> anyhow::Result
         device: &study.device,
         evidence,
         inputs: study.opened.about.clone(),
-        details: Details::of(&study, &measured, rows, own),
+        details,
         settings: study.comparison.experiment.to_toml()?,
         folder: &study.comparison.folder,
     })?;
     println!("\nreport: {}", page.display());
     Ok(Ending::Finished)
+}
+
+/// The base's pre-training, or one arm.
+fn one_part(
+    recipe: &Recipe,
+    part: &str,
+    seed: u64,
+    experiment: Experiment,
+    options: &RunOptions,
+    design: &Design,
+) -> anyhow::Result<Ending> {
+    let finished = match part {
+        PRETRAINING => Common::pretrain(&experiment, options)?,
+        name => {
+            let arm = (recipe.arms)().into_iter().find(|arm| arm.name == name);
+            let arm = arm.with_context(|| format!("there is no arm named `{name}`"))?;
+            // What only the report shows is not made again.
+            let design = Design { measured: &[], ..design.clone() };
+            let study = Study::prepare(experiment, options, &design, vec![arm])?;
+            study.tune(&study.arms[0], seed)?
+        }
+    };
+    Ok(if finished { Ending::Finished } else { Ending::Interrupted })
 }
 
 /// What became of an evolution's rows, round by round.

@@ -19,12 +19,18 @@ pub fn reproduce(arguments: &TuningArguments) -> anyhow::Result<Ending> {
         name: "wizardcoder",
         design,
         exam: Domain::Programs,
-        arms: || [&[SEEDS][..], &ROUNDS, &UNIONS].concat(),
-        checked: || [&[SEEDS][..], &ROUNDS[..1], &UNIONS[..2]].concat(),
+        arms: every_arm,
+        chosen: |arguments| match arguments.scale {
+            Scale::Check => [&[SEEDS][..], &ROUNDS[..1], &UNIONS[..2]].concat(),
+            _ => every_arm(),
+        },
         seeds: 3,
-        decide: evidence::decide,
     };
-    evolved::reproduce(&recipe, arguments)
+    evolved::reproduce(&recipe, evidence::decide, arguments)
+}
+
+fn every_arm() -> Vec<Arm> {
+    [&[SEEDS][..], &ROUNDS, &UNIONS].concat()
 }
 
 /// Steps of the exam's programs: there are too few of one step to hold any out.

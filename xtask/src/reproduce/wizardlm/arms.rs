@@ -1,6 +1,5 @@
 //! The arms: which rows of which evolution a model is tuned on, and how many.
 
-use anyhow::Context;
 use camelid_data::nano::Domain;
 use camelid_evolve::Mix;
 use camelid_recipe::evolved::{Arm, Size};
@@ -107,10 +106,4 @@ pub fn all_arms() -> Vec<Arm> {
     arms.extend(ROUNDS_TOKENS);
     arms.extend(OTHER_ERRORS);
     arms
-}
-
-/// The arm of this name.
-pub fn named(name: &str) -> anyhow::Result<Arm> {
-    let mut arms = all_arms().into_iter();
-    arms.find(|arm| arm.name == name).with_context(|| format!("there is no arm named `{name}`"))
 }

@@ -7,29 +7,26 @@ mod plans;
 mod report;
 mod smol;
 
-use std::time::Instant;
-
 use anyhow::bail;
 use camelid_chat::requests::Prices;
 use camelid_data::nano::Domain;
-use camelid_recipe::evolved::{Arm, Design, Measured, Study};
-use camelid_recipe::{
-    Children, EvolutionPlan, Experiment, ModelPrices, PRETRAINING, RunOptions, Study as Common,
-    watch_for_interrupt,
-};
+use camelid_recipe::evolved::Arm;
+use camelid_recipe::{EvolutionPlan, ModelPrices};
 use clap::Args;
 
 use self::arms::{BOTH, MIX, SEEDS_TOKENS, all_arms, default_arms};
 use self::plans::design;
 use self::report::Details;
 use super::Ending;
+use super::evolved::{self, Recipe};
 use super::scale::Scale;
-use super::tuning::{Found, TuningArguments, part};
+use super::tuning::TuningArguments;
 
 /// Where a judge comes in.
 const JUDGED_LATER: &str = "nano instructions have one right answer, and scale smol writes its answers to be judged by `camelid eval judge`";
-/// Seeds of an arm, where none are asked for.
-const SEEDS: u64 = 5;
+
+const RECIPE: Recipe =
+    Recipe { name: "wizardlm", design, exam: Domain::General, arms: all_arms, chosen, seeds: 5 };
 
 /// Options of a recipe that evolves.
 #[derive(Args, Clone)]
@@ -56,8 +53,7 @@ pub struct EvolvingArguments {
 
 /// Runs the recipe, or one part of it.
 pub fn reproduce(evolving: &EvolvingArguments) -> anyhow::Result<Ending> {
-    let (started, arguments) = (Instant::now(), &evolving.tuning);
-    let scale = arguments.scale;
+    let (arguments, scale) = (&evolving.tuning, evolving.tuning.scale);
     let experiment = arguments.experiment("wizardlm")?;
     if (evolving.evolver.is_some() || evolving.rounds.is_some()) && scale != Scale::Smol {
         bail!(
@@ -76,55 +72,9 @@ pub fn reproduce(evolving: &EvolvingArguments) -> anyhow::Result<Ending> {
         }
         return Ok(Ending::Finished);
     }
-    if !scale.is_made_up() {
-        bail!(
-            "tune it with `camelid train experiments/wizardlm/{}.toml`; `--dry-run` shows what it takes",
-            scale.name()
-        );
-    }
-    let (options, design) = (arguments.options()?, design(scale));
-    if let Some((part, seed)) = arguments.part() {
-        return one_part(part, seed, experiment, &options, &design);
-    }
-    let (children, interrupted) = (Children::of_this_program()?, watch_for_interrupt()?);
-
-    // 1. The base, pre-trained here on prose, once.
-    if !Common::make_base(&experiment, &options, &children, part)? {
-        return arguments.interrupted();
-    }
-
-    // 2. The evolutions, and the exams from held-out instructions.
-    let (chosen, all) = (chosen(arguments), all_arms().len());
-    println!("{} of {all} arms; --all runs every one", chosen.len());
-    let study = Study::prepare(experiment, &options, &design, chosen)?;
-    if options.fresh {
-        study.comparison.forget(&["arms"])?;
-    }
-    let untuned = study.untuned(Domain::General)?;
-
-    // 3. Each arm, each seed, one on each core.
-    let seeds = arguments.seeds.unwrap_or(if scale == Scale::Check { 1 } else { SEEDS });
-    let Some(ran) = study.run(seeds, &children, part, &interrupted)? else {
-        return arguments.interrupted();
-    };
-
-    // 4. Claim by claim.
-    let (tuned, arms, lineages) = (&ran.outcomes, &study.arms, &study.lineages);
-    let measured = Measured { lineages, untuned: &untuned, tuned, arms, development: false };
-    let page = arguments.report(Found {
-        recipe: "wizardlm",
-        paper: "wizardlm",
-        started,
-        reused: ran.reused,
-        device: &study.device,
-        evidence: evidence::by_claim(&measured),
-        inputs: study.opened.about.clone(),
-        details: Details::of(&study, &design, &measured),
-        settings: study.comparison.experiment.to_toml()?,
-        folder: &study.comparison.folder,
-    })?;
-    println!("\nreport: {}", page.display());
-    Ok(Ending::Finished)
+    evolved::run(&RECIPE, arguments, experiment, |study, design, measured| {
+        Ok((evidence::by_claim(measured), Details::of(study, design, measured)))
+    })
 }
 
 /// The arms that fit the default time, or all.
@@ -134,23 +84,4 @@ fn chosen(arguments: &TuningArguments) -> Vec<Arm> {
         Scale::Check => vec![MIX, arms::SEEDS, SEEDS_TOKENS, BOTH],
         _ => default_arms(),
     }
-}
-
-/// The base's pre-training, or one arm.
-fn one_part(
-    part: &str,
-    seed: u64,
-    experiment: Experiment,
-    options: &RunOptions,
-    design: &Design,
-) -> anyhow::Result<Ending> {
-    let finished = match part {
-        PRETRAINING => Common::pretrain(&experiment, options)?,
-        name => {
-            let design = Design { measured: &[], ..design.clone() };
-            let study = Study::prepare(experiment, options, &design, vec![arms::named(name)?])?;
-            study.tune(&study.arms[0], seed)?
-        }
-    };
-    Ok(if finished { Ending::Finished } else { Ending::Interrupted })
 }

@@ -15,17 +15,22 @@ use super::tuning::TuningArguments;
 
 /// Runs the recipe, or one part of it.
 pub fn reproduce(arguments: &TuningArguments) -> anyhow::Result<Ending> {
-    let arms = || vec![SEEDS, DOWN, UP, BOTH, UNCHECKED];
     let recipe = Recipe {
         name: "wizardmath",
         design,
         exam: Domain::Arithmetic,
-        arms,
-        checked: || vec![SEEDS, BOTH],
+        arms: every_arm,
+        chosen: |arguments| match arguments.scale {
+            Scale::Check => vec![SEEDS, BOTH],
+            _ => every_arm(),
+        },
         seeds: 5,
-        decide: evidence::decide,
     };
-    evolved::reproduce(&recipe, arguments)
+    evolved::reproduce(&recipe, evidence::decide, arguments)
+}
+
+fn every_arm() -> Vec<Arm> {
+    vec![SEEDS, DOWN, UP, BOTH, UNCHECKED]
 }
 
 /// Steps of the longest sum of the exam.

@@ -6,7 +6,8 @@
 mod listing;
 mod sources;
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use camelid_files::write_whole;
@@ -23,23 +24,30 @@ pub struct Arguments {
 
 /// Writes the listings, or compares them.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let folder = workspace().join("docs/api");
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let mut gone = committed(&folder)?;
     let mut differing = Vec::new();
     for (package, source) in libraries()? {
         let listed = listing::of(&sources::read(&source)?)?;
-        let path = workspace().join(format!("docs/api/{package}.txt"));
+        let path = folder.join(format!("{package}.txt"));
+        gone.remove(&path);
         if !arguments.check {
-            if let Some(folder) = path.parent() {
-                std::fs::create_dir_all(folder)
-                    .with_context(|| format!("cannot create {}", folder.display()))?;
-            }
             write_whole(&path, listed.as_bytes())?;
             continue;
         }
         let committed = std::fs::read_to_string(&path).unwrap_or_default();
         for (sign, lines, others) in [('-', &committed, &listed), ('+', &listed, &committed)] {
-            let others: std::collections::BTreeSet<&str> = others.lines().collect();
+            let others: BTreeSet<&str> = others.lines().collect();
             let only = lines.lines().filter(|line| !others.contains(line));
             differing.extend(only.map(|line| format!("{package} {sign} {line}")));
+        }
+    }
+    for path in gone {
+        if arguments.check {
+            differing.push(format!("{} lists a library that is gone", path.display()));
+        } else {
+            std::fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
         }
     }
     if !differing.is_empty() {
@@ -47,6 +55,18 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         bail!("the public API is not what docs/api lists; `cargo xtask api` writes it anew:\n{lines}");
     }
     Ok(())
+}
+
+/// The listings that are there.
+fn committed(folder: &Path) -> anyhow::Result<BTreeSet<PathBuf>> {
+    let mut found = BTreeSet::new();
+    for entry in std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|ending| ending == "txt") {
+            found.insert(path);
+        }
+    }
+    Ok(found)
 }
 
 /// Every library of the workspace that others may use: its package and its `lib.rs`.

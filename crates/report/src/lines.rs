@@ -33,7 +33,11 @@ pub fn line_chart(lines: &[Line], x_name: &str, y_name: &str) -> Result<String, 
     let (Some((left, right)), Some((low, high))) = (range(|p| p.0), range(|p| p.1)) else {
         return Ok(String::new());
     };
-    let room = if high > low { 0.05 * (high - low) } else { 0.05 * high.abs().max(1e-9) };
+    let room = match high - low {
+        0.0 if high == 0.0 => 1.0,
+        0.0 => 0.05 * high.abs(),
+        height => 0.05 * height,
+    };
     let right = if right > left { right } else { left + 1.0 };
     // Whole numbers that are few, such as rounds, have a tick each and none between.
     let whole = points().all(|(x, _)| x.fract() == 0.0);

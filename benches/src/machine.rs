@@ -58,7 +58,7 @@ impl Machine {
         let last_level_cache = last_level_cache();
         let (copy, read) = bandwidths(BUFFER_BYTES.max(4 * last_level_cache));
         Self {
-            cpu: cpu_name(),
+            cpu: camelid_kernels::processor_name(),
             cores: cores(),
             isa: Isa::active().to_string(),
             last_level_cache,
@@ -123,12 +123,6 @@ fn bandwidths(bytes: usize) -> (f64, f64) {
         std::hint::black_box(from.par_chunks(CHUNK).map(sum).reduce(|| 0, u64::wrapping_add));
     }));
     (2.0 * bytes as f64 / copy * 1e-9, bytes as f64 / read * 1e-9)
-}
-
-fn cpu_name() -> String {
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = info.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split_once(':'));
-    name.map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, name)| name.trim().to_owned())
 }
 
 /// Bytes of the largest cache that the system names; 32 MiB where it names none.

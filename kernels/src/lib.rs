@@ -21,6 +21,7 @@ pub mod lora_update;
 mod mapped_file;
 pub mod paged_attention;
 pub mod probe;
+mod processor;
 mod product;
 pub mod rms_norm;
 pub mod rotary;
@@ -44,6 +45,7 @@ pub use linear_int8::{
 pub use linear4bit::{linear4bit, linear4bit_with};
 pub use lora_update::{Dropout, lora_update, lora_update_with};
 pub use mapped_file::MappedFile;
+pub use processor::processor_name;
 pub use product::ComputeType;
 pub use rms_norm::rms_norm;
 pub use rotary::rotary;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use camelid_kernels::Isa;
+use camelid_kernels::{Isa, processor_name};
 use serde::Serialize;
 use sysinfo::{Disks, System};
 
@@ -66,11 +66,8 @@ impl Machine {
 }
 
 fn processor() -> Processor {
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let named =
-        info.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split_once(':'));
     Processor {
-        name: named.map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, name)| name.trim().to_owned()),
+        name: processor_name(),
         architecture: std::env::consts::ARCH,
         cores: std::thread::available_parallelism().map_or(1, usize::from),
         instruction_sets: Isa::available().map(Isa::name).collect(),

@@ -37,11 +37,12 @@ struct Report {
 }
 
 pub fn run(args: &Args) -> Result<ExitCode> {
+    let machine = Machine::here();
     let report = Report {
         version: env!("CARGO_PKG_VERSION"),
-        machine: Machine::here(),
+        needs: needs::all(&machine.gpus),
+        machine,
         environment: environment(),
-        needs: needs::all(),
     };
     let text = if args.json { serde_json::to_string_pretty(&report)? + "\n" } else { words(&report) };
     program::print(text)?;

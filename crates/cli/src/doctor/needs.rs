@@ -1,10 +1,12 @@
 //! What parts of Camelid need beyond the program itself.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use camelid_kernels::DeviceName;
 use camelid_sandbox::Sandbox;
 use serde::Serialize;
+
+use super::machine::Gpu;
 
 /// Something that a part of Camelid needs.
 #[derive(Serialize)]
@@ -18,12 +20,12 @@ pub struct Need {
     pub command: Option<String>,
 }
 
-/// All of them.
-pub fn all() -> Vec<Need> {
+/// All of them; the drivers are those that were found.
+pub fn all(gpus: &[Gpu]) -> Vec<Need> {
     let mut needs = vec![sandbox()];
     needs.extend(programs());
     needs.push(llvm());
-    needs.extend(features());
+    needs.extend(features(gpus));
     needs
 }
 
@@ -101,15 +103,13 @@ fn data_dir() -> Option<PathBuf> {
 }
 
 /// Devices that are compiled in or not, each with the driver that it needs.
-fn features() -> Vec<Need> {
+fn features(gpus: &[Gpu]) -> Vec<Need> {
     let build = |feature: &str| format!("cargo build -p camelid --features camelid-kernels/{feature}");
-    let vulkan = ["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d"]
-        .iter()
-        .any(|folder| std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()));
+    let has = |driver: &str| gpus.iter().any(|gpu| gpu.driver == driver);
     [
         ("device cpu", "cube-cpu", DeviceName::Cpu, true),
-        ("device cuda", "cuda", DeviceName::Cuda(0), Path::new("/proc/driver/nvidia/version").is_file()),
-        ("device vulkan", "vulkan", DeviceName::Vulkan, vulkan),
+        ("device cuda", "cuda", DeviceName::Cuda(0), has("NVIDIA")),
+        ("device vulkan", "vulkan", DeviceName::Vulkan, has("Vulkan")),
     ]
     .into_iter()
     .map(|(what, feature, name, driver)| {

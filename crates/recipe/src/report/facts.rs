@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use camelid_kernels::processor_name;
 use serde::Serialize;
 
 /// Where and when a report was made.
@@ -45,18 +46,11 @@ pub fn today() -> String {
 
 /// Processor, cores and memory of this machine.
 pub fn machine() -> String {
-    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-    let field = |text: &str, name: &str| {
-        text.lines()
-            .find(|line| line.starts_with(name))
-            .and_then(|line| line.split_once(':'))
-            .map(|(_, value)| value.trim().to_owned())
-    };
-    let processor =
-        field(&read("/proc/cpuinfo"), "model name").unwrap_or_else(|| std::env::consts::ARCH.to_owned());
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let memory = field(&read("/proc/meminfo"), "MemTotal")
-        .and_then(|value| value.split_whitespace().next()?.parse::<f64>().ok())
-        .map_or(String::new(), |kib| format!(", {:.0} GiB", kib / f64::from(1 << 20)));
-    format!("{processor}, {cores} cores{memory}")
+    let memory = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+        let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+        total.split_whitespace().next()?.parse::<f64>().ok()
+    });
+    let memory = memory.map_or(String::new(), |kib| format!(", {:.0} GiB", kib / f64::from(1 << 20)));
+    format!("{}, {cores} cores{memory}", processor_name())
 }

@@ -65,8 +65,8 @@ pub const ELIMINATED: Arm = Arm {
 /// The same without elimination.
 pub const RAW: Arm =
     Arm { name: "raw-20", label: "20 % of rows spoilt, none eliminated", lineages: &["raw-20"], ..MIX };
-/// The same at 5 and at 50 %.
-const OTHER_ERRORS: [Arm; 4] = [
+/// The same at 5 and at 50 %, eliminated and not.
+pub const OTHER_ERRORS: [Arm; 4] = [
     Arm { name: "eliminated-5", label: "5 % spoilt, eliminated by rule", lineages: &["faulty-5"], ..MIX },
     Arm { name: "raw-5", label: "5 % spoilt, none eliminated", lineages: &["raw-5"], ..MIX },
     Arm { name: "eliminated-50", label: "50 % spoilt, eliminated by rule", lineages: &["faulty-50"], ..MIX },

@@ -279,7 +279,7 @@ impl OpenAiClient {
         let url = self.url.clone();
         match failure {
             Failure::Connection { message, .. } => OpenAiError::Connection { url, attempts, message },
-            Failure::Timeout { text } => {
+            Failure::Timeout { text } | Failure::BegunLate { text } => {
                 OpenAiError::Timeout { url, attempts, timeout_ms: self.config.timeout_ms, text }
             }
             Failure::Status { status, text, .. } => OpenAiError::Status { url, attempts, status, text },
@@ -346,6 +346,10 @@ enum Failure {
         message: String,
         text: String,
     },
+    /// Out of time after pieces were handed on.
+    BegunLate {
+        text: String,
+    },
     /// Whole chunks that are no reply.
     Useless {
         useless: Useless,
@@ -358,7 +362,7 @@ impl Failure {
     fn is_passing(&self) -> bool {
         match self {
             Self::Connection { passing, .. } => *passing,
-            Self::Begun { .. } | Self::Useless { .. } => false,
+            Self::Begun { .. } | Self::BegunLate { .. } | Self::Useless { .. } => false,
             Self::Timeout { .. } | Self::Truncated { .. } => true,
             Self::Status { status: 429, text, .. } => !error::no_quota(text),
             Self::Status { status, .. } => matches!(status, 408 | 500..),

@@ -29,6 +29,10 @@ impl ModerationClient {
     /// # Errors
     /// When the address or the key cannot be used.
     pub fn new(url: &str, api_key_env: Option<&str>) -> Result<Self, OpenAiError> {
+        Self::with_timeout(url, api_key_env, 10_000)
+    }
+
+    fn with_timeout(url: &str, api_key_env: Option<&str>, timeout_ms: u64) -> Result<Self, OpenAiError> {
         if !(url.starts_with("http://") || url.starts_with("https://")) {
             return Err(OpenAiError::Setting {
                 setting: "moderation endpoint",
@@ -36,7 +40,6 @@ impl ModerationClient {
                 expected: "an address that begins with http:// or https://",
             });
         }
-        let timeout_ms = 10_000;
         let agent = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -58,25 +61,29 @@ impl ModerationClient {
             request = request.header(header::AUTHORIZATION, authorization);
         }
         let url = || self.url.clone();
+        let late = || OpenAiError::Timeout {
+            url: url(),
+            attempts: 1,
+            timeout_ms: self.timeout_ms,
+            text: String::new(),
+        };
         let response = request.send(json!({ "input": text }).to_string()).map_err(|error| match error {
             ureq::Error::Timeout(Timeout::Connect | Timeout::Resolve) => {
                 OpenAiError::Connection { url: url(), attempts: 1, message: error.to_string() }
             }
-            ureq::Error::Timeout(_) => OpenAiError::Timeout {
-                url: url(),
-                attempts: 1,
-                timeout_ms: self.timeout_ms,
-                text: String::new(),
-            },
+            ureq::Error::Timeout(_) => late(),
             other => OpenAiError::Connection { url: url(), attempts: 1, message: other.to_string() },
         })?;
         let status = response.status().as_u16();
         let body = response.into_body().into_with_config().limit(LONGEST_REPLY).read_to_string();
-        let text = body.map_err(|error| OpenAiError::Truncated {
-            url: url(),
-            attempts: 1,
-            message: error.to_string(),
-            text: String::new(),
+        let text = body.map_err(|error| match error {
+            ureq::Error::Timeout(_) => late(),
+            other => OpenAiError::Truncated {
+                url: url(),
+                attempts: 1,
+                message: other.to_string(),
+                text: String::new(),
+            },
         })?;
         if status != 200 {
             return Err(OpenAiError::Status { url: url(), attempts: 1, status, text });
@@ -90,5 +97,33 @@ impl ModerationClient {
         let categories = result.and_then(|result| result.get("categories")?.as_object());
         let named = categories.into_iter().flatten().filter(|(_, is)| is.as_bool() == Some(true));
         Ok(flagged.then(|| named.map(|(name, _)| name.clone()).collect()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn an_endpoint_that_takes_too_long_is_late_and_not_cut_short() {
+        let half = "HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\n{\"results\":";
+        for beginning in ["", half] {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let url = format!("http://{}/v1/moderations", listener.local_addr().unwrap());
+            let serving = std::thread::spawn(move || {
+                let (mut connection, _) = listener.accept().unwrap();
+                connection.write_all(beginning.as_bytes()).unwrap();
+                // Until the client goes away.
+                let _ = connection.read_to_end(&mut Vec::new());
+            });
+            let client = ModerationClient::with_timeout(&url, None, 100).unwrap();
+            let error = client.flagged("text").unwrap_err();
+            assert!(matches!(error, OpenAiError::Timeout { timeout_ms: 100, .. }), "{error}");
+            drop(client);
+            serving.join().unwrap();
+        }
     }
 }

@@ -22,8 +22,13 @@ pub(super) fn read(body: impl Read, on_text: OnText<'_, '_>) -> Result<Generated
         let message = match read {
             Ok(0) if chunks.is_complete() => break,
             Ok(0) => "the stream ended before the reply did".to_owned(),
-            Err(error) if is_timeout(&error) && chunks.text().is_empty() => {
-                return Err(Failure::Timeout { text: String::new() });
+            Err(error) if is_timeout(&error) => {
+                let text = chunks.text().to_owned();
+                return Err(if text.is_empty() {
+                    Failure::Timeout { text }
+                } else {
+                    Failure::BegunLate { text }
+                });
             }
             Err(error) => error.to_string(),
             Ok(_) => {
@@ -133,5 +138,19 @@ mod tests {
         assert!(matches!(stream("data: {\n\n").0, Err(Failure::Useless { .. })));
         let thoughts = chunk(r#"{"reasoning_content": "Hm"}"#, "\"stop\"") + "data: [DONE]\n\n";
         assert!(matches!(stream(&thoughts).0, Err(Failure::Useless { .. })));
+    }
+    #[test]
+    fn a_reply_that_is_late_is_not_one_that_broke_off() {
+        struct Late;
+        impl Read for Late {
+            fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+                Err(std::io::ErrorKind::TimedOut.into())
+            }
+        }
+        let begun = chunk(r#"{"content": "Half"}"#, "null");
+        let of = |begun: &str| read(begun.as_bytes().chain(Late), &mut |_| ControlFlow::Continue(()));
+        assert!(matches!(of(": waiting\n\n"), Err(Failure::Timeout { .. })));
+        let Err(Failure::BegunLate { text }) = of(&begun) else { panic!("it is late") };
+        assert_eq!(text, "Half");
     }
 }

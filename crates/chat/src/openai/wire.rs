@@ -94,12 +94,17 @@ pub(super) fn reply(body: &str) -> Result<GeneratedText, Useless> {
     let choice = choices.first().ok_or_else(|| nonsense("`choices` is empty; expected one reply"))?;
     let message = choice.get("message").filter(|message| message.is_object());
     let message = message.ok_or_else(|| nonsense("`choices[0].message.content` is not a text"))?;
-    let reason = match choice.get("finish_reason").and_then(Value::as_str) {
-        Some("length") => StopReason::Length,
-        Some("content_filter") => StopReason::ContentFilter,
-        _ => StopReason::TurnEnd,
-    };
+    let reason = finish_reason(choice).unwrap_or(StopReason::TurnEnd);
     generated(&reply, text_of(message, reason)?, reason)
+}
+
+/// Why a choice ended, once it says so.
+fn finish_reason(choice: &Value) -> Option<StopReason> {
+    Some(match choice.get("finish_reason")?.as_str()? {
+        "length" => StopReason::Length,
+        "content_filter" => StopReason::ContentFilter,
+        _ => StopReason::TurnEnd,
+    })
 }
 
 /// What was generated, with the counts and the version that a reply or a chunk of one names.
@@ -147,12 +152,7 @@ impl Chunks {
         // The chunk that only counts tokens has no choice.
         let choice = chunk.get("choices").and_then(|choices| choices.get(0));
         let Some(choice) = choice else { return Ok(String::new()) };
-        self.reason = match choice.get("finish_reason").and_then(Value::as_str) {
-            Some("length") => Some(StopReason::Length),
-            Some("content_filter") => Some(StopReason::ContentFilter),
-            Some(_) => Some(StopReason::TurnEnd),
-            None => self.reason,
-        };
+        self.reason = finish_reason(choice).or(self.reason);
         let delta = choice.get("delta").unwrap_or(&Value::Null);
         let words = |field: &str| delta.get(field).and_then(Value::as_str);
         self.thoughts += words("reasoning_content").or_else(|| words("reasoning")).unwrap_or_default();

@@ -18,4 +18,4 @@ pub use input::{Input, Packing, is_lfs_pointer, name, stem};
 pub use packed::PackedFile;
 pub use python_json::array_item;
 pub use records::{BadRecord, Place, RawRecord, Record, Records};
-pub use whole::{WholeFile, remove_whole, write_whole};
+pub use whole::{WholeFile, remove_whole, write_private, write_whole};

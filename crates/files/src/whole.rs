@@ -14,9 +14,15 @@ use crate::FileError;
 /// [`FileError::Io`] when its folder is not there, is full or must not be written to. What stood at
 /// `path` before is then untouched, and nothing stays beside it.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-    let mut file = WholeFile::create(path)?;
-    file.write_all(bytes).map_err(FileError::io(path, "write"))?;
-    file.finish()
+    WholeFile::of(path, bytes)?.finish()
+}
+
+/// The same for a secret: the file is never readable for anyone but its owner.
+///
+/// # Errors
+/// As [`write_whole`].
+pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    WholeFile::of(path, bytes)?.finish_as(false)
 }
 
 /// Removes a file durably, if it is there.
@@ -48,6 +54,12 @@ impl WholeFile {
         Ok(Self { path: path.to_owned(), writer: BufWriter::with_capacity(1 << 16, file) })
     }
 
+    fn of(path: &Path, bytes: &[u8]) -> Result<Self, FileError> {
+        let mut file = Self::create(path)?;
+        file.write_all(bytes).map_err(FileError::io(path, "write"))?;
+        Ok(file)
+    }
+
     /// The file as it is being written, for writes at places of their own; nothing of
     /// [`Write`] may be under way then.
     pub fn as_file(&self) -> &File {
@@ -74,10 +86,17 @@ impl WholeFile {
     /// # Errors
     /// [`FileError::Io`] when the disk is full or the path is a folder.
     pub fn finish(self) -> Result<(), FileError> {
+        self.finish_as(true)
+    }
+
+    fn finish_as(self, readable: bool) -> Result<(), FileError> {
         let Self { path, writer } = self;
         let finish = || {
             let file = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
-            make_readable(file.as_file())?;
+            // A temporary file is its owner's alone.
+            if readable {
+                make_readable(file.as_file())?;
+            }
             file.as_file().sync_all()?;
             file.persist(&path)?;
             sync_folder(&path)
@@ -117,7 +136,7 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Temporary files are private by default; a result is an ordinary file.
+/// A result is an ordinary file.
 #[cfg(unix)]
 fn make_readable(file: &File) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
@@ -149,6 +168,24 @@ mod tests {
         // A folder cannot be replaced by a file.
         assert!(write_whole(folder.path(), b"x").is_err());
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_secret_is_its_owners_alone_and_stays_so() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        let mode = || path.metadata().unwrap().permissions().mode() & 0o777;
+        let mut file = WholeFile::of(&path, b"secret").unwrap();
+        file.sync().unwrap();
+        assert_eq!(file.as_file().metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        file.finish_as(false).unwrap();
+        assert_eq!(mode(), 0o600);
+        write_whole(&path, b"none").unwrap();
+        assert_eq!(mode(), 0o644);
+        write_private(&path, b"secret").unwrap();
+        assert_eq!(mode(), 0o600);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::path::Path;
 
-use camelid_files::{digest, write_whole};
+use camelid_files::{digest, write_private};
 use rand::TryRng;
 use rand::rngs::SysRng;
 use sha2::{Digest, Sha256};
@@ -52,8 +52,7 @@ impl UserKey {
     /// # Errors
     /// [`ArenaError::File`].
     pub(super) fn save(&self, path: &Path) -> Result<(), ArenaError> {
-        write_whole(path, format!("{}\n", digest::hex(&self.0)).as_bytes())?;
-        keep_private(path)
+        Ok(write_private(path, format!("{}\n", digest::hex(&self.0)).as_bytes())?)
     }
 
     fn parse(text: &str) -> Option<Self> {
@@ -110,19 +109,6 @@ pub fn random<const N: usize>() -> Result<[u8; N], ArenaError> {
     let mut bytes = [0; N];
     SysRng.try_fill_bytes(&mut bytes).map_err(|error| ArenaError::Random(error.to_string()))?;
     Ok(bytes)
-}
-
-#[cfg(unix)]
-fn keep_private(path: &Path) -> Result<(), ArenaError> {
-    use std::os::unix::fs::PermissionsExt;
-    let private = std::fs::Permissions::from_mode(0o600);
-    std::fs::set_permissions(path, private)
-        .map_err(|cause| camelid_files::FileError::io(path, "protect")(cause).into())
-}
-
-#[cfg(not(unix))]
-fn keep_private(_: &Path) -> Result<(), ArenaError> {
-    Ok(())
 }
 
 #[cfg(test)]

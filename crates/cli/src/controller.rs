@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use camelid_files::program::UsageError;
-use camelid_serve::{Controller, Log};
+use camelid_serve::{Controller, Log, WorkerTimeouts};
 
 use crate::serve::{LimitArgs, ListenArgs, block_on, settings, stopped};
 
@@ -19,8 +19,11 @@ pub struct Args {
     #[command(flatten)]
     limits: LimitArgs,
     /// Forget a worker that is not heard of for so many seconds
-    #[arg(long, default_value_t = Controller::EXPIRY.as_secs())]
+    #[arg(long, value_name = "SECONDS", default_value_t = WorkerTimeouts::default().expiry.as_secs())]
     expiry: u64,
+    /// Give up a stream whose worker sends nothing for so many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = WorkerTimeouts::default().stream.as_secs())]
+    stream_timeout: u64,
 }
 
 const EXAMPLES: &str = "Examples:
@@ -33,15 +36,21 @@ without a key: let only machines that you trust reach the controller's port, or 
 passes on /v1 alone.";
 
 pub fn run(args: &Args) -> Result<()> {
-    if args.expiry == 0 {
-        return Err(UsageError("--expiry is 0, expected at least 1".to_owned()).into());
+    for (option, seconds) in [("--expiry", args.expiry), ("--stream-timeout", args.stream_timeout)] {
+        if seconds == 0 {
+            return Err(UsageError(format!("{option} is 0, expected at least 1")).into());
+        }
     }
     let settings = settings(&args.listen, &args.limits)?;
-    let log = Log::to(std::io::stdout(), args.listen.log_text());
+    // A controller passes texts on and does not read them.
+    let log = Log::to(std::io::stdout(), false);
+    let timeouts = WorkerTimeouts {
+        expiry: Duration::from_secs(args.expiry),
+        stream: Duration::from_secs(args.stream_timeout),
+    };
     block_on(async {
         let address = format!("{}:{}", args.listen.host(), args.port);
-        let expiry = Duration::from_secs(args.expiry);
-        let controller = Controller::bind(address, settings, log, expiry).await?;
+        let controller = Controller::bind(address, settings, log, timeouts).await?;
         camelid_files::say!("controller at http://{}", controller.address());
         controller.run(stopped()).await;
         Ok(())

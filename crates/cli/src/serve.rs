@@ -40,6 +40,18 @@ pub struct Args {
     listen: ListenArgs,
     #[command(flatten)]
     limits: LimitArgs,
+    /// Most requests that wait; others are told to come again
+    #[arg(long, default_value_t = Settings::default().most_waiting)]
+    queue: usize,
+    /// Most new tokens of an answer
+    #[arg(long)]
+    max_tokens: Option<usize>,
+    /// Most tokens of one client, read and written, in a minute
+    #[arg(long)]
+    tokens_per_minute: Option<u32>,
+    /// Write prompts and answers into the log too
+    #[arg(long)]
+    log_text: bool,
     /// Most tokens of a prompt and its answer together; the model's own limit unless given
     #[arg(long)]
     context: Option<usize>,
@@ -73,32 +85,20 @@ pub struct ListenArgs {
     /// again
     #[arg(long, value_name = "ORIGIN", default_value = "*")]
     cors: Vec<String>,
-    /// Write prompts and answers into the log too
-    #[arg(long)]
-    log_text: bool,
 }
 
 /// How much may be asked.
 #[derive(clap::Args)]
 pub struct LimitArgs {
-    /// Most requests that wait; others are told to come again
-    #[arg(long, default_value_t = Settings::default().most_waiting)]
-    queue: usize,
     /// Most bytes of a request
     #[arg(long, default_value_t = Settings::default().max_body)]
     max_body: usize,
-    /// Most new tokens of an answer
-    #[arg(long)]
-    max_tokens: Option<usize>,
     /// Longest time for an answer, in seconds
     #[arg(long, default_value_t = Settings::default().timeout.as_secs())]
     timeout: u64,
     /// Most requests of one client, by key or address, in a minute
     #[arg(long)]
     requests_per_minute: Option<u32>,
-    /// Most tokens of one client, read and written, in a minute
-    #[arg(long)]
-    tokens_per_minute: Option<u32>,
     /// Most requests of one client at once
     #[arg(long)]
     requests_at_once: Option<u32>,
@@ -123,6 +123,9 @@ pub fn run(args: &Args) -> Result<()> {
     let port = args.port;
     let mut settings = settings(&args.listen, &args.limits)?;
     settings.parallel = args.parallel;
+    settings.most_waiting = args.queue;
+    settings.max_tokens = args.max_tokens;
+    settings.rates.tokens = args.tokens_per_minute;
     settings.any_model = args.any_model;
     if args.parallel == 0 {
         return Err(UsageError("--parallel is 0, expected at least 1".to_owned()).into());
@@ -130,7 +133,7 @@ pub fn run(args: &Args) -> Result<()> {
     settings.controller = link(args, port)?;
     let loading = Loading::new(args)?;
     let name = loading.name.clone();
-    let log = Log::to(std::io::stdout(), args.listen.log_text);
+    let log = Log::to(std::io::stdout(), args.log_text);
     block_on(async {
         let address = format!("{}:{port}", args.listen.host);
         let server = Server::bind(address, settings, log).await?;
@@ -170,7 +173,7 @@ pub async fn stopped() {
     let _ = interrupt.await;
 }
 
-/// The settings that both kinds of server have.
+/// The settings that a server of a model and a controller share.
 pub fn settings(listen: &ListenArgs, limits: &LimitArgs) -> Result<Settings> {
     let cors = match listen.cors.as_slice() {
         [any] if any == "*" => Cors::Any,
@@ -186,14 +189,12 @@ pub fn settings(listen: &ListenArgs, limits: &LimitArgs) -> Result<Settings> {
     Ok(Settings {
         keys: listen.api_keys.as_deref().map(ApiKeys::open).transpose()?,
         cors,
-        most_waiting: limits.queue,
         max_body: limits.max_body,
-        max_tokens: limits.max_tokens,
         timeout: Duration::from_secs(limits.timeout),
         rates: RateLimits {
             requests: limits.requests_per_minute,
-            tokens: limits.tokens_per_minute,
             at_once: limits.requests_at_once,
+            ..RateLimits::default()
         },
         ..Settings::default()
     })
@@ -203,11 +204,6 @@ impl ListenArgs {
     /// The host to listen on.
     pub fn host(&self) -> &str {
         &self.host
-    }
-
-    /// Whether the log is to hold what was said.
-    pub fn log_text(&self) -> bool {
-        self.log_text
     }
 }
 

@@ -182,6 +182,12 @@ fn what_cannot_be_served_is_refused_before_anything_is_read() {
         (vec!["serve", "--model", model, "--controller", "https://x"], "http://HOST:PORT"),
         (vec!["serve", "--model", model, "--host", "256.0.0.1"], "256.0.0.1"),
         (vec!["controller", "--expiry", "0"], "--expiry"),
+        (vec!["controller", "--stream-timeout", "0"], "--stream-timeout"),
+        // Limits that only a model's server can hold.
+        (vec!["controller", "--tokens-per-minute", "9"], "--tokens-per-minute"),
+        (vec!["controller", "--max-tokens", "9"], "--max-tokens"),
+        (vec!["controller", "--queue", "9"], "--queue"),
+        (vec!["controller", "--log-text"], "--log-text"),
     ] {
         let said = error_of(&args);
         assert!(said.contains(words), "{args:?}: {said}");

@@ -1,11 +1,12 @@
 //! `camelid controller`: many workers behind one address.
 //!
 //! Workers register, as FastChat's do with its controller, and beat their hearts. A request goes to the
-//! worker of its model whose queue is shortest for its speed. When that worker dies before the first
-//! token, the request is sent to another, and the client does not notice; what comes after the first
+//! worker of its model whose queue is shortest for its speed. When that worker breaks or declines before
+//! the first token, the request is sent to another, and the client does not notice; what comes after the first
 //! token cannot be taken back and ends with an error.
 
 mod forward;
+mod frames;
 mod protocol;
 mod workers;
 
@@ -35,9 +36,28 @@ use workers::Workers;
 /// How often the controller looks for workers whose hearts stopped.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// How long a controller waits for its workers.
+#[derive(Clone, Copy, Debug)]
+pub struct WorkerTimeouts {
+    /// A worker that is not heard of for so long is forgotten.
+    pub expiry: Duration,
+    /// A stream of which a worker sends nothing for so long goes to another one, or ends with an error
+    /// where it has begun. Our workers say every few seconds that they live; one of FastChat's is silent
+    /// while a request waits there.
+    pub stream: Duration,
+}
+
+/// FastChat's times.
+impl Default for WorkerTimeouts {
+    fn default() -> Self {
+        Self { expiry: Duration::from_secs(90), stream: Duration::from_secs(100) }
+    }
+}
+
 /// What the handlers share.
 struct Inner {
     settings: Settings,
+    timeouts: WorkerTimeouts,
     workers: Workers,
     rates: Arc<Rates>,
     log: Arc<Log>,
@@ -55,8 +75,8 @@ pub struct Controller {
 }
 
 impl Controller {
-    /// Listens on `address`; port 0 takes a free one. A worker that is not heard of for `expiry` is
-    /// forgotten; FastChat's controller waits 90 seconds.
+    /// Listens on `address`; port 0 takes a free one. Of the settings, those of a model and its queue mean
+    /// nothing here, nor does a limit on tokens, which the workers count.
     ///
     /// # Errors
     /// When the address cannot be listened on.
@@ -64,22 +84,20 @@ impl Controller {
         address: impl ToSocketAddrs + std::fmt::Display,
         settings: Settings,
         log: Log,
-        expiry: Duration,
+        timeouts: WorkerTimeouts,
     ) -> Result<Self, BindError> {
         let (listener, address) = listen(address).await?;
         let shared = Arc::new(Inner {
             rates: Arc::new(Rates::new(settings.rates)),
             settings,
-            workers: Workers::new(expiry),
+            timeouts,
+            workers: Workers::new(timeouts.expiry),
             log: Arc::new(log),
             metrics: Arc::default(),
             began: unix_seconds(),
         });
         Ok(Self { shared, listener, address })
     }
-
-    /// FastChat's time after which a silent worker is forgotten.
-    pub const EXPIRY: Duration = Duration::from_secs(90);
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {

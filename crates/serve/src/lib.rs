@@ -37,7 +37,7 @@ mod tokens;
 pub mod wire;
 
 pub use client::ClientError;
-pub use controller::Controller;
+pub use controller::{Controller, WorkerTimeouts};
 pub use error::ServeError;
 pub use keys::{ApiKeys, KeysError};
 pub use log::Log;

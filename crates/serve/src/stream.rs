@@ -9,8 +9,8 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tokio::sync::mpsc;
-use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{Stream, StreamExt};
 
 use crate::answer::{Answer, Piece};
 use crate::app::App;
@@ -34,12 +34,12 @@ pub(crate) trait Frames: Send + 'static {
         vec![event(&error.body()), DONE]
     }
     /// What says that the answer still lives.
-    fn keep_alive(&self) -> Option<Bytes> {
-        Some(COMMENT)
+    fn keep_alive(&self) -> Bytes {
+        COMMENT
     }
     /// The type of the whole.
     fn content_type(&self) -> &'static str {
-        "text/event-stream"
+        EVENT_STREAM
     }
 }
 
@@ -49,6 +49,8 @@ pub(crate) fn event(data: &impl Serialize) -> Bytes {
     Bytes::from(format!("data: {json}\n\n"))
 }
 
+/// The type of a stream of events.
+pub(crate) const EVENT_STREAM: &str = "text/event-stream";
 /// The last event of a stream.
 pub(crate) const DONE: Bytes = Bytes::from_static(b"data: [DONE]\n\n");
 /// A comment, which clients pass over.
@@ -61,13 +63,21 @@ pub(crate) fn respond(app: &Arc<App>, answer: Answer, frames: impl Frames) -> Re
     let content_type = frames.content_type();
     let (stall, keep_alive) = (app.settings.stall_timeout, app.settings.keep_alive);
     tokio::spawn(Writer { to: frames_out, stall, keep_alive }.run(answer, frames));
+    streamed(content_type, ReceiverStream::new(waiting))
+}
+
+/// A response whose frames leave as they come.
+pub(crate) fn streamed(
+    content_type: &'static str,
+    frames: impl Stream<Item = Bytes> + Send + 'static,
+) -> Response {
     let headers = [
         (header::CONTENT_TYPE, content_type),
-        (header::CACHE_CONTROL, "no-cache"),
+        (header::CACHE_CONTROL, "no-store"),
         // nginx would gather the pieces.
         (header::HeaderName::from_static("x-accel-buffering"), "no"),
     ];
-    (headers, Body::from_stream(ReceiverStream::new(waiting).map(Ok::<_, Infallible>))).into_response()
+    (headers, Body::from_stream(frames.map(Ok::<_, Infallible>))).into_response()
 }
 
 /// The client went away.
@@ -92,7 +102,7 @@ impl Writer {
                 () = self.to.closed() => return Err(Gone),
                 piece = answer.next() => piece,
                 () = tokio::time::sleep(self.keep_alive) => {
-                    self.send(frames.keep_alive().into_iter().collect()).await?;
+                    self.send(vec![frames.keep_alive()]).await?;
                     continue;
                 }
             };

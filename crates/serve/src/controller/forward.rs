@@ -1,6 +1,9 @@
-//! A request on its way to a worker, and to another one if that dies.
+//! A request on its way to a worker, and to another one if that breaks or declines.
+//!
+//! A worker whose connection breaks, or that says nothing for too long, is forgotten until it registers
+//! again. One that says that it cannot answer, for it is busy or about to end, is there all the same: it
+//! is passed over for this request alone.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,19 +13,19 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Response as HttpResponse, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hyper::body::Incoming;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::mpsc;
-use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::Shared;
+use super::frames::{Frame, FrameReader, Kind};
 use super::workers::Chosen;
 use crate::app::read_body;
 use crate::client::post;
 use crate::error::ServeError;
 use crate::gate::Caller;
 use crate::log::Entry;
-use crate::stream::{COMMENT, DONE, event};
+use crate::stream::{COMMENT, EVENT_STREAM, streamed};
 use crate::wire::Fields;
 
 /// Most workers that are asked for one request.
@@ -66,68 +69,6 @@ pub(super) async fn worker_stream(
     }
 }
 
-/// How pieces of an answer are told apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Openai,
-    FastChat,
-}
-
-impl Kind {
-    fn end_of_frame(self) -> &'static [u8] {
-        match self {
-            Self::Openai => b"\n\n",
-            Self::FastChat => b"\0",
-        }
-    }
-
-    /// Whether a frame has something of the answer itself: from there on it cannot be begun anew.
-    fn counts(self, frame: &[u8]) -> bool {
-        let json = match self {
-            Self::Openai => frame.strip_prefix(b"data: ").unwrap_or_default(),
-            Self::FastChat => frame,
-        };
-        let Ok(value) = serde_json::from_slice::<Value>(json) else {
-            return self == Self::Openai && frame.starts_with(b"data:");
-        };
-        match self {
-            Self::FastChat => true,
-            Self::Openai => value["choices"].as_array().is_none_or(|choices| {
-                choices.iter().any(|choice| {
-                    let said = |text: &Value| text.as_str().is_some_and(|text| !text.is_empty());
-                    said(&choice["delta"]["content"])
-                        || said(&choice["text"])
-                        || choice["delta"]["tool_calls"].is_array()
-                        || !choice["logprobs"].is_null()
-                        || !choice["finish_reason"].is_null()
-                })
-            }),
-        }
-    }
-
-    /// Whether a frame says that the worker cannot answer, though another one may.
-    fn gives_up(self, frame: &[u8]) -> bool {
-        let frame = frame.strip_suffix(self.end_of_frame()).unwrap_or(frame);
-        let json = frame.strip_prefix(b"data: ").unwrap_or(frame);
-        let Ok(value) = serde_json::from_slice::<Value>(json) else { return false };
-        match self {
-            Self::Openai => value["error"]["type"] == "server_error",
-            Self::FastChat => value["error_code"].as_u64().is_some_and(|code| code >= 42_903),
-        }
-    }
-
-    fn failure(self, error: &ServeError) -> Vec<Bytes> {
-        match self {
-            Self::Openai => vec![event(&error.body()), DONE],
-            Self::FastChat => {
-                let text = camelid_files::program::message(error);
-                let frame = json!({ "text": text, "error_code": error.fastchat_code() }).to_string() + "\0";
-                vec![Bytes::from(frame)]
-            }
-        }
-    }
-}
-
 /// A request that is sent on.
 struct Job {
     shared: Shared,
@@ -135,6 +76,7 @@ struct Job {
     kind: Kind,
     path: &'static str,
     model: String,
+    stream: bool,
     body: Bytes,
     tried: Vec<String>,
     why: String,
@@ -167,6 +109,7 @@ async fn forward(
         kind,
         path,
         model,
+        stream,
         body,
         tried: Vec::new(),
         why: String::new(),
@@ -212,13 +155,17 @@ impl Job {
             }
             self.entry.set("workers", json!(self.tried));
             let url = format!("{}{}", chosen.address, self.path);
-            match post(&url, &HeaderMap::new(), self.body.clone()).await {
-                // It is there, and cannot take more: another one may.
-                Ok(response) if response.status() == StatusCode::SERVICE_UNAVAILABLE => {
-                    self.why = format!("{} is overloaded", chosen.address);
+            let headers = HeaderMap::new();
+            let answer = post(&url, &headers, self.body.clone());
+            // An answer in one piece has its head when all of it is there, and its own limit.
+            let limit = if self.stream { self.shared.timeouts.stream } else { Duration::MAX };
+            match tokio::time::timeout(limit, answer).await {
+                Ok(Ok(response)) if response.status().is_server_error() => {
+                    self.declined(&chosen, &format!("status {}", response.status()));
                 }
-                Ok(response) => return Ok(Answering { chosen, response }),
-                Err(error) => self.failed(&chosen, &error.to_string()),
+                Ok(Ok(response)) => return Ok(Answering { chosen, response }),
+                Ok(Err(error)) => self.failed(&chosen, &error.to_string()),
+                Err(_) => self.failed(&chosen, &self.silent(&chosen)),
             }
         }
         Err(match self.tried.is_empty() {
@@ -227,9 +174,19 @@ impl Job {
         })
     }
 
+    /// The worker is broken: nothing is sent there until it registers again.
     fn failed(&mut self, chosen: &Chosen, why: &str) {
         self.shared.workers.forget(&chosen.address, why, &self.shared.log);
         self.why = why.to_owned();
+    }
+
+    /// The worker is there, and does not take this request.
+    fn declined(&mut self, chosen: &Chosen, why: &str) {
+        self.why = format!("{} declines: {why}", chosen.address);
+    }
+
+    fn silent(&self, chosen: &Chosen) -> String {
+        format!("{} says nothing for {} seconds", chosen.address, self.shared.timeouts.stream.as_secs_f64())
     }
 
     /// The answer in one piece: nothing of it was passed on before all of it is there.
@@ -260,21 +217,15 @@ impl Job {
     /// The answer as it comes.
     fn stream(self, answering: Answering) -> Response {
         let (to, waiting) = mpsc::channel(8);
-        let kind = self.kind;
+        let content_type = match self.kind {
+            Kind::Openai => EVENT_STREAM,
+            Kind::FastChat => "application/octet-stream",
+        };
         tokio::spawn(async move {
             // The client went away, or has all of it.
             let _ = self.pass_on(answering, &to).await;
         });
-        let content_type = match kind {
-            Kind::Openai => "text/event-stream",
-            Kind::FastChat => "application/octet-stream",
-        };
-        let headers = [
-            (header::CONTENT_TYPE, content_type),
-            (header::CACHE_CONTROL, "no-cache"),
-            (header::HeaderName::from_static("x-accel-buffering"), "no"),
-        ];
-        (headers, Body::from_stream(ReceiverStream::new(waiting).map(Ok::<_, Infallible>))).into_response()
+        streamed(content_type, ReceiverStream::new(waiting))
     }
 
     async fn pass_on(mut self, mut answering: Answering, to: &mpsc::Sender<Bytes>) -> Result<(), Gone> {
@@ -282,50 +233,26 @@ impl Job {
         self.entry.generates();
         loop {
             let Answering { chosen, response } = answering;
-            let mut frames = FrameReader {
-                body: Body::new(response.into_body()).into_data_stream(),
-                kind: self.kind,
-                rest: Vec::new(),
-            };
-            // What can still be taken back.
-            let mut held: Vec<Bytes> = Vec::new();
-            let mut has_begun = false;
-            let broke = loop {
-                let frame = tokio::select! {
-                    () = to.closed() => return Err(Gone),
-                    frame = frames.next() => frame,
-                    () = tokio::time::sleep(self.shared.settings.keep_alive), if self.kind == Kind::Openai => {
-                        send(to, COMMENT, stall).await?;
-                        continue;
-                    }
-                };
-                match frame {
-                    Ok(Some(frame)) if has_begun || frame.starts_with(b":") => send(to, frame, stall).await?,
-                    Ok(Some(frame)) if self.kind.gives_up(&frame) => break "it gave up".to_owned(),
-                    Ok(Some(frame)) => {
-                        has_begun = self.kind.counts(&frame[..frame.len() - self.kind.end_of_frame().len()]);
-                        held.push(frame);
-                        if has_begun {
-                            self.entry.first_text(self.entry.age());
-                            for frame in held.drain(..) {
-                                send(to, frame, stall).await?;
-                            }
-                        }
-                    }
-                    Ok(None) => {
-                        for frame in held.drain(..) {
-                            send(to, frame, stall).await?;
-                        }
-                        self.entry.completes();
-                        return Ok(());
-                    }
-                    Err(why) => break why,
+            let may_begin_anew = match self.pass_on_one(&chosen, response, to).await? {
+                Outcome::Whole => {
+                    self.entry.completes();
+                    return Ok(());
+                }
+                Outcome::Declined(why) => {
+                    self.declined(&chosen, &why);
+                    true
+                }
+                Outcome::Broken { why, has_begun } => {
+                    self.failed(&chosen, &why);
+                    !has_begun
                 }
             };
-            self.failed(&chosen, &format!("the connection to {} broke: {broke}", chosen.address));
-            let next = match has_begun {
-                true => Err(ServeError::Worker(self.why.clone())),
-                false => self.begin().await,
+            if !may_begin_anew {
+                return self.end(&ServeError::Worker(self.why.clone()), to, stall).await;
+            }
+            let next = tokio::select! {
+                () = to.closed() => return Err(Gone),
+                next = self.begin() => next,
             };
             answering = match next {
                 Ok(next) if next.response.status() == StatusCode::OK => next,
@@ -338,6 +265,66 @@ impl Job {
         }
     }
 
+    /// Passes on what one worker says, from its first word of the answer on; what came before is dropped
+    /// with a worker that fails.
+    async fn pass_on_one(
+        &self,
+        chosen: &Chosen,
+        response: HttpResponse<Incoming>,
+        to: &mpsc::Sender<Bytes>,
+    ) -> Result<Outcome, Gone> {
+        let (stall, keep_alive) = (self.shared.settings.stall_timeout, self.shared.settings.keep_alive);
+        let mut frames = FrameReader::new(Body::new(response.into_body()), self.kind);
+        let mut has_begun = false;
+        // What can still be taken back.
+        let mut held: Vec<Bytes> = Vec::new();
+        let mut heard = tokio::time::Instant::now();
+        loop {
+            let frame = tokio::select! {
+                biased;
+                () = to.closed() => return Err(Gone),
+                frame = frames.next() => frame,
+                () = tokio::time::sleep_until(heard + self.shared.timeouts.stream) => {
+                    return Ok(Outcome::Broken { why: self.silent(chosen), has_begun });
+                }
+                () = tokio::time::sleep(keep_alive), if self.kind == Kind::Openai => {
+                    send(to, COMMENT, stall).await?;
+                    continue;
+                }
+            };
+            let frame = match frame {
+                Ok(frame) => frame,
+                Err(why) => {
+                    let why = format!("the connection to {} broke: {why}", chosen.address);
+                    return Ok(Outcome::Broken { why, has_begun });
+                }
+            };
+            let Some(frame) = frame else {
+                for frame in held {
+                    send(to, frame, stall).await?;
+                }
+                return Ok(Outcome::Whole);
+            };
+            let said = if has_begun { Frame::Answer } else { self.kind.read(&frame) };
+            match said {
+                Frame::Life => send(to, frame, stall).await?,
+                Frame::Opening => held.push(frame),
+                Frame::Declined(why) => return Ok(Outcome::Declined(why)),
+                Frame::Answer => {
+                    if !has_begun {
+                        has_begun = true;
+                        self.entry.first_text(self.entry.age());
+                    }
+                    for frame in held.drain(..).chain([frame]) {
+                        send(to, frame, stall).await?;
+                    }
+                }
+            }
+            // A client that takes its time is no silence of the worker.
+            heard = tokio::time::Instant::now();
+        }
+    }
+
     async fn end(&self, error: &ServeError, to: &mpsc::Sender<Bytes>, stall: Duration) -> Result<(), Gone> {
         self.entry.failed(error);
         for frame in self.kind.failure(error) {
@@ -347,6 +334,13 @@ impl Job {
     }
 }
 
+/// How one worker's part in an answer ended.
+enum Outcome {
+    Whole,
+    Declined(String),
+    Broken { why: String, has_begun: bool },
+}
+
 /// The client went away.
 struct Gone;
 
@@ -354,67 +348,5 @@ async fn send(to: &mpsc::Sender<Bytes>, frame: Bytes, stall: Duration) -> Result
     match tokio::time::timeout(stall, to.send(frame)).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(_)) | Err(_) => Err(Gone),
-    }
-}
-
-/// Cuts what comes into whole frames.
-struct FrameReader {
-    body: axum::body::BodyDataStream,
-    kind: Kind,
-    rest: Vec<u8>,
-}
-
-impl FrameReader {
-    /// The next frame with its end; `None` after the last one. Broken off is an answer that ends without
-    /// its last frame.
-    async fn next(&mut self) -> Result<Option<Bytes>, String> {
-        let end = self.kind.end_of_frame();
-        loop {
-            if let Some(at) = self.rest.windows(end.len()).position(|window| window == end) {
-                let frame: Vec<u8> = self.rest.drain(..at + end.len()).collect();
-                return Ok(Some(Bytes::from(frame)));
-            }
-            match self.body.next().await {
-                Some(Ok(bytes)) => self.rest.extend_from_slice(&bytes),
-                Some(Err(error)) => return Err(error.to_string()),
-                None if self.rest.is_empty() => return Ok(None),
-                None => return Err("it ended in the middle of a piece".to_owned()),
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_answer_has_begun_with_its_first_token() {
-        for (frame, begun) in [
-            (
-                r#"data: {"choices":[{"delta":{"role":"assistant","content":""},"finish_reason":null}]}"#,
-                false,
-            ),
-            (": still there", false),
-            (r#"data: {"choices":[{"delta":{"content":"H"},"finish_reason":null}]}"#, true),
-            (r#"data: {"choices":[{"text":"H","finish_reason":null}]}"#, true),
-            (r#"data: {"choices":[{"delta":{},"finish_reason":"stop"}]}"#, true),
-            (r#"data: {"error":{"message":"x"}}"#, true),
-            ("data: [DONE]", true),
-        ] {
-            assert_eq!(Kind::Openai.counts(frame.as_bytes()), begun, "{frame}");
-        }
-    }
-
-    #[tokio::test]
-    async fn frames_are_cut_where_they_end_however_they_come() {
-        let pieces = ["data: a\n", "\ndata: b\n\ndat", "a: c\n\n"];
-        let stream = tokio_stream::iter(pieces.map(|piece| Ok::<_, Infallible>(Bytes::from(piece))));
-        let body = Body::from_stream(stream).into_data_stream();
-        let mut reader = FrameReader { body, kind: Kind::Openai, rest: Vec::new() };
-        for expected in ["data: a\n\n", "data: b\n\n", "data: c\n\n"] {
-            assert_eq!(reader.next().await.unwrap().unwrap(), expected);
-        }
-        assert!(reader.next().await.unwrap().is_none());
     }
 }

@@ -218,8 +218,9 @@ impl Frames for WorkerWriter {
         vec![failure_frame(error)]
     }
 
-    fn keep_alive(&self) -> Option<Bytes> {
-        None
+    fn keep_alive(&self) -> Bytes {
+        // Its text is the whole one each time: the same again says that nothing new came.
+        frame(&self.state())
     }
 
     fn content_type(&self) -> &'static str {

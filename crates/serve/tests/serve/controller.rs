@@ -1,15 +1,19 @@
 //! A controller over workers, some of which fail.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use camelid_serve::{ApiKeys, ControllerLink, Log, Settings};
+use camelid_serve::{ApiKeys, ControllerLink, Log, Settings, WorkerTimeouts};
 use serde_json::{Value, json};
 
 use crate::running::{CONTEXT, Reply, Running, chat_body, small_model, streamed_text};
+
+fn controller() -> Running {
+    Running::controller(Settings::default(), WorkerTimeouts::default())
+}
 
 fn worker(controller: &Running) -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -29,6 +33,20 @@ fn worker(controller: &Running) -> Running {
 /// A worker that says `answer` to each request for generation and then closes the connection; it counts
 /// them.
 fn broken_worker(controller: &Running, answer: String) -> Arc<AtomicUsize> {
+    made_up_worker(controller, answer, drop)
+}
+
+/// A worker that says `answer` to each request and then nothing, but stays.
+fn silent_worker(controller: &Running, answer: String) -> Arc<AtomicUsize> {
+    let open = Mutex::new(Vec::new());
+    made_up_worker(controller, answer, move |connection| open.lock().unwrap().push(connection))
+}
+
+fn made_up_worker(
+    controller: &Running,
+    answer: String,
+    then: impl Fn(TcpStream) + Send + 'static,
+) -> Arc<AtomicUsize> {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let asked = Arc::new(AtomicUsize::new(0));
@@ -46,6 +64,7 @@ fn broken_worker(controller: &Running, answer: String) -> Arc<AtomicUsize> {
             }
             count.fetch_add(1, Ordering::SeqCst);
             let _ = connection.write_all(answer.as_bytes());
+            then(connection);
         }
     });
     register(
@@ -64,15 +83,22 @@ fn register(controller: &Running, address: SocketAddr, status: Value) {
 
 /// The head of a stream, and one event with this delta.
 fn one_event(delta: &str) -> String {
-    let event =
-        format!("data: {{\"choices\":[{{\"index\":0,\"delta\":{delta},\"finish_reason\":null}}]}}\n\n");
-    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
-    format!("{head}{:x}\r\n{event}\r\n", event.len())
+    stream_of(
+        "text/event-stream",
+        &format!("data: {{\"choices\":[{{\"index\":0,\"delta\":{delta},\"finish_reason\":null}}]}}\n\n"),
+    )
+}
+
+/// The head of a stream, and one piece of it.
+fn stream_of(content_type: &str, piece: &str) -> String {
+    let head =
+        format!("HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\ntransfer-encoding: chunked\r\n\r\n");
+    format!("{head}{:x}\r\n{piece}\r\n", piece.len())
 }
 
 #[test]
 fn a_controller_answers_as_its_workers_do() {
-    let controller = Running::controller(Settings::default());
+    let controller = controller();
     assert_eq!(controller.get("/health").status, 503);
     assert_eq!(controller.chat(json!({})).error(503)["type"], "server_error");
     let worker = worker(&controller);
@@ -97,7 +123,7 @@ fn a_request_whose_worker_dies_before_the_first_token_goes_to_another() {
         "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 500\r\n\r\n{\"choices\":";
     for answer in [String::new(), role, half.to_owned()] {
         for stream in [true, false] {
-            let controller = Running::controller(Settings::default());
+            let controller = controller();
             let good = worker(&controller);
             let asked = broken_worker(&controller, answer.clone());
             let reply = controller.chat(json!({"stream": stream}));
@@ -114,7 +140,7 @@ fn a_request_whose_worker_dies_before_the_first_token_goes_to_another() {
 
 #[test]
 fn what_breaks_after_the_first_token_ends_with_an_error() {
-    let controller = Running::controller(Settings::default());
+    let controller = controller();
     let _good = worker(&controller);
     let asked = broken_worker(&controller, one_event("{\"content\":\"Hm\"}"));
     let events = controller.chat(json!({"stream": true})).events();
@@ -124,8 +150,73 @@ fn what_breaks_after_the_first_token_ends_with_an_error() {
 }
 
 #[test]
+fn a_worker_that_declines_is_passed_over_and_stays() {
+    let error = json!({"error": {"message": "the server is about to end", "type": "server_error"}});
+    let event = format!("{}0\r\n\r\n", stream_of("text/event-stream", &format!("data: {error}\n\n")));
+    let status = format!(
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-length: {}\r\n\r\n{error}",
+        error.to_string().len()
+    );
+    for (answer, stream) in [(&event, true), (&status, true), (&status, false)] {
+        let controller = controller();
+        let good = worker(&controller);
+        let asked = broken_worker(&controller, answer.clone());
+        for times in 1..=2 {
+            let reply = controller.chat(json!({"stream": stream}));
+            let said = if stream { streamed_text(&reply.events(), 0) } else { reply.said() };
+            assert_eq!(said, good.chat(json!({})).said(), "{answer:?}");
+            assert_eq!(asked.load(Ordering::SeqCst), times, "it is asked again");
+        }
+        assert!(!controller.log().iter().any(|line| line["event"] == "worker_forgotten"));
+    }
+    let controller = controller();
+    let busy = format!(
+        "{}0\r\n\r\n",
+        stream_of("application/octet-stream", "{\"text\":\"full\",\"error_code\":42903}\0")
+    );
+    broken_worker(&controller, busy);
+    let params = json!({"model": "tiny", "prompt": "Once"});
+    let told = frames(&controller.post("/worker_generate_stream", params)).pop().unwrap();
+    assert!(told["text"].as_str().unwrap().contains("declines: full"), "{told}");
+    assert_eq!(controller.send("POST", "/list_models", &[], "").json(), json!({"models": ["tiny"]}));
+}
+
+#[test]
+fn a_worker_that_falls_silent_is_given_up() {
+    let timeouts = WorkerTimeouts { stream: Duration::from_millis(200), ..WorkerTimeouts::default() };
+    let role = one_event("{\"role\":\"assistant\",\"content\":\"\"}");
+    for answer in [String::new(), role] {
+        let controller = Running::controller(Settings::default(), timeouts);
+        let asked = silent_worker(&controller, answer.clone());
+        let error = controller.chat(json!({"stream": true}));
+        assert!(error.text.contains("says nothing for 0.2 seconds"), "{answer:?}: {}", error.text);
+        assert_eq!(asked.load(Ordering::SeqCst), 1);
+        assert_eq!(controller.get("/health").status, 503, "it is forgotten until it registers again");
+    }
+    // What has begun ends with an error, in either protocol. A slow machine may be silent before it begins.
+    let controller = Running::controller(Settings::default(), timeouts);
+    let begun = |answer: &str, ask: &dyn Fn() -> Vec<Value>| {
+        let ask = |_| {
+            silent_worker(&controller, answer.to_owned());
+            Some(ask()).filter(|told| told.len() > 1)
+        };
+        (0..20).find_map(ask).expect("it begins")
+    };
+    let events = begun(&one_event("{\"content\":\"Hm\"}"), &|| {
+        let reply = controller.chat(json!({"stream": true}));
+        if reply.status == 200 { reply.events() } else { Vec::new() }
+    });
+    assert_eq!(streamed_text(&events[..1], 0), "Hm");
+    assert_eq!(events[1]["error"]["type"], "server_error");
+    let answer = stream_of("application/octet-stream", "{\"text\":\"Hm\",\"error_code\":0}\0");
+    let ask = json!({"model": "tiny", "prompt": "Once"});
+    let told = begun(&answer, &|| frames(&controller.post("/worker_generate_stream", ask.clone())));
+    assert_eq!((&told[0]["text"], &told[1]["error_code"]), (&json!("Hm"), &json!(50005)));
+}
+
+#[test]
 fn a_client_that_leaves_ends_its_sequence_at_the_worker() {
-    let controller = Running::controller(Settings::default());
+    let controller = controller();
     let worker = worker(&controller);
     let body = chat_body(json!({"max_tokens": 480, "stream": true, "logit_bias": {"257": -100}, "n": 8}));
     let connection = controller.open("POST", "/v1/chat/completions", &[], &body.to_string());
@@ -137,7 +228,7 @@ fn a_client_that_leaves_ends_its_sequence_at_the_worker() {
 
 #[test]
 fn fastchats_calls_are_answered_as_its_controller_does() {
-    let controller = Running::controller(Settings::default());
+    let controller = controller();
     let worker = worker(&controller);
     let post = |path: &str, body: Value| controller.post(path, body).json();
     // FastChat sends no body where it has nothing to say.
@@ -175,7 +266,7 @@ fn frames(reply: &Reply) -> Vec<Value> {
 
 #[test]
 fn a_workers_stream_is_cumulative_and_ends_with_the_reason() {
-    let controller = Running::controller(Settings::default());
+    let controller = controller();
     let worker = worker(&controller);
     let params = json!({"model": "tiny", "prompt": "Once", "temperature": 0, "max_new_tokens": 6, "echo": true,
         "logprobs": 1, "stop": null, "stop_token_ids": null, "top_k": -1});
@@ -209,7 +300,7 @@ fn a_workers_stream_is_cumulative_and_ends_with_the_reason() {
 
 #[test]
 fn a_worker_is_taken_in_again_by_a_controller_that_forgot_it() {
-    let controller = Running::controller(Settings::default());
+    let controller = controller();
     let worker = worker(&controller);
     let asked = json!({"worker_name": format!("http://{}", worker.address), "check_heart_beat": false,
         "worker_status": {"model_names": ["other"], "speed": 1, "queue_length": 0}});
@@ -226,7 +317,7 @@ fn a_controller_asks_clients_for_their_keys_and_workers_for_none() {
     let path = dir.path().join("keys");
     std::fs::write(&path, format!("alice {}", camelid_files::digest::of_bytes("secret"))).unwrap();
     let keys = Some(ApiKeys::open(&path).unwrap());
-    let controller = Running::controller(Settings { keys, ..Settings::default() });
+    let controller = Running::controller(Settings { keys, ..Settings::default() }, WorkerTimeouts::default());
     let _worker = worker(&controller);
     assert_eq!(controller.chat(json!({})).error(401)["code"], "invalid_api_key");
     let headers = [("authorization", "Bearer secret")];

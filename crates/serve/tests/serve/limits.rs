@@ -85,21 +85,27 @@ fn a_full_queue_turns_requests_away_and_lets_them_in_again() {
 fn a_stream_that_waits_says_that_it_lives() {
     let settings = Settings { parallel: 1, keep_alive: Duration::from_millis(20), ..Settings::default() };
     let server = Running::with(settings);
-    let running = server.open("POST", "/v1/chat/completions", &[], &long(1));
-    server.wait_for("the first", || server.metric("camelid_sequences_running") == 1.0);
-    let waiting =
-        server.open("POST", "/v1/chat/completions", &[], &chat_body(json!({"stream": true})).to_string());
-    let mut reader = BufReader::new(waiting);
-    let mut seen = String::new();
-    while !seen.contains(": still there\n\n") {
-        let mut byte = [0];
-        assert_eq!(reader.read(&mut byte).unwrap(), 1, "{seen}");
-        seen.push(char::from(byte[0]));
+    let fastchat = json!({"model": "tiny", "prompt": "Once", "temperature": 0, "max_new_tokens": 4});
+    let open = "{\"text\":\"\",\"error_code\":0,";
+    for (path, body, life, end) in [
+        ("/v1/chat/completions", chat_body(json!({"stream": true})), ": still there\n\n", "[DONE]"),
+        ("/worker_generate_stream", fastchat, open, "\"finish_reason\":\"length\""),
+    ] {
+        let running = server.open("POST", "/v1/chat/completions", &[], &long(1));
+        server.wait_for("the first", || server.metric("camelid_sequences_running") == 1.0);
+        let mut reader = BufReader::new(server.open("POST", path, &[], &body.to_string()));
+        let mut seen = String::new();
+        while !seen.contains(life) {
+            let mut byte = [0];
+            assert_eq!(reader.read(&mut byte).unwrap(), 1, "{seen}");
+            seen.push(char::from(byte[0]));
+        }
+        drop(running);
+        let mut rest = Vec::new();
+        reader.read_to_end(&mut rest).unwrap();
+        let rest = String::from_utf8_lossy(&rest);
+        assert!(rest.contains(end), "{rest}");
     }
-    drop(running);
-    let mut rest = Vec::new();
-    reader.read_to_end(&mut rest).unwrap();
-    assert!(String::from_utf8_lossy(&rest).contains("[DONE]"));
 }
 
 #[test]

@@ -130,7 +130,9 @@ fn fastchats_controller_and_api_server_work_over_our_worker() {
         worker: format!("http://127.0.0.1:{worker}"),
         heart_beat: Duration::from_millis(200),
     };
-    let settings = Settings { controller: Some(link), ..Settings::default() };
+    // However often the worker says that it lives, FastChat's servers pass over it.
+    let keep_alive = Duration::from_millis(1);
+    let settings = Settings { controller: Some(link), keep_alive, ..Settings::default() };
     let server = Running::at(worker, settings, Log::to, || small_model(CONTEXT));
     server.wait_for("the registration", || server.log().iter().any(|line| line["event"] == "registered"));
     succeed(run("ask").arg(format!("http://{}", server.address)));

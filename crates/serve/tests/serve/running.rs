@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use burn::tensor::Device;
 use camelid_chat::{SpecialTokens, Template};
 use camelid_model::{Engine, EngineOptions, Llama, LlamaConfig};
-use camelid_serve::{Controller, Log, Served, Server, Settings};
+use camelid_serve::{Controller, Log, Served, Server, Settings, WorkerTimeouts};
 use camelid_tests::{byte_tokenizer, tiny_llama};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -124,9 +124,9 @@ impl Running {
     }
 
     /// A controller.
-    pub fn controller(settings: Settings) -> Self {
+    pub fn controller(settings: Settings, timeouts: WorkerTimeouts) -> Self {
         Self::spawn(Log::to, move |log, listens, stopped| async move {
-            let bound = Controller::bind("127.0.0.1:0", settings, log, Controller::EXPIRY).await;
+            let bound = Controller::bind("127.0.0.1:0", settings, log, timeouts).await;
             let controller = bound.unwrap();
             listens.send(controller.address()).unwrap();
             controller.run(stopped).await;

@@ -1,16 +1,14 @@
 //! A turn, a vote, a report.
 
-use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{ConnectInfo, State};
-use axum::http::{HeaderMap, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::HeaderMap;
+use axum::response::Response;
 use camelid_chat::{Message, Role};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
@@ -25,6 +23,7 @@ use crate::arena::moderation::Held;
 use crate::arena::store::{Cast, Facts};
 use crate::arena::turn::{self, Event, Seats};
 use crate::arena::{Arena, Busy, new_id, now, visitor};
+use crate::stream::{DONE, EVENT_STREAM, event, streamed};
 
 /// How long a turn waits for its place.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -120,19 +119,8 @@ pub async fn turn(
         run(&arena, battle, places, prompt, sender, busy).await;
         drop(slot);
     });
-    let events = ReceiverStream::new(receiver).map(|event: Event| {
-        let data = serde_json::to_string(&event).unwrap_or_else(|error| format!("\"{error}\""));
-        format!("data: {data}\n\n")
-    });
-    let end = tokio_stream::once("data: [DONE]\n\n".to_owned());
-    let body = Body::from_stream(events.chain(end).map(Ok::<_, Infallible>));
-    let headers = [
-        (header::CONTENT_TYPE, "text/event-stream"),
-        (header::CACHE_CONTROL, "no-store"),
-        // A proxy that gathers pieces would hold the stream back.
-        (header::HeaderName::from_static("x-accel-buffering"), "no"),
-    ];
-    Ok((headers, body).into_response())
+    let events = ReceiverStream::new(receiver).map(|said: Event| event(&said));
+    Ok(streamed(EVENT_STREAM, events.chain(tokio_stream::once(DONE))))
 }
 
 /// The battle to answer in, new or as it stands, and who sits where.

@@ -1,10 +1,11 @@
 //! What the tests of several crates share: golden files, servers that misbehave as they are told, a
-//! disk that is soon full, small models, tokenizers and GGUF files.
+//! browser, a disk that is soon full, small models, tokenizers and GGUF files.
 //!
 //! This crate also depends on every third-party crate with all its features; its `Cargo.toml` says
 //! why. It depends on no crate of Camelid, so that each of them may use it; the suites in
 //! `tests/tests` are what crosses crates.
 
+mod browser;
 mod byte_tokenizer;
 pub mod chat_server;
 pub mod file_server;
@@ -18,6 +19,7 @@ mod small_disk;
 mod tiny_llama;
 mod zip;
 
+pub use browser::Browser;
 pub use byte_tokenizer::{byte_tokenizer, byte_tokenizer_with_bos};
 pub use made_up::MadeUp;
 pub use oracles::{llama_tokenizer, oracles, workspace};

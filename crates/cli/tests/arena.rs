@@ -4,7 +4,7 @@ mod camelid;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use burn::tensor::Device;
@@ -12,8 +12,8 @@ use camelid::{error_of, output_of, text};
 use camelid_model::Llama;
 use camelid_recipe::Experiment;
 use camelid_recipe::nano::Nano;
-use camelid_tests::SmallDisk;
 use camelid_tests::chat_server::{Answer, Server};
+use camelid_tests::{Browser, SmallDisk};
 use serde_json::{Value, json};
 
 /// A running `camelid arena`, killed when this is dropped.
@@ -312,33 +312,9 @@ fn a_demonstration_plays_the_nano_models_of_past_runs() {
     assert!(body.contains("\"text\"") || body.contains("could not be completed"), "{body}");
 }
 
-/// Where Chromium and the folder with playwright-core are; `None`, after a line that says so, where not.
-fn browser() -> Option<(PathBuf, PathBuf)> {
-    let required = std::env::var("CAMELID_REQUIRE_BROWSER").is_ok_and(|value| value == "1");
-    let missing = |what: &str| {
-        assert!(!required, "CAMELID_REQUIRE_BROWSER=1, but {what}");
-        println!("skipped: {what}");
-        None
-    };
-    if !Command::new("node").arg("--version").output().is_ok_and(|output| output.status.success()) {
-        return missing("there is no node");
-    }
-    let known = std::env::var_os("CAMELID_CHROMIUM").map(PathBuf::from);
-    let usual =
-        ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].map(PathBuf::from);
-    let Some(chromium) = known.into_iter().chain(usual).find(|path| path.is_file()) else {
-        return missing("there is no Chromium; CAMELID_CHROMIUM names another place");
-    };
-    let folder = std::env::var_os("CAMELID_PLAYWRIGHT").map(PathBuf::from);
-    match folder.filter(|folder| folder.join("node_modules/playwright-core").is_dir()) {
-        Some(folder) => Some((chromium, folder)),
-        None => missing("CAMELID_PLAYWRIGHT names no folder in which `npm install playwright-core` was run"),
-    }
-}
-
 #[test]
 fn in_a_browser_three_battles_are_played_and_nothing_in_an_answer_runs() {
-    let Some((chromium, playwright)) = browser() else { return };
+    let Some(browser) = Browser::find() else { return };
     let hostile = "Here: <script>window.ran = 'script'</script> <img src=x onerror=\"window.ran = 'image'\">\n\n\
         [a link](javascript:window.ran='link') and <a href=\"javascript:window.ran='raw'\">another</a>, \
         <svg onload=\"window.ran='svg'\"></svg> ![x](x\" onerror=\"window.ran='title')\n\n\
@@ -359,13 +335,5 @@ fn in_a_browser_three_battles_are_played_and_nothing_in_an_answer_runs() {
     let arena =
         Arena::start(&folder.path().join("arena.db"), &["--model", &models[0], "--model", &models[1]]);
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/arena_browser/battles.mjs");
-    let screenshots = std::env::var_os("CAMELID_SCREENSHOTS").map_or(folder.path().to_owned(), PathBuf::from);
-    let output = Command::new("node")
-        .arg(script)
-        .args([&format!("http://{}", arena.address), text(&chromium), text(&screenshots)])
-        .env("CAMELID_PLAYWRIGHT", playwright)
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && output.stdout.ends_with(b"played\n"), "{said}");
+    browser.play(&script, &arena.address);
 }

@@ -7,7 +7,8 @@ const store = {
   read(name, otherwise) { try { return JSON.parse(localStorage.getItem(name)) ?? otherwise; } catch { return otherwise; } },
   write(name, value) { try { localStorage.setItem(name, JSON.stringify(value)); } catch { say("This browser keeps no more chats: delete some."); } },
 };
-let chats = store.read("chats", []);
+const narrow = matchMedia("(max-width: 44rem)");
+let chats = store.read("chats", []).filter((kept) => kept.exchanges?.length);
 let chat = chats[0] ?? fresh();
 let running = null;
 /** Where the answers of an exchange are shown, by model. */
@@ -15,8 +16,10 @@ const places = new WeakMap();
 
 function fresh() { return { id: crypto.randomUUID?.() ?? String(Math.random()), models: store.read("models", []), exchanges: [] }; }
 function say(words) { notice.textContent = words; notice.hidden = !words; }
-function keep() {
-  if (chat.exchanges.length) chats = [chat, ...chats.filter((other) => other.id !== chat.id)];
+/** Keeps all chats, that in which something was asked first; one without a question is none. */
+function keep(asked) {
+  if (asked) chats = [asked, ...chats.filter((other) => other.id !== asked.id)];
+  chats = chats.filter((kept) => kept.exchanges.length);
   store.write("chats", chats);
   list();
 }
@@ -29,12 +32,17 @@ function list() {
     make("button", { type: "button", class: "quiet", onclick: () => open(other) }, other.exchanges[0].user.slice(0, 60)),
     make("button", { type: "button", class: "quiet", "aria-label": "Delete this chat", onclick: () => remove(other) }, "×"))));
 }
-function open(other) { stop(); chat = other; show(); list(); text.focus(); }
+function open(other) {
+  stop();
+  chat = other;
+  if (narrow.matches) at("history").open = false;
+  show(); list(); text.focus();
+}
 function remove(other) {
-  chats = chats.filter((kept) => kept !== other);
+  chats = chats.filter((kept) => kept.id !== other.id);
   if (other.id === chat.id) { stop(); chat = fresh(); show(); }
-  store.write("chats", chats);
-  list();
+  keep();
+  at("new").focus();
 }
 
 function show() {
@@ -49,14 +57,15 @@ function exchange(turn, index) {
   const answers = Object.entries(turn.answers).map(([model, said]) => {
     const body = make("div");
     const card = make("article", { class: "card turn", "aria-label": model }, make("div", { class: "who" }, model, " ",
-      does("↻", `Ask ${model} again`, () => again(index, model)),
-      does("⧉", "Copy", () => navigator.clipboard?.writeText(turn.answers[model]))), body);
+      does("Again", `Ask ${model} again`, () => again(index, model)),
+      // Browsers have none for pages that come without TLS from elsewhere.
+      navigator.clipboard ? does("Copy", `Copy what ${model} says`, () => navigator.clipboard.writeText(turn.answers[model])) : ""), body);
     places.set(turn, { ...places.get(turn), [model]: body });
     if (said) { const answer = new Answer(body); answer.text = said; answer.finish(); }
     return card;
   });
   const asked = make("div", { class: "turn user" },
-    make("div", { class: "who" }, "You ", does("✎", "Edit from here", () => edit(index))),
+    make("div", { class: "who" }, "You ", does("Edit", "Edit from here", () => edit(index))),
     make("div", { class: "text plain" }, turn.user));
   return make("div", {}, asked, make("div", { class: "columns" }, ...answers));
 }
@@ -81,9 +90,7 @@ async function ask(index, models) {
   running = mine;
   busy(true);
   await Promise.all(models.map(async (model) => {
-    turn.answers[model] = "";
     const answer = new Answer(places.get(turn)[model]);
-    answer.element.textContent = "";
     const seed = number("seed");
     const body = { model, messages: messages(index, model), stream: true, temperature: number("temperature"),
       top_p: number("top_p"), max_tokens: number("max_tokens"), ...(seed === undefined ? {} : { seed }) };
@@ -101,12 +108,21 @@ async function ask(index, models) {
 }
 
 function again(index, model) {
+  stop();
   chat.exchanges.length = index + 1;
+  chat.exchanges[index].answers[model] = "";
   show();
   ask(index, [model]);
 }
 function stop() { running?.abort(); running = null; busy(false); }
-function busy(is) { at("send").hidden = is; at("stop").hidden = !is; }
+/** Shows the button that means something now; one takes the other's place, for the keyboard too. */
+function busy(is) {
+  const [gone, there] = is ? [at("send"), at("stop")] : [at("stop"), at("send")];
+  const held = document.activeElement === gone;
+  gone.hidden = true;
+  there.hidden = false;
+  if (held) there.focus();
+}
 
 at("composer").addEventListener("submit", (event) => {
   event.preventDefault();
@@ -120,14 +136,22 @@ at("composer").addEventListener("submit", (event) => {
   store.write("models", models);
   const turn = { user, answers: Object.fromEntries(models.map((model) => [model, ""])) };
   chat.exchanges.push(turn);
+  keep(chat);
   turns.append(exchange(turn, chat.exchanges.length - 1));
-  turns.lastElementChild.scrollIntoView({ block: "end" });
+  scrollTo(0, document.documentElement.scrollHeight);
   ask(chat.exchanges.length - 1, models);
 });
 text.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); at("composer").requestSubmit(); }
 });
 addEventListener("keydown", (event) => { if (event.key === "Escape") stop(); });
+// Follows an answer as it grows, until someone scrolls up from its end.
+let [follows, height] = [true, 0];
+addEventListener("scroll", () => {
+  follows = innerHeight + scrollY > document.documentElement.scrollHeight - 80 || (follows && scrollY >= height);
+  height = scrollY;
+});
+new ResizeObserver(() => { if (follows) scrollTo(0, document.documentElement.scrollHeight); }).observe(turns);
 at("stop").addEventListener("click", stop);
 at("new").addEventListener("click", () => open(fresh()));
 settings.addEventListener("submit", (event) => event.preventDefault());
@@ -137,6 +161,14 @@ settings.addEventListener("change", (event) => {
   // A key stays for this tab alone.
   try { sessionStorage.setItem("key", key); } catch { /* for this page alone */ }
   if (event.target.name === "key") models();
+});
+
+// What has come of an answer is kept when the page goes away; what another tab keeps is there in this one.
+addEventListener("pagehide", () => store.write("chats", chats));
+addEventListener("storage", ({ key }) => {
+  if (key !== "chats") return;
+  chats = store.read("chats", []).map((kept) => kept.id === chat.id ? chat : kept);
+  list();
 });
 
 async function models() {
@@ -152,5 +184,5 @@ async function models() {
 
 for (const [name, value] of Object.entries(store.read("settings", {}))) if (settings.elements[name]) settings.elements[name].value = value;
 try { settings.elements.key.value = sessionStorage.getItem("key") ?? ""; } catch { /* no storage */ }
-if (matchMedia("(max-width: 44rem)").matches) at("history").open = false;
+if (narrow.matches) at("history").open = false;
 show(); list(); models();

@@ -47,6 +47,8 @@ export class Answer {
     this.shown = null;
     this.asking = null;
     element.classList.add("text", "working");
+    // Read out once, when it is whole.
+    element.setAttribute("aria-busy", "true");
   }
 
   add(piece) {
@@ -70,6 +72,7 @@ export class Answer {
     if (this.asking) await this.asking;
     if (this.shown !== this.text && this.text) await this.render();
     this.element.classList.remove("working");
+    this.element.removeAttribute("aria-busy");
   }
 }
 

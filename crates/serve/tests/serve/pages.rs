@@ -1,8 +1,17 @@
 //! Pages and the description of the API.
 
+use std::path::Path;
+
+use burn::module::Param;
+use burn::tensor::{Device, Tensor};
+use camelid_chat::{SpecialTokens, Template};
+use camelid_lora::{AdapterHost, LoraConfig, LoraError, attach};
+use camelid_model::{Engine, EngineOptions, Llama, LlamaConfig};
+use camelid_serve::{Log, Served, Settings};
+use camelid_tests::{Browser, byte_tokenizer, tiny_llama};
 use serde_json::json;
 
-use crate::running::Running;
+use crate::running::{MODEL, Running};
 
 #[test]
 fn the_chat_page_and_its_files_are_served_and_forbid_foreign_scripts() {
@@ -49,4 +58,38 @@ fn the_api_is_described() {
         assert!(api["paths"][path].is_object(), "{path}");
     }
     assert_eq!(server.get("/docs").status, 200);
+}
+
+/// A model and an adapter of it that go on until they are stopped.
+fn endless() -> Served {
+    let device = Device::flex();
+    let mut config = tiny_llama(258, 32, 2);
+    config["max_position_embeddings"] = (1 << 14).into();
+    let mut config = LlamaConfig::from_value(&config, "the test").unwrap();
+    config.eos_token_ids.clear();
+    let llama = Llama::random_with_std(&config, 0.2, 5, &device);
+    let tokenizer = byte_tokenizer(&["<|im_start|>", "<|im_end|>"]);
+    let mut engine = Engine::new(&llama, tokenizer, EngineOptions::default()).unwrap();
+    let adapted = |base: Llama| {
+        let mut model = attach(base, &LoraConfig::default(), 1, &device)?;
+        for (_, linear) in model.linears_mut() {
+            if let Some(adapter) = &mut linear.adapter {
+                let shape = adapter.lora_b.dims();
+                adapter.lora_b = Param::from_tensor(Tensor::full(shape, 0.1, &device));
+            }
+        }
+        Ok::<_, LoraError>(model)
+    };
+    engine.add_adapter("other", adapted).unwrap();
+    let layout = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}";
+    let template = Template::from_jinja("plain", layout, SpecialTokens::default()).unwrap();
+    Served { name: MODEL.into(), engine, template }
+}
+
+#[test]
+fn in_a_browser_people_chat_stop_edit_and_find_their_chats_again() {
+    let Some(browser) = Browser::find() else { return };
+    let server = Running::load(Settings::default(), Log::to, endless);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/chat_page.mjs");
+    browser.play(&script, &server.address.to_string());
 }

@@ -4,11 +4,12 @@ mod camelid;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use camelid::{error_of, save_nano_model, text};
+use camelid::{error_of, output_of, save_nano_model, text};
 use serde_json::{Value, json};
 
 /// A program that is killed with the test.
@@ -162,6 +163,136 @@ fn a_worker_that_is_killed_under_load_costs_no_request_that_had_no_token() {
     assert_eq!(answered.load(Ordering::SeqCst) + broken, CLIENTS * EACH);
     assert!(broken <= CLIENTS, "each client has one request at a time: {broken}");
     assert_eq!(registered(), Some(1));
+}
+
+/// A task as Camelid has it and as lm-evaluation-harness has it, over the same rows. The harness puts nothing
+/// before a text of its own accord.
+const TASK: &str = r#"
+    name = "colours"
+    version = 1
+    about = "which colour"
+    [data]
+    files = [{ pattern = "colours.jsonl" }]
+    fields = ["thing", "right"]
+    id = "{{ row }}"
+    [prompt]
+    question = "The {{ thing }} is"
+    [multiple_choice]
+    choices = "['red', 'blue', 'as green as grass']"
+    gold = "right"
+    continuation = " {{ choice }}"
+"#;
+const HARNESS_TASK: &str = r#"
+task: colours
+dataset_path: json
+dataset_kwargs: {data_files: {test: ROWS}}
+test_split: test
+output_type: multiple_choice
+doc_to_text: "<s>The {{thing}} is"
+doc_to_choice: ["red", "blue", "as green as grass"]
+doc_to_target: right
+metric_list: [{metric: acc}]
+"#;
+/// What is said in a chat, in no more than six tokens.
+const HARNESS_CHAT: &str = r#"
+task: said
+dataset_path: json
+dataset_kwargs: {data_files: {test: ROWS}}
+test_split: test
+output_type: generate_until
+doc_to_text: "Which colour has the {{thing}}?"
+doc_to_target: "blue"
+generation_kwargs: {until: ["\n\n"], max_gen_toks: 6}
+metric_list: [{metric: exact_match}]
+"#;
+
+/// `CAMELID_LM_EVAL_PYTHON` names an interpreter with `lm_eval[api]` 0.4.13, which needs no torch.
+#[test]
+fn lm_evaluation_harness_over_the_server_scores_as_our_own_tasks_do() {
+    let Ok(python) = std::env::var("CAMELID_LM_EVAL_PYTHON") else {
+        assert!(std::env::var_os("CAMELID_REQUIRE_CLIENTS").is_none(), "CAMELID_LM_EVAL_PYTHON is not set");
+        return eprintln!("skipped: no Python with lm_eval (set CAMELID_LM_EVAL_PYTHON)");
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    save_nano_model(&at("nano"), 256);
+    let things = ["sky", "rose", "sea", "meadow", "night before the rain"];
+    let row = |(place, thing): (usize, &&str)| format!("{}\n", json!({"thing": thing, "right": place % 3}));
+    let rows: String = things.iter().enumerate().map(row).collect();
+    std::fs::write(at("colours.jsonl"), rows).unwrap();
+    std::fs::write(at("colours.toml"), TASK).unwrap();
+    std::fs::create_dir(at("tasks")).unwrap();
+    for (name, task) in [("colours", HARNESS_TASK), ("said", HARNESS_CHAT)] {
+        let task = task.replace("ROWS", text(&at("colours.jsonl")));
+        std::fs::write(at("tasks").join(name).with_extension("yaml"), task).unwrap();
+    }
+
+    let (model, task, rows, out) = (at("nano"), at("colours.toml"), at("colours.jsonl"), at("ours"));
+    let own = ["eval", "tasks", "--model", text(&model), "--task", text(&task), "--data", text(&rows)];
+    let reports = output_of(&[&own[..], &["--out", text(&out), "--json"]].concat());
+    let reports: Value = serde_json::from_str(&reports).unwrap();
+    let server = Program::start(&["serve", "--model", text(&model)]);
+    server.wait_until_healthy();
+    let harness = |kind: &str, path: &str, task: &str, more: &[&str]| {
+        let out = at(task);
+        let output = Command::new(&python)
+            .args(["-m", "lm_eval", "--model", kind, "--tasks", task, "--include_path", text(&at("tasks"))])
+            .args(["--log_samples", "--output_path", text(&out), "--model_args"])
+            .arg(format!("model=nano,base_url=http://127.0.0.1:{}{path},num_concurrent=4", server.port))
+            .args(more)
+            .env("HF_HOME", at("cache"))
+            .envs([("HF_HUB_OFFLINE", "1"), ("HF_DATASETS_OFFLINE", "1")])
+            .current_dir(dir.path())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        read_harness(&out)
+    };
+    let (results, samples) = harness("local-completions", "/v1/completions", "colours", &[]);
+    assert_eq!(results["results"]["colours"]["acc,none"], reports[0]["scores"][0]["value"]);
+    let ours = std::fs::read_to_string(out.join("colours.rows.jsonl")).unwrap();
+    let likelihoods = |line: &str| -> Vec<f64> {
+        let row: Value = serde_json::from_str(line).unwrap();
+        serde_json::from_value(row["log_likelihoods"].clone()).unwrap()
+    };
+    let ours: Vec<f64> = ours.lines().skip(1).flat_map(likelihoods).collect();
+    let said = |response: &Value| match &response[0] {
+        Value::String(number) => number.parse().unwrap(),
+        number => number.as_f64().unwrap(),
+    };
+    let theirs: Vec<f64> =
+        samples.iter().flat_map(|sample| sample["filtered_resps"].as_array().unwrap()).map(said).collect();
+    assert_eq!((ours.len(), theirs.len()), (3 * things.len(), 3 * things.len()));
+    for (ours, theirs) in ours.iter().zip(&theirs) {
+        assert!((ours - theirs).abs() < 1e-4, "{ours} here, {theirs} there");
+    }
+
+    let (_, samples) =
+        harness("local-chat-completions", "/v1/chat/completions", "said", &["--apply_chat_template"]);
+    assert_eq!(samples.len(), things.len());
+    for sample in samples {
+        let question = format!("Which colour has the {}?", sample["doc"]["thing"].as_str().unwrap());
+        let mut body = chat(false, &question);
+        body["max_tokens"] = json!(6);
+        body["stop"] = json!(["\n\n"]);
+        let (_, answer) = ask(server.port, "POST", "/v1/chat/completions", Some(&body)).unwrap();
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        assert_eq!(sample["resps"][0][0], answer["choices"][0]["message"]["content"]);
+    }
+}
+
+/// The results and the samples in the folder that the harness wrote.
+fn read_harness(out: &Path) -> (Value, Vec<Value>) {
+    let model = std::fs::read_dir(out).unwrap().next().unwrap().unwrap().path();
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(model).unwrap().map(|file| file.unwrap().path()).collect();
+    files.sort();
+    let [results, samples] = files.as_slice() else { panic!("{files:?}") };
+    let read = |path: &Path| std::fs::read_to_string(path).unwrap();
+    let mut samples: Vec<Value> =
+        read(samples).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    samples.sort_by_key(|sample| sample["doc_id"].as_u64());
+    (serde_json::from_str(&read(results)).unwrap(), samples)
 }
 
 #[test]

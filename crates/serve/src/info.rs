@@ -117,3 +117,20 @@ pub(crate) async fn detokenize(State(app): State<Arc<App>>, body: Body) -> Resul
     .await?;
     Ok(Json(json!({ "content": text, "prompt": text })))
 }
+
+/// The tokens around a text.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TokenizerInfo {
+    /// What begins a text.
+    pub bos_token: Option<String>,
+    /// What ends one.
+    pub eos_token: Option<String>,
+}
+
+/// `GET /tokenizer_info`, as vLLM has it and lm-evaluation-harness asks for it.
+pub(crate) async fn tokenizer_info(State(app): State<Arc<App>>) -> Result<Json<TokenizerInfo>, ServeError> {
+    let model = app.model()?;
+    let text = |id: u32| model.tokens.text(id);
+    let eos_token = model.end_ids.first().copied().map(text);
+    Ok(Json(TokenizerInfo { bos_token: model.begin_id.map(text), eos_token }))
+}

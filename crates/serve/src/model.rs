@@ -27,7 +27,9 @@ pub(crate) struct ServedModel {
     /// Tokens that prompt and answer may have together.
     pub context: usize,
     pub vocabulary: usize,
-    /// Tokens that end any text.
+    /// The token that begins a text.
+    pub begin_id: Option<u32>,
+    /// Tokens that end any text, the usual one first.
     pub end_ids: Vec<u32>,
     created: u64,
 }
@@ -48,9 +50,8 @@ impl ServedModel {
     pub fn start(served: Served) -> Result<Self, ModelError> {
         let Served { name, engine, template } = served;
         let config = engine.model().config();
-        let (vocabulary, mut end_ids) = (config.vocab_size, config.eos_token_ids.clone());
-        end_ids.sort_unstable();
-        end_ids.dedup();
+        let (vocabulary, begin_id) = (config.vocab_size, config.bos_token_id);
+        let end_ids = config.eos_token_ids.clone();
         let engine = EngineThread::start(engine);
         template.check_prompt(engine.tokenizer())?;
         Ok(Self {
@@ -60,6 +61,7 @@ impl ServedModel {
             template,
             context: engine.context(),
             vocabulary,
+            begin_id,
             end_ids,
             created: unix_seconds(),
             engine,

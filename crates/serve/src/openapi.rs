@@ -27,6 +27,7 @@ use crate::wire::{ChatChunk, ChatCompletion, Completion, EmbeddingList, ModelCar
         embeddings,
         tokenize,
         detokenize,
+        tokenizer_info,
         health,
         ready,
         metrics
@@ -229,6 +230,10 @@ fn tokenize() {}
 #[utoipa::path(post, path = "/detokenize", request_body = DetokenizeBody,
     responses((status = 200, description = "`content`, the text"), (status = "4XX", body = ErrorBody)))]
 fn detokenize() {}
+
+/// The tokens around a text (vLLM's form).
+#[utoipa::path(get, path = "/tokenizer_info", responses((status = 200, body = crate::info::TokenizerInfo)))]
+fn tokenizer_info() {}
 
 /// Whether the model is loaded.
 #[utoipa::path(get, path = "/health", responses((status = 200, description = "it is"), (status = 503, description = "not yet")))]

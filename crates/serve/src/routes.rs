@@ -35,6 +35,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         ("/metrics", get(info::metrics)),
         ("/tokenize", post(info::tokenize)),
         ("/detokenize", post(info::detokenize)),
+        ("/tokenizer_info", get(info::tokenizer_info)),
         ("/openapi.json", get(openapi)),
     ] {
         router = with_slash(router, path, route);

@@ -59,6 +59,8 @@ fn texts_become_tokens_and_tokens_texts() {
         server.post("/tokenize", json!({})).error(400)["message"].as_str().unwrap().contains("`content`")
     );
     assert!(server.post("/detokenize", json!({"tokens": [258]})).error(400)["param"] == "tokens");
+    let around = json!({"bos_token": "!", "eos_token": "<|im_end|>"});
+    assert_eq!(server.get("/tokenizer_info").json(), around);
 }
 
 #[test]
@@ -103,9 +105,10 @@ fn a_request_is_one_line_of_the_log_without_what_was_said() {
     server.chat(json!({"messages": [{"role": "user", "content": "a secret"}], "stream": true}));
     server.get("/nowhere");
     let lines = || server.log().into_iter().filter(|line| line["event"] == "request").collect::<Vec<_>>();
-    let chat = || lines().into_iter().find(|line| line["path"] == "/v1/chat/completions");
-    server.wait_for("the line", || chat().is_some());
-    let line = chat().unwrap();
+    let of = |path: &str| lines().into_iter().find(|line| line["path"] == path);
+    let both = || of("/v1/chat/completions").zip(of("/nowhere"));
+    server.wait_for("the lines", || both().is_some());
+    let (line, missing) = both().unwrap();
     assert_eq!((line["status"].as_u64(), line["method"].as_str()), (Some(200), Some("POST")));
     assert_eq!((line["model"].as_str(), line["stream"].as_bool()), (Some(MODEL), Some(true)));
     for field in ["ms", "queue_ms", "first_text_ms", "prompt_tokens", "new_tokens", "time"] {
@@ -113,7 +116,6 @@ fn a_request_is_one_line_of_the_log_without_what_was_said() {
     }
     assert!(line["finish_reasons"].is_array() && line["client"] == "127.0.0.1");
     assert!(!line.to_string().contains("secret"));
-    let missing = lines().into_iter().find(|line| line["path"] == "/nowhere").unwrap();
     assert_eq!(missing["status"], 404);
     assert!(missing["error"].as_str().unwrap().contains("/docs"));
 }

@@ -6,8 +6,8 @@ use std::sync::mpsc::{Receiver, channel};
 use burn::tensor::Device;
 use camelid_chat::StopReason;
 use camelid_model::{
-    Engine, EngineEvent, EngineOptions, EngineRequest, EngineThread, Finished, GenerateOptions, Llama,
-    LlamaConfig, ModelError,
+    Constraint, Engine, EngineEvent, EngineOptions, EngineRequest, EngineThread, Finished, GenerateOptions,
+    Llama, LlamaConfig, ModelError,
 };
 
 fn engine() -> Engine {
@@ -126,4 +126,17 @@ fn a_request_that_cannot_run_is_refused_where_it_is_made() {
     assert!(matches!(refused, ModelError::TokenOutOfRange { id: 999, .. }));
     assert_eq!(thread.embed(&[1, 2]).unwrap().len(), 32);
     assert_eq!(thread.context(), 4096);
+}
+
+#[test]
+fn a_constraint_is_checked_without_a_sequence() {
+    let thread = EngineThread::start(engine());
+    thread.check_constraint(&Constraint::Regex("[a-z]+".into())).unwrap();
+    for wrong in [Constraint::Regex("(".into()), Constraint::Lark("start: nothing".into())] {
+        let refused = thread.check_constraint(&wrong).unwrap_err();
+        assert!(matches!(refused, ModelError::Constraint { .. }), "{refused}");
+    }
+    thread.finish();
+    let load = thread.load();
+    assert_eq!((load.finished, load.steps), (0, 0), "{load:?}");
 }

@@ -1,9 +1,8 @@
 //! From what was asked to what the engine runs.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use camelid_model::{Constraint, EngineRequest, GenerateOptions, ModelError};
+use camelid_model::{Constraint, EngineRequest, ModelError};
 
 use crate::app::App;
 use crate::error::ServeError;
@@ -81,11 +80,7 @@ fn constraint(format: &ResponseFormat) -> Option<Constraint> {
 pub(crate) async fn check_constraint(app: &Arc<App>, sampling: &Sampling) -> Result<(), ServeError> {
     let Some(constraint) = constraint(&sampling.response_format) else { return Ok(()) };
     blocking(app, move |model| {
-        let options = GenerateOptions { max_new_tokens: 0, ..GenerateOptions::default() };
-        let probe = EngineRequest { constraint: Some(constraint), ..EngineRequest::new(vec![0], options) };
-        // Reading it is all: it is cancelled at its first event.
-        let read = model.engine.submit(probe, |_| ControlFlow::Break(()));
-        read.map(drop).map_err(|error| match error {
+        model.engine.check_constraint(&constraint).map_err(|error| match error {
             ModelError::Constraint { .. } => ServeError::field("response_format", error.to_string()),
             other => other.into(),
         })

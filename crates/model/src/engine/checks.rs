@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use camelid_chat::OptionError;
 use tokenizers::Tokenizer;
 
-use super::constraint::{Constrained, Constraints};
+use super::constraint::{Constrained, Constraint, Constraints};
 use super::request::EngineRequest;
 use crate::config::LlamaConfig;
 use crate::error::ModelError;
@@ -111,9 +111,14 @@ impl Checks {
         };
         let constrained = match &request.constraint {
             None => None,
-            Some(constraint) => Some(self.constraints()?.start(constraint)?),
+            Some(constraint) => Some(self.start(constraint)?),
         };
         Ok(Checked { request, model, constrained })
+    }
+
+    /// A constraint at the start of its text.
+    pub fn start(&self, constraint: &Constraint) -> Result<Constrained, ModelError> {
+        self.constraints()?.start(constraint)
     }
 
     fn constraints(&self) -> Result<&Constraints, ModelError> {

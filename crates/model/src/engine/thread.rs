@@ -13,6 +13,7 @@ use tokenizers::Tokenizer;
 
 use super::Engine;
 use super::checks::{Checked, Checks};
+use super::constraint::Constraint;
 use super::request::{EngineEvent, EngineLoad, EngineRequest, SequenceId};
 use crate::error::ModelError;
 
@@ -85,6 +86,15 @@ impl EngineThread {
         let id = SequenceId(self.shared.next_id.fetch_add(1, Ordering::Relaxed));
         self.send(Command::Submit(id, Box::new(checked), Box::new(on_event)))?;
         Ok(id)
+    }
+
+    /// Finds out whether a text can be held to `constraint`, on the caller's thread. What was found good
+    /// is compiled for the sequences that then ask for it.
+    ///
+    /// # Errors
+    /// When it cannot be read, or the model has no end token.
+    pub fn check_constraint(&self, constraint: &Constraint) -> Result<(), ModelError> {
+        self.shared.checks.start(constraint).map(drop)
     }
 
     /// Ends a sequence before the next step; it is told by its last event.

@@ -118,23 +118,13 @@ impl Llama {
     /// When an id is outside the vocabulary: check with [`LlamaConfig::check_ids`]. When weights
     /// stream from a file that can no longer be read.
     pub fn forward(&self, ids: Tensor<2, Int>, ctx: &ForwardContext) -> Tensor<3> {
-        let mut x = self.embed_ids(ids, ctx);
-        for (i, block) in self.layers.iter().enumerate() {
-            self.expect_block(i);
-            x = block.forward(x, &self.rope, ctx, None);
-        }
-        self.logits(x, ctx)
+        self.head(self.hidden(ids, ctx), ctx)
     }
 
     /// What comes out of the last block and the final norm: `[batch, seq, hidden_size]`, as
     /// [`Llama::forward`].
     pub(crate) fn hidden(&self, ids: Tensor<2, Int>, ctx: &ForwardContext) -> Tensor<3> {
-        let mut x = self.embed_ids(ids, ctx);
-        for (i, block) in self.layers.iter().enumerate() {
-            self.expect_block(i);
-            x = block.forward(x, &self.rope, ctx, None);
-        }
-        self.norm.forward(x, ctx)
+        self.norm.forward(self.last_block(ids, ctx, None), ctx)
     }
 
     /// Logits of the last position of `ids`, which follow what `cache` holds.
@@ -159,7 +149,7 @@ impl Llama {
     /// As [`Llama::forward_cached`].
     pub fn forward_cached_all(&self, ids: Tensor<2, Int>, cache: &mut KvCache) -> Tensor<3> {
         let ctx = ForwardContext::evaluation();
-        rayon::scope(|_| self.logits(self.blocks_cached(ids, cache), &ctx))
+        rayon::scope(|_| self.logits(self.last_block(ids, &ctx, Some(cache)), &ctx))
     }
 
     /// Adds the keys and values of `ids` to `cache`, as [`Llama::forward_cached`] does, and
@@ -168,23 +158,28 @@ impl Llama {
     /// # Panics
     /// When an id is outside the vocabulary: check with [`LlamaConfig::check_ids`].
     pub fn fill_cache(&self, ids: Tensor<2, Int>, cache: &mut KvCache) {
-        rayon::scope(|_| self.blocks_cached(ids, cache));
+        rayon::scope(|_| self.last_block(ids, &ForwardContext::evaluation(), Some(cache)));
     }
 
     fn forward_cached_here(&self, ids: Tensor<2, Int>, cache: &mut KvCache) -> Tensor<2> {
         let [batch, seq] = ids.dims();
-        let x = self.blocks_cached(ids, cache);
-        self.logits(x.narrow(1, seq - 1, 1), &ForwardContext::evaluation())
-            .reshape([batch, self.config.vocab_size])
+        let ctx = ForwardContext::evaluation();
+        let x = self.last_block(ids, &ctx, Some(cache));
+        self.logits(x.narrow(1, seq - 1, 1), &ctx).reshape([batch, self.config.vocab_size])
     }
 
-    /// What comes out of the last block.
-    fn blocks_cached(&self, ids: Tensor<2, Int>, cache: &mut KvCache) -> Tensor<3> {
-        let ctx = ForwardContext::evaluation();
-        let mut x = self.embed_ids(ids, &ctx);
-        for (i, (block, layer)) in self.layers.iter().zip(cache.layers_mut()).enumerate() {
+    /// What comes out of the last block; with a cache `ids` follow what it holds.
+    fn last_block(
+        &self,
+        ids: Tensor<2, Int>,
+        ctx: &ForwardContext,
+        cache: Option<&mut KvCache>,
+    ) -> Tensor<3> {
+        let mut x = self.embed_ids(ids, ctx);
+        let mut cached = cache.map(|cache| cache.layers_mut().iter_mut());
+        for (i, block) in self.layers.iter().enumerate() {
             self.expect_block(i);
-            x = block.forward(x, &self.rope, &ctx, Some(layer));
+            x = block.forward(x, &self.rope, ctx, cached.as_mut().and_then(Iterator::next));
         }
         x
     }
@@ -230,7 +225,11 @@ impl Llama {
 
     /// Final norm and head: `[.., hidden_size]` to `[.., vocab_size]`.
     fn logits(&self, x: Tensor<3>, ctx: &ForwardContext) -> Tensor<3> {
-        let x = self.norm.forward(x, ctx);
+        self.head(self.norm.forward(x, ctx), ctx)
+    }
+
+    /// The head, tied or not.
+    fn head(&self, x: Tensor<3>, ctx: &ForwardContext) -> Tensor<3> {
         match &self.lm_head {
             Some(head) => head.forward(x, ctx),
             None => self.embed_tokens.project(x, ctx, self.compute_type),

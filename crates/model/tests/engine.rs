@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use burn::module::Param;
 use burn::tensor::{Device, Tensor, TensorData};
 use camelid_chat::StopReason;
-use camelid_lora::{AdapterHost, LoraConfig, LoraError, attach};
+use camelid_lora::{AdapterHost, LoraAdapter, LoraConfig, LoraError, attach};
 use camelid_model::{
     Constraint, Engine, EngineEvent, EngineOptions, EngineRequest, Finished, GenerateOptions,
     GeneratedWeights, Llama, LlamaConfig, LoadOptions, ModelError, PromptCache, SequenceId, TokenLogprobs,
@@ -48,24 +48,28 @@ fn int8() -> Llama {
 
 /// An adapter that changes something, on two kinds of layers.
 fn adapted(base: Llama, seed: u64, dora: bool) -> Result<Llama, LoraError> {
-    let config = LoraConfig {
-        r: 4,
-        use_dora: dora,
-        target_modules: camelid_lora::Targets::Names(vec!["q_proj".into(), "down_proj".into()]),
-        ..LoraConfig::default()
-    };
-    let device = Device::flex();
-    let mut model = attach(base, &config, seed, &device)?;
+    let config = LoraConfig { use_dora: dora, ..on(&["q_proj", "down_proj"]) };
+    let mut model = attach(base, &config, seed, &Device::flex())?;
     for (i, (_, linear)) in model.linears_mut().into_iter().enumerate() {
         if let Some(adapter) = &mut linear.adapter {
-            let [out, r] = adapter.lora_b.dims();
-            let value = |j: usize| ((j * 7 + i * 13 + seed as usize) % 11) as f32 * 0.02 - 0.1;
-            let values: Vec<f32> = (0..out * r).map(value).collect();
-            adapter.lora_b =
-                Param::from_tensor(Tensor::from_data(TensorData::new(values, [out, r]), &device));
+            fill(adapter, i * 13 + seed as usize);
         }
     }
     Ok(model)
+}
+
+fn on(modules: &[&str]) -> LoraConfig {
+    let names = modules.iter().map(|name| name.to_string()).collect();
+    LoraConfig { r: 4, target_modules: camelid_lora::Targets::Names(names), ..LoraConfig::default() }
+}
+
+/// Gives an update values that look random.
+fn fill(adapter: &mut LoraAdapter, salt: usize) {
+    let [out, r] = adapter.lora_b.dims();
+    let value = |j: usize| ((j * 7 + salt) % 11) as f32 * 0.02 - 0.1;
+    let values: Vec<f32> = (0..out * r).map(value).collect();
+    let values = Tensor::from_data(TensorData::new(values, [out, r]), &Device::flex());
+    adapter.lora_b = Param::from_tensor(values);
 }
 
 fn engine(model: &Llama, options: EngineOptions) -> Engine {
@@ -244,6 +248,66 @@ proptest! {
             prop_assert_eq!((got.reason, got.new_tokens, got.prompt_tokens),
                 (all.reason, all.new_tokens, all.prompt_tokens));
         }
+    }
+}
+
+/// Adapters of the final norm and the head beside the base, whose head they share or not.
+#[test]
+fn one_head_for_all_changes_no_bit() {
+    for tie_word_embeddings in [false, true] {
+        let config = LlamaConfig { tie_word_embeddings, ..config() };
+        let model = Llama::random_with_std(&config, 0.2, 21, &Device::flex());
+        let engine = || {
+            let mut engine = engine(&model, EngineOptions::default());
+            let saved = |name: &str| LoraConfig { modules_to_save: vec![name.into()], ..on(&["q_proj"]) };
+            let normed = |base: Llama| {
+                let mut model = attach(base, &saved("norm"), 3, &Device::flex())?;
+                model.norm.weight = model.norm.weight.map(|weight| weight * 1.5);
+                Ok::<_, LoraError>(model)
+            };
+            engine.add_adapter("norm", normed).unwrap();
+            engine.add_adapter("copy", |base| attach(base, &saved("lm_head"), 4, &Device::flex())).unwrap();
+            if !tie_word_embeddings {
+                let low = |base: Llama| {
+                    let mut model = attach(base, &on(&["lm_head"]), 5, &Device::flex())?;
+                    fill(model.lm_head.as_mut().unwrap().adapter.as_mut().unwrap(), 1);
+                    Ok::<_, LoraError>(model)
+                };
+                engine.add_adapter("low", low).unwrap();
+            }
+            engine
+        };
+        let mut busy = engine();
+        let names = ["", "a", "norm", "low", "b", "copy"];
+        for company in [&names[..], &names[..2], &names[..4]] {
+            let known = company.iter().filter(|name| !tie_word_embeddings || **name != "low");
+            let requests: Vec<EngineRequest> = known
+                .enumerate()
+                .map(|(i, name)| EngineRequest {
+                    adapter: (!name.is_empty()).then(|| name.to_string()),
+                    logprobs: Some(3),
+                    prompt_logprobs: (i % 2 == 0).then_some(1),
+                    ..greedy(&prompt(12 + i, i + 1), 9)
+                })
+                .collect();
+            let ids: Vec<_> = requests.iter().map(|request| busy.submit(request.clone()).unwrap()).collect();
+            let mut answers = BTreeMap::new();
+            run(&mut busy, &mut answers);
+            for (id, request) in ids.iter().zip(requests) {
+                let adapter = request.adapter.clone();
+                let (got, want) = (&answers[id], alone(&mut engine(), request));
+                assert_eq!((&got.text, &got.ids, &got.logprobs), (&want.text, &want.ids, &want.logprobs));
+                assert_eq!(got.prompt_logprobs, want.prompt_logprobs, "{adapter:?}");
+            }
+        }
+        let mut of = |adapter: &str| {
+            let adapter = (!adapter.is_empty()).then(|| adapter.to_string());
+            alone(&mut busy, EngineRequest { adapter, logprobs: Some(0), ..greedy(&prompt(9, 1), 4) })
+                .logprobs
+        };
+        assert_eq!(of("copy"), of(""), "a copy that was not trained is the head itself");
+        assert_ne!(of("norm"), of(""));
+        assert!(tie_word_embeddings || of("low") != of(""));
     }
 }
 

@@ -97,11 +97,24 @@ pub(crate) fn forward_paged(
 /// `[rows, vocab_size]`.
 pub(crate) fn logits_paged(groups: &[RowGroup<'_>], x: Tensor<3>) -> Tensor<2> {
     rayon::scope(|_| {
-        let ctx = ForwardContext::evaluation();
         let rows = x.dims()[1];
         let vocab_size = groups[0].model.config.vocab_size;
-        by_group(groups, x, |model, x| model.logits(x, &ctx)).reshape([rows, vocab_size])
+        let x = norm(groups, x, |model| &model.norm);
+        head(groups, x).reshape([rows, vocab_size])
     })
+}
+
+/// As [`linear`]: the widest weight is read once.
+fn head(groups: &[RowGroup<'_>], x: Tensor<3>) -> Tensor<3> {
+    let ctx = ForwardContext::evaluation();
+    if groups.iter().all(|group| group.model.lm_head.is_some()) {
+        return linear(groups, x, |model| model.lm_head.as_ref().expect("looked for above"));
+    }
+    let tied = |model: &Llama| model.lm_head.is_none() && model.embed_tokens.original.is_none();
+    if groups.iter().all(|group| tied(group.model)) {
+        return groups[0].model.head(x, &ctx);
+    }
+    by_group(groups, x, |model, x| model.head(x, &ctx))
 }
 
 fn embed(groups: &[RowGroup<'_>], ids: Tensor<2, Int>) -> Tensor<3> {

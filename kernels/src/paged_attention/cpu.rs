@@ -17,6 +17,7 @@ use super::op::PagedAttentionOp;
 use super::{PagedRows, PagedSequence, Pool};
 use crate::flex_slices::{F32s, dims, own_buffer};
 use crate::lanes::{LANES, exp_in_place, max, vectorised};
+use crate::product::Buffer;
 use crate::values::Values;
 
 /// Rows of a tile, at most.
@@ -100,26 +101,18 @@ impl PagedAttentionOp for Flex {
             })
             .collect();
         let work: usize = tiles.iter().map(|tile| tile.rows * tile.visible * call.group * d).sum();
-        let attend = |scores: &mut Vec<f32>, tile: &Tile<'_>| {
+        let mut out = Values::unset(total * heads * d);
+        let y = Output(out.as_mut_ptr());
+        let attend = |tile: &Tile<'_>| {
             vectorised(
                 #[inline(always)]
-                || call.attend(tile, scores),
-            )
+                || call.attend(tile, &y),
+            );
         };
-        let parts: Vec<Vec<f32>> = if work < PARALLEL_FROM {
-            let mut scores = Vec::new();
-            tiles.iter().map(|tile| attend(&mut scores, tile)).collect()
+        if work < PARALLEL_FROM {
+            tiles.iter().for_each(attend);
         } else {
-            tiles.par_iter().with_max_len(1).map_init(Vec::new, attend).collect()
-        };
-
-        let mut out = Values::unset(total * heads * d);
-        let width = call.group * d;
-        for (tile, part) in tiles.iter().zip(&parts) {
-            for (i, part) in part.chunks_exact(width).enumerate() {
-                let at = ((tile.first + i) * pool.heads + tile.head) * width;
-                out[at..at + width].copy_from_slice(part);
-            }
+            tiles.par_iter().with_max_len(1).for_each(attend);
         }
         out.into_tensor(shape)
     }
@@ -145,6 +138,13 @@ macro_rules! by_number {
     };
 }
 
+/// Where the output goes, `[rows, heads, d]`.
+struct Output(*mut f32);
+
+// SAFETY: tiles write disjoint parts of the output, which outlives them.
+#[allow(unsafe_code)]
+unsafe impl Sync for Output {}
+
 /// What all tiles of a call share.
 struct Call<'a> {
     q: &'a [f32],
@@ -168,27 +168,25 @@ struct Tile<'a> {
 }
 
 impl Call<'_> {
-    /// The output of a tile, `[rows, group, d]`.
+    /// Writes the rows of a tile, `[group, d]` each.
     #[inline(always)]
-    fn attend(&self, tile: &Tile<'_>, scores: &mut Vec<f32>) -> Vec<f32> {
+    fn attend(&self, tile: &Tile<'_>, y: &Output) {
         let (pool, d, group) = (self.pool, self.pool.d, self.group);
         let count = tile.rows * group;
-        let mut queries = vec![0f32; count * d];
-        for (i, queries) in queries.chunks_exact_mut(group * d).enumerate() {
-            let at = ((tile.first + i) * pool.heads + tile.head) * group * d;
-            queries.iter_mut().zip(&self.q[at..]).for_each(|(to, &from)| *to = from * self.scale);
-        }
-
         let most = tile.visible + tile.rows - 1;
         let width = most.next_multiple_of(LANES);
-        if scores.len() < count * width {
-            scores.resize(count * width, 0.0);
+        let mut scratch = Buffer::take(count * (2 * d + width + 1));
+        let (queries, rest) = scratch.split_at_mut(count * d);
+        let (out, rest) = rest.split_at_mut(count * d);
+        let (scores, totals) = rest.split_at_mut(count * width);
+
+        for (i, queries) in queries.chunks_exact_mut(group * d).enumerate() {
+            let at = self.start(tile, i);
+            queries.iter_mut().zip(&self.q[at..]).for_each(|(to, &from)| *to = from * self.scale);
         }
-        let scores = &mut scores[..count * width];
-        let needed = &tile.sequence.blocks[..most.div_ceil(pool.positions)];
-        let starts: Vec<usize> = needed.iter().map(|block| pool.head_start(*block, tile.head)).collect();
+        let blocks = Blocks { of: &tile.sequence.blocks, pool, head: tile.head };
         let keys_at = |first: usize| {
-            let start = starts[first / pool.positions] + first % pool.positions;
+            let start = blocks.start(first / pool.positions) + first % pool.positions;
             &self.keys[start..]
         };
         for at in (0..count).step_by(QUERIES) {
@@ -207,35 +205,61 @@ impl Call<'_> {
             }
         }
 
-        let mut totals = vec![0f32; count];
-        for (i, (scores, total)) in scores.chunks_exact_mut(width).zip(&mut totals).enumerate() {
+        for (i, (scores, total)) in scores.chunks_exact_mut(width).zip(&mut *totals).enumerate() {
             let seen = &mut scores[..tile.visible + i / group];
             let largest = max(seen);
             *total = exp_in_place(seen, largest);
         }
 
-        let mut out = vec![0f32; count * d];
+        out.fill(0.0);
         for at in (0..count).step_by(QUERIES) {
             let n = QUERIES.min(count - at);
             let (scores, out) = (&scores[at * width..], &mut out[at * d..]);
             let seen = 0..tile.visible;
             if n <= FEW_QUERIES && d.is_multiple_of(4 * LANES) {
-                by_number!(n, 4, mix(scores, width, self.values, &starts, pool, seen, out));
+                by_number!(n, 4, mix(scores, width, self.values, blocks, seen, out));
             } else {
-                by_number!(n, 1, mix(scores, width, self.values, &starts, pool, seen, out));
+                by_number!(n, 1, mix(scores, width, self.values, blocks, seen, out));
             }
         }
         // Each row sees one position more than the one before.
         for i in group..count {
             let (scores, out) = (&scores[i * width..], &mut out[i * d..]);
             let more = tile.visible..tile.visible + i / group;
-            mix::<1, 1>(scores, width, self.values, &starts, pool, more, out);
+            mix::<1, 1>(scores, width, self.values, blocks, more, out);
         }
-        for (out, total) in out.chunks_exact_mut(d).zip(&totals) {
+        for (out, total) in out.chunks_exact_mut(d).zip(&*totals) {
             let inverse = 1.0 / total;
             out.iter_mut().for_each(|out| *out *= inverse);
         }
-        out
+        for (i, out) in out.chunks_exact(group * d).enumerate() {
+            // SAFETY: the heads of one row of the call, which no other tile has.
+            #[allow(unsafe_code)]
+            unsafe {
+                std::ptr::copy_nonoverlapping(out.as_ptr(), y.0.add(self.start(tile, i)), out.len());
+            }
+        }
+    }
+
+    /// Where row `i` of a tile begins, among the queries and in the output.
+    fn start(&self, tile: &Tile<'_>, i: usize) -> usize {
+        ((tile.first + i) * self.pool.heads + tile.head) * self.group * self.pool.d
+    }
+}
+
+/// A head of the blocks of a sequence.
+#[derive(Clone, Copy)]
+struct Blocks<'a> {
+    of: &'a [u32],
+    pool: Pool,
+    head: usize,
+}
+
+impl Blocks<'_> {
+    /// Where the head of block `i` begins in the pool.
+    #[inline(always)]
+    fn start(self, i: usize) -> usize {
+        self.pool.head_start(self.of[i], self.head)
     }
 }
 
@@ -283,12 +307,11 @@ fn mix<const N: usize, const C: usize>(
     weights: &[f32],
     width: usize,
     values: &[f32],
-    starts: &[usize],
-    pool: Pool,
+    blocks: Blocks<'_>,
     seen: std::ops::Range<usize>,
     out: &mut [f32],
 ) {
-    let d = pool.d;
+    let (d, positions) = (blocks.pool.d, blocks.pool.positions);
     let step = C * LANES;
     let weights: [&[f32]; N] = std::array::from_fn(|i| &weights[i * width..][..seen.end]);
     for first in (0..d / step * step).step_by(step) {
@@ -300,9 +323,9 @@ fn mix<const N: usize, const C: usize>(
         }
         let mut position = seen.start;
         while position < seen.end {
-            let slot = position % pool.positions;
-            let count = (pool.positions - slot).min(seen.end - position);
-            let block = &values[starts[position / pool.positions] + slot * d + first..];
+            let slot = position % positions;
+            let count = (positions - slot).min(seen.end - position);
+            let block = &values[blocks.start(position / positions) + slot * d + first..];
             for j in 0..count {
                 for c in 0..C {
                     let values = lanes(&block[j * d + c * LANES..]);
@@ -326,7 +349,7 @@ fn mix<const N: usize, const C: usize>(
         for i in 0..N {
             let mut sum = out[i * d + c];
             for position in seen.clone() {
-                let at = starts[position / pool.positions] + position % pool.positions * d + c;
+                let at = blocks.start(position / positions) + position % positions * d + c;
                 sum = weights[i][position].mul_add(values[at], sum);
             }
             out[i * d + c] = sum;

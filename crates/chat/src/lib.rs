@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod byte_tokens;
 mod conversation;
 mod encode;
 mod error;
@@ -15,6 +16,7 @@ pub mod requests;
 mod special_tokens;
 mod template;
 
+pub use byte_tokens::{byte_to_char, byte_token, char_to_byte};
 pub use conversation::{Conversation, Message, Role};
 pub use encode::{Encoded, TokenSpan};
 pub use error::ChatError;

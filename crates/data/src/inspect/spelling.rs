@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use camelid_chat::{byte_token, char_to_byte};
 use tokenizers::Tokenizer;
 
 /// SentencePiece's visible space.
@@ -30,13 +31,12 @@ impl Spelling {
         if !marks && !vocabulary.contains_key("Ġ") {
             return None;
         }
-        let alphabet = bytes_of_chars();
         let mut bytes: HashMap<u32, Vec<u8>> = vocabulary
             .into_iter()
             .filter_map(|(token, id)| {
                 let bytes = match marks {
                     true => piece(&token),
-                    false => token.chars().map(|c| alphabet.get(&c).copied()).collect::<Option<_>>()?,
+                    false => token.chars().map(char_to_byte).collect::<Option<_>>()?,
                 };
                 Some((id, bytes))
             })
@@ -118,8 +118,7 @@ impl Spelling {
 
 /// A piece of SentencePiece: its mark is a space, `<0x0A>` a byte, all else itself.
 fn piece(token: &str) -> Vec<u8> {
-    let digits = token.strip_prefix("<0x").and_then(|rest| rest.strip_suffix('>'));
-    match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+    match byte_token(token) {
         Some(byte) => vec![byte],
         None => token.replace(SPACE, " ").into_bytes(),
     }
@@ -130,15 +129,6 @@ fn piece(token: &str) -> Vec<u8> {
 pub(super) struct Place {
     pub start: usize,
     pub last: usize,
-}
-
-/// GPT-2's alphabet: bytes that print are themselves, the others are counted up from U+0100.
-fn bytes_of_chars() -> HashMap<char, u8> {
-    let prints = |byte: &u8| matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
-    let themselves = (0..=u8::MAX).filter(prints).map(|byte| (char::from(byte), byte));
-    let others = (0..=u8::MAX).filter(|byte| !prints(byte));
-    let counted = ('\u{100}'..).zip(others);
-    themselves.chain(counted).collect()
 }
 
 #[cfg(test)]
@@ -163,13 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn gpt2s_alphabet_has_every_byte_once() {
-        let bytes: HashSet<u8> = bytes_of_chars().into_values().collect();
-        assert_eq!(bytes.len(), 256);
-        assert_eq!(
-            (bytes_of_chars()[&'Ġ'], bytes_of_chars()[&'Ċ'], bytes_of_chars()[&'a']),
-            (b' ', b'\n', b'a')
-        );
+    fn a_piece_is_its_text_or_a_byte() {
         assert_eq!(
             (piece("▁a"), piece("<0xE9>"), piece("<0xZZ>")),
             (b" a".to_vec(), vec![0xe9], b"<0xZZ>".to_vec())

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use camelid_chat::byte_to_char;
 use tokenizers::models::bpe::BPE;
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
@@ -39,7 +40,7 @@ pub fn build(world: &NanoWorld) -> Result<Tokenizer, NanoError> {
 
 /// Tokens in the order of their ids: specials, bytes, words.
 fn vocabulary(world: &NanoWorld) -> Vec<String> {
-    let mut bytes: Vec<char> = ByteLevel::alphabet().into_iter().collect();
+    let mut bytes: Vec<char> = (0..=u8::MAX).map(byte_to_char).collect();
     bytes.sort_unstable();
     let words: BTreeSet<String> = world
         .sample_texts(SAMPLE_TOKENS)
@@ -52,9 +53,9 @@ fn vocabulary(world: &NanoWorld) -> Vec<String> {
     specials.into_iter().chain(bytes.iter().map(char::to_string)).chain(words).collect()
 }
 
-/// A piece as the byte-level alphabet writes it; the world's text is ASCII.
+/// A piece as the byte-level alphabet writes it.
 fn byte_level_form(piece: &str) -> String {
-    piece.replace(' ', "\u{120}").replace('\n', "\u{10A}")
+    piece.bytes().map(byte_to_char).collect()
 }
 
 fn assemble(vocabulary: Vec<String>) -> tokenizers::Result<Tokenizer> {

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use camelid_chat::byte_token;
 use serde_json::Value;
 
 use crate::config::LlamaConfig;
@@ -210,17 +211,11 @@ impl Vocabulary {
         for (token, kind) in self.tokens.iter().zip(&mut self.types) {
             if Some(token.as_str()) == unknown {
                 *kind = UNKNOWN;
-            } else if is_byte(token) && *kind == NORMAL {
+            } else if byte_token(token).is_some() && *kind == NORMAL {
                 *kind = BYTE;
             }
         }
     }
-}
-
-/// `<0x00>` to `<0xFF>`.
-fn is_byte(token: &str) -> bool {
-    let digits = token.strip_prefix("<0x").and_then(|rest| rest.strip_suffix('>'));
-    digits.is_some_and(|digits| digits.len() == 2 && u8::from_str_radix(digits, 16).is_ok())
 }
 
 /// The merges, in either spelling of `tokenizer.json`.
@@ -269,11 +264,5 @@ mod tests {
         let tokens = ["a", "b", "ab", "aba", "</s>"].map(String::from);
         let scores = scores(&tokens, &[("a", "b"), ("ab", "a"), ("a", "ba")]);
         assert_eq!(scores, [0.0, 0.0, 0.0, -1.0, -3.0]);
-    }
-
-    #[test]
-    fn bytes_are_known_by_their_spelling() {
-        assert!(is_byte("<0x0A>") && is_byte("<0xff>"));
-        assert!(!is_byte("<0xA>") && !is_byte("<0x0G>") && !is_byte("0x0A"));
     }
 }

@@ -3,10 +3,19 @@
 use rayon::prelude::*;
 
 use super::spec::{INT8_BLOCK, OFFSET};
+use super::task::{BlockStats, Codes};
 use crate::lanes::vectorised;
+use crate::product::Buffer;
 
 /// Values above which rows are rounded on all threads.
 const PARALLEL_FROM: usize = 1 << 15;
+
+/// Rows that a thread rounds at a time.
+const ROWS_EACH: usize = 8;
+
+/// Words of a block's codes, and of its statistics.
+const CODES_WORDS: usize = size_of::<Codes>() / size_of::<f32>();
+const STATS_WORDS: usize = size_of::<BlockStats>() / size_of::<f32>();
 
 /// Rows in blocks of 32 signed bytes, the last one of a row filled up with zeros.
 pub(super) struct Activations {
@@ -14,14 +23,8 @@ pub(super) struct Activations {
     pub m: usize,
     /// Blocks of a row.
     pub blocks: usize,
-    /// `[m, 32 · blocks]`, each in −127..=127.
-    pub codes: Vec<i8>,
-    /// Of each block `[m, blocks]` what the kernels need.
-    pub scales: Vec<f32>,
-    /// What an integer sum starts at: it takes the offset of the stored weights back.
-    pub starts: Vec<i32>,
-    /// The sum of the block's values, for weights with minima.
-    pub sums: Vec<f32>,
+    /// The codes of all blocks, then their statistics.
+    buffer: Buffer,
 }
 
 impl Activations {
@@ -32,61 +35,52 @@ impl Activations {
     /// every result that it is part of.
     pub fn new(x: &[f32], m: usize, inn: usize) -> Self {
         let blocks = inn.div_ceil(INT8_BLOCK);
-        let mut rows = Self {
-            m,
-            blocks,
-            codes: vec![0; m * blocks * INT8_BLOCK],
-            scales: vec![0.0; m * blocks],
-            starts: vec![0; m * blocks],
-            sums: vec![0.0; m * blocks],
-        };
-        if inn == 0 || m == 0 {
-            return rows;
-        }
-        let each = (
-            x.par_chunks(inn),
-            rows.codes.par_chunks_mut(blocks * INT8_BLOCK),
-            rows.scales.par_chunks_mut(blocks),
-            rows.starts.par_chunks_mut(blocks),
-            rows.sums.par_chunks_mut(blocks),
-        );
-        if x.len() >= PARALLEL_FROM {
-            each.into_par_iter().with_min_len(8).for_each(|(x, codes, scales, starts, sums)| {
-                round_row(x, codes, scales, starts, sums);
-            });
-        } else {
-            let (blocks32, x) = (blocks * INT8_BLOCK, x.chunks(inn));
-            for (i, x) in x.enumerate() {
-                let range = i * blocks..(i + 1) * blocks;
-                round_row(
-                    x,
-                    &mut rows.codes[i * blocks32..(i + 1) * blocks32],
-                    &mut rows.scales[range.clone()],
-                    &mut rows.starts[range.clone()],
-                    &mut rows.sums[range],
+        let mut buffer = Buffer::take(m * blocks * (CODES_WORDS + STATS_WORDS));
+        if inn > 0 && m > 0 {
+            let (codes, stats) = buffer.split_at_mut(m * blocks * CODES_WORDS);
+            let (codes, stats) = (bytemuck::cast_slice_mut(codes), bytemuck::cast_slice_mut(stats));
+            if x.len() >= PARALLEL_FROM {
+                let each = (
+                    x.par_chunks(ROWS_EACH * inn),
+                    codes.par_chunks_mut(ROWS_EACH * blocks),
+                    stats.par_chunks_mut(ROWS_EACH * blocks),
                 );
+                each.into_par_iter().for_each(|(x, codes, stats)| round_rows(x, inn, codes, stats));
+            } else {
+                round_rows(x, inn, codes, stats);
             }
         }
-        rows
+        Self { m, blocks, buffer }
+    }
+
+    /// The codes `[m, blocks]`, each in −127..=127.
+    pub fn codes(&self) -> &[Codes] {
+        bytemuck::cast_slice(&self.buffer[..self.m * self.blocks * CODES_WORDS])
+    }
+
+    /// What the kernels need of each block, `[m, blocks]`.
+    pub fn stats(&self) -> &[BlockStats] {
+        bytemuck::cast_slice(&self.buffer[self.m * self.blocks * CODES_WORDS..])
     }
 }
 
-fn round_row(x: &[f32], codes: &mut [i8], scales: &mut [f32], starts: &mut [i32], sums: &mut [f32]) {
+fn round_rows(x: &[f32], inn: usize, codes: &mut [Codes], stats: &mut [BlockStats]) {
+    let blocks = inn.div_ceil(INT8_BLOCK);
     vectorised(
         #[inline(always)]
         || {
-            let stats = scales.iter_mut().zip(starts).zip(sums);
-            let ((codes, _), (whole, rest)) =
-                (codes.as_chunks_mut::<INT8_BLOCK>(), x.as_chunks::<INT8_BLOCK>());
-            let mut last = [0f32; INT8_BLOCK];
-            last[..rest.len()].copy_from_slice(rest);
-            // Without a rest there is one block too many, and no codes for it.
-            let blocks = whole.iter().chain([&last]);
-            for ((x, codes), ((scale, start), sum)) in blocks.zip(codes).zip(stats) {
-                *scale = round_block(x, codes);
-                let total: i32 = codes.iter().map(|&code| i32::from(code)).sum();
-                *start = -i32::from(OFFSET) * total;
-                *sum = *scale * total as f32;
+            let rows = x.chunks_exact(inn).zip(codes.chunks_exact_mut(blocks));
+            for ((x, codes), stats) in rows.zip(stats.chunks_exact_mut(blocks)) {
+                let (whole, rest) = x.as_chunks::<INT8_BLOCK>();
+                let mut last = [0f32; INT8_BLOCK];
+                last[..rest.len()].copy_from_slice(rest);
+                // Without a rest there is one block too many, and no codes for it.
+                for ((x, codes), stats) in whole.iter().chain([&last]).zip(codes).zip(stats) {
+                    let scale = round_block(x, codes);
+                    let total: i32 = codes.iter().map(|&code| i32::from(code)).sum();
+                    let start = -i32::from(OFFSET) * total;
+                    *stats = BlockStats { scale, start, sum: scale * total as f32 };
+                }
             }
         },
     );
@@ -94,7 +88,7 @@ fn round_row(x: &[f32], codes: &mut [i8], scales: &mut [f32], starts: &mut [i32]
 
 /// Rounds a block and returns its scale.
 #[inline(always)]
-fn round_block(block: &[f32; INT8_BLOCK], codes: &mut [i8; INT8_BLOCK]) -> f32 {
+fn round_block(block: &[f32; INT8_BLOCK], codes: &mut Codes) -> f32 {
     // Magnitudes order like the integers of their bits, what is not finite above all.
     let largest = block.iter().fold(0u32, |largest, value| largest.max(value.to_bits() & 0x7fff_ffff));
     let largest = f32::from_bits(largest);

@@ -104,7 +104,7 @@ pub(super) unsafe fn tile(task: &TileTask<'_>, out: &mut [f32]) {
         asm!("ldtilecfg [{}]", in(reg) &configuration, options(nostack, readonly));
         for block in 0..blocks {
             let bytes = task.panel.as_ptr().add(block * block_bytes);
-            let x = task.x.as_ptr().add(block * INT8_BLOCK);
+            let x = task.x.as_ptr().add(block).cast::<i8>();
             asm!(
                 "tileloadd tmm6, [{codes} + {side}]",
                 "tileloadd tmm7, [{codes} + {side} + 64]",
@@ -147,13 +147,13 @@ pub(super) unsafe fn tile(task: &TileTask<'_>, out: &mut [f32]) {
             let scales = halves(bytes);
             let minima = task.layout.minima.then(|| halves(bytes.add(SCALES_BYTES)));
             for (r, sums) in sums.0.iter().enumerate().take(task.rows) {
-                let scale = _mm512_set1_ps(*task.scales.as_ptr().add(r * blocks + block));
+                let scale = _mm512_set1_ps((*task.stats.as_ptr().add(r * blocks + block)).scale);
                 for (i, scales) in scales.into_iter().enumerate() {
                     let y = out.as_mut_ptr().add(r * PANEL + i * REGISTER);
                     let sum = _mm512_cvtepi32_ps(_mm512_load_si512(sums.as_ptr().add(i * REGISTER).cast()));
                     let mut sum = _mm512_fmadd_ps(sum, _mm512_mul_ps(scales, scale), _mm512_loadu_ps(y));
                     if let Some(minima) = minima {
-                        let total = _mm512_set1_ps(*task.sums.as_ptr().add(r * blocks + block));
+                        let total = _mm512_set1_ps((*task.stats.as_ptr().add(r * blocks + block)).sum);
                         sum = _mm512_fmadd_ps(minima[i], total, sum);
                     }
                     _mm512_storeu_ps(y, sum);

@@ -10,7 +10,6 @@ pub(super) const ROWS: usize = 4;
 
 /// One panel against up to [`ROWS`] rows of `x`.
 pub(super) fn tile(task: &TileTask<'_>, out: &mut [f32]) {
-    let inn = task.blocks * INT8_BLOCK;
     let layout = task.layout;
     let mut y = [[0f32; PANEL]; ROWS];
     for block in 0..task.blocks {
@@ -26,9 +25,9 @@ pub(super) fn tile(task: &TileTask<'_>, out: &mut [f32]) {
             weights.copy_from_slice(codes);
         }
         for (row, y) in y.iter_mut().enumerate().take(task.rows) {
-            let stat = row * task.blocks + block;
-            let x = &task.x[row * inn + block * INT8_BLOCK..][..INT8_BLOCK];
-            let mut sums = [task.starts[stat]; PANEL];
+            let at = row * task.blocks + block;
+            let (x, stats) = (&task.x[at], task.stats[at]);
+            let mut sums = [stats.start; PANEL];
             let groups = weights.chunks_exact(PANEL * GROUP).zip(x.chunks_exact(GROUP));
             for (weights, x) in groups {
                 for (sum, weights) in sums.iter_mut().zip(weights.chunks_exact(GROUP)) {
@@ -39,9 +38,9 @@ pub(super) fn tile(task: &TileTask<'_>, out: &mut [f32]) {
             }
             for (i, (y, sum)) in y.iter_mut().zip(sums).enumerate() {
                 let half = |at: usize| f16::from_le_bytes([scales[at], scales[at + 1]]).to_f32();
-                *y = (sum as f32).mul_add(half(2 * i) * task.scales[stat], *y);
+                *y = (sum as f32).mul_add(half(2 * i) * stats.scale, *y);
                 if layout.minima {
-                    *y = half(SCALES_BYTES + 2 * i).mul_add(task.sums[stat], *y);
+                    *y = half(SCALES_BYTES + 2 * i).mul_add(stats.sum, *y);
                 }
             }
         }

@@ -116,6 +116,7 @@ impl Product<'_> {
         tile: &mut [f32; MOST_ROWS * PANEL],
     ) {
         let (x, out) = (&self.x, self.spec.out_features);
+        let (codes, stats) = (x.codes(), x.stats());
         // Tiles of vectors are of about equal height; a matrix unit is best filled.
         let each = match self.unit.takes_signed() {
             true => self.unit.rows(),
@@ -123,17 +124,15 @@ impl Product<'_> {
         };
         for row in (first..first + count).step_by(each) {
             let rows = each.min(first + count - row);
-            let stats = row * x.blocks..(row + rows) * x.blocks;
+            let at = row * x.blocks..(row + rows) * x.blocks;
             let task = TileTask {
                 panel: packed,
                 layout,
                 table: &self.table,
                 blocks: x.blocks,
                 rows,
-                x: &x.codes[stats.start * INT8_BLOCK..stats.end * INT8_BLOCK],
-                scales: &x.scales[stats.clone()],
-                starts: &x.starts[stats.clone()],
-                sums: &x.sums[stats],
+                x: &codes[at.clone()],
+                stats: &stats[at],
             };
             self.unit.tile(&task, &mut tile[..rows * PANEL]);
             let live = PANEL.min(out - panel * PANEL);

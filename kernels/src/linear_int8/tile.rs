@@ -26,11 +26,10 @@ impl Unit {
     /// # Panics
     /// If the slices do not hold what the task says, or the processor lacks the instructions.
     pub fn tile(self, task: &TileTask<'_>, out: &mut [f32]) {
-        let stats = task.rows * task.blocks;
+        let blocks = task.rows * task.blocks;
         assert!(task.panel.len() == task.blocks * task.layout.block_bytes());
         assert!((1..=self.rows()).contains(&task.rows) && out.len() == task.rows * PANEL);
-        assert!(task.x.len() == stats * INT8_BLOCK);
-        assert!(task.scales.len() == stats && task.starts.len() == stats && task.sums.len() == stats);
+        assert!(task.x.len() == blocks && task.stats.len() == blocks);
         match self {
             Unit::Portable => portable::tile(task, out),
             #[cfg(target_arch = "x86_64")]

@@ -78,7 +78,7 @@ unsafe fn tile_512<const R: usize, const NIBBLES: bool, const MINIMA: bool>(
         for block in 0..blocks {
             let bytes = task.panel.as_ptr().add(block * block_bytes);
             let codes = bytes.add(codes_at);
-            let x = task.x.as_ptr().add(block * INT8_BLOCK);
+            let x = task.x.as_ptr().add(block).cast::<i8>();
             if R <= STREAMED {
                 for line in (0..block_bytes).step_by(64) {
                     // May lie beyond the weight: a prefetch reads nothing.
@@ -87,7 +87,7 @@ unsafe fn tile_512<const R: usize, const NIBBLES: bool, const MINIMA: bool>(
             }
             let mut sums = [[_mm512_setzero_si512(); 2]; R];
             for (r, sums) in sums.iter_mut().enumerate() {
-                *sums = [_mm512_set1_epi32(*task.starts.as_ptr().add(r * blocks + block)); 2];
+                *sums = [_mm512_set1_epi32((*task.stats.as_ptr().add(r * blocks + block)).start); 2];
             }
             if NIBBLES {
                 for group in 0..GROUPS / 2 {
@@ -131,7 +131,7 @@ unsafe fn tile_512<const R: usize, const NIBBLES: bool, const MINIMA: bool>(
             };
             let scales = halves(bytes);
             for (r, (y, sums)) in y.iter_mut().zip(sums).enumerate() {
-                let scale = _mm512_set1_ps(*task.scales.as_ptr().add(r * blocks + block));
+                let scale = _mm512_set1_ps((*task.stats.as_ptr().add(r * blocks + block)).scale);
                 for ((y, sum), scales) in y.iter_mut().zip(sums).zip(scales) {
                     *y = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), _mm512_mul_ps(scales, scale), *y);
                 }
@@ -139,7 +139,7 @@ unsafe fn tile_512<const R: usize, const NIBBLES: bool, const MINIMA: bool>(
             if MINIMA {
                 let minima = halves(bytes.add(SCALES_BYTES));
                 for (r, y) in y.iter_mut().enumerate() {
-                    let sum = _mm512_set1_ps(*task.sums.as_ptr().add(r * blocks + block));
+                    let sum = _mm512_set1_ps((*task.stats.as_ptr().add(r * blocks + block)).sum);
                     for (y, minima) in y.iter_mut().zip(minima) {
                         *y = _mm512_fmadd_ps(minima, sum, *y);
                     }
@@ -225,11 +225,11 @@ unsafe fn tile_256<const R: usize, const SIGNED: bool>(
             for block in 0..blocks {
                 let bytes = task.panel.as_ptr().add(block * block_bytes);
                 let codes = bytes.add(codes_at + eighth * GROUP);
-                let x = task.x.as_ptr().add(block * INT8_BLOCK);
+                let x = task.x.as_ptr().add(block).cast::<i8>();
                 let mut sums = [_mm256_setzero_si256(); R];
                 if !SIGNED {
                     for (r, sum) in sums.iter_mut().enumerate() {
-                        *sum = _mm256_set1_epi32(*task.starts.as_ptr().add(r * blocks + block));
+                        *sum = _mm256_set1_epi32((*task.stats.as_ptr().add(r * blocks + block)).start);
                     }
                 }
                 for group in 0..GROUPS {
@@ -254,13 +254,13 @@ unsafe fn tile_256<const R: usize, const SIGNED: bool>(
                 };
                 let scales = halves(bytes);
                 for (r, (y, sum)) in y.iter_mut().zip(sums).enumerate() {
-                    let scale = _mm256_set1_ps(*task.scales.as_ptr().add(r * blocks + block));
+                    let scale = _mm256_set1_ps((*task.stats.as_ptr().add(r * blocks + block)).scale);
                     *y = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), _mm256_mul_ps(scales, scale), *y);
                 }
                 if minima {
                     let minima = halves(bytes.add(SCALES_BYTES));
                     for (r, y) in y.iter_mut().enumerate() {
-                        let sum = _mm256_set1_ps(*task.sums.as_ptr().add(r * blocks + block));
+                        let sum = _mm256_set1_ps((*task.stats.as_ptr().add(r * blocks + block)).sum);
                         *y = _mm256_fmadd_ps(minima, sum, *y);
                     }
                 }

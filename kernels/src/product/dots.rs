@@ -23,14 +23,13 @@ const ROWS_EACH: usize = 48;
 /// Values of the input rows that are gone over for each tile of weight rows: 512 KiB.
 const INPUT_BLOCK: usize = 128 << 10;
 
-/// What a tile computes: element `(i, j)` of `y` is row `i` of `x` times row `j` of `w`, both `k` long.
+/// What a tile computes: element `(i, j)` of `y` is row `i` of `x` times row `j` of `w`. Rows of both are
+/// `k` long and follow each other.
 #[derive(Clone, Copy)]
 struct Task {
     k: usize,
     x: *const f32,
-    x_row: usize,
     w: *const f32,
-    w_row: usize,
     y: *mut f32,
     y_row: usize,
 }
@@ -116,9 +115,7 @@ pub(super) fn project(weight: WeightRows<'_>, x: &[f32], m: usize) -> Values {
                     let task = Task {
                         k: inn,
                         x: x.as_ptr(),
-                        x_row: inn,
                         w: w.as_ptr(),
-                        w_row: inn,
                         y: to.data.wrapping_add(i * to.stride + row),
                         y_row: to.stride,
                     };
@@ -143,13 +140,13 @@ pub(super) fn project(weight: WeightRows<'_>, x: &[f32], m: usize) -> Values {
 unsafe fn portable<const R: usize, const C: usize>(task: Task) {
     use crate::lanes::{LANES, add_lanes};
 
-    let Task { k, x, x_row, w, w_row, y, y_row } = task;
+    let Task { k, x, w, y, y_row } = task;
     for i in 0..R {
         for j in 0..C {
             // SAFETY: the caller's promise covers both rows and the element.
             unsafe {
-                let x = std::slice::from_raw_parts(x.add(i * x_row), k);
-                let w = std::slice::from_raw_parts(w.add(j * w_row), k);
+                let x = std::slice::from_raw_parts(x.add(i * k), k);
+                let w = std::slice::from_raw_parts(w.add(j * k), k);
                 let mut sums = [0f32; LANES];
                 for (x, w) in x.chunks(LANES).zip(w.chunks(LANES)) {
                     for ((sum, x), w) in sums.iter_mut().zip(x).zip(w) {
@@ -177,7 +174,7 @@ mod avx512 {
     /// those of `y` are exclusively the caller's.
     #[target_feature(enable = "avx512f")]
     pub(super) unsafe fn tile<const R: usize, const C: usize>(task: Task) {
-        let Task { k, x, x_row, w, w_row, y, y_row } = task;
+        let Task { k, x, w, y, y_row } = task;
         // SAFETY: the caller's promise covers every address formed here; masked elements are not read.
         unsafe {
             let mut sums = [[_mm512_setzero_ps(); C]; R];
@@ -185,10 +182,10 @@ mod avx512 {
             for l in (0..whole).step_by(LANES) {
                 let mut xs = [_mm512_setzero_ps(); R];
                 for (i, xs) in xs.iter_mut().enumerate() {
-                    *xs = _mm512_loadu_ps(x.add(i * x_row + l));
+                    *xs = _mm512_loadu_ps(x.add(i * k + l));
                 }
                 for j in 0..C {
-                    let w = _mm512_loadu_ps(w.add(j * w_row + l));
+                    let w = _mm512_loadu_ps(w.add(j * k + l));
                     for i in 0..R {
                         sums[i][j] = _mm512_fmadd_ps(xs[i], w, sums[i][j]);
                     }
@@ -197,9 +194,9 @@ mod avx512 {
             if whole < k {
                 let mask = (1u16 << (k - whole)) - 1;
                 for j in 0..C {
-                    let w = _mm512_maskz_loadu_ps(mask, w.add(j * w_row + whole));
+                    let w = _mm512_maskz_loadu_ps(mask, w.add(j * k + whole));
                     for i in 0..R {
-                        let x = _mm512_maskz_loadu_ps(mask, x.add(i * x_row + whole));
+                        let x = _mm512_maskz_loadu_ps(mask, x.add(i * k + whole));
                         sums[i][j] = _mm512_fmadd_ps(x, w, sums[i][j]);
                     }
                 }
@@ -255,7 +252,7 @@ mod avx2 {
     /// allocation; those of `y` are exclusively the caller's.
     #[target_feature(enable = "avx2,fma")]
     pub(super) unsafe fn tile<const R: usize, const C: usize>(task: Task) {
-        let Task { k, x, x_row, w, w_row, y, y_row } = task;
+        let Task { k, x, w, y, y_row } = task;
         // SAFETY: the caller's promise covers every address formed here; masked elements are not read.
         unsafe {
             let mut sums = [[_mm256_setzero_ps(); C]; R];
@@ -263,10 +260,10 @@ mod avx2 {
             for l in (0..whole).step_by(LANES) {
                 let mut xs = [_mm256_setzero_ps(); R];
                 for (i, xs) in xs.iter_mut().enumerate() {
-                    *xs = _mm256_loadu_ps(x.add(i * x_row + l));
+                    *xs = _mm256_loadu_ps(x.add(i * k + l));
                 }
                 for j in 0..C {
-                    let w = _mm256_loadu_ps(w.add(j * w_row + l));
+                    let w = _mm256_loadu_ps(w.add(j * k + l));
                     for i in 0..R {
                         sums[i][j] = _mm256_fmadd_ps(xs[i], w, sums[i][j]);
                     }
@@ -276,9 +273,9 @@ mod avx2 {
                 let left = _mm256_set1_epi32((k - whole) as i32);
                 let mask = _mm256_cmpgt_epi32(left, _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
                 for j in 0..C {
-                    let w = _mm256_maskload_ps(w.add(j * w_row + whole), mask);
+                    let w = _mm256_maskload_ps(w.add(j * k + whole), mask);
                     for i in 0..R {
-                        let x = _mm256_maskload_ps(x.add(i * x_row + whole), mask);
+                        let x = _mm256_maskload_ps(x.add(i * k + whole), mask);
                         sums[i][j] = _mm256_fmadd_ps(x, w, sums[i][j]);
                     }
                 }

@@ -12,6 +12,9 @@ use crate::engine::{Engine, EngineEvent, EngineOptions, EngineRequest, SequenceI
 use crate::error::ModelError;
 use crate::llama::Llama;
 
+/// Texts that are continued side by side at most.
+const TOGETHER: usize = 128;
+
 /// Continues each of `prompts` as [`generate_text`](super::generate_text) does, all of them together:
 /// on the CPU their rows go through the model in one pass a step. What each becomes does not depend on the
 /// others.
@@ -24,7 +27,8 @@ pub fn generate_texts(
     prompts: &[(Vec<u32>, GenerateOptions)],
 ) -> Result<Vec<GeneratedText>, ModelError> {
     let mut texts: Vec<Option<GeneratedText>> = prompts.iter().map(|_| None).collect();
-    if let Ok(mut engine) = Engine::new(model, tokenizer.clone(), EngineOptions::for_any_length(model)) {
+    let options = EngineOptions { max_running: TOGETHER, ..EngineOptions::for_any_length(model) };
+    if let Ok(mut engine) = Engine::new(model, tokenizer.clone(), options) {
         let mut places: BTreeMap<SequenceId, usize> = BTreeMap::new();
         for (place, (prompt, options)) in prompts.iter().enumerate() {
             match engine.submit(EngineRequest::new(prompt.clone(), options.clone())) {

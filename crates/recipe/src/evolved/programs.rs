@@ -10,7 +10,7 @@ use camelid_data::TokenizedSet;
 use camelid_data::nano::code::CodeTask;
 use camelid_files::digest;
 use camelid_kernels::IGNORE_INDEX;
-use camelid_model::{Engine, EngineEvent, EngineOptions, EngineRequest, Llama};
+use camelid_model::{Llama, generate_texts};
 use camelid_sandbox::pass_at_k::Drawn;
 use camelid_sandbox::programs::together;
 use camelid_sandbox::{Isolation, Limits, Sandbox, SandboxError};
@@ -21,8 +21,6 @@ use crate::RecipeError;
 
 /// Programs drawn for a problem, beside the greedy one.
 pub const PROGRAMS: usize = 12;
-/// Programs written side by side at most.
-const RUNNING: usize = 128;
 
 /// A place for programs: isolated where the kernel grants it. Where not, they run with what is left, since a model
 /// of the made-up world writes them; it is said.
@@ -86,9 +84,7 @@ fn written(
     exam: &TokenizedSet,
     problems: &[Posed],
 ) -> Result<Vec<Vec<String>>, RecipeError> {
-    let options = EngineOptions { max_running: RUNNING, ..EngineOptions::default() };
-    let mut engine = Engine::new(model, tokenizer.clone(), options)?;
-    let mut places = BTreeMap::new();
+    let mut prompts = Vec::new();
     for (at, (example, problem)) in exam.examples.iter().zip(problems).enumerate() {
         let answer = example.labels.iter().filter(|label| **label != IGNORE_INDEX).count();
         let prompt = &example.ids[..example.ids.len() - answer];
@@ -101,24 +97,11 @@ fn written(
                 stop_ids: model.config().eos_token_ids.clone(),
                 ..GenerateOptions::default()
             };
-            places.insert(engine.submit(EngineRequest::new(prompt.to_vec(), options))?, (at, draw));
+            prompts.push((prompt.to_vec(), options));
         }
     }
-    let mut written: Vec<Vec<String>> =
-        problems.iter().map(|problem| vec![String::new(); problem.drawn + 1]).collect();
-    while !engine.is_idle() {
-        for (id, event) in engine.step() {
-            match event {
-                EngineEvent::Text { text, .. } => {
-                    let (at, draw) = places[&id];
-                    written[at][draw].push_str(&text);
-                }
-                EngineEvent::Failed(error) => return Err(error.into()),
-                EngineEvent::Prompt { .. } | EngineEvent::Done(_) => {}
-            }
-        }
-    }
-    Ok(written)
+    let mut texts = generate_texts(model, tokenizer, &prompts)?.into_iter().map(|written| written.text);
+    Ok(problems.iter().map(|problem| texts.by_ref().take(problem.drawn + 1).collect()).collect())
 }
 
 /// The draws of a problem differ, and are the same whenever it is asked.

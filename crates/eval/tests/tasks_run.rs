@@ -227,7 +227,7 @@ fn a_run_that_was_broken_off_goes_on_and_its_results_are_written() {
     let mut told = Vec::new();
     let run = task.run(&mut model, &places, &options, &mut |done, of| told.push((done, of))).unwrap();
     assert_eq!(model.prompts, ["3+1 =", "4+1 =", "5+1 =", "6+1 ="]);
-    assert_eq!((told[0], told[7]), ((0, 7), (7, 7)));
+    assert_eq!(told, [3, 4, 5, 6, 7].map(|done| (done, 7)), "three were there");
     // 0+1 by the first run, 4+1 by the second.
     assert_eq!(score(&run, "accuracy").0, 2.0 / 7.0);
 
@@ -251,6 +251,49 @@ fn a_run_that_was_broken_off_goes_on_and_its_results_are_written() {
         matches!(error, TaskError::OtherSettings { .. }) && error.to_string().contains("load nf4"),
         "{error}"
     );
+}
+
+#[test]
+fn examples_are_asked_in_batches_and_one_at_fault_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let lines: String =
+        (0..7).map(|i| format!("{{\"sum\": \"{i}+1\", \"result\": \"{}\"}}\n", i + 1)).collect();
+    let places = sums(dir.path(), &lines);
+    let task = Task::from_toml(NUMBER, "sums.toml").unwrap();
+    let answer = |prompt: &str| format!("#### {}", prompt.len() - prompt.find('3').unwrap_or(1));
+    let mut alone = scripted(|_, _, _| 0.0, |prompt: &str| Ok(answer(prompt)));
+    let expected = task.run(&mut alone, &places, &run_options(), &mut quiet).unwrap();
+    let mut model = scripted(|_, _, _| 0.0, |prompt: &str| Ok(answer(prompt)));
+    model.batch = 3;
+    let mut told = Vec::new();
+    let found = task.run(&mut model, &places, &run_options(), &mut |done, _| told.push(done)).unwrap();
+    assert_eq!((found.records, &model.calls[..]), (expected.records, &[3, 3, 1][..]));
+    assert_eq!(told, [0, 1, 2, 3, 4, 5, 6, 7]);
+
+    let options = RunOptions { out: Some(dir.path().join("out")), ..run_options() };
+    let fails = |prompt: &str| if prompt == "4+1 =" { Err("no answer".into()) } else { Ok("1".into()) };
+    let mut failing = scripted(|_, _, _| 0.0, fails);
+    failing.batch = 3;
+    let error = task.run(&mut failing, &places, &options, &mut quiet).unwrap_err().to_string();
+    assert!(error.contains("sums, example 4+1: no answer"), "{error}");
+    assert_eq!(failing.calls, [3, 3, 1, 1]);
+    // The four before it were kept.
+    model.prompts.clear();
+    task.run(&mut model, &places, &options, &mut quiet).unwrap();
+    assert_eq!(model.prompts, ["4+1 =", "5+1 =", "6+1 ="]);
+
+    let places = colours(dir.path());
+    let task = Task::from_toml(CHOICE, "colours.toml").unwrap();
+    let likelihood =
+        |context: &str, index, choice: &str| -((context.len() * (index + 2) + choice.len()) as f64);
+    let records = |batch| {
+        let mut model = scripted(likelihood, |_: &str| Ok(String::new()));
+        model.batch = batch;
+        let records = task.run(&mut model, &places, &run_options(), &mut quiet).unwrap().records;
+        (records, model.calls)
+    };
+    let ((alone, one), (together, four)) = (records(1), records(4));
+    assert_eq!((alone, one, four), (together, vec![2; 6], vec![8, 4]));
 }
 
 #[test]

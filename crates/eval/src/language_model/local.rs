@@ -16,6 +16,10 @@ use super::{
 /// Positions whose logits are computed at once: a vocabulary of 50,000 takes 50 MB for them.
 const PIECE: usize = 256;
 
+/// Examples whose texts are generated side by side. What was finished is kept, batch by batch, so that a run
+/// that is broken off loses few.
+const BATCH: usize = 32;
+
 /// A model with its tokenizer. Texts that begin alike, one after the other, share the keys and
 /// values of their beginning.
 #[derive(Debug)]
@@ -245,6 +249,10 @@ impl LanguageModel for LocalModel<'_> {
         };
         let completion = |(text, cut_tokens)| Completion { text, cut_tokens };
         Ok(texts.into_iter().zip(cuts).map(completion).collect())
+    }
+
+    fn batch(&self) -> usize {
+        BATCH
     }
 }
 

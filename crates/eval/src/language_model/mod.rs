@@ -51,6 +51,12 @@ pub trait LanguageModel {
     /// # Errors
     /// Whatever keeps the implementation from answering.
     fn generate_until(&mut self, requests: &[GenerateRequest<'_>]) -> Result<Vec<Completion>, ModelFailure>;
+
+    /// How many examples to ask about at once: several where the model answers them in less time than
+    /// one after the other. Whatever fails is asked again alone.
+    fn batch(&self) -> usize {
+        1
+    }
 }
 
 /// A continuation to be scored after a context; lm-evaluation-harness's `(context, continuation)`.

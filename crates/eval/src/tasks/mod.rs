@@ -6,6 +6,7 @@
 //! [`Record`] an example. See the crate's README for the tasks that come with it and for how to
 //! write another.
 
+mod ask;
 mod definition;
 mod error;
 mod example;

@@ -1,28 +1,23 @@
 //! Putting a task to a model.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use camelid_files::digest::Sum;
-use camelid_model::{GenerateOptions, StopReason};
 
 use super::definition::Task;
 use super::error::TaskError;
-use super::example::{Ask, Example, Examples, Item};
+use super::example::{Examples, Item};
 use super::journal::Journal;
 use super::options::RunOptions;
 use super::record::{Record, to_frame};
 use super::report::{TaskReport, scores};
 use super::rows::DataPlaces;
 use super::sample::sample;
-use crate::answers::Protocol;
-use crate::language_model::{
-    GenerateRequest, LanguageModel, LoglikelihoodRequest, ModelFailure, RollingRequest,
-};
+use crate::language_model::LanguageModel;
 use camelid_files::write_whole;
 use camelid_report::write_parquet;
 use camelid_sandbox::pass_at_k::{Drawn, pass_at_k};
-use camelid_sandbox::programs::python;
 use camelid_sandbox::{Outcome, Sandbox};
 
 /// A finished run.
@@ -72,29 +67,37 @@ impl Task {
             }
             None => None,
         };
-        let mut records = Vec::with_capacity(chosen.len());
-        progress(0, chosen.len());
-        for item in &chosen {
+        let mut records: BTreeMap<usize, Record> = BTreeMap::new();
+        for (place, item) in chosen.iter().enumerate() {
             let known = journal.as_ref().and_then(|journal| journal.finished(&item.id)).cloned();
-            let record = match known {
-                Some(mut record) => {
-                    if self.definition.program.is_some() {
-                        self.measure_programs(&mut record, &options.programs.k)?;
-                    }
-                    record
-                }
-                None => {
-                    let example = examples.example(item)?;
-                    let record = self.ask(model, &examples, item, example, options, sandbox.as_ref())?;
-                    if let Some(journal) = &mut journal {
-                        journal.push(&record)?;
-                    }
-                    record
-                }
-            };
-            records.push(record);
-            progress(records.len(), chosen.len());
+            let Some(mut record) = known else { continue };
+            if self.definition.program.is_some() {
+                self.measure_programs(&mut record, &options.programs.k)?;
+            }
+            records.insert(place, record);
         }
+        progress(records.len(), chosen.len());
+        let open: Vec<usize> = (0..chosen.len()).filter(|place| !records.contains_key(place)).collect();
+        let mut batches: VecDeque<&[usize]> = open.chunks(model.batch().max(1)).collect();
+        while let Some(batch) = batches.pop_front() {
+            let items: Vec<&Item> = batch.iter().map(|place| chosen[*place]).collect();
+            let asked = match self.ask(model, &examples, &items, options, sandbox.as_ref()) {
+                // One by one: those before the one at fault are kept, and that one is named.
+                Err(TaskError::Model { .. }) if batch.len() > 1 => {
+                    batch.chunks(1).rev().for_each(|one| batches.push_front(one));
+                    continue;
+                }
+                asked => asked?,
+            };
+            for (place, record) in batch.iter().zip(asked) {
+                if let Some(journal) = &mut journal {
+                    journal.push(&record)?;
+                }
+                records.insert(*place, record);
+                progress(records.len(), chosen.len());
+            }
+        }
+        let records: Vec<Record> = records.into_values().collect();
         if self.definition.perplexity.is_some() && !records.iter().any(Record::has_tokens) {
             return Err(self.setting("its texts hold no token to score"));
         }
@@ -132,110 +135,8 @@ impl Task {
         Ok(TaskRun { report, records })
     }
 
-    fn ask(
-        &self,
-        model: &mut dyn LanguageModel,
-        examples: &Examples<'_>,
-        item: &Item,
-        example: Example,
-        options: &RunOptions,
-        sandbox: Option<&Sandbox>,
-    ) -> Result<Record, TaskError> {
-        let failed = |source: ModelFailure| TaskError::Model {
-            task: self.definition.name.clone(),
-            example: item.id.clone(),
-            source,
-        };
-        let mut record = Record {
-            id: item.id.clone(),
-            group: item.group.clone(),
-            prompt: example.prompt,
-            ..Record::default()
-        };
-        match example.ask {
-            Ask::Choice { continuations, characters, gold } => {
-                let context = record.prompt.as_str();
-                let requests: Vec<LoglikelihoodRequest<'_>> = continuations
-                    .iter()
-                    .map(|continuation| LoglikelihoodRequest { context, continuation })
-                    .collect();
-                let found = model.loglikelihood(&requests).map_err(failed)?;
-                let sums: Vec<f64> = found.iter().map(|score| score.likelihood.sum).collect();
-                // The choices share their context; the longest of them decides what is cut off it.
-                let context_tokens = found.first().map_or(0, |score| score.context_tokens);
-                let cut_tokens = found.iter().map(|score| score.cut_tokens).max().unwrap_or_default();
-                let chosen = likeliest(&sums);
-                record.measures = BTreeMap::from([
-                    ("accuracy".to_owned(), truth(chosen == gold)),
-                    ("gold_log_likelihood".to_owned(), sums[gold]),
-                    ("prompt_tokens".to_owned(), context_tokens as f64),
-                    ("cut_tokens".to_owned(), cut_tokens as f64),
-                ]);
-                if self.definition.multiple_choice.as_ref().is_some_and(|m| m.normalised) {
-                    let per_character: Vec<f64> =
-                        sums.iter().zip(&characters).map(|(sum, n)| sum / (*n).max(1) as f64).collect();
-                    let right = truth(likeliest(&per_character) == gold);
-                    record.measures.insert("accuracy_norm".into(), right);
-                }
-                record.gold = Some(gold.to_string());
-                record.prediction = Some(chosen.to_string());
-                record.tokens = found.iter().map(|score| score.likelihood.tokens as u32).collect();
-                record.log_likelihoods = sums;
-                record.choices = continuations;
-            }
-            Ask::Answer { gold } => {
-                let Some(form) = self.definition.generated(Protocol::Camelid) else {
-                    return Err(self.setting("has neither `number` nor `expression`"));
-                };
-                let generate = generate_options(form.max_new_tokens, form.stop, options.seed);
-                let output = self.complete(model, &mut record, &generate).map_err(failed)?;
-                let found = form.grading.read(&output);
-                let right = found.as_ref().is_some_and(|f| form.grading.equal(&f.value, &gold));
-                let marked = found.as_ref().is_some_and(|f| f.marked);
-                record.measures.insert("accuracy".into(), truth(right));
-                record.measures.insert("marked".into(), truth(marked));
-                record.gold = Some(gold);
-                record.prediction = found.map(|f| f.value);
-            }
-            Ask::Program => {
-                let (Some(p), Some(sandbox)) = (&self.definition.program, sandbox) else {
-                    return Err(self.setting("has no `program`"));
-                };
-                let drawn = &options.programs;
-                let stop = p.chat_stop.as_ref().filter(|_| options.model.template.is_some());
-                let stop = stop.unwrap_or(&p.stop);
-                for sample in 0..drawn.samples {
-                    let generate = GenerateOptions {
-                        temperature: drawn.temperature,
-                        ..generate_options(p.max_new_tokens, stop, options.seed + sample as u64)
-                    };
-                    let output = self.complete(model, &mut record, &generate).map_err(failed)?;
-                    let outcome = sandbox.run(&python(examples.program(item, &output)?))?;
-                    record.outcomes.push(match &outcome {
-                        Outcome::Failed { stderr, .. } => format!("failed: {}", last_line(stderr)),
-                        other => other.name().to_owned(),
-                    });
-                }
-                self.measure_programs(&mut record, &drawn.k)?;
-            }
-            Ask::Text(text) => {
-                let Some(p) = &self.definition.perplexity else {
-                    return Err(self.setting("has no `perplexity`"));
-                };
-                let request = RollingRequest { text: &text, window: Some(p.window), stride: Some(p.stride) };
-                let found = model.loglikelihood_rolling(&[request]).map_err(failed)?;
-                let windows = || found.iter().flat_map(|score| &score.windows);
-                record.log_likelihoods = windows().map(|w| w.sum).collect();
-                record.tokens = windows().map(|w| w.tokens as u32).collect();
-                record.measures.insert("bytes".into(), text.len() as f64);
-                record.prompt = text;
-            }
-        }
-        Ok(record)
-    }
-
     /// pass@k of a record's programs for these k, whatever k it was made for.
-    fn measure_programs(&self, record: &mut Record, ks: &[u64]) -> Result<(), TaskError> {
+    pub(super) fn measure_programs(&self, record: &mut Record, ks: &[u64]) -> Result<(), TaskError> {
         record.measures.retain(|name, _| !name.starts_with("pass@"));
         let passed = record.outcomes.iter().filter(|outcome| *outcome == Outcome::Passed.name()).count();
         let counts = Drawn { n: record.outcomes.len() as u64, c: passed as u64 };
@@ -244,31 +145,6 @@ impl Task {
             record.measures.insert(format!("pass@{k}"), estimate);
         }
         Ok(())
-    }
-
-    /// Lets the model continue the record's prompt and notes how that went.
-    fn complete(
-        &self,
-        model: &mut dyn LanguageModel,
-        record: &mut Record,
-        generate: &GenerateOptions,
-    ) -> Result<String, ModelFailure> {
-        let request = GenerateRequest { context: &record.prompt, options: generate };
-        let mut completions = model.generate_until(&[request])?;
-        let completion = completions.pop().ok_or("the model gave no completion")?;
-        let text = completion.text;
-        record.outputs.push(text.text.clone());
-        // A server need not count tokens; a model in this process always does.
-        record.tokens.push(text.new_tokens.unwrap_or(0) as u32);
-        let measures = [
-            ("cut_tokens", completion.cut_tokens as f64),
-            ("cut_off", truth(text.reason == StopReason::Length)),
-        ];
-        let prompt_tokens = text.prompt_tokens.map(|tokens| ("prompt_tokens", tokens as f64));
-        record
-            .measures
-            .extend(prompt_tokens.into_iter().chain(measures).map(|(name, value)| (name.to_owned(), value)));
-        Ok(text.text)
     }
 
     /// Everything that determines a record, for the journal's head. The choice of examples is no
@@ -370,28 +246,4 @@ fn data_digest(examples: &Examples<'_>, items: &[Item]) -> String {
     let mut digits = sum.finish();
     digits.truncate(12);
     digits
-}
-
-/// The index of the largest value, the first among equals.
-fn likeliest(values: &[f64]) -> usize {
-    let mut best = 0;
-    for (i, value) in values.iter().enumerate() {
-        if *value > values[best] {
-            best = i;
-        }
-    }
-    best
-}
-
-/// What a failed program said last: the error itself, in Python.
-fn last_line(stderr: &str) -> &str {
-    stderr.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("said nothing")
-}
-
-fn truth(is: bool) -> f64 {
-    f64::from(u8::from(is))
-}
-
-fn generate_options(max_new_tokens: usize, stop: &[String], seed: u64) -> GenerateOptions {
-    GenerateOptions { max_new_tokens, stop: stop.to_vec(), seed, ..GenerateOptions::default() }
 }

@@ -8,12 +8,17 @@ use camelid_eval::{
 };
 use camelid_model::{GenerateOptions, GeneratedText, StopReason};
 
-/// Likelihoods and completions by a function of the prompt; remembers all prompts.
+/// Likelihoods (by context, place among its continuations, continuation) and completions by a function of
+/// the prompt; remembers all prompts.
 pub struct Scripted<L, C> {
     pub log_likelihood: L,
     pub completion: C,
     pub prompts: Vec<String>,
     pub options: Vec<GenerateOptions>,
+    /// Examples it is asked about at once.
+    pub batch: usize,
+    /// Requests of each call.
+    pub calls: Vec<usize>,
 }
 
 /// See [`first_wins`].
@@ -29,7 +34,8 @@ where
     L: FnMut(&str, usize, &str) -> f64,
     C: FnMut(&str) -> Result<String, ModelFailure>,
 {
-    Scripted { log_likelihood, completion, prompts: Vec::new(), options: Vec::new() }
+    let (prompts, options, calls) = (Vec::new(), Vec::new(), Vec::new());
+    Scripted { log_likelihood, completion, prompts, options, batch: 1, calls }
 }
 
 impl<L, C> LanguageModel for Scripted<L, C>
@@ -41,23 +47,28 @@ where
         &mut self,
         requests: &[LoglikelihoodRequest<'_>],
     ) -> Result<Vec<ContinuationScore>, ModelFailure> {
-        self.prompts.extend(requests.first().map(|request| request.context.to_owned()));
-        let of = |(index, request): (usize, &LoglikelihoodRequest<'_>)| ContinuationScore {
-            likelihood: Likelihood {
-                sum: (self.log_likelihood)(request.context, index, request.continuation),
-                tokens: 1,
-                is_greedy: index == 0,
-            },
-            context_tokens: request.context.len(),
-            cut_tokens: 0,
-        };
-        Ok(requests.iter().enumerate().map(of).collect())
+        self.calls.push(requests.len());
+        let mut scores = Vec::new();
+        for same in requests.chunk_by(|a, b| a.context == b.context) {
+            self.prompts.push(same[0].context.to_owned());
+            scores.extend(same.iter().enumerate().map(|(index, request)| ContinuationScore {
+                likelihood: Likelihood {
+                    sum: (self.log_likelihood)(request.context, index, request.continuation),
+                    tokens: 1,
+                    is_greedy: index == 0,
+                },
+                context_tokens: request.context.len(),
+                cut_tokens: 0,
+            }));
+        }
+        Ok(scores)
     }
 
     fn loglikelihood_rolling(
         &mut self,
         requests: &[RollingRequest<'_>],
     ) -> Result<Vec<RollingScore>, ModelFailure> {
+        self.calls.push(requests.len());
         let score = |request: &RollingRequest<'_>| {
             self.prompts.push(request.text.to_owned());
             let of =
@@ -69,6 +80,7 @@ where
     }
 
     fn generate_until(&mut self, requests: &[GenerateRequest<'_>]) -> Result<Vec<Completion>, ModelFailure> {
+        self.calls.push(requests.len());
         let completion = |request: &GenerateRequest<'_>| {
             self.prompts.push(request.context.to_owned());
             self.options.push(request.options.clone());
@@ -83,6 +95,10 @@ where
             Ok(Completion { text, cut_tokens: 0 })
         };
         requests.iter().map(completion).collect()
+    }
+
+    fn batch(&self) -> usize {
+        self.batch
     }
 }
 

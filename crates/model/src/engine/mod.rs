@@ -30,7 +30,7 @@ use rayon::prelude::*;
 use tokenizers::Tokenizer;
 
 use crate::error::ModelError;
-use crate::llama::{Llama, PagedCache, RowGroup, forward_paged, logits_paged};
+use crate::llama::{Llama, PagedCache, RowGroup, forward_paged, in_pool, logits_paged};
 use blocks::{BlockPool, Chain};
 use checks::{Checked, Checks};
 use sequence::{Computed, Sequence};
@@ -257,15 +257,25 @@ impl Engine {
     /// When streamed weights can no longer be read.
     pub fn step(&mut self) -> Vec<(SequenceId, EngineEvent)> {
         let mut events = std::mem::take(&mut self.events);
-        let mut parts = self.schedule();
-        if parts.is_empty() {
-            return events;
+        let parts = self.schedule();
+        if !parts.is_empty() {
+            let advanced = in_pool(|| self.pass(parts));
+            self.give_out(advanced, &mut events);
         }
+        events
+    }
+
+    /// Computes the rows of `parts`, and what every running sequence makes of them.
+    fn pass(&mut self, mut parts: Vec<Part>) -> Vec<Vec<EngineEvent>> {
         // Those that go through one model lie together.
         parts.sort_by_key(|part| self.running[part.sequence].model);
         let hidden = self.forward(&parts);
         let wanted = self.wanted(&parts);
         let logits = self.logits(&parts, &wanted, hidden);
+        let logits: &[f32] = match &logits {
+            Some(logits) => logits.as_slice().expect("logits are f32"),
+            None => &[],
+        };
 
         let vocab_size = self.checks.vocab_size();
         let mut rows = logits.chunks_exact(vocab_size);
@@ -289,8 +299,7 @@ impl Engine {
             .collect();
         self.load.steps += 1;
         self.load.new_tokens += self.tokens() - before;
-        self.give_out(advanced, &mut events);
-        events
+        advanced
     }
 
     /// Tokens of all running sequences.
@@ -436,11 +445,11 @@ impl Engine {
         parts.iter().map(of).collect()
     }
 
-    /// The logits of the wanted rows, one after the other.
-    fn logits(&self, parts: &[Part], wanted: &[Wanted], hidden: Tensor<3>) -> Vec<f32> {
+    /// The logits of the wanted rows, one after the other; `None` where none are wanted.
+    fn logits(&self, parts: &[Part], wanted: &[Wanted], hidden: Tensor<3>) -> Option<TensorData> {
         let rows: Vec<i64> = wanted.iter().flat_map(Wanted::rows).map(|row| row as i64).collect();
         if rows.is_empty() {
-            return Vec::new();
+            return None;
         }
         let count = rows.len();
         let indices = Tensor::<1, Int>::from_data(TensorData::new(rows, [count]), &hidden.device());
@@ -448,7 +457,7 @@ impl Engine {
         let models = parts.iter().map(|part| self.running[part.sequence].model);
         let counts = wanted.iter().map(|wanted| wanted.rows().count());
         let groups = groups(&self.models, models.zip(counts));
-        logits_paged(&groups, hidden).into_data().try_into_vec().expect("logits are f32")
+        Some(logits_paged(&groups, hidden).into_data())
     }
 
     /// Counts what a pass computed of a sequence, and makes its full blocks known.

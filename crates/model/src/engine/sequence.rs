@@ -1,5 +1,6 @@
 //! One sequence: what it has read and made, and what of it was given out.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -163,16 +164,17 @@ impl Sequence {
 
     /// The next token.
     fn choose(&mut self, logits: &[f32]) -> Result<u32, ModelError> {
-        let mut logits = logits.to_vec();
+        // Copied only where something changes them: a vocabulary is large.
+        let mut logits = Cow::Borrowed(logits);
         for (id, bias) in &self.request.logit_bias {
-            logits[*id as usize] += bias;
+            logits.to_mut()[*id as usize] += bias;
         }
         for (id, count) in &self.counts {
-            logits[*id as usize] -=
+            logits.to_mut()[*id as usize] -=
                 self.request.presence_penalty + self.request.frequency_penalty * *count as f32;
         }
         if let Some(constrained) = &mut self.constrained {
-            constrained.mask(&mut logits, &self.request.options.stop_ids)?;
+            constrained.mask(logits.to_mut(), &self.request.options.stop_ids)?;
         }
         Ok(self.sampler.choose(logits, &self.ids))
     }

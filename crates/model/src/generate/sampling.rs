@@ -4,6 +4,7 @@
 //! falling order of logit, equal logits in rising order of id, so that results
 //! do not depend on how a sort treats ties.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use camelid_chat::GenerateOptions;
@@ -138,9 +139,11 @@ impl Sampler {
     }
 
     /// The token to come after `seen`, given the logits of all tokens.
-    pub fn choose(&mut self, mut logits: Vec<f32>, seen: &[u32]) -> u32 {
-        let o = &self.options;
-        apply_repetition_penalty(&mut logits, seen, o.repetition_penalty);
+    pub fn choose<'a>(&mut self, logits: impl Into<Cow<'a, [f32]>>, seen: &[u32]) -> u32 {
+        let (o, mut logits) = (&self.options, logits.into());
+        if o.repetition_penalty != 1.0 {
+            apply_repetition_penalty(logits.to_mut(), seen, o.repetition_penalty);
+        }
         if o.temperature == 0.0 {
             return argmax(&logits);
         }

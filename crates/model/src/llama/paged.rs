@@ -75,33 +75,28 @@ pub(crate) fn forward_paged(
     rows: &PagedRows,
     cache: &mut PagedCache,
 ) -> Tensor<3> {
-    // As in `Llama::forward_cached`: one operation after the other starts inside the pool.
-    rayon::scope(|_| {
-        let base = groups[0].model;
-        let device = base.embed_tokens.weight.val().device();
-        let ids: Vec<i64> = ids.iter().map(|id| i64::from(*id)).collect();
-        let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, [1, rows.total()]), &device);
-        let positions: Vec<usize> = rows.positions().collect();
-        let angles = base.rope.at(&positions, &device);
+    let base = groups[0].model;
+    let device = base.embed_tokens.weight.val().device();
+    let ids: Vec<i64> = ids.iter().map(|id| i64::from(*id)).collect();
+    let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, [1, rows.total()]), &device);
+    let positions: Vec<usize> = rows.positions().collect();
+    let angles = base.rope.at(&positions, &device);
 
-        let mut x = embed(groups, ids);
-        for (i, pool) in cache.layers.iter_mut().enumerate() {
-            base.expect_block(i);
-            x = block(groups, i, x, angles.clone(), rows, pool);
-        }
-        x
-    })
+    let mut x = embed(groups, ids);
+    for (i, pool) in cache.layers.iter_mut().enumerate() {
+        base.expect_block(i);
+        x = block(groups, i, x, angles.clone(), rows, pool);
+    }
+    x
 }
 
 /// Logits of rows that came out of [`forward_paged`]: `[1, rows, hidden_size]` to
 /// `[rows, vocab_size]`.
 pub(crate) fn logits_paged(groups: &[RowGroup<'_>], x: Tensor<3>) -> Tensor<2> {
-    rayon::scope(|_| {
-        let rows = x.dims()[1];
-        let vocab_size = groups[0].model.config.vocab_size;
-        let x = norm(groups, x, |model| &model.norm);
-        head(groups, x).reshape([rows, vocab_size])
-    })
+    let rows = x.dims()[1];
+    let vocab_size = groups[0].model.config.vocab_size;
+    let x = norm(groups, x, |model| &model.norm);
+    head(groups, x).reshape([rows, vocab_size])
 }
 
 /// As [`linear`]: the widest weight is read once.

@@ -3,37 +3,80 @@
 use std::time::{Duration, Instant};
 
 use camelid_ratings::simulation::{Voter, World};
-use camelid_ratings::{BradleyTerry, CastVote, Cleaning, PairCounts, Z95};
+use camelid_ratings::{BradleyTerry, CastVote, Cleaner, Cleaning, VoteTally, Z95};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
+/// Votes that are followed one by one.
+const FOLLOWED: usize = 99;
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    println!("votes   models  cleaning  counting  fit and intervals  all (median of 9)");
+    println!("                 all at once      one more vote: median (longest) of {FOLLOWED}");
+    println!("votes    models  cleaning, fit    cleaning, counts   fit, intervals     all");
     for (count, models) in [(10_000, 20), (100_000, 20), (100_000, 130), (1_000_000, 130)] {
         let votes = votes(count, models);
+        let (first, last) = votes.split_at(votes.len() - FOLLOWED);
         let names: Vec<String> = (0..models).map(|m| format!("model-{m}")).collect();
-        let mut times: Vec<[Duration; 3]> = Vec::new();
-        for _ in 0..9 {
+        let mut board =
+            Board { votes: &votes, cleaner: Cleaner::new(Cleaning::default())?, tally: VoteTally::default() };
+        let start = Instant::now();
+        board.follow(first);
+        let opened = board.fit(&names)? + start.elapsed();
+        let mut times: Vec<[Duration; 2]> = Vec::new();
+        for vote in last {
             let start = Instant::now();
-            let reasons = Cleaning::default().reasons(&votes)?;
-            let cleaned = start.elapsed();
-            let kept = votes.iter().zip(&reasons).filter(|(_, reason)| reason.is_none());
-            let counts =
-                PairCounts::tally(names.clone(), kept.map(|(vote, _)| (vote.a, vote.b, vote.outcome)))?;
-            let counted = start.elapsed();
-            BradleyTerry::default().sandwich(&counts, Z95)?;
-            times.push([cleaned, counted - cleaned, start.elapsed() - counted]);
+            board.follow(std::slice::from_ref(vote));
+            times.push([start.elapsed(), board.fit(&names)?]);
         }
-        times.sort_by_key(|parts| parts.iter().sum::<Duration>());
-        let [cleaning, counting, fit] = times[times.len() / 2].map(|time| time.as_secs_f64() * 1e3);
-        let all = cleaning + counting + fit;
-        println!("{count:<9}{models:<6}{cleaning:>7.1} ms{counting:>7.1} ms{fit:>16.1} ms{all:>16.1} ms");
+        let shown = |of: &dyn Fn(&[Duration; 2]) -> Duration| {
+            let mut times: Vec<f64> = times.iter().map(|time| of(time).as_secs_f64() * 1e3).collect();
+            times.sort_by(f64::total_cmp);
+            format!("{:.2} ({:.1}) ms", times[FOLLOWED / 2], times[FOLLOWED - 1])
+        };
+        let opened = format!("{:.0} ms", opened.as_secs_f64() * 1e3);
+        let [followed, fit] = [shown(&|time| time[0]), shown(&|time| time[1])];
+        let all = shown(&|time| time.iter().sum());
+        println!("{count:<9}{models:<8}{opened:<17}{followed:<19}{fit:<19}{all}");
     }
     Ok(())
 }
 
-/// Votes of a thousand users on models that are drawn evenly.
+/// What an arena keeps of its votes.
+struct Board<'a> {
+    votes: &'a [CastVote],
+    cleaner: Cleaner,
+    tally: VoteTally,
+}
+
+impl Board<'_> {
+    /// Takes the next votes.
+    fn follow(&mut self, new: &[CastVote]) {
+        let known = self.cleaner.reasons().len();
+        for (place, was) in self.cleaner.extend(new) {
+            let CastVote { a, b, outcome, .. } = self.votes[place];
+            match (was, &self.cleaner.reasons()[place]) {
+                (None, Some(_)) => self.tally.remove(a, b, outcome),
+                (Some(_), None) => self.tally.add(a, b, outcome),
+                _ => {}
+            }
+        }
+        for (vote, reason) in new.iter().zip(&self.cleaner.reasons()[known..]) {
+            if reason.is_none() {
+                self.tally.add(vote.a, vote.b, vote.outcome);
+            }
+        }
+    }
+
+    /// How long ratings and intervals take.
+    fn fit(&self, names: &[String]) -> Result<Duration, camelid_ratings::RatingsError> {
+        let start = Instant::now();
+        BradleyTerry::default().sandwich(&self.tally.counts(names)?, Z95)?;
+        Ok(start.elapsed())
+    }
+}
+
+/// Votes of users with twenty each on models that are drawn evenly.
 fn votes(count: usize, models: usize) -> Vec<CastVote> {
     let world = World { ties: 0.4, position: 0.1, ..World::spaced(models, 500.0) };
     let mut rng = ChaCha8Rng::seed_from_u64(0);

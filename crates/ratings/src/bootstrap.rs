@@ -153,7 +153,7 @@ impl Bootstrap {
         }
         let counts = PairCounts::new(battles)?;
         let draws = Rows::new(&counts);
-        let matrix = WinMatrix::weighted(&counts, &counts.weights(), ties);
+        let matrix = WinMatrix::of_counts(&counts, ties);
         let models = matrix.models.len();
         let ratings: Vec<f64> = (0..models).map(|m| matrix.average(m).unwrap_or(0.5)).collect();
         let drawn = |number: u64| {
@@ -308,9 +308,14 @@ impl Bootstrap {
 
 /// The value below which a share `q` of the sorted values lies, interpolated linearly.
 pub fn quantile(sorted: &[f64], q: f64) -> f64 {
-    let at = q * (sorted.len() - 1) as f64;
-    let (below, above) = (at.floor() as usize, at.ceil() as usize);
-    sorted[below] + (sorted[above] - sorted[below]) * (at - below as f64)
+    quantile_of(sorted.len(), q, |place| sorted[place])
+}
+
+/// The same of `count` values, at least one, of which `nth` says each by its place in their order.
+pub(crate) fn quantile_of(count: usize, q: f64, nth: impl Fn(usize) -> f64) -> f64 {
+    let at = q * (count - 1) as f64;
+    let below = nth(at.floor() as usize);
+    below + (nth(at.ceil() as usize) - below) * (at - at.floor())
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use crate::error::RatingsError;
 use crate::graph::{Comparisons, Standing, comparisons, variance_from};
 use crate::likelihood::Likelihood;
 use crate::linear::{Cholesky, sandwich};
+use crate::newton::Maximum;
 use crate::scale::{Interval, RatingScale};
 use crate::ties::Ties;
 
@@ -102,15 +103,15 @@ impl BradleyTerry {
     pub fn sandwich(&self, counts: &PairCounts, z: f64) -> Result<(Ratings, Vec<Interval>), RatingsError> {
         self.check(counts)?;
         let weights = self.weights(counts.weights());
-        let (strengths, ratings) = self.fit_weights(counts, &weights, None);
-        let comparisons = comparisons(ratings.models.len(), &counts.scored(&weights));
+        let (found, comparisons) = self.maximum(counts, &weights, None);
+        let ratings = self.rated(counts, &found, &comparisons);
         let likelihood = self.likelihood(counts, &weights, &comparisons);
-        let found = likelihood.maximum(Some(&strengths));
         let n = likelihood.unknowns();
         let Some(factor) = Cholesky::factor(found.local.information, n) else {
             let all = ratings.ratings.iter();
             let open = all.map(|&value| Interval { value, low: f64::NEG_INFINITY, high: f64::INFINITY });
-            return Ok((ratings.clone(), open.collect()));
+            let open = open.collect();
+            return Ok((ratings, open));
         };
         let covariance = sandwich(&factor.inverse(), &likelihood.score_products(&found.at), n);
         let anchor = self.anchor_index(counts)?;
@@ -154,23 +155,37 @@ impl BradleyTerry {
         weights: &[[f64; 3]],
         start: Option<&[f64]>,
     ) -> (Vec<f64>, Ratings) {
+        let (found, comparisons) = self.maximum(counts, weights, start);
+        let ratings = self.rated(counts, &found, &comparisons);
+        (found.at, ratings)
+    }
+
+    /// Where these weights are most likely, and what their graph says.
+    fn maximum(
+        &self,
+        counts: &PairCounts,
+        weights: &[[f64; 3]],
+        start: Option<&[f64]>,
+    ) -> (Maximum, Comparisons) {
         let comparisons = comparisons(counts.models().len(), &counts.scored(weights));
-        let likelihood = self.likelihood(counts, weights, &comparisons);
-        let found = likelihood.maximum(start);
-        let tie_parameter = likelihood.ties.model_name().map(|_| found.at[likelihood.models].exp());
-        let ratings = self.ratings(counts.models(), &found.at, &comparisons);
-        let ratings = Ratings {
+        (self.likelihood(counts, weights, &comparisons).maximum(start), comparisons)
+    }
+
+    /// The ratings at the maximum.
+    fn rated(&self, counts: &PairCounts, found: &Maximum, comparisons: &Comparisons) -> Ratings {
+        // The tie parameter, where it was fitted, is the last unknown.
+        let tie_parameter = found.at.get(counts.models().len()).map(|eta| eta.exp());
+        Ratings {
             models: counts.models().to_vec(),
-            ratings,
-            standing: comparisons.standing,
-            part: comparisons.part,
+            ratings: self.ratings(counts.models(), &found.at, comparisons),
+            standing: comparisons.standing.clone(),
+            part: comparisons.part.clone(),
             parts: comparisons.parts,
             tie_parameter,
             log_likelihood: found.local.value,
             steps: found.steps,
             converged: found.converged,
-        };
-        (found.at, ratings)
+        }
     }
 
     fn likelihood<'a>(

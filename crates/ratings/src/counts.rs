@@ -76,22 +76,25 @@ impl PairCounts {
         battles: impl IntoIterator<Item = (u32, u32, Outcome)>,
     ) -> Result<Self, RatingsError> {
         let n = models.len();
-        let mut table = vec![[0u64; 3]; n * n];
+        let mut tally = VoteTally::default();
         for (a, b, outcome) in battles {
-            if a != b && (a.max(b) as usize) < n {
-                let ((i, j), outcome) = place(a, b, outcome);
-                table[i as usize * n + j as usize][outcome] += 1;
+            if (a.max(b) as usize) < n {
+                tally.add(a, b, outcome);
             }
         }
-        let mut pairs = Vec::new();
-        for (at, counts) in table.into_iter().enumerate().filter(|(_, counts)| *counts != [0; 3]) {
-            let counts = counts.map(|battles| Count { battles, weight: battles as f64 });
-            pairs.push(Pair { i: (at / n) as u32, j: (at % n) as u32, counts });
-        }
+        Self::of_tally(models, tally.pairs().collect())
+    }
+
+    /// Of counts by pair, as [`VoteTally::pairs`] gives them.
+    fn of_tally(models: Vec<String>, pairs: Vec<((u32, u32), [u64; 3])>) -> Result<Self, RatingsError> {
         if pairs.is_empty() {
             let reason = "there is not one".to_owned();
             return Err(RatingsError::Empty { origin: "ratings".to_owned(), reason });
         }
+        let count = |battles: u64| Count { battles, weight: battles as f64 };
+        let pair = |((i, j), counts): ((u32, u32), [u64; 3])| Pair { i, j, counts: counts.map(count) };
+        let mut pairs: Vec<Pair> = pairs.into_iter().map(pair).collect();
+        pairs.sort_unstable_by_key(|pair| (pair.i, pair.j));
         Ok(Self { models, pairs })
     }
 
@@ -140,6 +143,77 @@ impl PairCounts {
         }
         scored
     }
+}
+
+/// Counts that follow votes as they come, and as they cease to count. Models are numbers from 0 on, which
+/// the caller gives out: tables are as long as the largest.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct VoteTally {
+    /// `[i won, j won, tie]` by [`pair_place`].
+    table: Vec<[u64; 3]>,
+    votes: u64,
+}
+
+impl VoteTally {
+    /// Counts a vote on two models; on one model with itself there is nothing to count.
+    pub fn add(&mut self, a: u32, b: u32, outcome: Outcome) {
+        if a == b {
+            return;
+        }
+        let at = pair_place(a, b);
+        if at >= self.table.len() {
+            self.table.resize(at + 1, [0; 3]);
+        }
+        self.table[at][place(a, b, outcome).1] += 1;
+        self.votes += 1;
+    }
+
+    /// Counts a vote no longer that was counted.
+    pub fn remove(&mut self, a: u32, b: u32, outcome: Outcome) {
+        let known = self.table.get_mut(pair_place(a, b)).filter(|_| a != b);
+        if let Some(count) =
+            known.map(|counts| &mut counts[place(a, b, outcome).1]).filter(|count| **count > 0)
+        {
+            *count -= 1;
+            self.votes -= 1;
+        }
+    }
+
+    /// All votes.
+    pub fn votes(&self) -> u64 {
+        self.votes
+    }
+
+    /// The counts among those models that have votes. `names` are all models' by number.
+    ///
+    /// # Errors
+    /// [`RatingsError::Empty`] without a vote.
+    pub fn counts(&self, names: &[String]) -> Result<PairCounts, RatingsError> {
+        let mut places = vec![None; names.len()];
+        for ((i, j), _) in self.pairs() {
+            (places[i as usize], places[j as usize]) = (Some(0), Some(0));
+        }
+        let mut models = Vec::new();
+        for (place, name) in places.iter_mut().zip(names).filter(|(place, _)| place.is_some()) {
+            *place = Some(models.len() as u32);
+            models.push(name.clone());
+        }
+        let place = |model: u32| places[model as usize].unwrap_or(0);
+        let pairs = self.pairs().map(|((i, j), counts)| ((place(i), place(j)), counts));
+        PairCounts::of_tally(models, pairs.collect())
+    }
+
+    /// The pairs `i < j` that have votes.
+    fn pairs(&self) -> impl Iterator<Item = ((u32, u32), [u64; 3])> {
+        let all = (0u32..).flat_map(|j| (0..=j).map(move |i| (i, j)));
+        all.zip(self.table.iter().copied()).filter(|(_, counts)| *counts != [0; 3])
+    }
+}
+
+/// Where a pair stands in a table that grows with the models: (0, 0), (0, 1), (1, 1), (0, 2), …
+pub(crate) fn pair_place(a: u32, b: u32) -> usize {
+    let (i, j) = (a.min(b) as usize, a.max(b) as usize);
+    j * (j + 1) / 2 + i
 }
 
 /// The pair of a battle, and which of its outcomes it is.
@@ -197,6 +271,29 @@ mod tests {
         assert_eq!(pairs, [[1, 1, 0], [0, 0, 1]]);
         assert_eq!(counts.pairs()[0].counts.map(|c| c.battles), [1, 1, 0]);
         assert!(PairCounts::tally(models, []).is_err());
+    }
+
+    #[test]
+    fn a_vote_that_counts_no_longer_leaves_what_was_there_before() {
+        let names = ["w", "x", "y", "z"].map(str::to_owned);
+        let mut tally = VoteTally::default();
+        tally.add(3, 1, Outcome::ModelA);
+        tally.add(1, 3, Outcome::Tie);
+        let before = tally.clone();
+        tally.add(0, 2, Outcome::ModelB);
+        tally.add(3, 1, Outcome::ModelA);
+        assert_eq!((tally.votes(), tally.counts(&names).unwrap().models().len()), (4, 4));
+        tally.remove(3, 1, Outcome::ModelA);
+        tally.remove(2, 0, Outcome::ModelA);
+        assert_eq!(tally, before);
+        // What was never counted takes nothing away, and models without votes are left out.
+        tally.remove(0, 1, Outcome::Tie);
+        tally.remove(7, 9, Outcome::Tie);
+        tally.add(2, 2, Outcome::Tie);
+        let counts = tally.counts(&names).unwrap();
+        assert_eq!((tally.votes(), counts.models()), (2, &["x".to_owned(), "z".to_owned()][..]));
+        assert_eq!(counts.pairs()[0].counts.map(|count| count.battles), [0, 1, 1]);
+        assert!(VoteTally::default().counts(&names).is_err());
     }
 
     #[test]

@@ -45,6 +45,11 @@ impl WinMatrix {
         Self { models: models.to_vec(), scored, battles: played }
     }
 
+    /// Of counts, which tell no more.
+    pub fn of_counts(counts: &PairCounts, ties: TieRule) -> Self {
+        Self::weighted(counts, &counts.weights(), ties)
+    }
+
     /// Of the weights of all pairs' outcomes.
     pub(crate) fn weighted(counts: &PairCounts, weights: &[[f64; 3]], ties: TieRule) -> Self {
         let n = counts.models().len();
@@ -121,6 +126,9 @@ mod tests {
         assert_eq!(half.average(2), Some(0.0));
         let skip = WinMatrix::new(&battles, TieRule::Skip).unwrap();
         assert_eq!((skip.rate(0, 1), skip.battles[1]), (Some(0.5), 2.0));
+        let counts = PairCounts::new(&battles).unwrap();
+        assert_eq!(WinMatrix::of_counts(&counts, TieRule::Half), half);
+        assert_eq!(WinMatrix::of_counts(&counts, TieRule::Skip), skip);
         let sure = half.average_interval(2).unwrap();
         assert!(sure.low == 0.0 && sure.high > 0.3, "one battle says little: {sure:?}");
     }

@@ -8,6 +8,7 @@ use rand_chacha::rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
 
 use super::CastVote;
+use crate::counts::pair_place;
 use crate::error::RatingsError;
 
 /// A sequential form of Fisher's test. A vote `h` (1, ½ or 0) on a pair of which others gave the votes
@@ -44,6 +45,63 @@ const LAST: u32 = 100;
 /// Votes of a pair by outcome: the model with the lower number lost, tied, won.
 type Histogram = [u32; 3];
 
+impl AnomalyTest {
+    pub(crate) fn check(&self) -> Result<(), RatingsError> {
+        if self.alpha > 0.0 && self.alpha < 1.0 {
+            return Ok(());
+        }
+        Err(RatingsError::setting("alpha", self.alpha, "a share above 0 and below 1"))
+    }
+
+    /// The users that the test calls anomalous. `votes` come in the order in which they were cast.
+    pub fn flagged(&self, votes: &[CastVote]) -> HashSet<u32> {
+        let mut tested = Tested::new(*self);
+        votes.iter().filter(|vote| tested.vote(vote)).filter_map(|vote| vote.user).collect()
+    }
+}
+
+/// The test at work: all votes so far, and what they make of each user.
+#[derive(Debug, Clone)]
+pub(super) struct Tested {
+    test: AnomalyTest,
+    /// By pair, see [`pair_place`]: tables by number, not by hash, for an arena asks with every vote.
+    all: Vec<Histogram>,
+    users: Vec<Option<User>>,
+}
+
+impl Tested {
+    pub(super) fn new(test: AnomalyTest) -> Self {
+        Self { test, all: Vec::new(), users: Vec::new() }
+    }
+
+    /// Takes the next vote; whether it is the one by which its user becomes anomalous.
+    pub(super) fn vote(&mut self, vote: &CastVote) -> bool {
+        let pair = pair_place(vote.a, vote.b);
+        if pair >= self.all.len() {
+            self.all.resize(pair + 1, [0; 3]);
+        }
+        let score = if vote.a < vote.b { vote.outcome } else { vote.outcome.swapped() }.score();
+        let place = (2.0 * score) as usize;
+        let mut is_found = false;
+        if let Some(number) = vote.user {
+            let at = number as usize;
+            if at >= self.users.len() {
+                self.users.resize_with(at + 1, || None);
+            }
+            let user = self.users[at].get_or_insert_with(|| User::new(number, &self.test));
+            is_found = user.vote(&self.all[pair], pair, place, &self.test);
+        }
+        self.all[pair][place] += 1;
+        is_found
+    }
+
+    /// Whether the votes so far make this user anomalous.
+    pub(super) fn is_flagged(&self, user: u32) -> bool {
+        matches!(self.users.get(user as usize), Some(Some(User { is_flagged: true, .. })))
+    }
+}
+
+#[derive(Debug, Clone)]
 struct User {
     votes: u32,
     /// The user's own votes by pair, which are no part of what others voted.
@@ -56,49 +114,19 @@ struct User {
     rng: ChaCha8Rng,
 }
 
-impl AnomalyTest {
-    pub(crate) fn check(&self) -> Result<(), RatingsError> {
-        if self.alpha > 0.0 && self.alpha < 1.0 {
-            return Ok(());
-        }
-        Err(RatingsError::setting("alpha", self.alpha, "a share above 0 and below 1"))
-    }
-
-    /// The users that the test calls anomalous. `votes` come in the order in which they were cast.
-    pub fn flagged(&self, votes: &[CastVote]) -> HashSet<u32> {
-        // Tables by number, not by hash: this is done anew with every vote of an arena.
-        let models = votes.iter().map(|vote| vote.a.max(vote.b) as usize + 1).max().unwrap_or(0);
-        let users = votes.iter().filter_map(|vote| vote.user).max().map_or(0, |last| last as usize + 1);
-        let mut all: Vec<Histogram> = vec![[0; 3]; models * models];
-        let mut users: Vec<Option<User>> = std::iter::repeat_with(|| None).take(users).collect();
-        for vote in votes {
-            let pair = vote.a.min(vote.b) as usize * models + vote.a.max(vote.b) as usize;
-            let score = if vote.a < vote.b { vote.outcome } else { vote.outcome.swapped() }.score();
-            let place = (2.0 * score) as usize;
-            if let Some(number) = vote.user {
-                let user = users[number as usize].get_or_insert_with(|| self.user(number));
-                user.vote(&all[pair], pair, place, self);
-            }
-            all[pair][place] += 1;
-        }
-        let flagged = |(number, user): (usize, Option<User>)| user?.is_flagged.then_some(number as u32);
-        users.into_iter().enumerate().filter_map(flagged).collect()
-    }
-
-    fn user(&self, number: u32) -> User {
-        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+impl User {
+    fn new(number: u32, test: &AnomalyTest) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(test.seed);
         rng.set_stream(u64::from(number));
         let looks = std::array::from_fn(|_| rng.random_range(1..=LAST));
-        User { votes: 0, own: Vec::new(), looks, statistic: [0.0; 2], is_flagged: false, rng }
+        Self { votes: 0, own: Vec::new(), looks, statistic: [0.0; 2], is_flagged: false, rng }
     }
-}
 
-impl User {
-    /// Notes a vote on a pair of which `all` were the votes before.
-    fn vote(&mut self, all: &Histogram, pair: usize, place: usize, test: &AnomalyTest) {
+    /// Notes a vote on a pair of which `all` were the votes before; whether it makes the user anomalous.
+    fn vote(&mut self, all: &Histogram, pair: usize, place: usize, test: &AnomalyTest) -> bool {
         self.votes += 1;
         if self.is_flagged || self.votes > LAST {
-            return;
+            return false;
         }
         let own = match self.own.iter().position(|(known, _)| *known == pair) {
             Some(at) => at,
@@ -123,6 +151,7 @@ impl User {
             let level = test.alpha / LOOKS as f64 / 2.0;
             self.is_flagged = self.statistic.iter().any(|&m| chi_square_tail(m, self.votes) <= level);
         }
+        self.is_flagged
     }
 }
 

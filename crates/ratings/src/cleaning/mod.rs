@@ -6,18 +6,18 @@
 //! are, so that "bombard" and "palm tree" cost no vote; and a user is one user over the whole file.
 
 mod anomalous;
+mod cleaner;
 mod text;
 
-use std::collections::HashMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 pub use anomalous::AnomalyTest;
+pub use cleaner::Cleaner;
 pub use text::{TextFault, TextRules};
 
 use crate::battles::{Battles, Outcome};
-use crate::bootstrap::quantile;
 use crate::error::RatingsError;
 
 /// A vote with what cleaning has to know of it. Models and users are numbers that the caller gives out,
@@ -110,9 +110,6 @@ impl Default for Cleaning {
     }
 }
 
-/// Seconds of a day.
-const DAY: f64 = 86_400.0;
-
 impl Cleaning {
     /// For every vote why it does not count, `None` where it does. `votes` come in the order in which
     /// they were cast.
@@ -120,71 +117,9 @@ impl Cleaning {
     /// # Errors
     /// [`RatingsError::Setting`] for a percentile or a level outside 0 to 1.
     pub fn reasons(&self, votes: &[CastVote]) -> Result<Vec<Option<DropReason>>, RatingsError> {
-        if let Some(share) = self.prompt_percentile
-            && !(0.0..=1.0).contains(&share)
-        {
-            return Err(RatingsError::setting("prompt_percentile", share, "a share from 0 to 1"));
-        }
-        let mut reasons: Vec<Option<DropReason>> = votes
-            .iter()
-            .map(|vote| match &vote.fault {
-                _ if !vote.blind && !self.named => Some(DropReason::NotBlind),
-                Some(fault) => Some(DropReason::Text(fault.clone())),
-                None => None,
-            })
-            .collect();
-        if let Some(test) = &self.anomaly {
-            test.check()?;
-            let flagged = test.flagged(votes);
-            for (vote, reason) in votes.iter().zip(&mut reasons) {
-                if reason.is_none() && vote.user.is_some_and(|user| flagged.contains(&user)) {
-                    *reason = Some(DropReason::AnomalousUser);
-                }
-            }
-        }
-        self.repeated_prompts(votes, &mut reasons);
-        self.many_votes(votes, &mut reasons);
-        Ok(reasons)
-    }
-
-    /// What a percentile of prompts allows comes first, the surplus goes.
-    fn repeated_prompts(&self, votes: &[CastVote], reasons: &mut [Option<DropReason>]) {
-        let Some(share) = self.prompt_percentile else { return };
-        let mut counts: HashMap<u64, u32> = HashMap::new();
-        for (vote, _) in votes.iter().zip(reasons.iter()).filter(|(_, reason)| reason.is_none()) {
-            if let Some(prompt) = vote.prompt {
-                *counts.entry(prompt).or_default() += 1;
-            }
-        }
-        if counts.is_empty() {
-            return;
-        }
-        let mut sorted: Vec<f64> = counts.values().map(|&count| f64::from(count)).collect();
-        sorted.sort_by(f64::total_cmp);
-        let most = quantile(&sorted, share).ceil() as u32;
-        counts.clear();
-        for (vote, reason) in votes.iter().zip(reasons.iter_mut()).filter(|(_, reason)| reason.is_none()) {
-            let Some(prompt) = vote.prompt else { continue };
-            let count = counts.entry(prompt).or_default();
-            *count += 1;
-            if *count > most {
-                *reason = Some(DropReason::RepeatedPrompt);
-            }
-        }
-    }
-
-    /// The first votes of a user's day count.
-    fn many_votes(&self, votes: &[CastVote], reasons: &mut [Option<DropReason>]) {
-        let Some(most) = self.daily_votes else { return };
-        let mut counts: HashMap<(u32, i64), u32> = HashMap::new();
-        for (vote, reason) in votes.iter().zip(reasons.iter_mut()).filter(|(_, reason)| reason.is_none()) {
-            let Some(user) = vote.user else { continue };
-            let count = counts.entry((user, (vote.timestamp / DAY).floor() as i64)).or_default();
-            *count += 1;
-            if *count > most {
-                *reason = Some(DropReason::ManyVotes);
-            }
-        }
+        let mut cleaner = Cleaner::new(self.clone())?;
+        cleaner.extend(votes);
+        Ok(cleaner.reasons().to_vec())
     }
 
     /// The battles that count and, by the place of its row, why each other does not: users are the
@@ -248,7 +183,8 @@ mod tests {
 
     #[test]
     fn the_first_votes_of_a_day_count_and_the_next_day_begins_anew() {
-        let votes = [vote(0, 1, 10.0), vote(0, 2, 20.0), vote(1, 3, 25.0), vote(0, 4, 30.0), vote(0, 5, DAY)];
+        let votes =
+            [vote(0, 1, 10.0), vote(0, 2, 20.0), vote(1, 3, 25.0), vote(0, 4, 30.0), vote(0, 5, 86_400.0)];
         let cleaning = Cleaning { daily_votes: Some(2), ..none() };
         let reasons = cleaning.reasons(&votes).unwrap();
         assert_eq!(reasons, [None, None, None, Some(DropReason::ManyVotes), None]);

@@ -33,7 +33,9 @@ pub use agreement::{Agreement, GroupAgreement, agreement};
 pub use battles::{Battle, Battles, NamedBattle, Names, Outcome, Style, Unread};
 pub use bootstrap::{Bootstrap, EloErrors, Replicates, Unit, quantile};
 pub use bradley_terry::{Anchor, BradleyTerry, Ratings};
-pub use cleaning::{AnomalyTest, CastVote, Cleaner, Cleaning, DropReason, TextFault, TextRules};
+pub use cleaning::{
+    AnomalyTest, CastVote, Cleaner, Cleaning, DropReason, TextFault, TextRules, WordSplitter,
+};
 pub use counts::{Count, Pair, PairCounts, VoteTally};
 pub use elo::{AveragedRatings, Elo, Orderings, SequentialRatings, TieRule};
 pub use error::{RatingsError, RejectedRow};

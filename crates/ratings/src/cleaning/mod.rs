@@ -8,6 +8,7 @@
 mod anomalous;
 mod cleaner;
 mod text;
+mod words;
 
 use std::fmt;
 
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 pub use anomalous::AnomalyTest;
 pub use cleaner::Cleaner;
 pub use text::{TextFault, TextRules};
+pub use words::WordSplitter;
 
 use crate::battles::{Battles, Outcome};
 use crate::error::RatingsError;

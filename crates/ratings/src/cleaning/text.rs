@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::words::WordSplitter;
+
 /// Something in the texts for which a vote does not count.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -111,7 +113,7 @@ const CURSOR: char = '▌';
 impl Default for TextRules {
     fn default() -> Self {
         Self {
-            identity: IDENTITY.iter().map(|phrase| words(phrase)).collect(),
+            identity: IDENTITY.iter().map(|phrase| WordSplitter::words(phrase)).collect(),
             names: Vec::new(),
             errors: ERRORS.iter().map(|&text| text.to_owned()).collect(),
         }
@@ -121,7 +123,11 @@ impl Default for TextRules {
 impl TextRules {
     /// The same with the names of the arena's own models, which give them away as well.
     pub fn with_models<S: AsRef<str>>(mut self, models: &[S]) -> Self {
-        self.names = models.iter().map(|name| words(name.as_ref())).filter(|name| !name.is_empty()).collect();
+        self.names = models
+            .iter()
+            .map(|name| WordSplitter::words(name.as_ref()))
+            .filter(|name| !name.is_empty())
+            .collect();
         self
     }
 
@@ -129,8 +135,8 @@ impl TextRules {
     pub fn fault<'a>(&self, turns: impl IntoIterator<Item = (&'a str, &'a str)>) -> Option<TextFault> {
         turns.into_iter().find_map(|(prompt, answer)| {
             self.of_answer(answer).or_else(|| {
-                let asked = words(prompt);
-                let asks = ASKING.iter().find(|phrase| contains(&asked, &words(phrase)))?;
+                let asked = WordSplitter::words(prompt);
+                let asks = ASKING.iter().find(|phrase| contains(&asked, &WordSplitter::words(phrase)))?;
                 Some(TextFault::Identity((*asks).to_owned()))
             })
         })
@@ -144,20 +150,11 @@ impl TextRules {
         if let Some(error) = self.errors.iter().find(|error| lower.contains(*error)) {
             return Some(TextFault::Failed(error.clone()));
         }
-        let said = words(&lower);
+        let said = WordSplitter::words(answer);
         let phrases = self.identity.iter().chain(&self.names);
         let found = phrases.into_iter().find(|phrase| contains(&said, phrase))?;
         Some(TextFault::Identity(found.join(" ")))
     }
-}
-
-/// A text's words in lower case: runs of letters and digits.
-fn words(text: &str) -> Vec<String> {
-    text.to_lowercase()
-        .split(|c: char| !c.is_alphanumeric())
-        .filter(|word| !word.is_empty())
-        .map(str::to_owned)
-        .collect()
 }
 
 /// Whether the words of `phrase` come one after the other.

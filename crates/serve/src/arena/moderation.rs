@@ -1,8 +1,10 @@
 //! What may be sent to a model and shown to a visitor.
 
+use std::collections::VecDeque;
 use std::path::Path;
 
 use camelid_chat::openai::{ModerationClient, OpenAiError};
+use camelid_ratings::WordSplitter;
 
 use super::error::ArenaError;
 
@@ -36,7 +38,7 @@ impl Moderation {
     pub fn with_words(mut self, path: &Path) -> Result<Self, ArenaError> {
         let text = camelid_files::Input::open(path)?.text()?;
         let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
-        self.phrases.extend(lines.map(words).filter(|phrase| !phrase.is_empty()));
+        self.phrases.extend(lines.map(WordSplitter::words).filter(|phrase| !phrase.is_empty()));
         if self.phrases.is_empty() {
             let problem = "no word in it; expected one word or phrase a line".to_owned();
             return Err(ArenaError::Content { path: path.to_owned(), problem });
@@ -66,18 +68,14 @@ impl Moderation {
     }
 
     fn check_words(&self, text: &str) -> Result<(), Held> {
-        if self.phrases.is_empty() {
-            return Ok(());
-        }
-        let said = words(text);
-        let holds =
-            |phrase: &Vec<String>| said.windows(phrase.len()).any(|window| window == phrase.as_slice());
-        if self.phrases.iter().any(holds) { Err(Held::Flagged) } else { Ok(()) }
+        let mut watch = Watch::new(&self.phrases);
+        watch.push(text)?;
+        watch.finish()
     }
 
     /// What may be shown of a growing answer before it is whole.
     pub fn gate(&self) -> Gate<'_> {
-        Gate { moderation: self, text: String::new(), shown: 0 }
+        Gate { moderation: self, watch: Watch::new(&self.phrases), text: String::new(), shown: 0 }
     }
 }
 
@@ -87,6 +85,7 @@ impl Moderation {
 /// until it is whole.
 pub struct Gate<'a> {
     moderation: &'a Moderation,
+    watch: Watch<'a>,
     text: String,
     shown: usize,
 }
@@ -98,16 +97,11 @@ impl Gate<'_> {
     /// Why nothing more may be.
     pub fn push(&mut self, piece: &str) -> Result<String, Held> {
         self.text.push_str(piece);
-        let Moderation { phrases, endpoint } = self.moderation;
-        if endpoint.is_some() {
+        if self.moderation.endpoint.is_some() {
             return Ok(String::new());
         }
-        let Some(longest) = phrases.iter().map(Vec::len).max() else { return Ok(self.show(self.text.len())) };
-        self.moderation.check_words(&self.text)?;
-        // The last word may go on, and with it the phrase that ends in it.
-        let starts = word_starts(&self.text);
-        let held = starts.len().checked_sub(longest).map_or(0, |word| starts[word]);
-        Ok(self.show(held.max(self.shown)))
+        self.watch.push(piece)?;
+        Ok(self.show(self.watch.settled()))
     }
 
     /// The rest of the answer, now that it is whole.
@@ -127,27 +121,58 @@ impl Gate<'_> {
     }
 }
 
-/// Words in lower case.
-fn words(text: &str) -> Vec<String> {
-    let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
-    words.map(str::to_lowercase).collect()
+/// Looks for phrases in a text that comes piece by piece; of what came before it keeps the words alone that
+/// a phrase could begin with.
+struct Watch<'a> {
+    phrases: &'a [Vec<String>],
+    /// One less than the words of the longest phrase: those that are kept.
+    most: usize,
+    splitter: WordSplitter,
+    /// Where each begins, and the word.
+    recent: VecDeque<(usize, String)>,
 }
 
-/// Where words begin, in bytes.
-fn word_starts(text: &str) -> Vec<usize> {
-    let mut starts = Vec::new();
-    let mut within = false;
-    for (at, c) in text.char_indices() {
-        if c.is_alphanumeric() && !within {
-            starts.push(at);
-        }
-        within = c.is_alphanumeric();
+impl<'a> Watch<'a> {
+    fn new(phrases: &'a [Vec<String>]) -> Self {
+        let most = phrases.iter().map(Vec::len).max().unwrap_or(1) - 1;
+        Self { phrases, most, splitter: WordSplitter::default(), recent: VecDeque::new() }
     }
-    starts
+
+    /// Takes a piece. The last word may go on, and is no part of a phrase before it ended.
+    fn push(&mut self, piece: &str) -> Result<(), Held> {
+        let Self { phrases, most, splitter, recent } = self;
+        let mut is_found = false;
+        splitter.push(piece, |start, word| {
+            recent.push_back((start, word));
+            is_found |= phrases.iter().any(|phrase| ends_in(recent, phrase));
+            if recent.len() > *most {
+                recent.pop_front();
+            }
+        });
+        if is_found { Err(Held::Flagged) } else { Ok(()) }
+    }
+
+    /// Ends the text.
+    fn finish(mut self) -> Result<(), Held> {
+        self.push("\n")
+    }
+
+    /// The bytes of the text that no phrase can become part of.
+    fn settled(&self) -> usize {
+        self.recent.front().map_or_else(|| self.splitter.open(), |(start, _)| *start)
+    }
+}
+
+/// Whether the last words are those of a phrase.
+fn ends_in(words: &VecDeque<(usize, String)>, phrase: &[String]) -> bool {
+    let mut last = words.iter().rev().map(|(_, word)| word);
+    phrase.iter().rev().all(|word| last.next() == Some(word))
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn listed(text: &str) -> Moderation {
@@ -190,6 +215,32 @@ mod tests {
             ("a blorpy thing is red".to_owned(), false)
         );
         assert_eq!(shown(&Moderation::none(), &["a", "b"]), ("ab".to_owned(), false));
+        // A word that goes on in the next piece is another word.
+        assert_eq!(shown(&moderation, &["a blorp", "ed thing"]), ("a blorped thing".to_owned(), false));
+        assert_eq!(shown(&moderation, &["a thing, a ", "blorp"]), ("a thing, ".to_owned(), true));
+    }
+
+    proptest! {
+        /// However an answer is cut: it is held back if the whole is, what was shown is its beginning, and
+        /// no phrase is in it.
+        #[test]
+        fn pieces_are_judged_as_their_whole(
+            words in prop::collection::vec("[a-c]{1,2}[ ,.]{0,2}", 0..30),
+            cuts in prop::collection::vec(0usize..4, 0..40),
+        ) {
+            let moderation = listed("a b a\nbb\nc c b\n");
+            let whole = words.concat();
+            let (mut pieces, mut rest) = (Vec::new(), whole.as_str());
+            for cut in cuts {
+                let (piece, later) = rest.split_at(cut.min(rest.len()));
+                pieces.push(piece);
+                rest = later;
+            }
+            pieces.push(rest);
+            let (text, held) = shown(&moderation, &pieces);
+            prop_assert_eq!(held, moderation.check(&whole).is_err());
+            prop_assert!(whole.starts_with(&text) && moderation.check(&text).is_ok());
+        }
     }
 
     #[test]

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::{RatingsError, RejectedRow};
 use crate::unseen::trimmed;
 
+/// The field of a note on a row as a whole.
+pub(crate) const ROW: &str = "row";
 /// What is expected of `model_b`.
 const ANOTHER_MODEL: &str = "another model than `model_a`";
 
@@ -272,6 +274,14 @@ impl Battles {
     /// Fields whose values were not understood and were not needed, by name.
     pub fn unread(&self) -> &BTreeMap<String, Unread> {
         &self.unread
+    }
+
+    /// The same in words, a sentence each.
+    pub fn notices(&self) -> impl Iterator<Item = String> {
+        self.unread.iter().map(|(field, Unread { rows, first })| match field.as_str() {
+            ROW => format!("{} in {rows} rows, the first: {}, row {}", first.found, first.origin, first.row),
+            _ => format!("`{field}` was not understood in {rows} rows, which count without it: {first}"),
+        })
     }
 
     /// Rows that say again what a row before them said: the same question or time, pair, judge, turn,

@@ -165,6 +165,43 @@ fn metadata_as_python_prints_it_gives_the_style() {
 }
 
 #[test]
+fn metadata_that_are_not_understood_are_counted_and_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let sound = "{'sum_assistant_a_tokens': 10, 'sum_assistant_b_tokens': 20}";
+    let damaged = [
+        "{'sum_assistant_a_tokens': np.int64(10), 'sum_assistant_b_tokens': 20}",
+        "{'sum_assistant_a_tokens': 10, 'sum_assistant_b_tokens': 20, 'header_count_a': array([1, 2])}",
+        "{'sum_assistant_a_tokens': 10, 'sum_assist",
+        "{'sum_user_tokens': 5}",
+        "{'sum_assistant_a_tokens': 10, 'sum_assistant_b_tokens': '20'}",
+        "{'sum_assistant_a_tokens': 10, 'sum_assistant_b_tokens': 20, 'bold_count_b': {'**': 'many'}}",
+    ];
+    let cells: Vec<&str> = [sound, "", "nan"].into_iter().chain(damaged).collect();
+    let rows: String = cells.iter().map(|cell| format!("x,y,tie,\"{cell}\"\n")).collect();
+    let text = format!("model_a,model_b,winner,conv_metadata\n{rows}y,x,model_a,\n");
+    let path = write(folder.path(), "votes.csv", text.as_bytes());
+    let read = sources(&path, Needs { styles: true, ..Needs::default() }).unwrap();
+    let styled = read.battles.rows().iter().filter(|row| row.style.is_some()).count();
+    assert_eq!((read.battles.rows().len(), styled), (cells.len() + 1, 1), "every vote counts");
+    let notice = read.notices.iter().find(|notice| notice.contains("conv_metadata")).unwrap();
+    assert!(
+        notice.starts_with("`conv_metadata` was not understood in 6 rows") && notice.contains("row 4"),
+        "{notice}"
+    );
+    // Where columns tell the style, nothing is missing.
+    let text =
+        format!("model_a,model_b,winner,conv_metadata,length_a,length_b\nx,y,tie,\"{}\",3,4\n", damaged[0]);
+    let path = write(folder.path(), "columns.csv", text.as_bytes());
+    let read = sources(&path, Needs { styles: true, ..Needs::default() }).unwrap();
+    assert_eq!((read.battles.rows()[0].style.unwrap()[1].length, read.notices.len()), (4.0, 0));
+    let text = "model_a,model_b,winner,length_a,length_b\nx,y,tie,3,long\nx,y,model_a,3,4\n";
+    let path = write(folder.path(), "columns.csv", text.as_bytes());
+    let read = sources(&path, Needs { styles: true, ..Needs::default() }).unwrap();
+    assert!(read.battles.rows()[0].style.is_none() && read.battles.rows()[1].style.is_some());
+    assert!(read.notices[0].contains("`length_b` was not understood in 1 rows"), "{:?}", read.notices);
+}
+
+#[test]
 fn votes_that_were_not_blind_are_left_out_however_that_is_written() {
     let folder = tempfile::tempdir().unwrap();
     for (blind, seen) in [("yes", "no"), ("Y", "N"), ("1.0", "0.0"), ("TRUE", "FALSE"), ("on", "off")] {

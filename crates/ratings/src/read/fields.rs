@@ -6,8 +6,9 @@ use std::ops::Range;
 use serde_json::{Map, Value};
 
 use super::Needs;
-use super::values::{TRUTHS, moment, object, seconds, truth};
-use crate::battles::{BOTH_BAD, Battles, NamedBattle, Outcome, Style};
+use super::style::{Metadata, style};
+use super::values::{TRUTHS, moment, seconds, truth};
+use crate::battles::{BOTH_BAD, Battles, NamedBattle, Outcome};
 use crate::error::RejectedRow;
 use crate::unseen::trimmed;
 
@@ -32,30 +33,16 @@ pub(super) trait Fields {
     /// The field of that name.
     fn get(&self, name: &str) -> Cell<'_>;
 
-    /// Style of both answers; features that are not there are zero, `None` without a length.
-    fn style(&self) -> Option<[Style; 2]>;
+    /// FastChat's `conv_metadata`.
+    fn metadata(&self) -> Metadata<'_>;
 }
 
 /// Numbers above this are not all there as `f64`: two ids may look the same.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 /// What programs write where they have no value, in lower case.
-const NO_VALUE: [&str; 6] = ["nan", "none", "null", "na", "n/a", "<na>"];
+pub(super) const NO_VALUE: [&str; 6] = ["nan", "none", "null", "na", "n/a", "<na>"];
 const OUTCOMES: &str = "model_a, model_b, tie or tie (bothbad), or the name of one of the two models";
 const VOTES: &str = "a number of votes";
-
-/// Style from the columns `length_a`, `headers_a`, `lists_a`, `bold_a` and their `_b` partners.
-pub(super) fn style_columns(row: &dyn Fields) -> Option<[Style; 2]> {
-    let number = |name: &str| optional_number(row, &[name]).ok().flatten().map(|number| number as f32);
-    let side = |side: char| {
-        Some(Style {
-            length: number(&format!("length_{side}"))?,
-            headers: number(&format!("headers_{side}")).unwrap_or(0.0),
-            lists: number(&format!("lists_{side}")).unwrap_or(0.0),
-            bold: number(&format!("bold_{side}")).unwrap_or(0.0),
-        })
-    };
-    Some([side('a')?, side('b')?])
-}
 
 /// Adds the battle of a row, or the battles that a row of counts stands for. Fields that are not
 /// needed and not understood are noted and left out.
@@ -71,7 +58,7 @@ pub(super) fn push(battles: &mut Battles, row: &dyn Fields, needs: Needs) -> Res
     let language = take(battles, needs.languages, texts(&["language"], needs.languages))?;
     let turn = take(battles, needs.turns, optional_turn(row))?;
     let timestamp = take(battles, needs.timestamps, optional_moment(row, &["timestamp", "tstamp"]))?;
-    let style = if needs.styles { row.style() } else { None };
+    let style = if needs.styles { take(battles, false, style(row))? } else { None };
     for (outcome, both_bad, votes) in verdicts {
         battles.push(&NamedBattle {
             question: question.as_deref(),
@@ -406,35 +393,13 @@ impl Fields for Map<String, Value> {
         }
     }
 
-    /// From columns, else from `conv_metadata` as the arena publishes it.
-    fn style(&self) -> Option<[Style; 2]> {
+    fn metadata(&self) -> Metadata<'_> {
         match Map::get(self, "conv_metadata") {
-            Some(Value::Object(metadata)) => style_of_metadata(metadata),
+            None | Some(Value::Null) => Metadata::Missing,
+            Some(Value::Object(metadata)) => Metadata::Object(Cow::Borrowed(metadata)),
             // pandas writes a nested column to CSV as text.
-            Some(Value::String(text)) => match object(text) {
-                Some(metadata) => style_of_metadata(&metadata),
-                None => style_columns(self),
-            },
-            _ => style_columns(self),
+            Some(Value::String(text)) => Metadata::of_text(text),
+            Some(other) => Metadata::Unread(other.to_string()),
         }
     }
-}
-
-/// Style from FastChat's `conv_metadata`: counts are numbers, or objects of counts by kind, as in
-/// `{"h1": 2, "h2": 0}`.
-pub(super) fn style_of_metadata(metadata: &Map<String, Value>) -> Option<[Style; 2]> {
-    let total = |name: String| match metadata.get(&name) {
-        Some(Value::Object(kinds)) => Some(kinds.values().filter_map(Value::as_f64).sum::<f64>() as f32),
-        Some(value) => value.as_f64().map(|n| n as f32),
-        None => None,
-    };
-    let side = |side: char| {
-        Some(Style {
-            length: total(format!("sum_assistant_{side}_tokens"))?,
-            headers: total(format!("header_count_{side}")).unwrap_or(0.0),
-            lists: total(format!("list_count_{side}")).unwrap_or(0.0),
-            bold: total(format!("bold_count_{side}")).unwrap_or(0.0),
-        })
-    };
-    Some([side('a')?, side('b')?])
 }

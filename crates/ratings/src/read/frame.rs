@@ -13,9 +13,9 @@ use polars::prelude::{
 };
 use serde_json::{Map, Value};
 
-use super::fields::{Blindness, Cell, Fields, push, style_columns, style_of_metadata};
+use super::fields::{Blindness, Cell, Fields, push};
 use super::rows::{missing, unreadable};
-use super::values::object;
+use super::style::Metadata;
 use super::{Needs, REQUIRED};
 use crate::battles::{Battle, Battles, Style};
 use crate::error::{RatingsError, RejectedRow};
@@ -290,17 +290,15 @@ impl FrameRow<'_> {
 }
 
 impl Fields for FrameRow<'_> {
-    fn style(&self) -> Option<[Style; 2]> {
+    fn metadata(&self) -> Metadata<'_> {
         match self.column("conv_metadata") {
             Some(Values::Any(series)) => match series.get(self.row).map(json) {
-                Ok(Value::Object(metadata)) => style_of_metadata(&metadata),
-                _ => style_columns(self),
+                Ok(Value::Object(metadata)) => Metadata::Object(Cow::Owned(metadata)),
+                Ok(Value::Null) | Err(_) => Metadata::Missing,
+                Ok(other) => Metadata::Unread(other.to_string()),
             },
-            Some(Values::Texts(texts)) => match texts.get(self.row).and_then(object) {
-                Some(metadata) => style_of_metadata(&metadata),
-                _ => style_columns(self),
-            },
-            _ => style_columns(self),
+            Some(Values::Texts(texts)) => texts.get(self.row).map_or(Metadata::Missing, Metadata::of_text),
+            _ => Metadata::Missing,
         }
     }
 

@@ -8,6 +8,7 @@ mod mt_bench;
 mod reviews;
 mod rows;
 mod sources;
+mod style;
 mod values;
 
 use std::path::Path;

@@ -9,11 +9,8 @@ use serde_json::{Map, Value};
 
 use super::fields::Blindness;
 use super::{Format, REQUIRED, fields, has_verdict};
-use crate::battles::Battles;
+use crate::battles::{Battles, ROW};
 use crate::error::{RatingsError, RejectedRow};
-
-/// The field of a note on a row as a whole.
-pub(super) const ROW: &str = "row";
 
 /// A row as its fields, or why it is none.
 pub(super) type Row = Result<Map<String, Value>, RejectedRow>;

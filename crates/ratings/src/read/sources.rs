@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::reviews::{FileOrder, review_battles};
-use super::rows::ROW;
 use super::{Format, Needs, Opened, origin};
 use crate::battles::Battles;
 use crate::error::{RatingsError, RejectedRow};
@@ -34,7 +33,7 @@ pub struct Sources {
     /// Whose answer stood first in each review file.
     pub orders: Vec<FileOrder>,
     /// What looks like a mistake and is none for sure: files given twice, repeated rows, values that
-    /// were not understood and not needed.
+    /// were not understood ([`Battles::notices`]).
     pub notices: Vec<String>,
     /// For each file its rows, those that are no battles (votes that were not blind left out), and the
     /// first of these.
@@ -126,16 +125,7 @@ pub fn read_all(
              and narrows the intervals"
         ));
     }
-    for (field, unread) in battles.unread() {
-        let RejectedRow { origin, row, found, .. } = &unread.first;
-        notices.push(match field.as_str() {
-            ROW => format!("{found} in {} rows, the first: {origin}, row {row}", unread.rows),
-            _ => format!(
-                "`{field}` was not understood in {} rows, and not needed: {}",
-                unread.rows, unread.first
-            ),
-        });
-    }
+    notices.extend(battles.notices());
     notices.extend(alike(battles.models()));
     Ok(Sources { battles, files, orders, notices, dropped })
 }

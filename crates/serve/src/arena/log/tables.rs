@@ -8,9 +8,9 @@ use camelid_ratings::Outcome;
 use serde_json::json;
 
 use super::Imported;
-use crate::arena::battle::{Battle, Mode, Side, Verdict};
+use crate::arena::battle::{Battle, Mode, Verdict};
 use crate::arena::error::ArenaError;
-use crate::arena::store::{Conversation, Facts, Store};
+use crate::arena::store::{Conversation, Entry, Facts, Store};
 
 /// Reads a table of battles (JSON, JSON lines, CSV; what [`camelid_ratings::read`] knows) into the
 /// store: all of it, or nothing. Its judges are the users. The same file again adds nothing.
@@ -29,56 +29,53 @@ pub fn import_battles(store: &Store, path: &Path) -> Result<Imported, ArenaError
     }
     battles.check(&path.display().to_string())?;
     battles.one_by_one("an arena")?;
+    for notice in battles.notices() {
+        camelid_files::say!("warning: {notice}");
+    }
     let (_, sum) = digest::of_file(path)?;
     let source = &sum[..16];
-    store.all_or_nothing("import", |transaction| {
-        let mut imported = Imported { left_out: named.len() as u64, ..Imported::default() };
-        for (row, number) in battles.rows().iter().zip(1..) {
-            let named = battles.named(row);
-            let user = named.judge.map(|judge| store.key().imported(judge));
-            let at = named.timestamp.unwrap_or(0.0);
-            let conversation = |side: &str, model: &str| Conversation {
-                id: format!("{source}-{number}-{side}"),
-                model: model.to_owned(),
-                system: String::new(),
-                template: String::new(),
-                roles: ["USER".to_owned(), "ASSISTANT".to_owned()],
-                opening: 0,
-                user: user.clone(),
-                started: at,
-                finished: at,
-                messages: Vec::new(),
-            };
-            let conversations = [conversation("a", named.model_a), conversation("b", named.model_b)];
-            let facts = Facts {
-                turns: named.turn.unwrap_or(0),
-                language: named.language.map(str::to_owned),
-                style: named.style,
-                ..Facts::default()
-            };
-            let battle = Battle {
-                id: format!("{source}-{number}"),
-                mode: Mode::Battle,
-                sides: conversations.iter().map(Conversation::side).collect::<Vec<Side>>(),
-                user: user.clone(),
-                started: at,
-                finished: at,
-                verdict: None,
-            };
-            let verdict = match row.outcome {
-                Outcome::ModelA => Verdict::Left,
-                Outcome::ModelB => Verdict::Right,
-                Outcome::Tie if row.both_bad => Verdict::BothBad,
-                Outcome::Tie => Verdict::Tie,
-            };
-            let vote = Some((verdict, user.as_deref(), at, &facts));
-            match store.put_imported(transaction, &battle, &conversations, vote)? {
-                true => imported.votes += 1,
-                false => imported.known += 1,
-            }
-        }
-        Ok(imported)
-    })
+    let entry = |(row, number): (&camelid_ratings::Battle, usize)| {
+        let named = battles.named(row);
+        let user = named.judge.map(|judge| store.key().imported(judge));
+        let at = named.timestamp.unwrap_or(0.0);
+        let conversation = |side: &str, model: &str| Conversation {
+            id: format!("{source}-{number}-{side}"),
+            model: model.to_owned(),
+            system: String::new(),
+            template: String::new(),
+            roles: ["USER".to_owned(), "ASSISTANT".to_owned()],
+            opening: 0,
+            user: user.clone(),
+            started: at,
+            finished: at,
+            messages: Vec::new(),
+        };
+        let conversations = [conversation("a", named.model_a), conversation("b", named.model_b)];
+        let facts = Facts {
+            turns: named.turn.unwrap_or(0),
+            language: named.language.map(str::to_owned),
+            style: named.style,
+            ..Facts::default()
+        };
+        let verdict = match row.outcome {
+            Outcome::ModelA => Verdict::Left,
+            Outcome::ModelB => Verdict::Right,
+            Outcome::Tie if row.both_bad => Verdict::BothBad,
+            Outcome::Tie => Verdict::Tie,
+        };
+        let battle = Battle {
+            id: format!("{source}-{number}"),
+            mode: Mode::Battle,
+            sides: conversations.iter().map(Conversation::side).collect(),
+            user,
+            started: at,
+            finished: at,
+            verdict: Some(verdict),
+        };
+        Entry { conversations: conversations.into(), battle: Some((battle, facts)) }
+    };
+    let entries: Vec<Entry> = battles.rows().iter().zip(1..).map(entry).collect();
+    Imported::write(store, &entries, named.len() as u64)
 }
 
 /// Writes every vote as a row of a table of battles, one JSON object a line, with the reason for which

@@ -14,10 +14,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, TransactionBehavior, params};
 
 pub use facts::Facts;
-pub use rows::{Conversation, StoredVote};
+pub use rows::{Conversation, Entry, StoredVote};
 pub use users::{UserKey, random};
 
 use super::battle::{Battle, Report, Verdict};
@@ -60,7 +60,7 @@ impl Store {
         let mut connection = Connection::open(path).map_err(failed("open the database"))?;
         connection.busy_timeout(PATIENCE).map_err(failed("open the database"))?;
         // One that reads first and writes then could not wait for another process that writes: it is refused.
-        connection.set_transaction_behavior(rusqlite::TransactionBehavior::Immediate);
+        connection.set_transaction_behavior(TransactionBehavior::Immediate);
         match schema::migrate(&mut connection).map_err(failed("open the database"))? {
             Kind::Ours => {}
             Kind::Foreign => return Err(ArenaError::Foreign { path: path.to_owned() }),
@@ -137,10 +137,7 @@ impl Store {
         facts: &Facts,
     ) -> Result<Cast, ArenaError> {
         self.write("write the vote", |transaction| {
-            let before: Option<Verdict> = transaction
-                .query_row("SELECT verdict FROM votes WHERE battle = ?1", [&battle.id], |row| row.get(0))
-                .optional()?;
-            if let Some(verdict) = before {
+            if let Some(verdict) = rows::verdict(transaction, &battle.id)? {
                 return Ok(Cast::Before(verdict));
             }
             rows::put_vote(transaction, &battle.id, verdict, Some(user), at, facts)?;
@@ -181,13 +178,34 @@ impl Store {
         rows::votes_after(&connection, after).map_err(self.failed("read the votes"))
     }
 
-    /// All conversations, in the order in which they began.
+    /// All conversations, in the order in which they began, and all votes, in the order in which they were
+    /// cast, of one moment: every vote's conversations are there.
     ///
     /// # Errors
     /// [`ArenaError::Store`].
-    pub fn conversations(&self) -> Result<Vec<Conversation>, ArenaError> {
-        let connection = self.lock();
-        rows::conversations(&connection).map_err(self.failed("read the conversations"))
+    pub fn log(&self) -> Result<(Vec<Conversation>, Vec<StoredVote>), ArenaError> {
+        let read = || -> rusqlite::Result<_> {
+            let mut connection = self.lock();
+            // What another process writes meanwhile is not seen, and waits for nothing.
+            let moment = connection.transaction_with_behavior(TransactionBehavior::Deferred)?;
+            Ok((rows::conversations(&moment)?, rows::votes_after(&moment, 0)?))
+        };
+        read().map_err(self.failed("read conversations and votes"))
+    }
+
+    /// Writes what an import brings: all of it, or nothing. A vote that is there already is not counted
+    /// again. Returns the votes that are new.
+    ///
+    /// # Errors
+    /// [`ArenaError::Store`].
+    pub(super) fn import(&self, entries: &[Entry]) -> Result<u64, ArenaError> {
+        self.write("import", |transaction| {
+            let mut new = 0;
+            for entry in entries {
+                new += u64::from(rows::put_entry(transaction, entry)?);
+            }
+            Ok(new)
+        })
     }
 
     /// Keeps with each vote why it does not count.
@@ -195,6 +213,9 @@ impl Store {
     /// # Errors
     /// [`ArenaError::Store`].
     pub fn keep_reasons(&self, reasons: &[(i64, Option<String>)]) -> Result<(), ArenaError> {
+        if reasons.is_empty() {
+            return Ok(());
+        }
         self.write("keep why votes do not count", |transaction| {
             let mut update = transaction.prepare("UPDATE votes SET dropped = ?2 WHERE id = ?1")?;
             reasons.iter().try_for_each(|(id, reason)| update.execute(params![id, reason]).map(drop))
@@ -258,54 +279,19 @@ impl Store {
         self.key.save(Path::new(&key))
     }
 
-    /// As [`Store::all_or_nothing`], for work that can fail in the database alone.
+    /// Runs `work` in one transaction that is kept only if it succeeds.
     fn write<T>(
         &self,
         action: &'static str,
         work: impl FnOnce(&rusqlite::Transaction) -> rusqlite::Result<T>,
     ) -> Result<T, ArenaError> {
-        self.all_or_nothing(action, |transaction| work(transaction).map_err(self.failed(action)))
-    }
-
-    /// Runs `work` in one transaction that is kept only if it succeeds.
-    pub(super) fn all_or_nothing<T>(
-        &self,
-        action: &'static str,
-        work: impl FnOnce(&rusqlite::Transaction) -> Result<T, ArenaError>,
-    ) -> Result<T, ArenaError> {
-        let mut connection = self.lock();
-        let transaction = connection.transaction().map_err(self.failed(action))?;
-        let done = work(&transaction)?;
-        transaction.commit().map_err(self.failed(action))?;
-        Ok(done)
-    }
-
-    /// Sides of a battle that `import` found: see [`rows`].
-    pub(super) fn put_imported(
-        &self,
-        transaction: &rusqlite::Transaction,
-        battle: &Battle,
-        conversations: &[Conversation],
-        vote: Option<(Verdict, Option<&str>, f64, &Facts)>,
-    ) -> Result<bool, ArenaError> {
-        let put = || -> rusqlite::Result<bool> {
-            for conversation in conversations {
-                rows::put_conversation(transaction, conversation)?;
-            }
-            if battle.sides.is_empty() {
-                return Ok(true);
-            }
-            rows::put_battle(transaction, battle)?;
-            let Some((verdict, user, at, facts)) = vote else { return Ok(true) };
-            let known: Option<i64> = transaction
-                .query_row("SELECT id FROM votes WHERE battle = ?1", [&battle.id], |row| row.get(0))
-                .optional()?;
-            if known.is_some() {
-                return Ok(false);
-            }
-            rows::put_vote(transaction, &battle.id, verdict, user, at, facts)?;
-            Ok(true)
+        let write = || -> rusqlite::Result<T> {
+            let mut connection = self.lock();
+            let transaction = connection.transaction()?;
+            let done = work(&transaction)?;
+            transaction.commit()?;
+            Ok(done)
         };
-        put().map_err(self.failed("import"))
+        write().map_err(self.failed(action))
     }
 }

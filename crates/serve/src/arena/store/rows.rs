@@ -33,6 +33,15 @@ pub struct Conversation {
     pub messages: Vec<(String, Option<String>)>,
 }
 
+/// What a line of a log or a row of a table of battles brings.
+#[derive(Debug)]
+pub struct Entry {
+    /// A conversation so far, or both of a battle.
+    pub conversations: Vec<Conversation>,
+    /// The battle with its verdict, given when it was finished, and what it is to be rated by.
+    pub battle: Option<(Battle, Facts)>,
+}
+
 impl Conversation {
     /// A side of a battle of this program.
     pub(super) fn of_side(side: &Side, battle: &Battle) -> Self {
@@ -161,6 +170,28 @@ pub(super) fn put_vote(
         .prepare("INSERT INTO votes (battle, verdict, user, cast_at, facts) VALUES (?1, ?2, ?3, ?4, ?5)")?
         .execute(params![battle, verdict, user, at, text_of(facts)?])?;
     Ok(())
+}
+
+/// Adds what an import brings; whether it is a vote that is new.
+pub(super) fn put_entry(transaction: &Transaction, entry: &Entry) -> rusqlite::Result<bool> {
+    for conversation in &entry.conversations {
+        put_conversation(transaction, conversation)?;
+    }
+    let Some((battle, facts)) = &entry.battle else { return Ok(false) };
+    put_battle(transaction, battle)?;
+    match (battle.verdict, verdict(transaction, &battle.id)?) {
+        (Some(given), None) => {
+            put_vote(transaction, &battle.id, given, battle.user.as_deref(), battle.finished, facts)?;
+            Ok(true)
+        }
+        _ => Ok(false),
+    }
+}
+
+/// The verdict that a battle has.
+pub(super) fn verdict(connection: &Connection, battle: &str) -> rusqlite::Result<Option<Verdict>> {
+    let mut vote = connection.prepare("SELECT verdict FROM votes WHERE battle = ?1")?;
+    vote.query_row([battle], |row| row.get(0)).optional()
 }
 
 pub(super) fn battle(connection: &Connection, id: &str) -> rusqlite::Result<Option<Battle>> {

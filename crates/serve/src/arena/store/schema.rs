@@ -73,26 +73,45 @@ pub(super) enum Kind {
     Newer(i64),
 }
 
-/// Makes the tables, step by step in one transaction.
+/// Makes the tables, step by step in one transaction. Where they are those of this version nothing is
+/// written, and another process that writes is not waited for.
 pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<Kind> {
-    let number = |connection: &Connection, pragma: &str| {
-        connection.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get::<_, i64>(0))
-    };
+    if let Some(kind) = kind_of(&*connection)? {
+        return Ok(kind);
+    }
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let application = number(&transaction, "application_id")?;
-    let version = number(&transaction, "user_version")?;
-    let tables: i64 = transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    if application != APPLICATION && (application != 0 || version != 0 || tables > 0) {
-        return Ok(Kind::Foreign);
+    // Another process may have been first.
+    if let Some(kind) = kind_of(&transaction)? {
+        return Ok(kind);
     }
-    if version > VERSION {
-        return Ok(Kind::Newer(version));
-    }
-    for step in &STEPS[version as usize..] {
+    for step in &STEPS[version(&transaction)? as usize..] {
         transaction.execute_batch(step)?;
     }
     transaction
         .execute_batch(&format!("PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION};"))?;
     transaction.commit()?;
     Ok(Kind::Ours)
+}
+
+/// What a database is; `None` where it is to be brought up to date.
+fn kind_of(connection: &Connection) -> rusqlite::Result<Option<Kind>> {
+    let application: i64 = pragma(connection, "application_id")?;
+    let version = version(connection)?;
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    let is_empty = application == 0 && version == 0 && tables == 0;
+    Ok(if (application != APPLICATION && !is_empty) || version < 0 {
+        Some(Kind::Foreign)
+    } else if version > VERSION {
+        Some(Kind::Newer(version))
+    } else {
+        (application == APPLICATION && version == VERSION).then_some(Kind::Ours)
+    })
+}
+
+fn version(connection: &Connection) -> rusqlite::Result<i64> {
+    pragma(connection, "user_version")
+}
+
+fn pragma(connection: &Connection, name: &str) -> rusqlite::Result<i64> {
+    connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0))
 }

@@ -238,6 +238,10 @@ fn votes_go_out_and_in_again_and_a_copy_is_made() {
     };
     assert_eq!(plain(&path("copy.db")), plain(&db));
     assert_eq!(plain(&path("other.db")), plain(&db));
+    // By other rules, of which the arena's own know nothing.
+    output_of(&["arena", "export", "--db", text(&db), "--daily-votes", "2", text(&path("few.jsonl"))]);
+    let dropped = std::fs::read_to_string(path("few.jsonl")).unwrap();
+    assert_eq!(dropped.matches("\"dropped\":\"many votes\"").count(), 4, "{dropped}");
     let rated = output_of(&["eval", "ratings", text(&path("arena.jsonl"))]);
     assert!(rated.contains("Bradley–Terry"), "{rated}");
     // A table of battles is an arena's, too, and its copy rates the same.

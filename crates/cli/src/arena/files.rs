@@ -6,9 +6,11 @@ use anyhow::Result;
 use camelid_files::program::UsageError;
 use camelid_ratings::TextRules;
 use camelid_serve::arena::{
-    Board, BoardOptions, Imported, Store, export_battles, export_fastchat, import_battles, import_fastchat,
+    Imported, Store, export_battles, export_fastchat, import_battles, import_fastchat,
 };
 use clap::ValueEnum;
+
+use super::cleaning::CleaningArgs;
 
 pub const EXPORT: &str = "Examples:
   camelid arena export --db votes.db votes.jsonl
@@ -29,6 +31,8 @@ pub struct ExportArgs {
     /// What is written
     #[arg(long, value_enum, default_value = "battles")]
     format: FormatArg,
+    #[command(flatten)]
+    cleaning: CleaningArgs,
     /// The file to write
     #[arg(value_name = "FILE")]
     out: PathBuf,
@@ -77,16 +81,14 @@ pub fn export(args: &ExportArgs) -> Result<()> {
     if args.out == args.db {
         return Err(UsageError("the file to write is the database itself".to_owned()).into());
     }
-    let store = std::sync::Arc::new(existing(&args.db)?);
+    let store = existing(&args.db)?;
     let words = match args.format {
         FormatArg::Fastchat => {
             let (chats, votes) = export_fastchat(&store, &args.out)?;
             format!("{votes} votes and {chats} conversations")
         }
         FormatArg::Battles => {
-            // Finds why votes do not count, and keeps it with them.
-            Board::open(store.clone(), BoardOptions::default(), std::collections::BTreeMap::new())?;
-            format!("{} votes", export_battles(&store, &args.out)?)
+            format!("{} votes", export_battles(&store, &args.out, &args.cleaning.cleaning()?)?)
         }
     };
     camelid_files::say!("{words} written to {}", args.out.display());

@@ -1,5 +1,6 @@
 //! `camelid arena`: two models answer, people choose the better.
 
+mod cleaning;
 mod demo;
 mod files;
 mod run;

@@ -12,13 +12,14 @@ use camelid_chat::openai::{ModerationClient, OpenAiClient, OpenAiConfig};
 use camelid_eval::judge::{ModelPlace, ModelSpec};
 use camelid_files::program::UsageError;
 use camelid_model::LocalGenerator;
-use camelid_ratings::{AnomalyTest, Cleaning, PairRule};
+use camelid_ratings::PairRule;
 use camelid_serve::arena::{
     Arena, ArenaOptions, BoardOptions, Moderation, Player, Store, TrustedProxy, demo, read_cards, replay,
     router,
 };
 use clap::ValueEnum;
 
+use super::cleaning::CleaningArgs;
 use super::demo::past_models;
 use crate::device::DeviceArg;
 use crate::model_files::located;
@@ -80,12 +81,8 @@ pub struct Args {
     /// Most votes of one address a minute; 0 is no limit
     #[arg(long, value_name = "COUNT", default_value_t = 30)]
     votes_per_minute: u32,
-    /// Votes of one address a day that count; 0 counts all
-    #[arg(long, value_name = "COUNT", default_value_t = 100)]
-    daily_votes: u32,
-    /// Level of the test of anomalous users; 0 tests nobody
-    #[arg(long, value_name = "SHARE", default_value_t = 0.1)]
-    anomaly_alpha: f64,
+    #[command(flatten)]
+    cleaning: CleaningArgs,
     /// Turns that are answered at once
     #[arg(long, value_name = "COUNT", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
     at_once: u16,
@@ -150,17 +147,7 @@ impl Args {
             ..GenerateOptions::default()
         };
         generate.check().map_err(UsageError::of)?;
-        let anomaly = AnomalyTest { alpha: self.anomaly_alpha, ..AnomalyTest::default() };
-        if !(0.0..1.0).contains(&self.anomaly_alpha) {
-            let words =
-                format!("--anomaly-alpha is {}; expected a share from 0 and below 1", self.anomaly_alpha);
-            return Err(UsageError(words).into());
-        }
-        let cleaning = Cleaning {
-            daily_votes: (self.daily_votes > 0).then_some(self.daily_votes),
-            anomaly: (self.anomaly_alpha > 0.0).then_some(anomaly),
-            ..Cleaning::default()
-        };
+        let cleaning = self.cleaning.cleaning()?;
         let mut moderation = Moderation::none();
         if let Some(path) = &self.moderation_words {
             moderation = moderation.with_words(path)?;

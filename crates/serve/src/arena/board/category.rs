@@ -1,8 +1,6 @@
 //! Kinds of battles that have a board of their own.
 
-use std::collections::BTreeMap;
-
-use super::Rest;
+use crate::arena::store::Facts;
 
 /// A kind of battles.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,24 +41,15 @@ impl Category {
     }
 }
 
-/// The places of the votes of each category.
-pub(super) fn of<'a>(kept: &[usize], facts: impl Fn(usize) -> &'a Rest) -> BTreeMap<Category, Vec<usize>> {
-    let mut places: BTreeMap<Category, Vec<usize>> = BTreeMap::new();
-    let mut add = |category, place| places.entry(category).or_default().push(place);
-    for &place in kept {
-        let Rest { turns, language, long, code, .. } = facts(place);
-        if *code {
-            add(Category::Code, place);
-        }
-        if *long {
-            add(Category::LongPrompt, place);
-        }
-        if *turns > 1 {
-            add(Category::MultiTurn, place);
-        }
-        if let Some(language) = language.as_ref().filter(|code| *code != "unknown") {
-            add(Category::Language(language.clone()), place);
-        }
-    }
-    places
+/// The categories of a vote.
+pub(super) fn of(facts: &Facts) -> Vec<Category> {
+    let known = facts.language.as_ref().filter(|code| *code != "unknown");
+    let all = [
+        Some(Category::Overall),
+        facts.code.then_some(Category::Code),
+        facts.long.then_some(Category::LongPrompt),
+        (facts.turns > 1).then_some(Category::MultiTurn),
+        known.map(|code| Category::Language(code.clone())),
+    ];
+    all.into_iter().flatten().collect()
 }

@@ -3,25 +3,25 @@
 mod category;
 mod figures;
 mod standings;
+mod votes;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use camelid_ratings::{
-    Battles, BradleyTerry, CastVote, Cleaning, DropReason, NamedBattle, PairCounts, RatingsError, Style,
-    TieRule, WinMatrix,
-};
+use axum::body::Bytes;
+use camelid_ratings::{BradleyTerry, Cleaning, PairCounts, TieRule, WinMatrix};
 
 pub use category::Category;
 pub use figures::{Figures, csv, json};
 pub use standings::{Entry, Standings};
+pub use votes::clean;
 
-use super::battle::{Mode, Verdict};
 use super::error::ArenaError;
 use super::player::Card;
-use super::store::{Store, StoredVote};
+use super::store::Store;
+use votes::Votes;
 
 /// How votes become a board.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,8 +62,10 @@ pub struct Snapshot {
     pub counts: Option<PairCounts>,
     /// What each pair of models scored, over all votes that count.
     pub matrix: Option<WinMatrix>,
-    /// How long cleaning and the fit of all votes took.
+    /// How long it took to clean the new votes, and to fit the boards that they changed.
     pub took: [Duration; 2],
+    /// Boards as pages show them, by category, each from when it was first asked for.
+    pages: Mutex<BTreeMap<String, Bytes>>,
 }
 
 impl Snapshot {
@@ -76,95 +78,20 @@ impl Snapshot {
     pub fn board(&self, id: &str) -> Option<&(Category, Standings)> {
         self.boards.iter().find(|(category, _)| category.id() == id)
     }
-}
 
-/// Votes in the shape that cleaning and ratings want, and their facts.
-#[derive(Default)]
-struct Votes {
-    names: Vec<String>,
-    places: HashMap<String, u32>,
-    users: HashMap<String, u32>,
-    cast: Vec<CastVote>,
-    rest: Vec<Rest>,
-    last: i64,
-    /// Why each does not count, as it stands in the database.
-    kept_reasons: Vec<Option<String>>,
-}
-
-struct Rest {
-    id: i64,
-    both_bad: bool,
-    turns: u32,
-    language: Option<String>,
-    long: bool,
-    code: bool,
-    style: Option<[Style; 2]>,
-}
-
-impl Votes {
-    fn add(&mut self, vote: StoredVote) {
-        let [a, b] = vote.models.map(|name| {
-            let next = self.names.len() as u32;
-            *self.places.entry(name).or_insert_with_key(|name| {
-                self.names.push(name.clone());
-                next
-            })
-        });
-        let next = self.users.len() as u32;
-        self.cast.push(CastVote {
-            a,
-            b,
-            outcome: vote.verdict.outcome(),
-            user: vote.user.map(|user| *self.users.entry(user).or_insert(next)),
-            prompt: vote.facts.prompt,
-            timestamp: vote.at,
-            blind: vote.mode == Mode::Battle,
-            fault: vote.facts.fault,
-        });
-        self.rest.push(Rest {
-            id: vote.id,
-            both_bad: vote.verdict == Verdict::BothBad,
-            turns: vote.facts.turns,
-            language: vote.facts.language,
-            long: vote.facts.long,
-            code: vote.facts.code,
-            style: vote.facts.style,
-        });
-        self.kept_reasons.push(vote.dropped);
-        self.last = vote.id;
-    }
-
-    /// The votes at these places as battles, for what needs them one by one.
-    fn battles(&self, kept: &[usize]) -> Battles {
-        let mut battles = Battles::new();
-        for &place in kept {
-            let (cast, rest) = (&self.cast[place], &self.rest[place]);
-            let (a, b) = (&self.names[cast.a as usize], &self.names[cast.b as usize]);
-            let named = NamedBattle::new(a, b, cast.outcome);
-            // Two models of one name were refused when the vote was cast.
-            let _ = battles.push(&NamedBattle { style: rest.style, both_bad: rest.both_bad, ..named });
+    /// A category's board as a page shows it: drawn once, however many look.
+    ///
+    /// # Errors
+    /// Those of `draw`, which then is asked again.
+    pub(super) fn page<E>(&self, id: &str, draw: impl FnOnce() -> Result<String, E>) -> Result<Bytes, E> {
+        // Whoever waits here finds the page drawn.
+        let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(page) = pages.get(id) {
+            return Ok(page.clone());
         }
-        battles
-    }
-
-    /// Counts of the votes at these places, of those models that have some.
-    fn counts(&self, kept: &[usize]) -> Result<PairCounts, RatingsError> {
-        let mut new = vec![None; self.names.len()];
-        let mut models = Vec::new();
-        for &place in kept {
-            for model in [self.cast[place].a, self.cast[place].b] {
-                new[model as usize].get_or_insert_with(|| {
-                    models.push(self.names[model as usize].clone());
-                    models.len() as u32 - 1
-                });
-            }
-        }
-        let place = |model: u32| new[model as usize].unwrap_or(u32::MAX);
-        let cast = |&vote: &usize| {
-            let CastVote { a, b, outcome, .. } = self.cast[vote];
-            (place(a), place(b), outcome)
-        };
-        PairCounts::tally(models, kept.iter().map(cast))
+        let page = Bytes::from(draw()?);
+        pages.insert(id.to_owned(), page.clone());
+        Ok(page)
     }
 }
 
@@ -194,11 +121,12 @@ impl Board {
         options: BoardOptions,
         cards: BTreeMap<String, Card>,
     ) -> Result<Self, ArenaError> {
+        let votes = Mutex::new(Votes::new(options.cleaning.clone())?);
         let board = Self {
             store,
             options,
             cards,
-            votes: Mutex::default(),
+            votes,
             snapshot: RwLock::default(),
             is_stale: AtomicBool::new(true),
             slow_made: Mutex::new(None),
@@ -249,44 +177,36 @@ impl Board {
     }
 
     fn make(&self, votes: &mut Votes) -> Result<Snapshot, ArenaError> {
-        for vote in self.store.votes_after(votes.last)? {
-            votes.add(vote);
-        }
+        let new = self.store.votes_after(votes.last())?;
         let start = Instant::now();
-        let reasons = self.options.cleaning.reasons(&votes.cast)?;
+        votes.add(new);
         let cleaned = start.elapsed();
+        self.store.keep_reasons(&votes.unwritten())?;
+        votes.written();
         let mut dropped = BTreeMap::new();
-        for reason in reasons.iter().flatten() {
+        for reason in votes.reasons().iter().flatten() {
             *dropped.entry(reason.kind()).or_default() += 1;
         }
-        self.keep_reasons(votes, &reasons)?;
-        let kept: Vec<usize> = (0..reasons.len()).filter(|&place| reasons[place].is_none()).collect();
-        let mut snapshot =
-            Snapshot { votes: reasons.len(), counted: kept.len(), dropped, ..Snapshot::default() };
-        if kept.is_empty() {
+        let (all, counted) = (votes.reasons().len(), votes.counted() as usize);
+        let mut snapshot = Snapshot { votes: all, counted, dropped, ..Snapshot::default() };
+        if counted == 0 {
             return Ok(snapshot);
         }
         let fitting = Instant::now();
-        let counts = votes.counts(&kept)?;
-        let mut overall = Standings::fit(&self.options.model, &counts)?;
+        let model = &self.options.model;
+        snapshot.boards = votes.boards(model, self.options.category_votes as u64)?;
+        let counts = votes.counts()?;
+        snapshot.matrix = Some(WinMatrix::of_counts(&counts, TieRule::Half));
         snapshot.took = [cleaned, fitting.elapsed()];
-        let is_slow_due = self.is_slow_due(kept.len());
+        let is_slow_due = self.is_slow_due(counted);
         let before = self.last();
-        if is_slow_due {
-            let battles = votes.battles(&kept);
-            overall.add_bootstrap(&self.options.model, &counts, self.options.replicates)?;
-            overall.add_style(&self.options.model, &battles)?;
-            snapshot.matrix = Some(WinMatrix::new(&battles, TieRule::Half)?);
-            self.keep_day(&overall)?;
-        } else if let Some(earlier) = before.overall() {
-            overall.take_slow(earlier);
-            snapshot.matrix = before.matrix.clone();
-        }
-        snapshot.boards.push((Category::Overall, overall));
-        for (category, places) in category::of(&kept, |place| &votes.rest[place]) {
-            if places.len() >= self.options.category_votes {
-                let standings = Standings::fit(&self.options.model, &votes.counts(&places)?)?;
-                snapshot.boards.push((category, standings));
+        if let Some((_, overall)) = snapshot.boards.first_mut() {
+            if is_slow_due {
+                overall.add_bootstrap(model, &counts, self.options.replicates)?;
+                overall.add_style(model, &votes.battles())?;
+                self.keep_day(overall)?;
+            } else if let Some(earlier) = before.overall() {
+                overall.take_slow(earlier);
             }
         }
         snapshot.counts = Some(counts);
@@ -300,24 +220,6 @@ impl Board {
             *made = Some(Instant::now());
         }
         is_due
-    }
-
-    /// Writes the reasons that changed.
-    fn keep_reasons(&self, votes: &mut Votes, reasons: &[Option<DropReason>]) -> Result<(), ArenaError> {
-        let reasons = reasons.iter().map(|reason| reason.as_ref().map(ToString::to_string));
-        let (places, rows): (Vec<usize>, Vec<(i64, Option<String>)>) = reasons
-            .enumerate()
-            .filter(|(place, reason)| votes.kept_reasons[*place] != *reason)
-            .map(|(place, reason)| (place, (votes.rest[place].id, reason)))
-            .unzip();
-        if rows.is_empty() {
-            return Ok(());
-        }
-        self.store.keep_reasons(&rows)?;
-        for (place, (_, reason)) in places.into_iter().zip(rows) {
-            votes.kept_reasons[place] = reason;
-        }
-        Ok(())
     }
 
     /// Keeps the ratings of today.

@@ -1,8 +1,9 @@
 use camelid_chat::{Message, Role};
-use camelid_ratings::TextRules;
+use camelid_ratings::{AnomalyTest, TextRules};
 
 use super::*;
-use crate::arena::battle::{Battle, Side};
+use crate::arena::battle::{Battle, Mode, Side, Verdict};
+use crate::arena::log::{export_battles, export_fastchat};
 use crate::arena::store::Facts;
 
 struct Arena {
@@ -18,11 +19,23 @@ impl Arena {
     }
 
     fn vote(&self, number: usize, models: [&str; 2], verdict: Verdict, user: &str, answer: &str) {
+        self.vote_on(number, number, models, verdict, user, answer);
+    }
+
+    fn vote_on(
+        &self,
+        number: usize,
+        prompt: usize,
+        models: [&str; 2],
+        verdict: Verdict,
+        user: &str,
+        answer: &str,
+    ) {
         let side = |place: usize| Side {
             conversation: format!("{number}-{place}"),
             model: models[place].to_owned(),
             messages: vec![
-                Message::new(Role::User, format!("What is the answer to question number {number}?")),
+                Message::new(Role::User, format!("What is the answer to question number {prompt}?")),
                 Message::new(Role::Assistant, format!("{answer} {place}")),
             ],
         };
@@ -85,6 +98,70 @@ fn a_board_that_is_opened_again_is_the_same() {
     let (one, other) = (open(), open());
     assert_eq!(one.last().boards, other.last().boards);
     assert!(one.last().board("code").is_some());
+}
+
+#[test]
+fn a_board_that_follows_every_vote_is_the_one_of_all_votes_to_the_bit() {
+    let arena = Arena::new();
+    let anomaly = Some(AnomalyTest { alpha: 0.9, ..AnomalyTest::default() });
+    let cleaning = Cleaning { daily_votes: Some(6), prompt_percentile: Some(0.9), anomaly, named: false };
+    let options = BoardOptions { cleaning, replicates: 2, category_votes: 5, ..BoardOptions::default() };
+    let open = || Board::open(arena.store.clone(), options.clone(), BTreeMap::new()).unwrap();
+    let followed = open();
+    let mut seen = BTreeMap::new();
+    for number in 0..160 {
+        // The last user is against what all others find.
+        let user = number % 4;
+        let verdict = if (user == 3) == (number % 7 == 0) { Verdict::Left } else { Verdict::Right };
+        let pair = [["x", "y"], ["x", "z"], ["y", "z"], ["x", "w"], ["x", "y"]][number % 5];
+        let answer = if number % 9 == 0 { "I am Vicuna" } else { ["Yes", "```\ncode\n```"][number % 2] };
+        // Of the prompts each third is the same.
+        let prompt = if number % 3 == 0 { 0 } else { number };
+        arena.vote_on(number, prompt, pair, verdict, &format!("user {user}"), answer);
+        followed.note();
+        seen.extend(followed.current().unwrap().dropped.clone());
+    }
+    let (one, other) = (followed.last(), open().last());
+    assert_eq!((one.votes, one.counted, &one.dropped), (other.votes, other.counted, &other.dropped));
+    assert_eq!((&one.boards, &one.counts, &one.matrix), (&other.boards, &other.counts, &other.matrix));
+    for kind in ["identity", "repeated prompt", "many votes", "anomalous user"] {
+        assert!(seen.contains_key(kind), "{seen:?}");
+    }
+    let stored: Vec<_> = arena.store.votes_after(0).unwrap();
+    let reasons = clean(&stored, &options.cleaning).unwrap();
+    for (vote, reason) in stored.iter().zip(reasons) {
+        assert_eq!(vote.dropped, reason.map(|reason| reason.to_string()), "vote {}", vote.id);
+    }
+}
+
+#[test]
+fn an_export_changes_no_byte_of_the_database() {
+    let arena = Arena::new();
+    for number in 0..30 {
+        arena.vote(number, ["x", "y"], Verdict::Left, "user", "I am Vicuna");
+    }
+    let path = arena.store.path().to_owned();
+    // What SQLite keeps beside the file goes into it when the last one closes it.
+    let Arena { _folder: folder, store } = arena;
+    drop(store);
+    let before = std::fs::read(&path).unwrap();
+    let store = Store::open(&path).unwrap();
+    let table = folder.path().join("votes.jsonl");
+    assert_eq!(export_battles(&store, &table, &Cleaning::default()).unwrap(), 30);
+    assert!(std::fs::read_to_string(&table).unwrap().contains("identity: "));
+    export_fastchat(&store, &folder.path().join("log.json")).unwrap();
+    drop(store);
+    assert!(before == std::fs::read(&path).unwrap(), "the database is another one");
+}
+
+#[test]
+fn a_page_is_drawn_once_for_each_board_of_a_snapshot() {
+    let snapshot = Snapshot::default();
+    let page = |id: &str, draw: Result<&str, ()>| snapshot.page(id, || draw.map(str::to_owned));
+    assert_eq!(page("overall", Err(())), Err(()));
+    assert_eq!(page("overall", Ok("all")).unwrap(), "all");
+    assert_eq!(page("overall", Ok("again")).unwrap(), "all");
+    assert_eq!(page("code", Ok("code")).unwrap(), "code");
 }
 
 #[test]

@@ -4,11 +4,12 @@ use std::io::Write;
 use std::path::Path;
 
 use camelid_files::{FileError, WholeFile, digest};
-use camelid_ratings::Outcome;
+use camelid_ratings::{Cleaning, Outcome};
 use serde_json::json;
 
 use super::Imported;
 use crate::arena::battle::{Battle, Mode, Verdict};
+use crate::arena::board::clean;
 use crate::arena::error::ArenaError;
 use crate::arena::store::{Conversation, Entry, Facts, Store};
 
@@ -79,18 +80,20 @@ pub fn import_battles(store: &Store, path: &Path) -> Result<Imported, ArenaError
 }
 
 /// Writes every vote as a row of a table of battles, one JSON object a line, with the reason for which
-/// one does not count in `dropped`. Returns the votes written.
+/// one does not count by these rules in `dropped`. Nothing of the store changes. Returns the votes written.
 ///
 /// # Errors
-/// [`ArenaError::Store`] and [`ArenaError::File`]; the file then is not there.
-pub fn export_battles(store: &Store, path: &Path) -> Result<usize, ArenaError> {
+/// [`ArenaError::Store`] and [`ArenaError::File`], and [`ArenaError::Ratings`] for rules out of range; the
+/// file then is not there.
+pub fn export_battles(store: &Store, path: &Path, cleaning: &Cleaning) -> Result<usize, ArenaError> {
     let votes = store.votes_after(0)?;
+    let reasons = clean(&votes, cleaning)?;
     let mut file = WholeFile::create(path)?;
-    for vote in &votes {
+    for (vote, reason) in votes.iter().zip(&reasons) {
         let mut row = json!({
             "model_a": vote.models[0], "model_b": vote.models[1], "winner": vote.verdict.label(),
             "judge": vote.user, "anony": vote.mode == Mode::Battle, "language": vote.facts.language,
-            "tstamp": vote.at, "dropped": vote.dropped,
+            "tstamp": vote.at, "dropped": reason.as_ref().map(ToString::to_string),
         });
         if let serde_json::Value::Object(fields) = &mut row {
             if vote.facts.turns > 0 {
@@ -132,7 +135,7 @@ mod tests {
         assert_eq!(import_battles(&store, &table).unwrap(), Imported { known: 3, ..Imported::default() });
 
         let out = folder.path().join("out.jsonl");
-        assert_eq!(export_battles(&store, &out).unwrap(), 3);
+        assert_eq!(export_battles(&store, &out, &Cleaning::default()).unwrap(), 3);
         let read = |path: &Path| camelid_ratings::read(path).unwrap();
         let (before, after) = (read(&table), read(&out));
         for (one, other) in before.rows().iter().zip(after.rows()) {

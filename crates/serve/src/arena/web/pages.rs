@@ -1,5 +1,6 @@
 //! The pages.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::Json;
@@ -11,7 +12,7 @@ use serde::Deserialize;
 
 use super::api::blocking;
 use super::fault::Fault;
-use crate::arena::board::{Board, Category, Figures, Snapshot, Standings, csv, json};
+use crate::arena::board::{Category, Figures, Snapshot, Standings, csv, json};
 use crate::arena::error::ArenaError;
 use crate::arena::{Arena, Mode};
 use crate::page::{Asset, Link, Page};
@@ -119,11 +120,15 @@ async fn current(arena: &Arc<Arena>) -> Result<Arc<Snapshot>, Fault> {
     blocking(move || arena.board.current().map_err(not_made)).await
 }
 
-fn board_of(snapshot: &Snapshot, category: Option<&str>) -> Result<(Category, Standings), Fault> {
+/// The board of a category; all votes' unless one is named.
+fn board_of<'a>(
+    snapshot: &'a Snapshot,
+    category: Option<&str>,
+) -> Result<Cow<'a, (Category, Standings)>, Fault> {
     let id = category.unwrap_or("overall");
     match snapshot.board(id) {
-        Some(board) => Ok(board.clone()),
-        None if id == "overall" => Ok((Category::Overall, Standings::default())),
+        Some(board) => Ok(Cow::Borrowed(board)),
+        None if id == "overall" => Ok(Cow::Owned((Category::Overall, Standings::default()))),
         None => Err(Fault::missing("There is no such board, or it has too few votes.")),
     }
 }
@@ -134,46 +139,42 @@ pub async fn leaderboard(
     Query(which): Query<Which>,
 ) -> Result<Response, Fault> {
     let snapshot = current(&arena).await?;
-    let (category, standings) = board_of(&snapshot, which.category.as_deref())?;
     let main = blocking(move || {
+        let board = board_of(&snapshot, which.category.as_deref())?;
         let not_shown = |error: ArenaError| Fault::ours(&error, "The leaderboard cannot be shown.");
-        let history = arena.store.history().map_err(not_shown)?;
-        let figures = Figures::draw(&snapshot, &standings, &history).map_err(not_shown)?;
-        render_board(&arena.board, &snapshot, &category, &standings, &figures)
-            .map_err(|error| not_shown(error.into()))
+        snapshot.page(&board.0.id(), || render_board(&arena, &snapshot, &board)).map_err(not_shown)
     })
     .await?;
     if which.part {
         return Ok(([(header::CACHE_CONTROL, "no-store")], Html(main)).into_response());
     }
-    let main = format!("<div id=\"board\">{main}</div>");
+    let main = format!("<div id=\"board\">{}</div>", String::from_utf8_lossy(&main));
     Ok(page("Leaderboard", "/leaderboard", Some("/assets/board.js"), Ok(main)))
 }
 
 fn render_board(
-    board: &Board,
+    arena: &Arena,
     snapshot: &Snapshot,
-    category: &Category,
-    standings: &Standings,
-    figures: &Figures,
-) -> Result<String, minijinja::Error> {
+    (category, standings): &(Category, Standings),
+) -> Result<String, ArenaError> {
+    let figures = Figures::draw(snapshot, standings, &arena.store.history()?)?;
     let categories: Vec<_> = snapshot
         .boards
         .iter()
         .map(|(category, board)| context! { id => category.id(), title => category.title(), votes => board.votes })
         .collect();
     let figures = context! {
-        intervals => minijinja::Value::from_safe_string(figures.intervals.clone()),
-        wins => minijinja::Value::from_safe_string(figures.wins.clone()),
-        votes => minijinja::Value::from_safe_string(figures.votes.clone()),
-        history => minijinja::Value::from_safe_string(figures.history.clone()),
+        intervals => minijinja::Value::from_safe_string(figures.intervals),
+        wins => minijinja::Value::from_safe_string(figures.wins),
+        votes => minijinja::Value::from_safe_string(figures.votes),
+        history => minijinja::Value::from_safe_string(figures.history),
     };
     let context = context! {
         votes => snapshot.votes, counted => snapshot.counted, dropped => snapshot.dropped.clone(),
         category => category.id(), title => category.title(), categories, figures,
-        standings => value(standings), cards => value(board.cards()),
+        standings => value(standings), cards => value(arena.board.cards()),
     };
-    environment().render_str(include_str!("board.html.j2"), context)
+    Ok(environment().render_str(include_str!("board.html.j2"), context)?)
 }
 
 /// All boards as JSON.
@@ -189,11 +190,11 @@ pub async fn leaderboard_csv(
     Query(which): Query<Which>,
 ) -> Result<Response, Fault> {
     let snapshot = current(&arena).await?;
-    let (_, standings) = board_of(&snapshot, which.category.as_deref())?;
+    let board = board_of(&snapshot, which.category.as_deref())?;
     let headers = [
         (header::CONTENT_TYPE, "text/csv; charset=utf-8"),
         (header::CONTENT_DISPOSITION, "attachment; filename=\"leaderboard.csv\""),
         (header::CACHE_CONTROL, "no-store"),
     ];
-    Ok((headers, csv(&standings, arena.board.cards())).into_response())
+    Ok((headers, csv(&board.1, arena.board.cards())).into_response())
 }

@@ -6,6 +6,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, RwLock};
+use std::time::{Duration, Instant};
 
 use burn::tensor::Device;
 use camelid::{error_of, output_of, text};
@@ -84,6 +86,15 @@ impl Drop for Arena {
     }
 }
 
+/// A streamed answer in these pieces.
+fn streamed<S: AsRef<str>>(pieces: impl IntoIterator<Item = S>) -> Answer {
+    let chunk =
+        |piece: S| format!("data: {}\n\n", json!({"choices": [{"delta": {"content": piece.as_ref()}}]}));
+    let body: String = pieces.into_iter().map(chunk).collect();
+    let end = "data: {\"choices\": [{\"delta\": {}, \"finish_reason\": \"stop\"}]}\n\ndata: [DONE]\n\n";
+    Answer::Status(200, vec![("content-type", "text/event-stream".to_owned())], body + end)
+}
+
 /// The votes of a database, as a table of battles holds them.
 fn votes(db: &Path) -> Vec<Value> {
     let out = db.with_extension("jsonl");
@@ -143,6 +154,37 @@ fn killed_between_votes_none_is_lost_and_none_counts_twice() {
 }
 
 #[test]
+fn told_to_end_it_finishes_the_answers_under_way() {
+    let gate = Arc::new(RwLock::new(()));
+    let closed = gate.write().unwrap();
+    let open = gate.clone();
+    let server = Server::start(move |_| {
+        drop(open.read());
+        streamed(["It ", "is so."])
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let db = folder.path().join("arena.db");
+    let models = ["one", "two"].map(|name| format!("{name}={}#{name}", server.base_url()));
+    let mut arena = Arena::start(&db, &["--model", &models[0], "--model", &models[1]]);
+    let battle = std::thread::scope(|scope| {
+        let asking = scope.spawn(|| arena.battle("Is it?"));
+        server.wait_until(|counts| counts.asked_in_all() == 2);
+        let pid = arena.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        let began = Instant::now();
+        while TcpStream::connect(&arena.address).is_ok() {
+            assert!(began.elapsed() < Duration::from_secs(60), "it still lets people in");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        drop(closed);
+        asking.join().unwrap().unwrap().expect("the battle is kept")
+    });
+    assert!(arena.child.wait().unwrap().success(), "it ends by itself, without a failure");
+    let arena = Arena::start(&db, &["--model", &models[0], "--model", &models[1]]);
+    assert_eq!(arena.post("/arena/vote", &json!({ "battle": battle, "verdict": "tie" })).unwrap().0, 200);
+}
+
+#[test]
 fn a_vote_that_finds_the_disk_full_is_refused_and_counts_once_there_is_room() {
     let Some(disk) = SmallDisk::mount("1m") else { return };
     let db = disk.path().join("arena.db");
@@ -185,10 +227,7 @@ fn endpoints_stream_side_by_side_and_their_faults_name_no_model() {
         if asked.body["model"] == "quokka" {
             return Answer::Status(401, Vec::new(), "no key for quokka".into());
         }
-        let piece = |text: &str| format!("data: {}\n\n", json!({"choices": [{"delta": {"content": text}}]}));
-        let end = "data: {\"choices\": [{\"delta\": {}, \"finish_reason\": \"stop\"}]}\n\ndata: [DONE]\n\n";
-        let head = vec![("content-type", "text/event-stream".to_owned())];
-        Answer::Status(200, head, piece("It ") + &piece("is so.") + end)
+        streamed(["It ", "is so."])
     });
     let folder = tempfile::tempdir().unwrap();
     let model = |name: &str, model: &str| format!("{name}={}#{model}", server.base_url());
@@ -326,13 +365,8 @@ fn in_a_browser_three_battles_are_played_and_nothing_in_an_answer_runs() {
     let server = Server::start(move |asked| {
         let text =
             if asked.last().contains("everything") { hostile } else { "It depends on the **wind**, mostly." };
-        let pieces: Vec<char> = text.chars().collect();
-        let pieces = pieces.chunks(7).map(|piece| piece.iter().collect::<String>());
-        let chunk =
-            |piece: String| format!("data: {}\n\n", json!({"choices": [{"delta": {"content": piece}}]}));
-        let body: String = pieces.map(chunk).collect();
-        let end = "data: {\"choices\": [{\"delta\": {}, \"finish_reason\": \"stop\"}]}\n\ndata: [DONE]\n\n";
-        Answer::Status(200, vec![("content-type", "text/event-stream".to_owned())], body + end)
+        let letters: Vec<char> = text.chars().collect();
+        streamed(letters.chunks(7).map(|piece| piece.iter().collect::<String>()))
     });
     let folder = tempfile::tempdir().unwrap();
     let models = [format!("nettle={}#one", server.base_url()), format!("thistle={}#two", server.base_url())];

@@ -1,4 +1,4 @@
-//! An arena that is open until Ctrl-C.
+//! An arena that is open until it is told to end.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -13,6 +13,7 @@ use camelid_eval::judge::{ModelPlace, ModelSpec};
 use camelid_files::program::UsageError;
 use camelid_model::LocalGenerator;
 use camelid_ratings::PairRule;
+use camelid_serve::Settings;
 use camelid_serve::arena::{
     Arena, ArenaOptions, BoardOptions, Moderation, Player, Store, TrustedProxy, demo, read_cards, replay,
     router,
@@ -23,6 +24,7 @@ use super::cleaning::CleaningArgs;
 use super::demo::past_models;
 use crate::device::DeviceArg;
 use crate::model_files::located;
+use crate::serve::stopped;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -128,14 +130,24 @@ async fn serve(args: &Args, arena: Arc<Arena>) -> Result<()> {
     camelid_files::say!("votes: {}", args.db.display());
     camelid_files::program::print(format!("arena at http://{bound}/\n"))?;
     let service = router(arena).into_make_service_with_connect_info::<SocketAddr>();
-    let stopped = async {
-        if tokio::signal::ctrl_c().await.is_err() {
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let stop = async move {
+        stopped().await;
+        let _ = tell.send(());
+    };
+    let overdue = async {
+        // An error says that nobody waits for a stop any more: all is served.
+        if told.await.is_ok() {
+            tokio::time::sleep(Settings::default().grace).await;
+        } else {
             std::future::pending::<()>().await;
         }
     };
     tokio::select! {
-        served = async { axum::serve(listener, service).await } => served.context("cannot serve"),
-        () = stopped => Ok(()),
+        served = async { axum::serve(listener, service).with_graceful_shutdown(stop).await } => {
+            served.context("cannot serve")
+        }
+        () = overdue => Ok(()),
     }
 }
 

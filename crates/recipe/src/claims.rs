@@ -273,7 +273,8 @@ impl Claim {
         if let Some(reason) = &evidence.undecidable {
             let exact = evidence.exact.iter().map(measured_and_expected);
             let figures: Vec<_> = evidence.differences.iter().map(sentence).chain(exact).collect();
-            return undecided(format!("{}: {reason}", figures.join("; ")));
+            let shown = if figures.is_empty() { String::new() } else { figures.join("; ") + ": " };
+            return undecided(shown + reason);
         }
         let comparison_holds = if paper_scale { Verdict::Held } else { Verdict::HeldInDirection };
         match &self.check {

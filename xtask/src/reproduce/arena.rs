@@ -10,12 +10,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
+use camelid_data::DataError;
 use camelid_data::catalogue::{self, FetchOptions};
-use camelid_files::Records;
+use camelid_files::{Records, program};
 use camelid_ratings::{
-    Anchor, Battles, Bootstrap, BradleyTerry, Interval, NamedBattle, Outcome, PairCounts, Ratings, Selection,
-    Ties, Z95,
+    Anchor, Battles, Bootstrap, BradleyTerry, EqualRanks, Interval, NamedBattle, Outcome, PairCounts,
+    Ratings, Selection, Ties, Z95, spearman,
 };
 use camelid_recipe::claims::{ClaimsFile, Evidence, ExactFigure, Figure};
 use clap::Args;
@@ -74,19 +75,27 @@ struct Published {
     variance: f64,
 }
 
-/// A model with both ratings.
+/// A model's rating.
 #[derive(Debug, Clone, Serialize)]
 struct Row {
     model: String,
     votes: u64,
-    /// With its published 95 % interval and the rank that follows from it.
-    published: Interval,
-    published_rank: usize,
     /// With its bootstrap interval and rank.
     rating: Interval,
     rank: usize,
     sandwich: Interval,
+    published: Option<Compared>,
+}
+
+/// The published rating of the same model.
+#[derive(Debug, Clone, Copy, Serialize)]
+struct Compared {
+    /// With its published 95 % interval and the rank that follows from it.
+    rating: Interval,
+    rank: usize,
+    /// What ours is above it.
     gap: f64,
+    /// Whether ours lies in its interval.
     inside: bool,
     /// Sandwich standard deviation of the distance to the anchor over the published one; none for the
     /// anchor.
@@ -103,42 +112,87 @@ struct TieModel {
 }
 
 /// Everything that is computed from the votes.
-struct Measured {
+#[derive(Debug, Serialize)]
+struct Voted {
     votes: u64,
     both_bad: u64,
     models: usize,
     pairs: usize,
+    /// From the highest rating down: the models that the published table has too, or all where it is not
+    /// there.
     rows: Vec<Row>,
     ties: Vec<TieModel>,
     /// Models with votes that the published table does not have.
     unpublished: Vec<String>,
-    /// What the paper says of its method, on drawn votes.
-    simulated: Simulated,
 }
 
-/// Reads the counts, rates the models, reports.
+/// Everything that was found.
+#[derive(Debug, Serialize)]
+struct Measured {
+    /// Where the votes are there.
+    voted: Option<Voted>,
+    /// What the paper says of its method, on drawn votes.
+    simulated: Simulated,
+    /// What was left out, why, and how to have it.
+    left_out: Vec<String>,
+}
+
+/// Rates the models and simulates, as far as there are votes to rate; reports.
 pub fn reproduce(arguments: &ArenaArguments) -> anyhow::Result<Ending> {
     let started = Instant::now();
     let mut options = FetchOptions::from_env()?;
     options.offline |= arguments.offline;
-    let file = |(source, name): (&str, &str)| match &arguments.votes {
-        Some(folder) => Ok(folder.join(name)),
-        None => catalogue::fetch(source, &options),
-    };
-    let measured = measure(&file(COUNTS)?, &file(PUBLISHED)?, arguments)?;
+    let counts = find(COUNTS, "all ratings of votes", arguments, &options)?;
+    let table = find(PUBLISHED, "what compares them with the published ones", arguments, &options)?;
+    let left_out: Vec<String> = [&counts, &table].into_iter().filter_map(|file| file.clone().err()).collect();
+    if let (Some(folder), 2) = (&arguments.votes, left_out.len()) {
+        bail!("--votes {}: neither {} nor {} is in it", folder.display(), COUNTS.1, PUBLISHED.1);
+    }
+    for line in &left_out {
+        camelid_files::say!("{line}");
+    }
+    let voted = counts.ok().map(|counts| voted(&counts, table.ok().as_deref(), arguments)).transpose()?;
+    let measured = Measured { voted, simulated: simulated::simulate(arguments.seed)?, left_out };
     let claims = ClaimsFile::read(&workspace().join("papers/arena/claims.toml"))?;
-    let report = report::Report::new(measured, &claims, arguments, started);
+    let report = report::report(measured, claims, arguments, started);
     let folder = arguments.runs.clone().unwrap_or_else(|| workspace().join("runs")).join("arena");
-    let page = report.write(&folder)?;
-    print!("{}", report.text());
+    let page = report.write(&folder, &report.details.body()?)?;
+    print!("{}\n{}\n", report.details.text(), report.verdicts_text());
     println!("\nreport: {}", page.display());
     Ok(Ending::Finished)
 }
 
-fn measure(counts: &Path, table: &Path, arguments: &ArenaArguments) -> anyhow::Result<Measured> {
+/// An input's file; where it is not to be had, what is left out without it, why, and how to have it.
+fn find(
+    (source, name): (&str, &str),
+    what: &str,
+    arguments: &ArenaArguments,
+    options: &FetchOptions,
+) -> anyhow::Result<Result<PathBuf, String>> {
+    let why = match &arguments.votes {
+        Some(folder) if folder.join(name).is_file() => return Ok(Ok(folder.join(name))),
+        Some(folder) => format!("{} is not there", folder.join(name).display()),
+        None => match catalogue::fetch(source, options) {
+            Ok(path) => return Ok(Ok(path)),
+            Err(
+                error @ (DataError::Offline { .. }
+                | DataError::Http { .. }
+                | DataError::Interrupted { .. }
+                | DataError::Package { .. }),
+            ) => program::message(&error),
+            Err(error) => return Err(error.into()),
+        },
+    };
+    Ok(Err(format!(
+        "left out, {what}: {why}. `--votes DIR` takes {name} from a folder, CAMELID_MIRROR names one that has \
+         arena/{name}."
+    )))
+}
+
+fn voted(counts: &Path, table: Option<&Path>, arguments: &ArenaArguments) -> anyhow::Result<Voted> {
     // 1. The votes, a row a pair and outcome; nothing is expanded.
     let battles = battles(counts)?;
-    let published = published(table)?;
+    let published = table.map(published).transpose()?;
     let counts = PairCounts::new(&battles)?;
 
     // 2. The arena's ratings, and what other votes would have given.
@@ -153,13 +207,11 @@ fn measure(counts: &Path, table: &Path, arguments: &ArenaArguments) -> anyhow::R
     let decided = Selection { without_both_bad: true, ..Selection::default() }.apply(&battles)?;
     let ties = tie_models(&PairCounts::new(&decided)?)?;
 
-    // 4. The method on votes whose truth is known, among models as strong as the paper's.
-    let nu = ties.first().map_or(0.0, |davidson| davidson.nu);
-    let simulated = simulated::simulate(&fitted, &counts, nu, arguments.seed)?;
-
-    let (rows, unpublished) = rows(&battles, &fitted, &sandwich, &drawn, &published);
-    ensure!(!rows.is_empty(), "{}: none of its models has votes", table.display());
-    Ok(Measured {
+    let (rows, unpublished) = rows(&battles, &fitted, &sandwich, &drawn, published.as_ref());
+    if let (Some(table), true) = (table, rows.is_empty()) {
+        bail!("{}: none of its models has votes", table.display());
+    }
+    Ok(Voted {
         votes: battles.votes(),
         both_bad: battles.votes() - decided.votes(),
         models: battles.models().len(),
@@ -167,7 +219,6 @@ fn measure(counts: &Path, table: &Path, arguments: &ArenaArguments) -> anyhow::R
         rows,
         ties,
         unpublished,
-        simulated,
     })
 }
 
@@ -237,109 +288,131 @@ fn tie_models(counts: &PairCounts) -> anyhow::Result<Vec<TieModel>> {
         .collect()
 }
 
-/// The models that both sides know, from the highest rating down, and those that have votes only.
+/// The models that both sides know, from the highest rating down, and those that have votes only. Where
+/// nothing is published, all of them and none.
 fn rows(
     battles: &Battles,
     fitted: &Ratings,
     sandwich: &[Interval],
     drawn: &[Interval],
-    published: &BTreeMap<String, Published>,
+    published: Option<&BTreeMap<String, Published>>,
 ) -> (Vec<Row>, Vec<String>) {
-    let known: Vec<(usize, Published)> = fitted
-        .order()
-        .into_iter()
-        .filter_map(|m| published.get(&fitted.models[m]).map(|row| (m, *row)))
-        .collect();
-    let unpublished = fitted.models.iter().filter(|model| !published.contains_key(*model)).cloned().collect();
-    let ranks = camelid_ratings::ranks(&known.iter().map(|(m, _)| drawn[*m]).collect::<Vec<_>>());
-    let published_ranks =
-        camelid_ratings::ranks(&known.iter().map(|(_, row)| row.rating).collect::<Vec<_>>());
+    let of = |m: usize| published.and_then(|table| table.get(&fitted.models[m]));
+    let (known, unpublished): (Vec<usize>, Vec<usize>) =
+        fitted.order().into_iter().partition(|&m| published.is_none() || of(m).is_some());
+    let ranks = camelid_ratings::ranks(&known.iter().map(|&m| drawn[m]).collect::<Vec<_>>());
+    let published_ranks = camelid_ratings::ranks(
+        &known.iter().filter_map(|&m| of(m)).map(|row| row.rating).collect::<Vec<_>>(),
+    );
     let votes = battles.battles_by_model();
-    let rows = known.iter().zip(ranks.into_iter().zip(published_ranks));
-    let rows = rows.map(|((m, row), (rank, published_rank))| {
-        let rating = fitted.ratings[*m];
-        let deviation = (sandwich[*m].high - sandwich[*m].low) / (2.0 * Z95);
-        Row {
-            model: fitted.models[*m].clone(),
-            votes: votes[*m],
-            published: row.rating,
-            published_rank,
-            rating: drawn[*m],
-            rank,
-            sandwich: sandwich[*m],
+    let compared = |m: usize, place: usize| {
+        let row = of(m)?;
+        let rating = fitted.ratings[m];
+        let deviation = (sandwich[m].high - sandwich[m].low) / (2.0 * Z95);
+        Some(Compared {
+            rating: row.rating,
+            rank: published_ranks[place],
             gap: rating - row.rating.value,
             inside: (row.rating.low..=row.rating.high).contains(&rating),
-            spread: (fitted.models[*m] != ANCHOR.0).then(|| deviation / row.variance.sqrt()),
-        }
-    });
-    (rows.collect(), unpublished)
+            spread: (fitted.models[m] != ANCHOR.0).then(|| deviation / row.variance.sqrt()),
+        })
+    };
+    let row = |(place, &m): (usize, &usize)| Row {
+        model: fitted.models[m].clone(),
+        votes: votes[m],
+        rating: drawn[m],
+        rank: ranks[place],
+        sandwich: sandwich[m],
+        published: compared(m, place),
+    };
+    let rows = known.iter().enumerate().map(row).collect();
+    (rows, unpublished.into_iter().map(|m| fitted.models[m].clone()).collect())
 }
 
-impl Measured {
-    fn mean_gap(&self) -> f64 {
-        self.rows.iter().map(|row| row.gap.abs()).sum::<f64>() / self.rows.len() as f64
+impl Voted {
+    /// The models with what is published of each.
+    fn compared(&self) -> Vec<(&Row, Compared)> {
+        self.rows.iter().filter_map(|row| Some((row, row.published?))).collect()
     }
 
-    fn largest(&self) -> Option<&Row> {
-        self.rows.iter().max_by(|a, b| a.gap.abs().total_cmp(&b.gap.abs()))
+    fn mean_gap(&self) -> f64 {
+        let gaps: Vec<f64> = self.compared().iter().map(|(_, published)| published.gap.abs()).collect();
+        gaps.iter().sum::<f64>() / gaps.len() as f64
+    }
+
+    /// The model furthest from what is published, and how far.
+    fn largest(&self) -> Option<(&str, f64)> {
+        let gaps =
+            self.compared().into_iter().map(|(row, published)| (row.model.as_str(), published.gap.abs()));
+        gaps.max_by(|(_, a), (_, b)| a.total_cmp(b))
     }
 
     fn inside(&self) -> usize {
-        self.rows.iter().filter(|row| row.inside).count()
-    }
-
-    /// Spearman's correlation of both orders, which have no ties.
-    fn spearman(&self) -> f64 {
-        let places = |of: fn(&Row) -> f64| {
-            let mut order: Vec<usize> = (0..self.rows.len()).collect();
-            order.sort_by(|&i, &j| of(&self.rows[j]).total_cmp(&of(&self.rows[i])));
-            let mut place = vec![0.0; order.len()];
-            for (rank, index) in order.into_iter().enumerate() {
-                place[index] = rank as f64;
-            }
-            place
-        };
-        let (ours, theirs) = (places(|row| row.rating.value), places(|row| row.published.value));
-        let squares: f64 = ours.iter().zip(&theirs).map(|(a, b)| (a - b) * (a - b)).sum();
-        let n = self.rows.len() as f64;
-        1.0 - 6.0 * squares / (n * (n * n - 1.0))
+        self.compared().iter().filter(|(_, published)| published.inside).count()
     }
 
     fn median_spread(&self) -> f64 {
-        let mut spreads: Vec<f64> = self.rows.iter().filter_map(|row| row.spread).collect();
+        let mut spreads: Vec<f64> =
+            self.compared().iter().filter_map(|(_, published)| published.spread).collect();
         spreads.sort_by(f64::total_cmp);
         if spreads.is_empty() { f64::NAN } else { camelid_ratings::quantile(&spreads, 0.5) }
+    }
+
+    fn spearman(&self) -> f64 {
+        let compared = self.compared();
+        let ours: Vec<f64> = compared.iter().map(|(row, _)| row.rating.value).collect();
+        let theirs: Vec<f64> = compared.iter().map(|(_, published)| published.rating.value).collect();
+        spearman(&ours, &theirs, EqualRanks::Mean).unwrap_or(f64::NAN)
     }
 
     /// Evidence by claim.
     fn evidence(&self) -> BTreeMap<&'static str, Evidence> {
         let one = |name: &str, unit: &str, measured: f64, expected: f64, note: String| Evidence {
             exact: vec![ExactFigure { name: name.to_owned(), measured, expected }],
-            figures: vec![Figure { name: name.to_owned(), value: measured, unit: unit.to_owned() }],
+            figures: vec![Figure::of(name, measured, unit)],
             note,
             ..Evidence::default()
         };
-        let common = format!("{} models in common.", self.rows.len());
-        let furthest = self.largest().map_or_else(String::new, |row| format!("Furthest is {}.", row.model));
-        let largest = self.largest().map_or(f64::NAN, |row| row.gap.abs());
         let tie = |index: usize| self.ties.get(index).map_or(f64::NAN, |ties| ties.negative_log_likelihood);
         let nu = |index: usize| {
             self.ties.get(index).map_or_else(String::new, |ties| format!("ν = {:.4}.", ties.nu))
         };
-        let all = self.rows.len() as f64;
         let mut evidence = BTreeMap::from([
+            ("davidson", one("Davidson", "nats a vote", tie(0), 1.0100, nu(0))),
+            ("rao-kupper", one("Rao and Kupper", "nats a vote", tie(1), 1.0095, nu(1))),
+        ]);
+        let Some((furthest, largest)) = self.largest() else { return evidence };
+        let all = self.compared().len();
+        let common = format!("{all} models in common.");
+        evidence.extend([
             ("mean-gap", one("mean absolute gap", "points", self.mean_gap(), 0.0, common.clone())),
-            ("largest-gap", one("largest absolute gap", "points", largest, 0.0, furthest)),
-            ("intervals", one("models inside", "models", self.inside() as f64, all, common.clone())),
+            (
+                "largest-gap",
+                one("largest absolute gap", "points", largest, 0.0, format!("Furthest is {furthest}.")),
+            ),
+            ("intervals", one("models inside", "models", self.inside() as f64, all as f64, common.clone())),
             ("ranking", one("Spearman", "", self.spearman(), 1.0, common)),
             (
                 "spread",
                 one("median ratio", "", self.median_spread(), 1.0, "The anchor has no spread.".to_owned()),
             ),
-            ("davidson", one("Davidson", "nats a vote", tie(0), 1.0100, nu(0))),
-            ("rao-kupper", one("Rao and Kupper", "nats a vote", tie(1), 1.0095, nu(1))),
         ]);
-        evidence.extend(self.simulated.evidence());
+        evidence
+    }
+}
+
+impl Measured {
+    /// Evidence by claim; of what was left out that it is not there.
+    fn evidence<'a>(&self, claims: &'a ClaimsFile) -> BTreeMap<&'a str, Evidence> {
+        let missing = || Evidence {
+            undecidable: Some("left out, for what it is measured from is not there".to_owned()),
+            ..Evidence::default()
+        };
+        let mut evidence: BTreeMap<&str, Evidence> =
+            claims.claims.iter().map(|claim| (claim.id.as_str(), missing())).collect();
+        for (claim, found) in self.voted.iter().flat_map(Voted::evidence).chain(self.simulated.evidence()) {
+            evidence.insert(claim, found);
+        }
         evidence
     }
 }
@@ -369,18 +442,17 @@ mod tests {
         let Some(oracles) = camelid_tests::oracles() else { return };
         let arguments = ArenaArguments { votes: None, replicates: 10, seed: 0, offline: true, runs: None };
         let file = |(_, name): (&str, &str)| oracles.join("arena").join(name);
-        let measured = measure(&file(COUNTS), &file(PUBLISHED), &arguments).unwrap();
-        assert_eq!((measured.votes, measured.models, measured.rows.len()), (1_670_250, 129, 128));
-        assert!((measured.mean_gap() - 0.2012).abs() < 5e-4, "{}", measured.mean_gap());
-        let largest = measured.largest().unwrap();
-        assert_eq!(largest.model, "athene-70b-0725");
-        assert!((largest.gap.abs() - 2.6256).abs() < 2e-3, "{}", largest.gap);
-        assert_eq!(measured.inside(), 128);
-        assert!((measured.spearman() - 0.99998).abs() < 1e-5, "{}", measured.spearman());
-        assert!((measured.median_spread() - 0.986).abs() < 2e-3, "{}", measured.median_spread());
-        assert!((measured.ties[0].nu - 0.5476).abs() < 1e-4, "{}", measured.ties[0].nu);
+        let voted = voted(&file(COUNTS), Some(&file(PUBLISHED)), &arguments).unwrap();
+        assert_eq!((voted.votes, voted.models, voted.rows.len()), (1_670_250, 129, 128));
+        assert!((voted.mean_gap() - 0.2012).abs() < 5e-4, "{}", voted.mean_gap());
+        let (furthest, largest) = voted.largest().unwrap();
+        assert_eq!(furthest, "athene-70b-0725");
+        assert!((largest - 2.6256).abs() < 2e-3, "{largest}");
+        assert_eq!(voted.inside(), 128);
+        assert!((voted.spearman() - 0.99998).abs() < 1e-5, "{}", voted.spearman());
+        assert!((voted.median_spread() - 0.986).abs() < 2e-3, "{}", voted.median_spread());
         let claims = ClaimsFile::read(&workspace().join("papers/arena/claims.toml")).unwrap();
-        let evidence = measured.evidence();
+        let evidence = voted.evidence();
         // The simulated claims may fall either way; `simulated` has tests of its own.
         for claim in claims.claims.iter().filter(|claim| !claim.place.contains("simulated")) {
             let decision = claim.decide(evidence.get(claim.id.as_str()), report::SCALE, true);
@@ -392,5 +464,43 @@ mod tests {
                 decision.because
             );
         }
+        // What is simulated rests on these votes, and needs none of them.
+        assert!((voted.ties[0].nu - simulated::TIES).abs() < 1e-4, "{}", voted.ties[0].nu);
+        for (model, rating, votes) in simulated::MODELS {
+            let row = voted.rows.iter().find(|row| row.model == model).unwrap();
+            assert!((row.rating.value - rating).abs() < 0.06 && row.votes as f64 == votes, "{row:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_is_left_out_with_the_way_to_have_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let votes = folder.path().to_owned();
+        let counts = r#"{"models": ["a", "b", "mixtral-8x7b-instruct-v0.1"],
+            "X": [[0, 1], [1, 2], [2, 0]], "Y": [[5, 3, 1, 2], [4, 4, 0, 1], [2, 6, 3, 0]]}"#;
+        std::fs::write(votes.join(COUNTS.1), counts).unwrap();
+        let arguments =
+            ArenaArguments { votes: Some(votes), replicates: 10, seed: 0, offline: true, runs: None };
+        let options = FetchOptions::new(folder.path());
+        let counts = find(COUNTS, "all", &arguments, &options).unwrap().unwrap();
+        let table = find(PUBLISHED, "the comparison", &arguments, &options).unwrap().unwrap_err();
+        assert!(table.starts_with("left out, the comparison:") && table.contains(PUBLISHED.1), "{table}");
+        let voted = voted(&counts, None, &arguments).unwrap();
+        assert!(voted.rows.len() == 3 && voted.unpublished.is_empty() && voted.largest().is_none());
+        let offline = ArenaArguments { votes: None, ..arguments };
+        let options = FetchOptions { offline: true, ..options };
+        let left_out = find(COUNTS, "all", &offline, &options).unwrap().unwrap_err();
+        assert!(left_out.contains("CAMELID_MIRROR"), "{left_out}");
+
+        let claims = ClaimsFile::read(&workspace().join("papers/arena/claims.toml")).unwrap();
+        let simulated =
+            simulated::Simulated { models: 0, coverage: vec![], needed: vec![], detection: vec![] };
+        let measured = Measured { voted: Some(voted), simulated, left_out: vec![table] };
+        let report = report::report(measured, claims, &offline, Instant::now());
+        let row = |id: &str| report.claims.iter().find(|row| row.claim.id == id).unwrap();
+        assert!(row("mean-gap").class == "open" && row("davidson").class != "open");
+        let (text, page) = (report.details.text(), report.page(&report.details.body().unwrap()).unwrap());
+        assert!(text.contains("left out, the comparison") && page.contains("left out, the comparison"));
+        assert!(page.contains("<svg") && page.contains("mixtral-8x7b-instruct-v0.1"));
     }
 }

@@ -3,42 +3,45 @@
 use camelid_ratings::simulation::{
     Coverage, Crowd, Detection, Draw, Needed, Target, Voter, World, coverage, detection, votes_needed,
 };
-use camelid_ratings::{AnomalyTest, BradleyTerry, PairCounts, Ratings, RatingsError};
+use camelid_ratings::{AnomalyTest, BradleyTerry, RatingsError};
 use camelid_recipe::claims::{Evidence, ExactFigure, Figure};
 use camelid_report::text_table;
 use serde::Serialize;
 
-/// The models of the paper's Figure 5, by the leaderboard's names.
-const MODELS: [&str; 28] = [
-    "zephyr-7b-beta",
-    "wizardlm-13b",
-    "llama2-70b-steerlm-chat",
-    "solar-10.7b-instruct-v1.0",
-    "dolphin-2.2.1-mistral-7b",
-    "pplx-70b-online",
-    "gpt-3.5-turbo-1106",
-    "openchat-3.5",
-    "llama-2-70b-chat",
-    "openhermes-2.5-mistral-7b",
-    "vicuna-33b",
-    "starling-lm-7b-alpha",
-    "gpt-3.5-turbo-0314",
-    "wizardlm-70b",
-    "tulu-2-dpo-70b",
-    "yi-34b-chat",
-    "claude-instant-1",
-    "gemini-pro",
-    "gpt-3.5-turbo-0613",
-    "claude-2.1",
-    "mixtral-8x7b-instruct-v0.1",
-    "gemini-pro-dev-api",
-    "claude-2.0",
-    "claude-1",
-    "mistral-medium",
-    "gpt-4-0613",
-    "gpt-4-0314",
-    "gpt-4-1106-preview",
+/// The models of the paper's Figure 5, by the leaderboard's names: the ratings and the number of the votes
+/// of August 2024, as [`super::voted`] finds them.
+pub const MODELS: [(&str, f64, f64); 28] = [
+    ("zephyr-7b-beta", 1053.3, 11330.0),
+    ("wizardlm-13b", 1058.6, 7192.0),
+    ("llama2-70b-steerlm-chat", 1080.5, 3636.0),
+    ("solar-10.7b-instruct-v1.0", 1062.3, 4291.0),
+    ("dolphin-2.2.1-mistral-7b", 1062.4, 1714.0),
+    ("pplx-70b-online", 1078.0, 6890.0),
+    ("gpt-3.5-turbo-1106", 1067.9, 17026.0),
+    ("openchat-3.5", 1076.4, 8117.0),
+    ("llama-2-70b-chat", 1093.1, 39631.0),
+    ("openhermes-2.5-mistral-7b", 1074.6, 5091.0),
+    ("vicuna-33b", 1090.7, 22938.0),
+    ("starling-lm-7b-alpha", 1088.3, 10422.0),
+    ("gpt-3.5-turbo-0314", 1106.2, 5655.0),
+    ("wizardlm-70b", 1106.1, 8391.0),
+    ("tulu-2-dpo-70b", 1099.4, 6660.0),
+    ("yi-34b-chat", 1111.3, 15946.0),
+    ("claude-instant-1", 1111.3, 20633.0),
+    ("gemini-pro", 1110.6, 6565.0),
+    ("gpt-3.5-turbo-0613", 1116.9, 38959.0),
+    ("claude-2.1", 1118.2, 37702.0),
+    ("mixtral-8x7b-instruct-v0.1", 1114.0, 76064.0),
+    ("gemini-pro-dev-api", 1131.2, 18790.0),
+    ("claude-2.0", 1131.7, 12774.0),
+    ("claude-1", 1148.8, 21172.0),
+    ("mistral-medium", 1147.7, 35555.0),
+    ("gpt-4-0613", 1162.5, 89617.0),
+    ("gpt-4-0314", 1186.1, 55979.0),
+    ("gpt-4-1106-preview", 1250.8, 92488.0),
 ];
+/// Davidson's ν of the same votes.
+pub const TIES: f64 = 0.5476;
 /// The paper's numbers of models, votes of Figure 6, and half-widths of intervals.
 const SIZES: [usize; 5] = [4, 7, 10, 15, 20];
 const VOTES: usize = 20_000;
@@ -76,20 +79,12 @@ pub struct Found {
     pub voters: Vec<Detection>,
 }
 
-/// Runs all simulations, on models as strong and as often drawn as `fitted` and `counts` say; `ties` is
-/// Davidson's ν.
-pub fn simulate(
-    fitted: &Ratings,
-    counts: &PairCounts,
-    ties: f64,
-    seed: u64,
-) -> Result<Simulated, RatingsError> {
-    let places: Vec<usize> =
-        MODELS.iter().filter_map(|name| fitted.models.iter().position(|model| model == name)).collect();
+/// Runs all simulations, on models as strong and as often drawn as those of the votes.
+pub fn simulate(seed: u64) -> Result<Simulated, RatingsError> {
     let points = BradleyTerry::default().scale.points_per_nat();
-    let strengths = places.iter().map(|&m| fitted.ratings[m] / points).collect();
+    let strengths = MODELS.iter().map(|(_, rating, _)| rating / points).collect();
     let world = World { strengths, ties: 0.0, position: 0.0 };
-    let drawn = as_drawn(&places, counts);
+    let drawn = as_drawn();
     let needed = |target, precision| -> Result<VotesNeeded, RatingsError> {
         let median = |draw: &Draw| {
             votes_needed(&world, draw, target, precision, TRIALS[1], seed)
@@ -104,7 +99,7 @@ pub fn simulate(
         })
     };
     // People tie as often as Davidson's model says of the votes; as many voted before as in the paper.
-    let tied = World { ties, ..world.clone() };
+    let tied = World { ties: TIES, ..world.clone() };
     let crowd = Crowd { background: BACKGROUND, ..Crowd::default() };
     let found = |alpha| -> Result<Found, RatingsError> {
         let mut voters: Vec<Detection> = Vec::new();
@@ -122,7 +117,7 @@ pub fn simulate(
         Ok(Found { alpha, voters })
     };
     Ok(Simulated {
-        models: places.len(),
+        models: MODELS.len(),
         coverage: SIZES
             .into_iter()
             .map(|models| coverage(models, VOTES, TRIALS[0], (0.0, 0.0), seed))
@@ -133,15 +128,10 @@ pub fn simulate(
 }
 
 /// Pairs in proportion to how often the arena drew both models.
-fn as_drawn(places: &[usize], counts: &PairCounts) -> Vec<f64> {
-    let votes = |model: usize| {
-        let own = counts.pairs().iter().filter(|pair| pair.i as usize == model || pair.j as usize == model);
-        own.flat_map(|pair| pair.counts).map(|count| count.weight).sum::<f64>()
-    };
-    let votes: Vec<f64> = places.iter().map(|&model| votes(model)).collect();
+fn as_drawn() -> Vec<f64> {
     let mut weights = Vec::new();
-    for (place, own) in votes.iter().enumerate() {
-        weights.extend(votes[place + 1..].iter().map(|other| own * other));
+    for (place, (_, _, own)) in MODELS.iter().enumerate() {
+        weights.extend(MODELS[place + 1..].iter().map(|(_, _, other)| own * other));
     }
     weights
 }

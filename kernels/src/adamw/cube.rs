@@ -10,7 +10,7 @@ use super::{BLOCK, Step};
 use crate::blockwise4::block_count;
 use crate::blockwise4::cube::constants;
 use crate::blockwise8::Map8;
-use crate::cube::buffers::{bytes, cubes, f32s, scalars, words};
+use crate::cube::buffers::{bytes, cubes, f32s, owned, scalars, words};
 use crate::cube::reduce::{Units, cube_max};
 use crate::cube::specimen::Specimen;
 
@@ -145,16 +145,6 @@ fn update(
             }
         }
     }
-}
-
-/// The tensor, or a copy where something else holds it.
-fn owned(tensor: CubeTensor) -> CubeTensor {
-    if tensor.can_mut() {
-        return tensor;
-    }
-    let copy = tensor.copy();
-    debug_assert!(copy.can_mut());
-    copy
 }
 
 /// 256 numbers for each map.

@@ -48,6 +48,16 @@ fn row_major(tensor: CubeTensor) -> CubeTensor {
     copy
 }
 
+/// The tensor, or a copy where something else holds it.
+pub(crate) fn owned(tensor: CubeTensor) -> CubeTensor {
+    if tensor.can_mut() {
+        return tensor;
+    }
+    let copy = tensor.copy();
+    debug_assert!(copy.can_mut());
+    copy
+}
+
 /// A new tensor on the device of another, its values not yet written.
 pub(crate) fn output(like: &CubeTensor, shape: impl Into<Shape>, dtype: DType) -> CubeTensor {
     empty_device_contiguous_dtype(like.client.clone(), like.device.clone(), shape.into(), dtype)

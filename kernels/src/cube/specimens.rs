@@ -3,7 +3,8 @@
 use super::specimen::Specimen;
 use super::{product, sparse_rows};
 use crate::{
-    adamw, blockwise4, causal_attention, linear_cross_entropy, linear4bit, rms_norm, rotary, swiglu,
+    adamw, blockwise4, causal_attention, linear_cross_entropy, linear4bit, paged_attention, rms_norm, rotary,
+    swiglu,
 };
 
 /// Every kernel of the crate.
@@ -17,6 +18,7 @@ pub fn specimens() -> Vec<Specimen> {
         rotary::cube::specimens(),
         linear_cross_entropy::cube::specimens(),
         causal_attention::cube::specimens(),
+        paged_attention::cube::specimens(),
         adamw::cube::specimens(),
         sparse_rows::specimens(),
     ]

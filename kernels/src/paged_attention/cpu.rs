@@ -38,31 +38,19 @@ impl PagedAttentionOp for Flex {
         rows: PagedRows,
     ) -> (FlexTensor, FlexTensor) {
         let pool = Pool::of(&dims(&keys), &dims(&values));
-        let shape = [rows.total(), pool.heads, pool.d];
-        assert!(
-            dims(&k) == shape && dims(&v) == shape,
-            "paged_append: new keys {:?} and values {:?}, [rows, kv_heads, head_dim] is {shape:?}",
-            dims(&k),
-            dims(&v)
-        );
-        rows.check(shape[0], pool);
+        pool.check_new(&dims(&k), &dims(&v), &rows);
         assert!(keys.dtype() == DType::F32 && values.dtype() == DType::F32, "the operation computes in f32");
         let (k, v) = (F32s::new(&k), F32s::new(&v));
         let (mut keys, mut values) = (own_buffer(keys), own_buffer(values));
         {
             let (keys, values) = (keys.storage_mut::<f32>(), values.storage_mut::<f32>());
-            for (first, sequence) in rows.with_first() {
-                for i in 0..sequence.rows {
-                    let position = sequence.start + i;
-                    let block = sequence.blocks[position / pool.positions];
-                    let slot = position % pool.positions;
-                    for head in 0..pool.heads {
-                        let from = ((first + i) * pool.heads + head) * pool.d;
-                        let to = pool.head_start(block, head);
-                        let column = keys[to + slot..].iter_mut().step_by(pool.positions);
-                        column.zip(&k[from..from + pool.d]).for_each(|(to, from)| *to = *from);
-                        values[to + slot * pool.d..][..pool.d].copy_from_slice(&v[from..from + pool.d]);
-                    }
+            for (row, (block, slot)) in rows.slots(pool.positions).enumerate() {
+                for head in 0..pool.heads {
+                    let from = (row * pool.heads + head) * pool.d;
+                    let to = pool.head_start(block, head);
+                    let column = keys[to + slot..].iter_mut().step_by(pool.positions);
+                    column.zip(&k[from..from + pool.d]).for_each(|(to, from)| *to = *from);
+                    values[to + slot * pool.d..][..pool.d].copy_from_slice(&v[from..from + pool.d]);
                 }
             }
         }
@@ -78,15 +66,8 @@ impl PagedAttentionOp for Flex {
     ) -> FlexTensor {
         let pool = Pool::of(&dims(&keys), &dims(&values));
         let shape = dims(&q);
-        let &[total, heads, d] = shape.as_slice() else {
-            panic!("paged_attention: q has the shape [rows, heads, head_dim], not {shape:?}");
-        };
-        assert!(
-            d == pool.d && heads.is_multiple_of(pool.heads),
-            "paged_attention: q {shape:?} against keys {:?}",
-            dims(&keys)
-        );
-        rows.check(total, pool);
+        let heads = pool.check_queries(&shape, &rows);
+        let (total, d) = (rows.total(), pool.d);
         let (q, keys, values) = (F32s::new(&q), F32s::new(&keys), F32s::new(&values));
         let call = Call { q: &q, keys: &keys, values: &values, scale, pool, group: heads / pool.heads };
 

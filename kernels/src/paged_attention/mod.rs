@@ -9,6 +9,8 @@
 //! then one vector, and none is summed across its lanes.
 
 mod cpu;
+#[cfg(feature = "cube")]
+pub(crate) mod cube;
 mod op;
 pub mod reference;
 mod rows;
@@ -49,6 +51,35 @@ impl Pool {
             "paged_attention: keys {keys:?}; a block holds a multiple of {POSITIONS_STEP} positions"
         );
         Self { blocks, heads, d, positions }
+    }
+
+    /// # Panics
+    /// If new keys and values are not those of the rows, or a sequence lacks a block.
+    fn check_new(&self, k: &[usize], v: &[usize], rows: &PagedRows) {
+        let shape = [rows.total(), self.heads, self.d];
+        assert!(
+            k == shape && v == shape,
+            "paged_append: new keys {k:?} and values {v:?}, [rows, kv_heads, head_dim] is {shape:?}"
+        );
+        rows.check(shape[0], *self);
+    }
+
+    /// The heads of queries of a shape.
+    ///
+    /// # Panics
+    /// If they are not those of the rows, or a sequence lacks a block.
+    fn check_queries(&self, q: &[usize], rows: &PagedRows) -> usize {
+        let &[total, heads, d] = q else {
+            panic!("paged_attention: q has the shape [rows, heads, head_dim], not {q:?}");
+        };
+        assert!(
+            d == self.d && heads.is_multiple_of(self.heads),
+            "paged_attention: q {q:?} against {} heads of {} in the pool",
+            self.heads,
+            self.d
+        );
+        rows.check(total, *self);
+        heads
     }
 
     /// Elements of one head of one block.

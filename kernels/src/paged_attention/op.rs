@@ -83,7 +83,7 @@ pub fn paged_attention(
 }
 
 /// Backends that run [`paged_attention`]. It has no gradient.
-#[backend_extension(Flex)]
+#[backend_extension(Flex, Cube: cfg(feature = "cube"))]
 pub trait PagedAttentionOp: Backend {
     /// See [`paged_append`].
     fn paged_append_op(

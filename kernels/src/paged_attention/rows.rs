@@ -38,6 +38,14 @@ impl PagedRows {
         self.0.iter().flat_map(|sequence| sequence.start..sequence.start + sequence.rows)
     }
 
+    /// Of each row the block that holds its position, and the place in it.
+    pub(super) fn slots(&self, positions: usize) -> impl Iterator<Item = (u32, usize)> + '_ {
+        self.0.iter().flat_map(move |sequence| {
+            let own = sequence.start..sequence.start + sequence.rows;
+            own.map(move |position| (sequence.blocks[position / positions], position % positions))
+        })
+    }
+
     /// Each sequence with its first row.
     pub(super) fn with_first(&self) -> impl Iterator<Item = (usize, &PagedSequence)> {
         self.0.iter().scan(0, |next, sequence| {

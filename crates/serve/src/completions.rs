@@ -44,6 +44,10 @@ pub(crate) async fn completions(
         for mut sequence in sequences(&app, model, &target, &request.sampling, &ids, "prompt")? {
             sequence.logprobs = request.logprobs;
             sequence.prompt_logprobs = scored;
+            // A single token is told though it ends the text: lm-evaluation-harness takes the last one for it.
+            if request.logprobs.is_some() && sequence.options.max_new_tokens == 1 {
+                sequence.options.stop_ids.retain(|id| !model.end_ids.contains(id));
+            }
             requests.push(sequence);
             choices.push(Choice {
                 prompt: request.echo.then(|| Echo { text: text.clone(), ids: ids.clone() }),

@@ -119,8 +119,14 @@ fn a_harness_gets_the_scores_of_the_model_itself() {
         let sum: f64 = row.iter().map(|logit| f64::from(logit - most).exp()).sum();
         f64::from(row[*id as usize] - most) - sum.ln()
     });
-    let body = json!({"prompt": [ids], "echo": true, "logprobs": 1, "max_tokens": 1, "seed": 1234});
-    let told = complete(&server, body)["choices"][0]["logprobs"].clone();
+    let mut body = json!({"prompt": [ids], "echo": true, "logprobs": 1, "max_tokens": 1, "seed": 1234});
+    let told = complete(&server, body.clone())["choices"][0]["logprobs"].clone();
+    // The one token is there though it ends the text: the harness leaves it out unseen.
+    body["logit_bias"] = json!({"257": 100});
+    let ended = complete(&server, body)["choices"][0].clone();
+    let tokens = ended["logprobs"]["tokens"].as_array().unwrap();
+    assert_eq!((tokens.len(), tokens.last()), (ids.len() + 1, Some(&json!("<|im_end|>"))));
+    assert_eq!(ended["text"], "A question? An answer");
     for (at, expected) in expected.enumerate() {
         let found = told["token_logprobs"][at + 1].as_f64().unwrap();
         assert!((found - expected).abs() < 1e-3, "token {at}: {found} instead of {expected}");

@@ -5,7 +5,6 @@ mod attention;
 mod block;
 mod cache;
 mod folded;
-mod in_pool;
 mod load;
 mod mapping;
 mod mlp;
@@ -32,7 +31,6 @@ pub use attention::Attention;
 pub use block::Block;
 pub use cache::{KvCache, LayerCache};
 pub use folded::FoldedWeights;
-pub(crate) use in_pool::in_pool;
 pub use mlp::Mlp;
 pub use norm::RmsNorm;
 pub(crate) use paged::{PagedCache, RowGroup, forward_paged, logits_paged};
@@ -139,7 +137,9 @@ impl Llama {
     /// When an id is outside the vocabulary: check with [`LlamaConfig::check_ids`]. When weights
     /// stream from a file that can no longer be read.
     pub fn forward_cached(&self, ids: Tensor<2, Int>, cache: &mut KvCache) -> Tensor<2> {
-        in_pool(|| self.forward_cached_here(ids, cache))
+        // Inside the pool one operation after the other starts without a hand-over
+        // between threads, which for a single token would take as long as the work.
+        rayon::scope(|_| self.forward_cached_here(ids, cache))
     }
 
     /// As [`Llama::forward_cached`], with the logits of every position of `ids`:
@@ -149,7 +149,7 @@ impl Llama {
     /// As [`Llama::forward_cached`].
     pub fn forward_cached_all(&self, ids: Tensor<2, Int>, cache: &mut KvCache) -> Tensor<3> {
         let ctx = ForwardContext::evaluation();
-        in_pool(|| self.logits(self.last_block(ids, &ctx, Some(cache)), &ctx))
+        rayon::scope(|_| self.logits(self.last_block(ids, &ctx, Some(cache)), &ctx))
     }
 
     /// Adds the keys and values of `ids` to `cache`, as [`Llama::forward_cached`] does, and
@@ -158,7 +158,7 @@ impl Llama {
     /// # Panics
     /// When an id is outside the vocabulary: check with [`LlamaConfig::check_ids`].
     pub fn fill_cache(&self, ids: Tensor<2, Int>, cache: &mut KvCache) {
-        in_pool(|| self.last_block(ids, &ForwardContext::evaluation(), Some(cache)));
+        rayon::scope(|_| self.last_block(ids, &ForwardContext::evaluation(), Some(cache)));
     }
 
     fn forward_cached_here(&self, ids: Tensor<2, Int>, cache: &mut KvCache) -> Tensor<2> {

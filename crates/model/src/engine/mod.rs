@@ -30,7 +30,7 @@ use rayon::prelude::*;
 use tokenizers::Tokenizer;
 
 use crate::error::ModelError;
-use crate::llama::{Llama, PagedCache, RowGroup, forward_paged, in_pool, logits_paged};
+use crate::llama::{Llama, PagedCache, RowGroup, forward_paged, logits_paged};
 use blocks::{BlockPool, Chain};
 use checks::{Checked, Checks};
 use sequence::{Computed, Sequence};
@@ -259,7 +259,8 @@ impl Engine {
         let mut events = std::mem::take(&mut self.events);
         let parts = self.schedule();
         if !parts.is_empty() {
-            let advanced = in_pool(|| self.pass(parts));
+            // As in `Llama::forward_cached`: one operation after the other starts inside the pool.
+            let advanced = rayon::scope(|_| self.pass(parts));
             self.give_out(advanced, &mut events);
         }
         events

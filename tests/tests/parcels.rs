@@ -8,7 +8,7 @@ use serde_json::Value;
 
 /// The packages that others may use, as `cargo metadata` describes them: those in `crates/`, and the kernels.
 fn parcels() -> Vec<Value> {
-    let own = ["camelid-tests", "camelid-benches", "camelid-gpu", "xtask"];
+    let own = ["camelid-tests", "camelid-benches", "camelid-gpu", "camelid-notebooks", "xtask"];
     let parcels: Vec<Value> =
         packages().into_iter().filter(|package| !own.iter().any(|name| package["name"] == *name)).collect();
     assert!(parcels.len() > 15, "{}", parcels.len());
@@ -37,7 +37,9 @@ fn every_parcel_says_what_a_registry_asks() {
         };
         assert!((1..=5).contains(&keywords.len()) && keywords.iter().all(sound), "{name}: {keywords:?}");
         assert!((1..=5).contains(&words("categories").len()), "{name} has no categories");
-        assert!(folder(&package).join("README.md").is_file(), "{name} has no README.md");
+        for file in ["README.md", "LICENSE-MIT", "LICENSE-APACHE"] {
+            assert!(folder(&package).join(file).is_file(), "{name} has no {file}");
+        }
     }
 }
 

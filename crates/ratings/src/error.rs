@@ -188,6 +188,8 @@ impl RejectedRow {
     }
 }
 
+impl std::error::Error for RejectedRow {}
+
 impl fmt::Display for RejectedRow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(

@@ -37,6 +37,7 @@ pub(crate) mod cpu;
 pub(crate) mod cube;
 mod float;
 mod nibbles;
+#[cfg(feature = "burn")]
 mod op;
 pub mod reference;
 mod spec;
@@ -46,6 +47,7 @@ mod walk;
 pub use code::Code4;
 pub use float::Float;
 pub use nibbles::{pack, unpack};
+#[cfg(feature = "burn")]
 pub use op::{Blockwise4Op, dequantize_tensor, nest_scales_tensor, quantize_tensor};
 pub use spec::{NestedSpec, Packed4Spec};
 pub use view::{AbsmaxView, Packed4View};

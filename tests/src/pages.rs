@@ -20,7 +20,9 @@ pub fn pages() -> Vec<PathBuf> {
     for folder in ["crates", "papers"] {
         pages.extend(listed(&root.join(folder)).iter().map(|one| one.join("README.md")));
     }
-    pages.extend(["kernels/README.md", "benches/README.md"].map(|name| root.join(name)));
+    pages.extend(
+        ["kernels/README.md", "benches/README.md", "notebooks/README.md"].map(|name| root.join(name)),
+    );
     pages.retain(|page| page.is_file());
     pages.sort();
     pages

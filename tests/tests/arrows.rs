@@ -75,6 +75,17 @@ fn the_drawing_of_the_crates_is_what_cargo_says() {
         .flat_map(|(from, all)| all.iter().map(move |to| format!("    {from} --> {to}")))
         .collect();
     assert_eq!(drawn(&page), expected, "docs/crates.md should draw\n{}\n", lines.join("\n"));
+
+    // mermaid names each arrow of the picture by its ends.
+    let picture = std::fs::read_to_string(workspace().join("docs/crates.svg")).expect("docs/crates.svg");
+    let mut in_picture: Vec<&str> =
+        picture.split("data-id=\"L_").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    in_picture.sort_unstable();
+    in_picture.dedup();
+    let mut named: Vec<String> =
+        expected.iter().flat_map(|(from, all)| all.iter().map(move |to| format!("{from}_{to}_0"))).collect();
+    named.sort_unstable();
+    assert_eq!(in_picture, named, "docs/crates.svg was drawn from other arrows");
 }
 
 /// The names of all crates that a package is built of.
@@ -89,8 +100,13 @@ fn built_of(arguments: &[&str]) -> BTreeSet<String> {
 }
 
 #[test]
-fn ratings_and_requests_are_built_without_models_and_frames() {
-    for arguments in [&["camelid-ratings"][..], &["camelid-chat", "--features", "requests"]] {
+fn what_is_light_is_built_without_models_and_frames() {
+    for arguments in [
+        &["camelid-ratings"][..],
+        &["camelid-chat", "--features", "requests"],
+        &["camelid-quant", "--no-default-features"],
+        &["camelid-notebooks"],
+    ] {
         let crates = built_of(arguments);
         assert!(crates.contains("serde_json"), "{arguments:?}: {crates:?}");
         let heavy: Vec<_> = crates

@@ -4,6 +4,7 @@ mod api;
 mod bench;
 mod cargo;
 mod gpu_check;
+mod notebooks;
 mod ptx;
 mod reproduce;
 mod setup_llvm;
@@ -29,6 +30,8 @@ enum Task {
     Api(api::Arguments),
     /// Measure the kernels and whole steps, alone or beside the Python peers
     Bench(bench::Arguments),
+    /// Run the notebooks and write their outputs, or compare them with the committed ones
+    Notebooks(notebooks::Arguments),
     /// Run a paper's recipe and report claim by claim whether it held
     Reproduce(reproduce::Arguments),
     /// Compile every GPU kernel without a GPU: registers, spills, occupancy, roofline
@@ -49,6 +52,7 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
     match task {
         Task::Api(arguments) => api::run(&arguments).map(|()| ExitCode::SUCCESS),
         Task::Bench(arguments) => bench::run(&arguments).map(|()| ExitCode::SUCCESS),
+        Task::Notebooks(arguments) => notebooks::run(&arguments).map(|()| ExitCode::SUCCESS),
         Task::Reproduce(arguments) => reproduce::run(&arguments).map(|ending| match ending {
             reproduce::Ending::Finished => ExitCode::SUCCESS,
             reproduce::Ending::Interrupted => ExitCode::from(130),

@@ -1,0 +1,22 @@
+//! The code of a notebook, as the build script and the library read it.
+
+use serde_json::Value;
+
+/// The code cells of a notebook's document, in their order.
+pub fn code_cells(document: &Value) -> impl Iterator<Item = &Value> {
+    let cells = document["cells"].as_array().into_iter().flatten();
+    cells.filter(|cell| cell["cell_type"] == "code")
+}
+
+/// The text of a cell: a string, or a list of lines with their ends.
+pub fn source(cell: &Value) -> String {
+    text(&cell["source"])
+}
+
+/// A text as notebooks store it.
+pub fn text(value: &Value) -> String {
+    match value {
+        Value::Array(lines) => lines.iter().filter_map(Value::as_str).collect(),
+        other => other.as_str().unwrap_or_default().to_owned(),
+    }
+}

@@ -1,6 +1,6 @@
 // Greedy continuations by llama.cpp (npm node-llama-cpp) of prompts, as JSON: for `camelid export`.
 //
-//   npm install --ignore-scripts node-llama-cpp@3.22.1
+//   npm install --ignore-scripts --omit=optional node-llama-cpp@3.22.1 @node-llama-cpp/linux-x64@3.22.1
 //   node greedy.mjs MODEL.gguf 32 'Once upon a time' 'The capital of France is'
 import { getLlama, LlamaCompletion, LlamaLogLevel } from "node-llama-cpp";
 

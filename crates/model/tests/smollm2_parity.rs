@@ -3,11 +3,15 @@
 
 mod smollm2;
 
+use std::path::PathBuf;
+use std::process::Command;
+
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use camelid_lora::ForwardContext;
 use camelid_model::weights::WeightSource;
 use camelid_model::{
-    Llama, LlamaConfig, LoadedTensor, ModelError, StoredType, WeightStorage, load_tokenizer, open_weights,
+    ExportType, Llama, LlamaConfig, LoadedTensor, ModelError, StoredType, TokenizerFile, WeightStorage,
+    export_gguf, load_tokenizer, open_weights,
 };
 use camelid_quant::{Format, QuantConfig, QuantizedTensor};
 use serde_json::Value;
@@ -144,5 +148,59 @@ fn packed_logits_equal_those_of_the_dequantised_weights() {
         println!(
             "double_quant {double_quant}: largest logit difference {worst:.2e}, mean NLL {nll:.4} (dense {dense_nll:.4})"
         );
+    }
+}
+
+/// The likeliest token, over and over.
+fn greedy(model: &Llama, prompt: &[u32], count: usize) -> Vec<u32> {
+    let mut ids = prompt.to_vec();
+    for _ in 0..count {
+        let next = logits(model, &ids).last().map_or(0, |row| argmax(row)) as u32;
+        if model.config().eos_token_ids.contains(&next) {
+            break;
+        }
+        ids.push(next);
+    }
+    ids.split_off(prompt.len())
+}
+
+/// Written as GGUF, llama.cpp reads it, cuts prompts into the same tokens and continues them by the same words.
+#[test]
+fn llama_cpp_continues_what_is_written_as_we_do() {
+    let Some(path) = smollm2::smollm2() else { return };
+    let Some(folder) = std::env::var_os("CAMELID_LLAMA_CPP") else {
+        println!("skipped: no folder with npm's node-llama-cpp (set CAMELID_LLAMA_CPP)");
+        return;
+    };
+    // Node looks for packages beside the script.
+    let dir = tempfile::tempdir().unwrap();
+    let script = dir.path().join("greedy.mjs");
+    std::fs::copy(camelid_tests::workspace().join("benches/peers/greedy.mjs"), &script).unwrap();
+    std::os::unix::fs::symlink(
+        PathBuf::from(folder).join("node_modules").canonicalize().unwrap(),
+        dir.path().join("node_modules"),
+    )
+    .unwrap();
+
+    let (source, tokenizer) = (open_weights(&path).unwrap(), TokenizerFile::open(&path).unwrap());
+    let prompts = ["Once upon a time", "The capital of France is"];
+    for kind in [ExportType::F16, ExportType::Q8_0] {
+        let file = dir.path().join(format!("{kind}.gguf"));
+        export_gguf(source.as_ref(), &tokenizer, kind, "smollm2", &file).unwrap();
+        let output = Command::new("node").arg(&script).arg(&file).arg("12").args(prompts).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{kind}: {said}");
+        let answers: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+
+        let written = open_weights(&file).unwrap();
+        let model = Llama::load(written.as_ref(), &WeightStorage::F32, &Device::flex()).unwrap();
+        let tokenizer = load_tokenizer(&file).unwrap();
+        for (prompt, answer) in prompts.into_iter().zip(&answers) {
+            let ids = tokenizer.encode(prompt, false).unwrap().get_ids().to_vec();
+            let theirs: Vec<u32> = numbers(&answer["ids"]).iter().map(|id| *id as u32).collect();
+            assert_eq!(ids, theirs, "{kind}: the tokens of \"{prompt}\"");
+            let ours = tokenizer.decode(&greedy(&model, &ids, 12), true).unwrap();
+            assert_eq!(Some(ours.as_str()), answer["text"].as_str(), "{kind}: after \"{prompt}\"");
+        }
     }
 }

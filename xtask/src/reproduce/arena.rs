@@ -148,9 +148,6 @@ pub fn reproduce(arguments: &ArenaArguments) -> anyhow::Result<Ending> {
     if let (Some(folder), 2) = (&arguments.votes, left_out.len()) {
         bail!("--votes {}: neither {} nor {} is in it", folder.display(), COUNTS.1, PUBLISHED.1);
     }
-    for line in &left_out {
-        camelid_files::say!("{line}");
-    }
     let voted = counts.ok().map(|counts| voted(&counts, table.ok().as_deref(), arguments)).transpose()?;
     let measured = Measured { voted, simulated: simulated::simulate(arguments.seed)?, left_out };
     let claims = ClaimsFile::read(&workspace().join("papers/arena/claims.toml"))?;
@@ -183,10 +180,7 @@ fn find(
             Err(error) => return Err(error.into()),
         },
     };
-    Ok(Err(format!(
-        "left out, {what}: {why}. `--votes DIR` takes {name} from a folder, CAMELID_MIRROR names one that has \
-         arena/{name}."
-    )))
+    Ok(Err(format!("left out: {what}. {why}. `--votes DIR` takes {name} from a folder of yours")))
 }
 
 fn voted(counts: &Path, table: Option<&Path>, arguments: &ArenaArguments) -> anyhow::Result<Voted> {
@@ -375,7 +369,8 @@ impl Voted {
         };
         let tie = |index: usize| self.ties.get(index).map_or(f64::NAN, |ties| ties.negative_log_likelihood);
         let nu = |index: usize| {
-            self.ties.get(index).map_or_else(String::new, |ties| format!("ν = {:.4}.", ties.nu))
+            let words = |ties: &TieModel| format!("ν = {:.4}, {:.5} nats a vote.", ties.nu, tie(index));
+            self.ties.get(index).map_or_else(String::new, words)
         };
         let mut evidence = BTreeMap::from([
             ("davidson", one("Davidson", "nats a vote", tie(0), 1.0100, nu(0))),
@@ -484,7 +479,7 @@ mod tests {
         let options = FetchOptions::new(folder.path());
         let counts = find(COUNTS, "all", &arguments, &options).unwrap().unwrap();
         let table = find(PUBLISHED, "the comparison", &arguments, &options).unwrap().unwrap_err();
-        assert!(table.starts_with("left out, the comparison:") && table.contains(PUBLISHED.1), "{table}");
+        assert!(table.starts_with("left out: the comparison. ") && table.contains(PUBLISHED.1), "{table}");
         let voted = voted(&counts, None, &arguments).unwrap();
         assert!(voted.rows.len() == 3 && voted.unpublished.is_empty() && voted.largest().is_none());
         let offline = ArenaArguments { votes: None, ..arguments };
@@ -500,7 +495,7 @@ mod tests {
         let row = |id: &str| report.claims.iter().find(|row| row.claim.id == id).unwrap();
         assert!(row("mean-gap").class == "open" && row("davidson").class != "open");
         let (text, page) = (report.details.text(), report.page(&report.details.body().unwrap()).unwrap());
-        assert!(text.contains("left out, the comparison") && page.contains("left out, the comparison"));
+        assert!(text.contains("left out: the comparison") && page.contains("left out: the comparison"));
         assert!(page.contains("<svg") && page.contains("mixtral-8x7b-instruct-v0.1"));
     }
 }

@@ -1,11 +1,8 @@
 //! `cargo xtask notebooks`: the notebooks' code run, and its outputs written under the cells or compared with
 //! those that stand there.
 //!
-//! By default the code cells of a notebook run as one program, which the package `camelid-notebooks`
-//! makes of them and which needs nothing but cargo. With `--kernel` they run cell by cell in the Jupyter
-//! kernel that a reader has.
-
-mod kernel;
+//! The code cells of a notebook run as one program, which the package `camelid-notebooks` makes of them and
+//! which needs nothing but cargo.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,7 +14,6 @@ use serde_json::Value;
 
 use crate::cargo::cargo;
 use crate::workspace::workspace;
-use kernel::Kernel;
 
 /// Options of the command.
 #[derive(clap::Args)]
@@ -27,27 +23,17 @@ pub struct Arguments {
     /// Write nothing; end with exit code 1 where an output is not the committed one
     #[arg(long)]
     check: bool,
-    /// Run them cell by cell in Jupyter's kernel for Rust, evcxr_jupyter
-    #[arg(long)]
-    kernel: bool,
-    /// The Python that has nbclient, for --kernel [default: CAMELID_NOTEBOOK_PYTHON, else python3]
-    #[arg(long, requires = "kernel", value_name = "PATH")]
-    python: Option<PathBuf>,
 }
 
 /// Runs the notebooks that were asked for.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let paths = chosen(&arguments.names)?;
-    let runner = if arguments.kernel {
-        Runner::Kernel(Kernel::find(arguments.python.as_deref())?)
-    } else {
-        Runner::Program(program()?)
-    };
+    let program = program()?;
     let mut differing = Vec::new();
     for path in &paths {
         let started = std::time::Instant::now();
         let mut notebook = Notebook::read(path)?;
-        let outputs = runner.outputs(path)?;
+        let outputs = outputs(&program, path)?;
         if arguments.check {
             if let Some(difference) = difference(&notebook.outputs(), &outputs) {
                 differing.push(format!("{}: {difference}", stem(path)));
@@ -90,23 +76,11 @@ fn chosen(names: &[String]) -> anyhow::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-enum Runner {
-    /// The program of all notebooks.
-    Program(PathBuf),
-    Kernel(Kernel),
-}
-
-impl Runner {
-    fn outputs(&self, notebook: &Path) -> anyhow::Result<Vec<Output>> {
-        match self {
-            Self::Program(program) => {
-                let mut command = Command::new(program);
-                command.arg(stem(notebook)).current_dir(workspace().join("notebooks"));
-                Ok(outputs_of(&printed(command)?))
-            }
-            Self::Kernel(kernel) => Ok(Notebook::parse(notebook, &kernel.run(notebook)?)?.outputs()),
-        }
-    }
+/// What the cells of a notebook put out.
+fn outputs(program: &Path, notebook: &Path) -> anyhow::Result<Vec<Output>> {
+    let mut command = Command::new(program);
+    command.arg(stem(notebook)).current_dir(workspace().join("notebooks"));
+    Ok(outputs_of(&printed(command)?))
 }
 
 /// What a command prints; what it says otherwise is its error.
@@ -123,7 +97,8 @@ fn printed(mut command: Command) -> anyhow::Result<String> {
 /// have the features that they have already been built with.
 fn program() -> anyhow::Result<PathBuf> {
     let mut build = cargo();
-    build.args(["build", "--quiet", "-p", "xtask", "-p", "camelid-notebooks", "--message-format", "json"]);
+    build.args(["build", "--quiet", "-p", "xtask", "-p", "camelid-notebooks"]);
+    build.args(["--message-format", "json-render-diagnostics"]);
     let messages = printed(build)?;
     let executable = messages.lines().find_map(|line| {
         let message: Value = serde_json::from_str(line).ok()?;

@@ -124,8 +124,9 @@ impl Engine {
     /// weights; adapters that it carries are part of the base.
     ///
     /// # Errors
-    /// When an option is out of range, the cache is too small for a single block, or the model is on
-    /// a device that has no paged attention.
+    /// When an option is out of range, the cache is too small for a single block, or the model is not on the
+    /// CPU: elsewhere products choose their form by the number of rows, and a text's bits would depend on its
+    /// company.
     pub fn new(model: &Llama, tokenizer: Tokenizer, options: EngineOptions) -> Result<Self, ModelError> {
         options.check()?;
         let model = inference_copy(model);

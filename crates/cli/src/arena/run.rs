@@ -13,10 +13,8 @@ use camelid_eval::judge::{ModelPlace, ModelSpec};
 use camelid_files::program::UsageError;
 use camelid_model::LocalGenerator;
 use camelid_ratings::PairRule;
-use camelid_serve::Settings;
 use camelid_serve::arena::{
     Arena, ArenaOptions, BoardOptions, Moderation, Player, Store, TrustedProxy, demo, read_cards, replay,
-    router,
 };
 use clap::ValueEnum;
 
@@ -129,26 +127,7 @@ async fn serve(args: &Args, arena: Arc<Arena>) -> Result<()> {
     let bound = listener.local_addr().context("cannot tell the port")?;
     camelid_files::say!("votes: {}", args.db.display());
     camelid_files::program::print(format!("arena at http://{bound}/\n"))?;
-    let service = router(arena).into_make_service_with_connect_info::<SocketAddr>();
-    let (tell, told) = tokio::sync::oneshot::channel();
-    let stop = async move {
-        stopped().await;
-        let _ = tell.send(());
-    };
-    let overdue = async {
-        // An error says that nobody waits for a stop any more: all is served.
-        if told.await.is_ok() {
-            tokio::time::sleep(Settings::default().grace).await;
-        } else {
-            std::future::pending::<()>().await;
-        }
-    };
-    tokio::select! {
-        served = async { axum::serve(listener, service).with_graceful_shutdown(stop).await } => {
-            served.context("cannot serve")
-        }
-        () = overdue => Ok(()),
-    }
+    camelid_serve::arena::serve(listener, arena, stopped()).await.context("cannot serve")
 }
 
 impl Args {

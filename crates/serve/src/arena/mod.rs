@@ -31,7 +31,7 @@ pub use moderation::{Held, Moderation};
 pub use player::{Card, Player, read_cards};
 pub use store::{Cast, Conversation, Facts, Store, StoredVote, UserKey};
 pub use visitor::{ProxyError, RateLimit, TrustedProxy};
-pub use web::router;
+pub use web::{router, serve};
 
 use lobby::Lobby;
 

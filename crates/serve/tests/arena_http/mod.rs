@@ -1,13 +1,12 @@
 //! An arena on a port of this machine, and people who use it over HTTP.
 #![allow(dead_code, reason = "test and example each use their part")]
 
-use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use camelid_chat::{GenerateOptions, GeneratedText, Message, StopReason, TextGenerator};
-use camelid_serve::arena::{Arena, ArenaOptions, Player, Store, router};
+use camelid_serve::arena::{Arena, ArenaOptions, Player, Store, serve};
 use serde_json::{Value, json};
 
 /// Answers as a function of the conversation says, in pieces.
@@ -59,8 +58,7 @@ impl Running {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
-        let service = router(arena.clone()).into_make_service_with_connect_info::<SocketAddr>();
-        runtime.spawn(async move { axum::serve(listener, service).await });
+        runtime.spawn(serve(listener, arena.clone(), std::future::pending()));
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(Duration::from_secs(60)))

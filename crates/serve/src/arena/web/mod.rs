@@ -4,20 +4,58 @@ mod api;
 mod fault;
 mod pages;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
+use axum::serve::ListenerExt;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 
 use super::Arena;
 use crate::page;
+use crate::settings::Settings;
 
 /// Most bytes of a request.
 const LONGEST_REQUEST: usize = 256 << 10;
 
-/// The arena's pages and what they ask for. It has to be served with the address of each connection:
-/// `axum::serve(listener, router(arena).into_make_service_with_connect_info::<SocketAddr>())`.
+/// Serves an arena's pages until `stop` is ready; answers and votes under way then have as long to end as a
+/// server's ([`Settings::grace`]).
+///
+/// # Errors
+/// Where the listener cannot be used.
+pub async fn serve(
+    listener: TcpListener,
+    arena: Arc<Arena>,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    // Pieces of an answer are small and should not wait for each other.
+    let listener = listener.tap_io(|stream| {
+        let _ = stream.set_nodelay(true);
+    });
+    let service = router(arena).into_make_service_with_connect_info::<SocketAddr>();
+    let (tell, told) = oneshot::channel();
+    let stop = async move {
+        stop.await;
+        let _ = tell.send(());
+    };
+    let overdue = async {
+        // An error says that nobody waits for a stop any more: all is served.
+        match told.await {
+            Ok(()) => tokio::time::sleep(Settings::default().grace).await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        served = async { axum::serve(listener, service).with_graceful_shutdown(stop).await } => served,
+        () = overdue => Ok(()),
+    }
+}
+
+/// The arena's pages and what they ask for. It has to be served with the address of each connection, as
+/// [`serve`] does: `router(arena).into_make_service_with_connect_info::<SocketAddr>()`.
 pub fn router(arena: Arc<Arena>) -> Router {
     Router::new()
         .route("/", get(pages::battle))

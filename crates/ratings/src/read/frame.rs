@@ -13,9 +13,10 @@ use polars::prelude::{
 };
 use serde_json::{Map, Value};
 
-use super::fields::{Blindness, Cell, Fields, push};
+use super::battle::{Blindness, push};
+use super::fields::{Cell, Fields};
 use super::rows::{missing, unreadable};
-use super::style::Metadata;
+use super::values::Metadata;
 use super::{Needs, REQUIRED};
 use crate::battles::{Battle, Battles, Style};
 use crate::error::{RatingsError, RejectedRow};

@@ -1,6 +1,7 @@
 //! Battles from files: tables, and the formats in which judgments were published.
 
 mod alpaca_eval;
+mod battle;
 mod fields;
 #[cfg(feature = "parquet")]
 mod frame;

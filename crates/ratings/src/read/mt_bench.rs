@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::fields::{optional_moment, optional_text, optional_turn, quoted, text};
+use super::fields::{optional_moment, optional_text, optional_turn, text};
+use super::values::quoted;
 use crate::battles::{Battles, NamedBattle, Outcome};
 use crate::error::RejectedRow;
 

@@ -12,8 +12,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::fields::{optional_text, quoted};
+use super::fields::optional_text;
 use super::rows::{Row, Rows};
+use super::values::quoted;
 use crate::battles::{Battles, NamedBattle, Outcome};
 use crate::error::{RatingsError, RejectedRow};
 

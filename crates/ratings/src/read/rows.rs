@@ -7,8 +7,8 @@ use camelid_files::records::Shape;
 use camelid_files::{BadRecord, FileError, Input, Record, Records};
 use serde_json::{Map, Value};
 
-use super::fields::Blindness;
-use super::{Format, REQUIRED, fields, has_verdict};
+use super::battle::{self, Blindness};
+use super::{Format, REQUIRED, has_verdict};
 use crate::battles::{Battles, ROW};
 use crate::error::{RatingsError, RejectedRow};
 
@@ -215,5 +215,5 @@ pub(super) fn unreadable(path: &Path, expected: &'static str, error: FileError) 
 pub(super) fn push_battle(
     needs: super::Needs,
 ) -> impl Fn(&Map<String, Value>, &mut Battles) -> Result<(), RejectedRow> {
-    move |fields, battles| fields::push(battles, fields, needs)
+    move |fields, battles| battle::push(battles, fields, needs)
 }

@@ -1,35 +1,11 @@
 //! Style of a battle's answers, from columns or from FastChat's `conv_metadata`.
 
-use std::borrow::Cow;
-
 use serde_json::{Map, Value};
 
-use super::fields::{Fields, NO_VALUE, optional_number, quoted};
-use super::values::object;
+use super::fields::{Fields, optional_number};
+use super::values::Metadata;
 use crate::battles::Style;
 use crate::error::RejectedRow;
-
-/// FastChat's `conv_metadata`, which is an object, or text where a table cannot nest.
-pub(super) enum Metadata<'a> {
-    /// It is not there, or null.
-    Missing,
-    Object(Cow<'a, Map<String, Value>>),
-    /// It is not understood, as it is shown.
-    Unread(String),
-}
-
-impl<'a> Metadata<'a> {
-    /// Of a cell that may hold an object's text.
-    pub(super) fn of_text(text: &'a str) -> Self {
-        match object(text) {
-            Some(metadata) => Self::Object(Cow::Owned(metadata)),
-            None if NO_VALUE.contains(&&text.trim().to_lowercase()[..]) || text.trim().is_empty() => {
-                Self::Missing
-            }
-            None => Self::Unread(quoted(text)),
-        }
-    }
-}
 
 /// What is expected of `conv_metadata`.
 const METADATA: &str = "an object with the numbers sum_assistant_a_tokens and sum_assistant_b_tokens, as JSON or as \

@@ -1,13 +1,22 @@
-//! What a cell says: truth values and moments, however programs write them.
+//! What a cell says: truth values, moments and objects, however programs write them.
+
+use std::borrow::Cow;
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime};
 use serde_json::{Map, Value};
 
+/// What programs write where they have no value, in lower case.
+pub(super) const NO_VALUE: [&str; 6] = ["nan", "none", "null", "na", "n/a", "<na>"];
 /// Spellings of true and false, in lower case.
 const TRUE: [&str; 6] = ["true", "t", "yes", "y", "1", "on"];
 const FALSE: [&str; 6] = ["false", "f", "no", "n", "0", "off"];
 /// What [`truth`] understands, for messages.
 pub(super) const TRUTHS: &str = "true or false (also t/f, yes/no, 1/0)";
+
+/// A label as messages show it.
+pub(super) fn quoted(text: &str) -> String {
+    format!("\"{text}\"")
+}
 
 /// The truth value of a text.
 pub(super) fn truth(text: &str) -> Option<bool> {
@@ -27,8 +36,30 @@ pub(super) fn truth(text: &str) -> Option<bool> {
     }
 }
 
+/// FastChat's `conv_metadata`, which is an object, or text where a table cannot nest.
+pub(super) enum Metadata<'a> {
+    /// It is not there, or null.
+    Missing,
+    Object(Cow<'a, Map<String, Value>>),
+    /// It is not understood, as it is shown.
+    Unread(String),
+}
+
+impl<'a> Metadata<'a> {
+    /// Of a cell that may hold an object's text.
+    pub(super) fn of_text(text: &'a str) -> Self {
+        match object(text) {
+            Some(metadata) => Self::Object(Cow::Owned(metadata)),
+            None if NO_VALUE.contains(&&text.trim().to_lowercase()[..]) || text.trim().is_empty() => {
+                Self::Missing
+            }
+            None => Self::Unread(quoted(text)),
+        }
+    }
+}
+
 /// An object as JSON, or as Python prints a dictionary: pandas writes nested columns to CSV like that.
-pub(super) fn object(text: &str) -> Option<Map<String, Value>> {
+fn object(text: &str) -> Option<Map<String, Value>> {
     serde_json::from_str(text).ok().or_else(|| serde_json::from_str(&json_of_repr(text)?).ok())
 }
 

@@ -118,8 +118,10 @@ impl Server {
         format!("http://{}/v1", self.address)
     }
 
-    /// The counts so far.
+    /// What came and was answered so far; an answer that is on its way is waited for, since its client may have
+    /// all of it before it is counted.
     pub fn counts(&self) -> Counts {
+        let _nobody = self.shared.answering.write().unwrap();
         self.lock_counts().clone()
     }
 

@@ -56,7 +56,14 @@ impl Moderation {
     /// # Errors
     /// Why not.
     pub fn check(&self, text: &str) -> Result<(), Held> {
-        self.check_words(text)?;
+        let mut watch = Watch::new(&self.phrases);
+        watch.push(text)?;
+        watch.finish()?;
+        self.ask(text)
+    }
+
+    /// What the endpoint says of a whole text.
+    fn ask(&self, text: &str) -> Result<(), Held> {
         match &self.endpoint {
             Some(endpoint) => match endpoint.flagged(text) {
                 Ok(None) => Ok(()),
@@ -65,12 +72,6 @@ impl Moderation {
             },
             None => Ok(()),
         }
-    }
-
-    fn check_words(&self, text: &str) -> Result<(), Held> {
-        let mut watch = Watch::new(&self.phrases);
-        watch.push(text)?;
-        watch.finish()
     }
 
     /// What may be shown of a growing answer before it is whole.
@@ -97,11 +98,9 @@ impl Gate<'_> {
     /// Why nothing more may be.
     pub fn push(&mut self, piece: &str) -> Result<String, Held> {
         self.text.push_str(piece);
-        if self.moderation.endpoint.is_some() {
-            return Ok(String::new());
-        }
         self.watch.push(piece)?;
-        Ok(self.show(self.watch.settled()))
+        let settled = if self.moderation.endpoint.is_none() { self.watch.settled() } else { 0 };
+        Ok(self.show(settled))
     }
 
     /// The rest of the answer, now that it is whole.
@@ -109,7 +108,8 @@ impl Gate<'_> {
     /// # Errors
     /// Why it may not be shown.
     pub fn finish(mut self) -> Result<(String, String), Held> {
-        self.moderation.check(&self.text)?;
+        self.watch.finish()?;
+        self.moderation.ask(&self.text)?;
         let rest = self.show(self.text.len());
         Ok((rest, self.text))
     }
@@ -153,7 +153,7 @@ impl<'a> Watch<'a> {
     }
 
     /// Ends the text.
-    fn finish(mut self) -> Result<(), Held> {
+    fn finish(&mut self) -> Result<(), Held> {
         self.push("\n")
     }
 

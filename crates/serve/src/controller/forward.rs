@@ -23,6 +23,7 @@ use super::workers::Chosen;
 use crate::app::read_body;
 use crate::client::post;
 use crate::error::ServeError;
+use crate::fastchat::failure_frame;
 use crate::gate::Caller;
 use crate::log::Entry;
 use crate::stream::{COMMENT, EVENT_STREAM, streamed};
@@ -65,7 +66,7 @@ pub(super) async fn worker_stream(
 ) -> Result<Response, ServeError> {
     match forward(shared, caller, body, "/worker_generate_stream", Kind::FastChat).await {
         Ok(response) => Ok(response),
-        Err(error) => Ok(Kind::FastChat.failure(&error)[0].clone().into_response()),
+        Err(error) => Ok(failure_frame(&error).into_response()),
     }
 }
 

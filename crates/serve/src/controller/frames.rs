@@ -1,10 +1,11 @@
 //! The pieces of an answer, in OpenAI's protocol and in FastChat's.
 
 use axum::body::{Body, BodyDataStream, Bytes};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio_stream::StreamExt;
 
 use crate::error::ServeError;
+use crate::fastchat::failure_frame;
 use crate::stream::{DONE, event};
 
 /// How pieces of an answer are told apart.
@@ -38,11 +39,7 @@ impl Kind {
     pub fn failure(self, error: &ServeError) -> Vec<Bytes> {
         match self {
             Self::Openai => vec![event(&error.body()), DONE],
-            Self::FastChat => {
-                let text = camelid_files::program::message(error);
-                let frame = json!({ "text": text, "error_code": error.fastchat_code() }).to_string() + "\0";
-                vec![Bytes::from(frame)]
-            }
+            Self::FastChat => vec![failure_frame(error)],
         }
     }
 }

@@ -8,4 +8,4 @@ mod register;
 mod worker;
 
 pub(crate) use register::keep_registered;
-pub(crate) use worker::routes;
+pub(crate) use worker::{failure_frame, routes};

@@ -236,7 +236,8 @@ fn failure(error: &ServeError) -> Value {
     json!({ "text": camelid_files::program::message(error), "error_code": error.fastchat_code() })
 }
 
-fn failure_frame(error: &ServeError) -> Bytes {
+/// The piece of a stream that says what went wrong.
+pub(crate) fn failure_frame(error: &ServeError) -> Bytes {
     frame(&failure(error))
 }
 

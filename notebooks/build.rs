@@ -11,15 +11,9 @@ use serde_json::Value;
 
 fn main() {
     println!("cargo::rerun-if-changed=.");
-    let mut paths: Vec<PathBuf> = fs::read_dir(".")
-        .expect("the package's folder")
-        .map(|entry| entry.expect("an entry").path())
-        .filter(|path| path.extension().is_some_and(|kind| kind == "ipynb"))
-        .collect();
-    paths.sort();
     let mut programs = String::new();
     let mut names = Vec::new();
-    for path in paths {
+    for path in cells::notebooks(Path::new(".")).expect("the package's folder") {
         let name = path.file_stem().and_then(|stem| stem.to_str()).expect("a name").to_owned();
         programs.push_str(&program(&name, &path));
         names.push(name);

@@ -1,6 +1,18 @@
-//! The code of a notebook, as the build script and the library read it.
+//! Notebooks and their code, as the build script and the library read them.
+
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use serde_json::Value;
+
+/// The notebooks of a folder, sorted.
+pub fn notebooks(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let paths = fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path()));
+    let mut paths: Vec<PathBuf> = paths.collect::<Result<_, _>>()?;
+    paths.retain(|path| path.extension().is_some_and(|kind| kind == "ipynb"));
+    paths.sort();
+    Ok(paths)
+}
 
 /// The code cells of a notebook's document, in their order.
 pub fn code_cells(document: &Value) -> impl Iterator<Item = &Value> {

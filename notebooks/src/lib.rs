@@ -36,6 +36,14 @@ pub enum NotebookError {
     },
 }
 
+/// The notebooks of a folder, by name.
+///
+/// # Errors
+/// [`NotebookError::File`].
+pub fn notebooks(folder: &Path) -> Result<Vec<PathBuf>, NotebookError> {
+    Ok(cells::notebooks(folder).map_err(FileError::io(folder, "read"))?)
+}
+
 /// A notebook, as Jupyter writes it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Notebook {

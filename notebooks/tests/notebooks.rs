@@ -4,22 +4,17 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use camelid_notebooks::{Notebook, difference, outputs_of};
+use camelid_notebooks::{Notebook, difference, notebooks, outputs_of};
 
-fn notebooks() -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(env!("CARGO_MANIFEST_DIR")).unwrap();
-    let mut paths: Vec<PathBuf> = entries
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|kind| kind == "ipynb"))
-        .collect();
-    paths.sort();
+fn all() -> Vec<PathBuf> {
+    let paths = notebooks(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap();
     assert!(paths.len() >= 6, "{paths:?}");
     paths
 }
 
 #[test]
 fn outputs_are_the_committed_ones() {
-    for path in notebooks() {
+    for path in all() {
         let output = Command::new(env!("CARGO_BIN_EXE_camelid-notebooks"))
             .arg(path.file_stem().unwrap())
             .current_dir(env!("CARGO_MANIFEST_DIR"))
@@ -57,7 +52,7 @@ fn notebooks_ask_for_what_they_use_and_their_program_has_it() {
     let manifest: toml::Table = toml::from_str(&manifest).unwrap();
     let of_program = manifest["dependencies"].as_table().unwrap();
     let mut asked_for = BTreeSet::new();
-    for path in notebooks() {
+    for path in all() {
         let code = Notebook::read(&path).unwrap().code();
         let asked = dependencies(&code);
         for (name, table) in &asked {

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context, bail};
 use camelid_files::{program::UsageError, say, stem};
-use camelid_notebooks::{Notebook, Output, difference, outputs_of};
+use camelid_notebooks::{Notebook, Output, difference, notebooks, outputs_of};
 use serde_json::Value;
 
 use crate::cargo::cargo;
@@ -52,16 +52,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
 
 /// The notebooks of these names, or all.
 fn chosen(names: &[String]) -> anyhow::Result<Vec<PathBuf>> {
-    let folder = workspace().join("notebooks");
-    let entries = std::fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
-    let mut paths = Vec::new();
-    for entry in entries {
-        let path = entry?.path();
-        if path.extension().is_some_and(|kind| kind == "ipynb") {
-            paths.push(path);
-        }
-    }
-    paths.sort();
+    let mut paths = notebooks(&workspace().join("notebooks"))?;
     for name in names {
         if !paths.iter().any(|path| stem(path) == *name) {
             let there: Vec<String> = paths.iter().map(|path| stem(path)).collect();

@@ -26,8 +26,10 @@ pub struct Recipe {
     pub exam: Domain,
     /// Every arm.
     pub arms: fn() -> Vec<Arm>,
-    /// The arms to be run: at scale `check` those that show that the recipe runs.
-    pub chosen: fn(&TuningArguments) -> Vec<Arm>,
+    /// Those of a default run.
+    pub default: fn() -> Vec<Arm>,
+    /// Those that are enough to show that the recipe runs.
+    pub checked: fn() -> Vec<Arm>,
     /// Seeds of an arm, where none are asked for.
     pub seeds: u64,
 }
@@ -145,7 +147,12 @@ pub fn run<D: Shown>(
     }
 
     // 2. The evolutions, and the exams from held-out instructions.
-    let (chosen, all) = ((recipe.chosen)(arguments), (recipe.arms)().len());
+    let chosen = match scale {
+        _ if arguments.all => recipe.arms,
+        Scale::Check => recipe.checked,
+        _ => recipe.default,
+    };
+    let (chosen, all) = (chosen(), (recipe.arms)().len());
     if chosen.len() < all && scale != Scale::Check {
         println!("{} of {all} arms; --all runs every one", chosen.len());
     }

@@ -20,10 +20,8 @@ pub fn reproduce(arguments: &TuningArguments) -> anyhow::Result<Ending> {
         design,
         exam: Domain::Programs,
         arms: every_arm,
-        chosen: |arguments| match arguments.scale {
-            Scale::Check => [&[SEEDS][..], &ROUNDS[..1], &UNIONS[..2]].concat(),
-            _ => every_arm(),
-        },
+        default: every_arm,
+        checked: || [&[SEEDS][..], &ROUNDS[..1], &UNIONS[..2]].concat(),
         seeds: 3,
     };
     evolved::reproduce(&recipe, evidence::decide, arguments)

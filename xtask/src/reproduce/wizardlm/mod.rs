@@ -10,7 +10,6 @@ mod smol;
 use anyhow::bail;
 use camelid_chat::requests::Prices;
 use camelid_data::nano::Domain;
-use camelid_recipe::evolved::Arm;
 use camelid_recipe::{EvolutionPlan, ModelPrices};
 use clap::Args;
 
@@ -25,8 +24,15 @@ use super::tuning::TuningArguments;
 /// Where a judge comes in.
 const JUDGED_LATER: &str = "nano instructions have one right answer, and scale smol writes its answers to be judged by `camelid eval judge`";
 
-const RECIPE: Recipe =
-    Recipe { name: "wizardlm", design, exam: Domain::General, arms: all_arms, chosen, seeds: 5 };
+const RECIPE: Recipe = Recipe {
+    name: "wizardlm",
+    design,
+    exam: Domain::General,
+    arms: all_arms,
+    default: default_arms,
+    checked: || vec![MIX, arms::SEEDS, SEEDS_TOKENS, BOTH],
+    seeds: 5,
+};
 
 /// Options of a recipe that evolves.
 #[derive(Args, Clone)]
@@ -75,13 +81,4 @@ pub fn reproduce(evolving: &EvolvingArguments) -> anyhow::Result<Ending> {
     evolved::run(&RECIPE, arguments, experiment, |study, design, measured| {
         Ok((evidence::by_claim(measured), Details::of(study, design, measured)))
     })
-}
-
-/// The arms that fit the default time, or all.
-fn chosen(arguments: &TuningArguments) -> Vec<Arm> {
-    match arguments.scale {
-        _ if arguments.all => all_arms(),
-        Scale::Check => vec![MIX, arms::SEEDS, SEEDS_TOKENS, BOTH],
-        _ => default_arms(),
-    }
 }

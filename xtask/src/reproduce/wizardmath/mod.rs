@@ -20,10 +20,8 @@ pub fn reproduce(arguments: &TuningArguments) -> anyhow::Result<Ending> {
         design,
         exam: Domain::Arithmetic,
         arms: every_arm,
-        chosen: |arguments| match arguments.scale {
-            Scale::Check => vec![SEEDS, BOTH],
-            _ => every_arm(),
-        },
+        default: every_arm,
+        checked: || vec![SEEDS, BOTH],
         seeds: 5,
     };
     evolved::reproduce(&recipe, evidence::decide, arguments)

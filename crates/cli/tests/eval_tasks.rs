@@ -4,23 +4,7 @@ mod camelid;
 
 use std::fs;
 
-use camelid::{entries, error_of, output_of, save_nano_model, text};
-
-const TASK: &str = r#"
-    name = "colours"
-    version = 2
-    about = "which colour"
-    [data]
-    files = [{ pattern = "colours.jsonl" }]
-    fields = ["thing", "right"]
-    id = "{{ row }}"
-    [prompt]
-    question = "{{ thing }} is"
-    [multiple_choice]
-    choices = "['red', 'blue']"
-    gold = "right"
-    continuation = " {{ choice }}"
-"#;
+use camelid::{COLOURS as TASK, entries, error_of, output_of, save_nano_model, text};
 
 #[test]
 fn a_task_of_ones_own_is_scored_and_its_results_are_filed() {

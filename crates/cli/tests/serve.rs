@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use camelid::{error_of, output_of, save_nano_model, text};
+use camelid::{COLOURS, error_of, output_of, save_nano_model, text};
 use serde_json::{Value, json};
 
 /// A program that is killed with the test.
@@ -165,23 +165,8 @@ fn a_worker_that_is_killed_under_load_costs_no_request_that_had_no_token() {
     assert_eq!(registered(), Some(1));
 }
 
-/// A task as Camelid has it and as lm-evaluation-harness has it, over the same rows. The harness puts nothing
-/// before a text of its own accord.
-const TASK: &str = r#"
-    name = "colours"
-    version = 1
-    about = "which colour"
-    [data]
-    files = [{ pattern = "colours.jsonl" }]
-    fields = ["thing", "right"]
-    id = "{{ row }}"
-    [prompt]
-    question = "The {{ thing }} is"
-    [multiple_choice]
-    choices = "['red', 'blue', 'as green as grass']"
-    gold = "right"
-    continuation = " {{ choice }}"
-"#;
+/// [`COLOURS`] as lm-evaluation-harness has it, over the same rows. The harness puts nothing before a text of its
+/// own accord.
 const HARNESS_TASK: &str = r#"
 task: colours
 dataset_path: json
@@ -220,7 +205,7 @@ fn lm_evaluation_harness_over_the_server_scores_as_our_own_tasks_do() {
     let row = |(place, thing): (usize, &&str)| format!("{}\n", json!({"thing": thing, "right": place % 3}));
     let rows: String = things.iter().enumerate().map(row).collect();
     std::fs::write(at("colours.jsonl"), rows).unwrap();
-    std::fs::write(at("colours.toml"), TASK).unwrap();
+    std::fs::write(at("colours.toml"), COLOURS).unwrap();
     std::fs::create_dir(at("tasks")).unwrap();
     for (name, task) in [("colours", HARNESS_TASK), ("said", HARNESS_CHAT)] {
         let task = task.replace("ROWS", text(&at("colours.jsonl")));

@@ -12,6 +12,23 @@ use camelid_model::{Llama, LlamaConfig};
 use camelid_tests::{byte_tokenizer_with_bos, tiny_llama};
 use serde_json::json;
 
+/// A task of one's own over rows of `colours.jsonl`.
+pub const COLOURS: &str = r#"
+    name = "colours"
+    version = 2
+    about = "which colour"
+    [data]
+    files = [{ pattern = "colours.jsonl" }]
+    fields = ["thing", "right"]
+    id = "{{ row }}"
+    [prompt]
+    question = "The {{ thing }} is"
+    [multiple_choice]
+    choices = "['red', 'blue', 'as green as grass']"
+    gold = "right"
+    continuation = " {{ choice }}"
+"#;
+
 /// Runs `camelid` with these arguments.
 pub fn camelid(args: &[&str]) -> Output {
     camelid_with_input(args, "")

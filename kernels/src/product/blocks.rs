@@ -17,9 +17,6 @@ use super::pack::{Rhs, lhs_panel, rhs_panels};
 use super::tile::TileTask;
 use super::{Matrix, Update};
 
-/// Words along `k` of a panel: of 16 columns they are 16 KiB, of 32 columns 32 KiB.
-const STEPS: usize = 256;
-
 /// Words of the block of the left operand that stays in the second-level cache: 192 KiB.
 const LHS_BLOCK: usize = 48 << 10;
 
@@ -88,7 +85,7 @@ pub(super) unsafe fn run(
     let rhs_in_place = plain && m <= FEW_ROWS && matches!(rhs, Rhs::Dense(b) if b.col_stride == 1);
     let lhs_in_place = plain && n <= FEW_COLUMNS;
     let words_per_step = if kernel.word == Word::Pair { 2 } else { 1 };
-    let k_block = equal_parts(k, STEPS * words_per_step, 32);
+    let k_block = equal_parts(k, kernel.steps * words_per_step, 32);
     let mut product =
         Product { kernel, dst, add: update == Update::Add, scale, lhs, rhs, n, k, k_block, rhs_in_place };
     if lhs_in_place {

@@ -131,6 +131,7 @@ unsafe fn dot_avx2<const M: usize>(
         let mut sums = [_mm256_setzero_ps(); M];
         for (i, scale) in scales.iter().enumerate().take(inn / run) {
             let mut parts = [[_mm256_setzero_ps(); 2]; M];
+            _mm_prefetch::<_MM_HINT_T0>(bytes.as_ptr().wrapping_add(i * run / 2 + AHEAD).cast());
             for at in (i * run..(i + 1) * run).step_by(STEP) {
                 let bytes = _mm_loadu_si128(bytes.as_ptr().add(at / 2).cast());
                 // High nibbles in the lower lane, low ones in the upper.

@@ -1,5 +1,7 @@
 //! The micro-kernels of this machine: tiles of the destination held in registers.
 
+use std::fmt;
+
 use super::portable;
 use super::tile::Tile;
 #[cfg(target_arch = "x86_64")]
@@ -24,6 +26,16 @@ pub enum ComputeType {
     ///
     /// For inference: on the CPU alone, and a backward pass is that of [`ComputeType::F32`].
     BatchInvariant,
+}
+
+impl fmt::Display for ComputeType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ComputeType::F32 => "f32",
+            ComputeType::Bf16 => "bf16",
+            ComputeType::BatchInvariant => "f32, batch-invariant",
+        })
+    }
 }
 
 /// What one 32-bit word of a packed operand holds.
@@ -65,6 +77,9 @@ pub(super) struct Kernel {
     pub lanes: usize,
     /// Most vectors in a row of a tile.
     pub vectors: usize,
+    /// Words along `k` of a panel, at most. A panel of 16 columns and 512 steps, or of 32 and 256, is
+    /// 32 KiB. Results depend on it, to the last bit: it is never chosen by a measurement.
+    pub steps: usize,
     /// Words of the operands.
     pub word: Word,
     /// Tile of `r` rows and `v` vectors at `(r - 1) · vectors + v - 1`.
@@ -89,6 +104,7 @@ impl Kernel {
                     rows: avx512::ROWS,
                     lanes: avx512::LANES,
                     vectors: avx512::VECTORS,
+                    steps: 256,
                     word,
                     tiles,
                     packs_with_avx2: true,
@@ -99,6 +115,7 @@ impl Kernel {
                 rows: avx2::ROWS,
                 lanes: avx2::LANES,
                 vectors: avx2::VECTORS,
+                steps: 512,
                 word,
                 tiles: &avx2::TILES,
                 packs_with_avx2: true,
@@ -107,6 +124,7 @@ impl Kernel {
                 rows: portable::ROWS,
                 lanes: portable::LANES,
                 vectors: portable::VECTORS,
+                steps: 256,
                 word,
                 tiles: &portable::TILES,
                 packs_with_avx2: false,

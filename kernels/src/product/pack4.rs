@@ -6,7 +6,7 @@
 #![allow(unsafe_code)]
 
 use super::kernel::Word;
-use super::pack_avx2::{Codes, F32, PAIR, ROUNDED, unpack_rows, unpack_words};
+use super::pack_avx2::{Codes, F32, PAIR, ROUNDED, STEPS_AHEAD, prefetch, unpack_rows, unpack_words};
 use crate::blockwise4::{AbsmaxView, Packed4View};
 use crate::weight_rows::{Stored, WeightRows};
 
@@ -40,12 +40,23 @@ pub(super) fn run_scales(
         AbsmaxView::Nested { codes, absmax, offset, block_size, table } if block_size.is_power_of_two() => {
             // As `AbsmaxView::get`, without a division for each.
             let table = table.values();
-            let shift = block_size.trailing_zeros();
-            scales.extend(starts.map(|at| {
-                let block = block(at);
-                let product = table[usize::from(codes[block])] * absmax[block >> shift];
+            let scale = |code: u8, nested: f32| {
+                let product = table[usize::from(code)] * nested;
                 product + offset
-            }));
+            };
+            if run == view.block_size {
+                // Block by block of the nested scales.
+                let mut blocks = block(start)..block(start + len);
+                while !blocks.is_empty() {
+                    let end = ((blocks.start / block_size + 1) * block_size).min(blocks.end);
+                    let nested = absmax[blocks.start / block_size];
+                    scales.extend(codes[blocks.start..end].iter().map(|&code| scale(code, nested)));
+                    blocks.start = end;
+                }
+                return;
+            }
+            let shift = block_size.trailing_zeros();
+            scales.extend(starts.map(|at| scale(codes[block(at)], absmax[block(at) >> shift])));
         }
         absmax => scales.extend(starts.map(|at| absmax.get(block(at)))),
     }
@@ -122,6 +133,11 @@ pub(super) fn weight_panels(
     for step in 0..steps {
         let first = (weight.first + k0 + step * each) * weight.inn;
         let second = (each == 2 && step * 2 + 1 < kc).then_some(first + weight.inn);
+        for row in 0..each {
+            // As in `pack_cols`.
+            let later = first + (STEPS_AHEAD * each + row) * weight.inn + j0;
+            prefetch(view.packed.as_ptr().wrapping_add(later / 2), nc / 2);
+        }
         let mut j = j0;
         while j < j0 + nc {
             let next = ((j / run + 1) * run).min(j0 + nc);

@@ -12,6 +12,19 @@ pub(super) const F32: u8 = 0;
 pub(super) const ROUNDED: u8 = 1;
 pub(super) const PAIR: u8 = 2;
 
+/// Steps between the one that [`pack_cols`] packs and the one that it asks memory for.
+pub(super) const STEPS_AHEAD: usize = 8;
+
+/// Asks for `bytes` bytes at `start`, which need not be there.
+#[inline]
+pub(super) fn prefetch(start: *const u8, bytes: usize) {
+    const CACHE_LINE: usize = 64;
+    for line in (0..bytes).step_by(CACHE_LINE) {
+        // SAFETY: SSE, which every x86-64 has; no memory is accessed.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(line).cast()) };
+    }
+}
+
 /// The word that `W` stands for.
 const fn word<const W: u8>() -> Word {
     match W {
@@ -104,6 +117,11 @@ pub(super) unsafe fn pack_cols<const W: u8>(
             let row = src.add(step * each * row_stride);
             let has_next = each == 2 && step * 2 + 1 < k;
             let next = if has_next { row.add(row_stride) } else { row };
+            for row in 0..each {
+                // Rows are cut short and lie pages apart: nothing foresees where the next one begins.
+                let later = src.wrapping_add((step * each + STEPS_AHEAD * each + row) * row_stride);
+                prefetch(later.cast(), cols * size_of::<f32>());
+            }
             for (panel, first) in (0..cols).step_by(width).enumerate() {
                 let at = dst.add(panel * panel_stride + step * width);
                 let live = width.min(cols - first);

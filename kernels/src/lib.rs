@@ -39,6 +39,8 @@ mod processor;
 #[cfg(feature = "burn")]
 mod product;
 #[cfg(feature = "burn")]
+mod product_rates;
+#[cfg(feature = "burn")]
 pub mod rms_norm;
 #[cfg(feature = "burn")]
 pub mod rotary;
@@ -78,6 +80,8 @@ pub use mapped_file::MappedFile;
 pub use processor::processor_name;
 #[cfg(feature = "burn")]
 pub use product::ComputeType;
+#[cfg(feature = "burn")]
+pub use product_rates::ProductRates;
 #[cfg(feature = "burn")]
 pub use rms_norm::rms_norm;
 #[cfg(feature = "burn")]

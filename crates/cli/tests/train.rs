@@ -206,6 +206,40 @@ fn a_resumed_run_takes_other_settings_that_leave_its_steps_alone() {
     output_of(&resume(&short, &[]));
 }
 
+/// `auto` becomes a compute type when a run begins, is saved as that one, and stays it.
+#[test]
+fn a_run_keeps_the_compute_type_that_auto_came_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, _) = experiment(dir.path());
+    let run = dir.path().join("run");
+    let auto = ["train", &file, "--run", text(&run), "--set", "model.compute=auto"];
+    let measured = |args: &[&str]| {
+        let output = camelid(args);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
+        said.contains("GFLOP/s here")
+    };
+    assert!(measured(&auto), "the rates are said");
+    let saved = fs::read_to_string(run.join("experiment.toml")).unwrap();
+    let [took, other] = if saved.contains("compute = \"bf16\"") { ["bf16", "f32"] } else { ["f32", "bf16"] };
+    assert!(saved.contains(&format!("compute = \"{took}\"")), "{saved}");
+    assert!(!measured(&auto) && !measured(&resume(&run, &["model.compute=auto"])), "measured again");
+    let changed = error_of(&resume(&run, &[&format!("model.compute={other}")]));
+    assert!(changed.contains(&format!("model.compute = \"{other}\" (was \"{took}\")")), "{changed}");
+
+    let losses = |compute: &str| {
+        let run = dir.path().join(compute);
+        let set = format!("model.compute={compute}");
+        output_of(&["train", &file, "--run", text(&run), "--set", &set]);
+        let metrics = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+        let of_line = |line: &str| serde_json::from_str::<Value>(line).unwrap()["loss"].as_f64().unwrap();
+        metrics.lines().map(of_line).collect::<Vec<f64>>()
+    };
+    let (f32, bf16) = (losses("f32"), losses("bf16"));
+    assert_ne!(f32, bf16, "rounded operands");
+    assert!(f32.iter().zip(&bf16).all(|(a, b)| (a - b).abs() < 0.05), "{f32:?} {bf16:?}");
+}
+
 /// Weights are asked in the template that they were tuned on: the base's own goes with the adapter,
 /// and no other does.
 #[test]

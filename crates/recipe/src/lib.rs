@@ -35,7 +35,7 @@ pub use comparison::{Comparison, Ran};
 pub use digits::rounded;
 pub use error::RecipeError;
 pub use evolving::{CallTokens, EvolutionBudget, EvolutionCharge, EvolutionPlan, ModelPrice, ModelPrices};
-pub use experiment::{DataSection, Expected, Experiment, Length, ModelSection, Storage, TestSet};
+pub use experiment::{Compute, DataSection, Expected, Experiment, Length, ModelSection, Storage, TestSet};
 pub use format::{BaseFormat, DoubleQuant};
 pub use judged::{Compared, Judge, Judged};
 pub use machines::{Machine, Machines};

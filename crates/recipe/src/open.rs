@@ -206,17 +206,17 @@ impl Opened {
     /// trained where the device tracks gradients.
     ///
     /// # Errors
-    /// Weights that cannot be loaded, adapters that fit no layer.
+    /// Weights that cannot be loaded, adapters that fit no layer, a compute type that is not settled.
     pub fn model(&self, experiment: &Experiment, device: &Device) -> Result<Llama, RecipeError> {
         let weights = self.weights()?;
         let mut model = Llama::load(weights.as_ref(), &experiment.weight_storage(), device)?;
         if let Some(scaling) = &experiment.model.rope_scaling {
             model = model.with_rope_scaling(scaling.clone())?;
         }
-        match &experiment.lora {
-            Some(lora) => Ok(camelid_lora::attach(model, lora, experiment.seed, device)?),
-            None => Ok(model),
+        if let Some(lora) = &experiment.lora {
+            model = camelid_lora::attach(model, lora, experiment.seed, device)?;
         }
+        Ok(model.with_compute_type(experiment.compute_type()?))
     }
 
     /// Whether the base's weights come from a file that was itself quantised.

@@ -11,8 +11,9 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use camelid_data::catalogue::FetchOptions;
 use camelid_files::digest;
+use camelid_kernels::ProductRates;
 use camelid_lora::LoraConfig;
-use camelid_recipe::{Experiment, OpenOptions, Opened, TestSet};
+use camelid_recipe::{Compute, Experiment, OpenOptions, Opened, TestSet};
 use camelid_train::{Interrupt, Progress, Trainer};
 
 use crate::device::DeviceArg;
@@ -55,7 +56,7 @@ const EXAMPLES: &str = "Examples:
   tensorboard --logdir runs";
 
 pub fn run(args: &Args) -> Result<ExitCode> {
-    let experiment = match (&args.resume, &args.experiment) {
+    let mut experiment = match (&args.resume, &args.experiment) {
         (Some(run), _) => resumed(run, &args.set)?,
         (None, Some(file)) => absolute(Experiment::read_with(file, &args.set)?)?,
         (None, None) => bail!("an experiment file or --resume is needed"),
@@ -71,7 +72,11 @@ pub fn run(args: &Args) -> Result<ExitCode> {
     };
     let device = args.device.open()?;
     if args.resume.is_none() {
-        check_folder(folder, &experiment)?;
+        check_folder(folder, &mut experiment)?;
+    }
+    if let Some(ProductRates { f32, bf16 }) = experiment.settle_compute(&device) {
+        let compute = experiment.compute_type()?;
+        camelid_files::say!("compute: {compute} (f32 {f32:.0} GFLOP/s here, bf16 {bf16:.0})");
     }
     let cache = fetch.cache_dir.clone();
     let opened = experiment.open(&OpenOptions { fetch, cache })?;
@@ -112,7 +117,8 @@ fn resumed(run: &Path, set: &[String]) -> Result<Experiment> {
     if set.is_empty() {
         return Ok(experiment);
     }
-    let changed = absolute(Experiment::read_with(&file, set)?)?;
+    let mut changed = absolute(Experiment::read_with(&file, set)?)?;
+    keep_compute(&mut changed, &experiment);
     changed.check_goes_on(&experiment)?;
     Ok(changed)
 }
@@ -135,12 +141,21 @@ fn absolute(mut experiment: Experiment) -> Result<Experiment> {
     Ok(experiment)
 }
 
+/// A run keeps the compute type that it began with: `auto` then means that one.
+fn keep_compute(experiment: &mut Experiment, begun: &Experiment) {
+    if experiment.model.compute == Compute::Auto {
+        experiment.model.compute = begun.model.compute;
+    }
+}
+
 /// Refuses a folder that would mix two runs, or a run with something else.
-fn check_folder(folder: &Path, experiment: &Experiment) -> Result<()> {
+fn check_folder(folder: &Path, experiment: &mut Experiment) -> Result<()> {
     let shown = folder.display();
     let file = folder.join(EXPERIMENT);
     if file.is_file() {
-        if Experiment::read(&file)? != *experiment {
+        let begun = Experiment::read(&file)?;
+        keep_compute(experiment, &begun);
+        if begun != *experiment {
             bail!(
                 "--run {shown} holds a run of another experiment ({}); name another folder, or go on \
                  with `camelid train --resume {shown}`, to which --set gives another length",
@@ -165,11 +180,15 @@ fn key(experiment: &Experiment) -> Result<String> {
         lora: &'a Option<LoraConfig>,
         storage: String,
         rope_scaling: String,
+        /// Absent for f32, which every run had before there was a choice.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        compute: Option<Compute>,
     }
     let key = Key {
         lora: &experiment.lora,
         storage: format!("{:?}", experiment.weight_storage()),
         rope_scaling: format!("{:?}", experiment.model.rope_scaling),
+        compute: (experiment.model.compute != Compute::F32).then_some(experiment.model.compute),
     };
     Ok(digest::of_bytes(serde_json::to_vec(&key).context("cannot describe the adapters")?))
 }

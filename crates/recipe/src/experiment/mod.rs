@@ -1,5 +1,6 @@
 //! Experiments: one TOML file per run, read strictly.
 
+mod compute;
 mod explain;
 mod length;
 mod overrides;
@@ -17,7 +18,7 @@ use camelid_train::TrainSettings;
 use serde::{Deserialize, Serialize};
 
 pub use self::length::Length;
-pub use self::section::{DataSection, Expected, ModelSection, Storage, TestSet};
+pub use self::section::{Compute, DataSection, Expected, ModelSection, Storage, TestSet};
 use crate::{RecipeError, nano};
 
 /// A run, as written in a TOML file. A key that is not known is an error naming the nearest one

@@ -21,6 +21,9 @@ pub struct ModelSection {
     /// How its linear layers are held. Default f32.
     #[serde(default)]
     pub storage: Storage,
+    /// How the operands of its products are rounded. Default f32.
+    #[serde(default)]
+    pub compute: Compute,
     /// Stretches the rotary frequencies for a longer context than the base was made for, in place
     /// of what its `config.json` says: `type = "linear"` with `factor`, or llama3's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -65,6 +68,22 @@ impl From<Storage> for String {
             Storage::Quantized => QUANTIZED.to_owned(),
         }
     }
+}
+
+/// How the operands of a model's products are rounded; sums run in f32.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Compute {
+    /// Not at all.
+    #[default]
+    F32,
+    /// To bfloat16: faster where the processor or the device has instructions for it.
+    Bf16,
+    /// To bfloat16 where a measurement shows a gain: see [`Experiment::settle_compute`]. A run keeps
+    /// what it began with.
+    ///
+    /// [`Experiment::settle_compute`]: crate::Experiment::settle_compute
+    Auto,
 }
 
 /// The training data of an experiment.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::{BenchError, rows};
+use crate::{BenchError, llama_110m, rows};
 
 /// A measured piece of work, the same for us and for the peers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -120,6 +120,30 @@ impl Row {
             Row::Decode => tokens(rows::NEW_TOKENS),
             Row::Prefill => tokens(rows::PREFILL),
         }
+    }
+
+    /// Operations of the products in one run of a training step: linear layers, head, adapters and attention,
+    /// forwards and backwards, and forwards once more under checkpointing. `None` for other rows.
+    pub fn product_operations(self) -> Option<f64> {
+        let full = self == Row::FullStep;
+        let forwards = if self == Row::QloraStepCheckpointed { 2.0 } else { 1.0 };
+        self.counts_memory().then(|| {
+            let model = llama_110m::llama_110m();
+            let (hidden, inner) = (model.hidden_size as f64, model.intermediate_size as f64);
+            let blocks = model.num_hidden_layers as f64;
+            let linears = blocks * (4.0 * hidden * hidden + 3.0 * hidden * inner);
+            let of_rank_one = blocks * (4.0 * 2.0 * hidden + 3.0 * (hidden + inner));
+            let adapters = if full { 0.0 } else { rows::RANK as f64 * of_rank_one };
+            // Half of the positions are seen, in two products.
+            let attention = blocks * rows::SEQUENCE as f64 * hidden;
+            let head = model.vocab_size as f64 * hidden;
+            // Backwards a product has one for its input, and one for its weight where that is trained;
+            // both factors of attention's products are inputs.
+            let of_weight = if full { 2.0 } else { 1.0 };
+            let forward = linears + adapters + attention;
+            let backward = of_weight * (linears + head) + 2.0 * (adapters + attention);
+            2.0 * (forwards * forward + head + backward) * (rows::SEQUENCES * rows::SEQUENCE) as f64
+        })
     }
 
     /// Ways in which we can do it; the fastest counts, as it does for the peers.

@@ -22,6 +22,8 @@ pub const PARAMETERS: usize = 100 * 1_000_000;
 pub const SEQUENCES: usize = 4;
 /// Tokens of each.
 pub const SEQUENCE: usize = 256;
+/// Rank of a QLoRA step's adapters.
+pub const RANK: usize = 16;
 /// Tokens of the prompt that decoding continues.
 pub const PROMPT: usize = 16;
 /// Tokens that decoding adds.

@@ -8,14 +8,14 @@ use camelid_lora::{LoraConfig, attach};
 use camelid_model::{DenseStorage, Llama};
 use camelid_train::{Observer, StepRecord, TrainSettings, Trainer};
 
-use super::{Prepared, SEQUENCE, SEQUENCES};
+use super::{Prepared, RANK, SEQUENCE, SEQUENCES};
 use crate::{BenchError, device, llama_110m};
 
-/// NF4 with adapters of rank 16 on every linear layer; the frozen embedding in bf16.
+/// NF4 with adapters on every linear layer; the frozen embedding in bf16.
 pub(super) fn qlora(activation_checkpointing: bool, compute: ComputeType) -> Result<Prepared, BenchError> {
     stepwise(activation_checkpointing, move || {
         let device = device()?.autodiff();
-        let lora = LoraConfig { r: 16, lora_alpha: 32.0, ..LoraConfig::default() };
+        let lora = LoraConfig { r: RANK, lora_alpha: 32.0, ..LoraConfig::default() };
         let model = llama_110m::packed(DenseStorage::Bf16, &device)?;
         Ok(attach(model, &lora, 0, &device)?.with_compute_type(compute))
     })

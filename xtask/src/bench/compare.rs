@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::child::{Measurer, Shared, TooSlow};
 use super::python::Peers;
-use super::table::{Comparison, Target};
+use super::table::Comparison;
 
 /// How long to measure.
 pub struct Effort {
@@ -95,25 +95,23 @@ pub fn compare(comparison: &Comparison, peers: &mut Peers, effort: &Effort) -> O
 fn measure(comparison: &Comparison, peers: &mut Peers, effort: &Effort, outcome: &mut Outcome) -> Result<()> {
     let row = comparison.row;
     let mut start_ours = || ours();
-    let ours = contenders(row, row.settings(), &[], &mut start_ours, effort, &mut outcome.tried);
+    let ours = fastest(row, row.settings(), &mut start_ours, effort, &mut outcome.tried);
     for tried in &mut outcome.tried {
         tried.setting = format!("ours: {}", tried.setting);
     }
-    let named: Vec<&str> = comparison.targets.iter().filter_map(named_setting).collect();
     let theirs = if row.counts_memory() {
         // Together with another process of theirs there might not be room.
         peers.end();
         let mut start = || peers.fresh(comparison.modules);
-        contenders(row, comparison.theirs, &named, &mut start, effort, &mut outcome.tried)
+        fastest(row, comparison.theirs, &mut start, effort, &mut outcome.tried)
     } else {
         let mut start = || peers.shared(comparison.modules);
-        contenders(row, comparison.theirs, &named, &mut start, effort, &mut outcome.tried)
+        fastest(row, comparison.theirs, &mut start, effort, &mut outcome.tried)
     };
     let our_problem = ours.as_ref().err().map(|error| format!("ours: {error:#}"));
     let their_problem = theirs.as_ref().err().map(|error| format!("theirs: {error:#}"));
-    let ours: Vec<Contender> = ours.unwrap_or_default().into_iter().take(1).collect();
-    let ours_count = ours.len();
-    let mut all: Vec<Contender> = ours.into_iter().chain(theirs.unwrap_or_default()).collect();
+    let ours_count = usize::from(ours.is_ok());
+    let mut all: Vec<Contender> = ours.into_iter().chain(theirs).collect();
     let sampled = take_turns(&mut all, effort);
     for (i, contender) in all.into_iter().enumerate() {
         if contender.samples.is_empty() {
@@ -129,13 +127,6 @@ fn measure(comparison: &Comparison, peers: &mut Peers, effort: &Effort, outcome:
     sampled?;
     let problems: Vec<String> = our_problem.into_iter().chain(their_problem).collect();
     if problems.is_empty() { Ok(()) } else { Err(anyhow!(problems.join("; "))) }
-}
-
-fn named_setting(target: &Target) -> Option<&'static str> {
-    match target {
-        Target::SpeedOf { setting, .. } => Some(setting),
-        _ => None,
-    }
 }
 
 /// Our side, in a process of its own.
@@ -166,19 +157,18 @@ const HOPELESS: f64 = 3.0;
 /// Another sample tells whether a first run was slow because it was the first.
 const WORTH_A_SECOND: f64 = 1.5;
 
-/// The fastest setting first, then those of `named`, all ready.
-fn contenders(
+/// The fastest of the settings, ready.
+fn fastest(
     row: Row,
     settings: &[&'static str],
-    named: &[&str],
     start: &mut dyn FnMut() -> Result<Shared>,
     effort: &Effort,
     tried: &mut Vec<Tried>,
-) -> Result<Vec<Contender>> {
-    let mut kept: Vec<Contender> = vec![];
+) -> Result<Contender> {
+    let mut kept: Option<Contender> = None;
     let mut stopped: Vec<&str> = vec![];
     for &setting in settings {
-        let fastest = kept.iter().map(|c| c.seconds).fold(f64::INFINITY, f64::min);
+        let least = kept.as_ref().map_or(f64::INFINITY, |kept| kept.seconds);
         if let Some(before) = stopped.iter().find(|before| compute_type(before) == compute_type(setting)) {
             let note = format!("not tried: its compute type is that of \"{before}\", which was stopped");
             tried.push(Tried {
@@ -189,13 +179,15 @@ fn contenders(
             });
             continue;
         }
-        match Contender::ready(row, setting, start, fastest, effort) {
+        match Contender::ready(row, setting, start, least, effort) {
             Ok((contender, peak_mib)) => {
                 camelid_files::say!("    {setting}: {:.2} ms", contender.seconds * 1e3);
                 let (seconds, peak_mib) = (Some(contender.seconds), Some(peak_mib));
                 tried.push(Tried { setting: setting.to_owned(), seconds, peak_mib, note: None });
-                kept.push(contender);
-                keep_fastest(&mut kept, named)?;
+                kept = Some(match kept.take() {
+                    Some(kept) => faster(kept, contender)?,
+                    None => contender,
+                });
             }
             Err(error) => {
                 let note = format!("{error:#}");
@@ -212,16 +204,14 @@ fn contenders(
             }
         }
     }
-    if kept.is_empty() {
+    let Some(mut kept) = kept else {
         let reasons: Vec<String> =
             tried.iter().filter_map(|t| Some(format!("{}: {}", t.setting, t.note.as_ref()?))).collect();
         return Err(anyhow!(reasons.join("; ")));
-    }
-    for contender in &mut kept {
-        if !contender.measurer.borrow_mut().is_running() {
-            // It shared a process with a setting that was stopped.
-            (*contender, _) = Contender::ready(row, &contender.setting, start, f64::INFINITY, effort)?;
-        }
+    };
+    if !kept.measurer.borrow_mut().is_running() {
+        // It shared a process with a setting that was stopped.
+        (kept, _) = Contender::ready(row, &kept.setting, start, f64::INFINITY, effort)?;
     }
     Ok(kept)
 }
@@ -231,21 +221,13 @@ fn compute_type(setting: &str) -> Option<&'static str> {
     ["bf16", "f32"].into_iter().find(|name| setting.contains(name))
 }
 
-/// Sorts by speed and drops all but the fastest and those that are named.
-fn keep_fastest(kept: &mut Vec<Contender>, named: &[&str]) -> Result<()> {
-    kept.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
-    let mut i = 1;
-    while i < kept.len() {
-        if named.contains(&kept[i].setting.as_str()) {
-            i += 1;
-            continue;
-        }
-        let slower = kept.remove(i);
-        if Rc::strong_count(&slower.measurer) > 1 && slower.measurer.borrow_mut().is_running() {
-            slower.measurer.borrow_mut().forget(&slower.setting)?;
-        }
+/// The faster of two; the other is given up.
+fn faster(one: Contender, other: Contender) -> Result<Contender> {
+    let (faster, slower) = if other.seconds < one.seconds { (other, one) } else { (one, other) };
+    if Rc::strong_count(&slower.measurer) > 1 && slower.measurer.borrow_mut().is_running() {
+        slower.measurer.borrow_mut().forget(&slower.setting)?;
     }
-    Ok(())
+    Ok(faster)
 }
 
 impl Contender {

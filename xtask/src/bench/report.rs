@@ -88,26 +88,37 @@ impl Report {
     fn verdict(&self, comparison: &Comparison, target: &Target, outcome: &Outcome) -> Verdict {
         let (ours, best) = (outcome.ours.as_ref(), outcome.theirs.first());
         let row = comparison.row;
-        let speed = |theirs: Option<&Side>, work: String, at_least: f64| {
-            let ratio = ours.zip(theirs).map(|(ours, theirs)| theirs.median / ours.median);
-            Verdict {
-                work,
-                ours: cell(ours, |side| self.speed(row, side, true)),
-                theirs: cell(theirs, |side| {
-                    format!("{}, {}", self.speed(row, side, false), setting(&side.setting))
-                }),
-                ratio,
-                target: format!("≥ {at_least}×"),
-                met: ratio.map(|ratio| ratio >= at_least),
-            }
-        };
         match *target {
-            Target::Speed(at_least) => speed(best, comparison.title.to_owned(), at_least),
-            Target::SpeedOf { setting, called, at_least } => {
-                let theirs = outcome.theirs.iter().find(|side| side.setting == setting);
-                speed(theirs, format!("… against {called}"), at_least)
+            Target::Speed(at_least) => {
+                let ratio = ours.zip(best).map(|(ours, theirs)| theirs.median / ours.median);
+                Verdict {
+                    work: comparison.title.to_owned(),
+                    ours: cell(ours, |side| self.speed(row, side, true)),
+                    theirs: cell(best, |side| {
+                        format!("{}, {}", self.speed(row, side, false), setting(&side.setting))
+                    }),
+                    ratio,
+                    target: format!("≥ {at_least}×"),
+                    met: ratio.map(|ratio| ratio >= at_least),
+                }
             }
             Target::Memory(at_most) => memory(ours, best, &outcome.tried, at_most),
+            Target::StepEfficiency(at_least) => {
+                let best = self.best_product_rate();
+                let rate = ours.zip(row.product_operations()).map(|(side, count)| count / side.median);
+                let share = rate.zip(best).map(|(rate, best)| rate / best);
+                let shown = |rate: Option<f64>| {
+                    rate.map_or("not measured".to_owned(), |rate| format!("{:.0} GFLOP/s", rate * 1e-9))
+                };
+                Verdict {
+                    work: "… its products, as a share of the best rate of a product".to_owned(),
+                    ours: shown(rate),
+                    theirs: format!("{} (either side)", shown(best)),
+                    ratio: share,
+                    target: format!("≥ {at_least}"),
+                    met: share.map(|share| share >= at_least),
+                }
+            }
             Target::ReadBandwidth(at_least) => {
                 let read = self.machine.read_gb_per_second;
                 let share = ours.map(|side| row.work().amount / side.median * 1e-9 / read);
@@ -121,6 +132,16 @@ impl Report {
                 }
             }
         }
+    }
+
+    /// The best rate of a product in the run, on either side, in operations a second.
+    fn best_product_rate(&self) -> Option<f64> {
+        let sides = Row::ALL.into_iter().filter(|row| row.work().unit == Unit::Operations).flat_map(|row| {
+            let measured = self.rows.iter().filter(move |known| known.row == row.name());
+            let sides = measured.flat_map(|known| known.ours.iter().chain(&known.theirs));
+            sides.map(move |side| row.work().amount / side.median)
+        });
+        sides.reduce(f64::max)
     }
 
     /// Time and rate, with spread, and for ours the share of the machine's peak.
@@ -342,14 +363,14 @@ mod tests {
         let mut report = Report::open(folder.path(), machine()).unwrap();
         let outcome = Outcome {
             ours: Some(side("f32", 1.0, 900.0)),
-            theirs: vec![side("f32 highest", 2.0, 2000.0)],
+            theirs: vec![side("f32 highest", 2.0, 4000.0)],
             ..Outcome::default()
         };
         report.put(comparison(Row::QloraStep), outcome).unwrap();
         let verdicts = &report.rows[0].verdicts;
-        assert_eq!(verdicts.iter().map(|v| v.met).collect::<Vec<_>>(), [Some(true), Some(true)]);
+        assert_eq!(verdicts.iter().map(|v| v.met).collect::<Vec<_>>(), [Some(true), Some(true), None]);
         assert_eq!(verdicts[0].ratio, Some(2.0));
-        assert_eq!(verdicts[1].ratio, Some(0.45));
+        assert_eq!(verdicts[1].ratio, Some(0.225));
 
         let slow = Outcome {
             ours: Some(side("f32", 1.0, 900.0)),

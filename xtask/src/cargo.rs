@@ -8,12 +8,17 @@ use crate::workspace;
 const OF_THIS_PACKAGE: [&str; 6] =
     ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_NAME", "CARGO_PRIMARY_PACKAGE", "OUT_DIR"];
 
-/// Cargo in the workspace, as a shell would call it. Build scripts that look at the variables of
+/// Cargo in the workspace, as a shell would call it.
+pub fn cargo() -> Command {
+    let mut command = as_a_shell_would(Command::new(env!("CARGO")));
+    command.current_dir(workspace());
+    command
+}
+
+/// A command that calls cargo, told nothing of this package. Build scripts that look at the variables of
 /// their own package, as ring's does, would take this package's for theirs, run again, and have
 /// burn built again.
-pub fn cargo() -> Command {
-    let mut command = Command::new(env!("CARGO"));
-    command.current_dir(workspace());
+pub fn as_a_shell_would(mut command: Command) -> Command {
     for (name, _) in std::env::vars_os() {
         let told =
             name.to_str().is_some_and(|name| OF_THIS_PACKAGE.iter().any(|part| name.starts_with(part)));

@@ -2,7 +2,9 @@
 //! those that stand there.
 //!
 //! The code cells of a notebook run as one program, which the package `camelid-notebooks` makes of them and
-//! which needs nothing but cargo.
+//! which needs nothing but cargo. With `--kernel` they run one by one in Jupyter instead.
+
+mod kernel;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,6 +16,7 @@ use serde_json::Value;
 
 use crate::cargo::cargo;
 use crate::workspace::workspace;
+use kernel::Kernel;
 
 /// Options of the command.
 #[derive(clap::Args)]
@@ -23,18 +26,21 @@ pub struct Arguments {
     /// Write nothing; end with exit code 1 where an output is not the committed one
     #[arg(long)]
     check: bool,
+    /// Run them in Jupyter's kernel evcxr and compare, as `--check` does; what is missing for that is named
+    #[arg(long)]
+    kernel: bool,
 }
 
 /// Runs the notebooks that were asked for.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let paths = chosen(&arguments.names)?;
-    let program = program()?;
+    let runner = if arguments.kernel { Runner::Kernel(Kernel::find()?) } else { Runner::Program(program()?) };
     let mut differing = Vec::new();
     for path in &paths {
         let started = std::time::Instant::now();
         let mut notebook = Notebook::read(path)?;
-        let outputs = outputs(&program, path)?;
-        if arguments.check {
+        let outputs = runner.outputs(path)?;
+        if arguments.check || arguments.kernel {
             if let Some(difference) = difference(&notebook.outputs(), &outputs) {
                 differing.push(format!("{}: {difference}", stem(path)));
             }
@@ -67,11 +73,26 @@ fn chosen(names: &[String]) -> anyhow::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// What the cells of a notebook put out.
-fn outputs(program: &Path, notebook: &Path) -> anyhow::Result<Vec<Output>> {
-    let mut command = Command::new(program);
-    command.arg(stem(notebook)).current_dir(workspace().join("notebooks"));
-    Ok(outputs_of(&printed(command)?))
+/// What runs a notebook's cells.
+enum Runner {
+    /// The program of all notebooks.
+    Program(PathBuf),
+    /// Jupyter's kernel.
+    Kernel(Kernel),
+}
+
+impl Runner {
+    /// What the cells of a notebook put out.
+    fn outputs(&self, notebook: &Path) -> anyhow::Result<Vec<Output>> {
+        match self {
+            Self::Kernel(kernel) => kernel.outputs(notebook),
+            Self::Program(program) => {
+                let mut command = Command::new(program);
+                command.arg(stem(notebook)).current_dir(workspace().join("notebooks"));
+                Ok(outputs_of(&printed(command)?))
+            }
+        }
+    }
 }
 
 /// What a command prints; what it says otherwise is its error.

@@ -66,6 +66,26 @@ fn streamed_and_resident_weights_give_the_same_step_and_leave_reports_alone() {
 }
 
 #[test]
+fn the_balance_of_disk_and_cores_is_reported_with_a_plot_and_leaves_no_weights() {
+    let runs = tempfile::tempdir().unwrap();
+    let runs = runs.path();
+    let text = finished(runs, &["--size", "nano", "--balance", "--seq", "4", "--rank", "8"]);
+    for part in ["disk and cores balance", "by the formula", "NVMe, PCIe 4.0 ×4", "weights in memory"] {
+        assert!(text.contains(part), "{part} is missing: {text}");
+    }
+    let folder = "qlora-memory-nano-balance";
+    let found = report(runs, folder);
+    let computed = found["measured"]["computed"].as_array().unwrap();
+    assert_eq!(computed.len(), 9, "three ranks at 4, 8 and 16 tokens");
+    assert!(computed.iter().all(|times| times["forward"].as_f64() > Some(0.0)));
+    let streamed = found["measured"]["streamed"].as_array().unwrap();
+    assert!(streamed.iter().all(|times| times["reading"].as_f64() > Some(0.0)), "blocks were read");
+    assert_eq!(names(&runs.join(folder)), ["balance.svg", "report.json", "report.md"]);
+    refused(runs, &["--size", "nano", "--balance", "--layers", "2"], "expected more than 2");
+    refused(runs, &["--size", "nano", "--balance", "--dry-run"], "--dry-run");
+}
+
+#[test]
 fn a_dry_run_prints_the_plan_and_leaves_nothing() {
     let runs = tempfile::tempdir().unwrap();
     for size in ["nano", "7b", "33b", "65b"] {

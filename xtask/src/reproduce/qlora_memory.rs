@@ -4,6 +4,7 @@
 //! The weights have the true shapes and made-up values, so nothing is downloaded: what a step
 //! holds does not depend on what the weights say.
 
+mod balance;
 mod bytes;
 mod machine;
 mod report;
@@ -84,6 +85,11 @@ pub struct QloraMemoryArguments {
     /// Print the plan and stop
     #[arg(long)]
     pub dry_run: bool,
+    /// Instead of a step, find the length and rank at which reading a block takes as long as computing
+    /// with it, up to four times --seq and --rank
+    #[arg(long, conflicts_with_all = ["dry_run", "in_memory", "no_checkpointing", "batch", "steps", "budget"])]
+    #[arg(conflicts_with_all = ["weights_budget", "inputs_budget", "optimizer_budget"])]
+    pub balance: bool,
     /// Where runs are kept, streamed weights among them [default: runs/ in the workspace]
     #[arg(long, value_name = "DIR")]
     pub runs: Option<PathBuf>,
@@ -98,6 +104,9 @@ fn optimizer() -> impl TypedValueParser<Value = StateBits> {
 
 /// Plans, makes the weights, takes the step, reports.
 pub fn reproduce(arguments: &QloraMemoryArguments) -> anyhow::Result<Ending> {
+    if arguments.balance {
+        return balance::find(arguments);
+    }
     let mut settings = Settings::from_arguments(arguments)?;
     let folder = settings.folder(arguments);
     let mut plan = plan(&settings)?;

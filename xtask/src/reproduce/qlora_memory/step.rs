@@ -109,7 +109,7 @@ pub fn warm_up() -> anyhow::Result<()> {
 }
 
 /// Rows of made-up tokens, all of them supervised.
-fn batch(model: &LlamaConfig, rows: usize, seq: usize, seed: u64) -> anyhow::Result<Batch> {
+pub fn batch(model: &LlamaConfig, rows: usize, seq: usize, seed: u64) -> anyhow::Result<Batch> {
     let vocabulary = model.vocab_size as u64;
     let mut state = seed;
     let mut token = || {

@@ -28,7 +28,7 @@ pub(crate) fn vectorised_for<R>(isa: Isa, f: impl FnOnce() -> R) -> R {
         use pulp::x86::{V3, V4};
 
         match isa {
-            Isa::Avx512 | Isa::Avx512Bf16 => {
+            Isa::Avx512 | Isa::Avx512Bf16 | Isa::Amx => {
                 if let Some(simd) = V4::try_new() {
                     return simd.vectorize(f);
                 }

@@ -4,6 +4,8 @@
 
 #[cfg(feature = "burn")]
 pub mod adamw;
+#[cfg(target_arch = "x86_64")]
+mod amx;
 mod blocks;
 pub mod blockwise4;
 pub mod blockwise8;

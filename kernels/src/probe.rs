@@ -24,7 +24,7 @@ pub fn f32_fma() -> Done {
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2 => x86::fma_256(),
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 | Isa::Avx512Bf16 => x86::fma_512(),
+        Isa::Avx512 | Isa::Avx512Bf16 | Isa::Amx => x86::fma_512(),
         _ => portable_fma(),
     };
     Done { operations: (2 * lanes * STEPS) as f64, sum }
@@ -37,6 +37,11 @@ pub fn bf16_dot() -> Option<Done> {
         #[cfg(target_arch = "x86_64")]
         Isa::Avx512Bf16 => {
             let (sum, lanes) = x86::dot_512();
+            Some(Done { operations: (4 * lanes * STEPS) as f64, sum })
+        }
+        #[cfg(target_arch = "x86_64")]
+        Isa::Amx => {
+            let (sum, lanes) = x86::dot_tiles();
             Some(Done { operations: (4 * lanes * STEPS) as f64, sum })
         }
         _ => None,
@@ -79,10 +84,12 @@ fn portable_fma() -> (f32, usize) {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
+    use std::arch::asm;
     use std::arch::x86_64::*;
     use std::hint::black_box;
 
     use super::{ADD, FACTOR, STEPS};
+    use crate::amx::{REGISTER_ROW_BYTES, REGISTER_ROWS, Registers};
     use crate::isa::Isa;
 
     /// Independent sums: at least latency times instructions per cycle (4 times 2). Many more than that,
@@ -108,6 +115,54 @@ mod x86 {
         assert!(Isa::Avx512Bf16.is_available());
         // SAFETY: the processor has AVX-512 F and BF16, as just checked.
         (unsafe { dot_512_loop() }, 16 * SUMS)
+    }
+
+    /// Pairs that one instruction of the matrix unit adds to each of its sums.
+    const PAIRS: usize = 16;
+
+    /// The matrix unit's registers of sums: as many as a product uses.
+    const TILES: usize = 4;
+
+    #[allow(unsafe_code)]
+    pub(super) fn dot_tiles() -> (f32, usize) {
+        assert!(Isa::Amx.is_available());
+        let ones = [half::bf16::from_f32(black_box(1.0)); REGISTER_ROWS * REGISTER_ROW_BYTES / 2];
+        let mut sums = [[0f32; REGISTER_ROWS * REGISTER_ROW_BYTES / 4]; TILES];
+        // SAFETY: the processor has the unit, as just checked, whose registers are given back; `ones` fills
+        // two of them, and each of `sums` one.
+        unsafe {
+            let _registers = Registers::whole();
+            asm!(
+                "tileloadd tmm4, [{ones} + {side}]",
+                "tileloadd tmm5, [{ones} + {side}]",
+                "tilezero tmm0",
+                "tilezero tmm1",
+                "tilezero tmm2",
+                "tilezero tmm3",
+                ones = in(reg) &ones,
+                side = in(reg) REGISTER_ROW_BYTES,
+                options(nostack, readonly),
+            );
+            for _ in 0..STEPS / PAIRS {
+                asm!(
+                    "tdpbf16ps tmm0, tmm4, tmm5",
+                    "tdpbf16ps tmm1, tmm4, tmm5",
+                    "tdpbf16ps tmm2, tmm4, tmm5",
+                    "tdpbf16ps tmm3, tmm4, tmm5",
+                    options(nostack, nomem),
+                );
+            }
+            asm!(
+                "tilestored [{sums} + {side}], tmm0",
+                "tilestored [{sums} + {side} + 1024], tmm1",
+                "tilestored [{sums} + {side} + 2048], tmm2",
+                "tilestored [{sums} + {side} + 3072], tmm3",
+                sums = in(reg) &mut sums,
+                side = in(reg) REGISTER_ROW_BYTES,
+                options(nostack),
+            );
+        }
+        (sums.as_flattened().iter().sum(), sums.as_flattened().len())
     }
 
     #[target_feature(enable = "avx2,fma")]

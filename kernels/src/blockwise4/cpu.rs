@@ -38,7 +38,7 @@ pub(super) fn quantize<T: Float>(
                 // AVX-512 would save little: at this width the loop waits for memory.
                 #[cfg(target_arch = "x86_64")]
                 #[allow(unsafe_code)]
-                Isa::Avx2 | Isa::Avx512 | Isa::Avx512Bf16 => {
+                Isa::Avx2 | Isa::Avx512 | Isa::Avx512Bf16 | Isa::Amx => {
                     // SAFETY: an available instruction set from AVX2 up has AVX2.
                     unsafe { avx2::quantize_run(&task, values, packed, absmax) }
                 }
@@ -89,7 +89,7 @@ pub(super) fn dequantize_range_f32(
     match isa {
         #[cfg(target_arch = "x86_64")]
         #[allow(unsafe_code)]
-        Isa::Avx2 | Isa::Avx512 | Isa::Avx512Bf16 => {
+        Isa::Avx2 | Isa::Avx512 | Isa::Avx512Bf16 | Isa::Amx => {
             // SAFETY: an available instruction set from AVX2 up has AVX2.
             unsafe { avx2::dequantize_f32(view, start, out) }
         }
@@ -108,7 +108,7 @@ pub(super) fn dequantize_range_bf16(
     match isa {
         #[cfg(target_arch = "x86_64")]
         #[allow(unsafe_code)]
-        Isa::Avx2 | Isa::Avx512 | Isa::Avx512Bf16 => {
+        Isa::Avx2 | Isa::Avx512 | Isa::Avx512Bf16 | Isa::Amx => {
             // SAFETY: an available instruction set from AVX2 up has AVX2.
             unsafe { avx2::dequantize_bf16(view, start, out) }
         }
@@ -128,7 +128,7 @@ pub(super) fn dequantize_range_f16(
     match isa {
         #[cfg(target_arch = "x86_64")]
         #[allow(unsafe_code)]
-        Isa::Avx2 | Isa::Avx512 | Isa::Avx512Bf16 if is_x86_feature_detected!("f16c") => {
+        Isa::Avx2 | Isa::Avx512 | Isa::Avx512Bf16 | Isa::Amx if is_x86_feature_detected!("f16c") => {
             // SAFETY: an available instruction set from AVX2 up has AVX2, and F16C was asked for.
             unsafe { avx2::dequantize_f16(view, start, out) }
         }

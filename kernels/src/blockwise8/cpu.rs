@@ -51,7 +51,7 @@ pub(crate) fn quantize_run(
             #[cfg(target_arch = "x86_64")]
             #[allow(unsafe_code)]
             // SAFETY: an available instruction set from AVX2 up has AVX2.
-            Isa::Avx2 | Isa::Avx512 | Isa::Avx512Bf16 => unsafe { avx2::largest_magnitude(block) },
+            Isa::Avx2 | Isa::Avx512 | Isa::Avx512Bf16 | Isa::Amx => unsafe { avx2::largest_magnitude(block) },
             _ => largest_magnitude(block),
         };
         let reciprocal = 1.0 / *absmax;
@@ -59,7 +59,7 @@ pub(crate) fn quantize_run(
             Rounding::Cuda if *absmax > 0.0 && reciprocal.is_finite() => match isa {
                 #[cfg(target_arch = "x86_64")]
                 #[allow(unsafe_code)]
-                Isa::Avx2 | Isa::Avx512 | Isa::Avx512Bf16 => {
+                Isa::Avx2 | Isa::Avx512 | Isa::Avx512Bf16 | Isa::Amx => {
                     // SAFETY: as above.
                     unsafe { avx2::quantize_scaled(tables, reciprocal, block, codes) }
                 }
@@ -130,7 +130,7 @@ pub(crate) fn dequantize_run(
         match isa {
             #[cfg(target_arch = "x86_64")]
             #[allow(unsafe_code)]
-            Isa::Avx2 | Isa::Avx512 | Isa::Avx512Bf16 => {
+            Isa::Avx2 | Isa::Avx512 | Isa::Avx512Bf16 | Isa::Amx => {
                 // SAFETY: an available instruction set from AVX2 up has AVX2.
                 unsafe { avx2::dequantize_scaled(table, absmax, codes, out) }
             }

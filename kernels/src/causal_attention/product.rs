@@ -61,7 +61,7 @@ pub(super) fn product(
     let blocks = Blocks { m, n, k, update, left, right };
     // The sums of a block fill the registers there are, and not more.
     match Isa::active() {
-        Isa::Avx512 | Isa::Avx512Bf16 => vectorised(
+        Isa::Avx512 | Isa::Avx512Bf16 | Isa::Amx => vectorised(
             #[inline(always)]
             || blocks.all::<12>(target),
         ),

@@ -7,79 +7,13 @@
 
 use std::arch::asm;
 use std::arch::x86_64::*;
-use std::sync::OnceLock;
 
 use super::spec::{GROUP, INT8_BLOCK, PANEL, SCALES_BYTES};
 use super::task::TileTask;
+use crate::amx::{REGISTER_ROW_BYTES, REGISTER_ROWS, Registers};
 
 /// Rows of `x` in a tile: two of the unit's registers.
 pub(super) const ROWS: usize = 32;
-
-/// Rows of a register of the unit.
-const REGISTER: usize = 16;
-
-/// Whether the processor has the unit and the system lets this process use it.
-pub(super) fn is_available() -> bool {
-    static AVAILABLE: OnceLock<bool> = OnceLock::new();
-    *AVAILABLE.get_or_init(|| {
-        let tile = 1 << 24;
-        let int8 = 1 << 25;
-        let enough = __cpuid(0).eax >= 7 && is_x86_feature_detected!("xsave");
-        enough && __cpuid_count(7, 0).edx & (tile | int8) == tile | int8 && permitted()
-    })
-}
-
-/// Asks Linux for the unit's registers; the answer holds for all threads.
-#[cfg(target_os = "linux")]
-fn permitted() -> bool {
-    const ARCH_PRCTL: i64 = 158;
-    const ARCH_REQ_XCOMP_PERM: i64 = 0x1023;
-    const XFEATURE_XTILEDATA: i64 = 18;
-    let mut result = ARCH_PRCTL;
-    // SAFETY: a system call that changes nothing but which registers the process may use; it takes
-    // no pointers. The kernel clobbers rcx and r11.
-    unsafe {
-        asm!(
-            "syscall",
-            inout("rax") result,
-            in("rdi") ARCH_REQ_XCOMP_PERM,
-            in("rsi") XFEATURE_XTILEDATA,
-            lateout("rcx") _,
-            lateout("r11") _,
-            options(nostack),
-        );
-    }
-    result == 0
-}
-
-#[cfg(not(target_os = "linux"))]
-fn permitted() -> bool {
-    false
-}
-
-/// What the unit's registers hold, as `ldtilecfg` reads it.
-#[repr(C, align(64))]
-struct Configuration {
-    palette: u8,
-    start_row: u8,
-    reserved: [u8; 14],
-    row_bytes: [u16; 16],
-    rows: [u8; 16],
-}
-
-impl Configuration {
-    /// Registers 0 to 3 for sums, 4 and 5 for `first` and `second` rows of `x`, 6 and 7 for weights.
-    fn new(first: usize, second: usize) -> Self {
-        let (wide, narrow) = ((REGISTER * size_of::<i32>()) as u16, INT8_BLOCK as u16);
-        let mut rows = [0; 16];
-        let groups = (INT8_BLOCK / GROUP) as u8;
-        let (first, second) = (first as u8, second.max(1) as u8);
-        rows[..8].copy_from_slice(&[first, first, second, second, first, second, groups, groups]);
-        let mut row_bytes = [0; 16];
-        row_bytes[..8].copy_from_slice(&[wide, wide, wide, wide, narrow, narrow, wide, wide]);
-        Self { palette: 1, start_row: 0, reserved: [0; 14], row_bytes, rows }
-    }
-}
 
 /// Sums of a block, row by row of `x`.
 #[repr(C, align(64))]
@@ -88,20 +22,23 @@ struct Sums([[i32; PANEL]; ROWS]);
 /// One panel of bytes *with their sign* against up to [`ROWS`] rows of `x`.
 ///
 /// # Safety
-/// [`is_available`]; slices as `Unit::tile` checks them.
+/// [`crate::amx::is_available`]; slices as `Unit::tile` checks them.
 #[target_feature(enable = "avx512f")]
 pub(super) unsafe fn tile(task: &TileTask<'_>, out: &mut [f32]) {
     let (blocks, inn) = (task.blocks, task.blocks * INT8_BLOCK);
     let (codes_at, block_bytes) = (task.layout.codes_at(), task.layout.block_bytes());
-    let (first, second) = (task.rows.min(REGISTER), task.rows.saturating_sub(REGISTER));
-    let configuration = Configuration::new(first, second);
+    let (first, second) = (task.rows.min(REGISTER_ROWS), task.rows.saturating_sub(REGISTER_ROWS));
+    let (wide, groups) = (REGISTER_ROW_BYTES, INT8_BLOCK / GROUP);
+    let (x0, x1) = ((first, INT8_BLOCK), (second.max(1), INT8_BLOCK));
+    // 0 to 3 for sums, 4 and 5 for the rows of `x`, 6 and 7 for weights.
+    let sums_of = |(rows, _): (usize, usize)| (rows, wide);
+    let shapes = [sums_of(x0), sums_of(x0), sums_of(x1), sums_of(x1), x0, x1, (groups, wide), (groups, wide)];
     let mut sums = Sums([[0; PANEL]; ROWS]);
     out.fill(0.0);
     // SAFETY: the panel holds `blocks` blocks, `x` and the statistics `task.rows` rows of as many,
-    // `out` as many rows of a panel; the configuration has no more rows. The unit's registers are
-    // nobody else's and are given back.
+    // `out` as many rows of a panel; the registers have no more rows.
     unsafe {
-        asm!("ldtilecfg [{}]", in(reg) &configuration, options(nostack, readonly));
+        let _registers = Registers::new(shapes);
         for block in 0..blocks {
             let bytes = task.panel.as_ptr().add(block * block_bytes);
             let x = task.x.as_ptr().add(block).cast::<i8>();
@@ -132,9 +69,9 @@ pub(super) unsafe fn tile(task: &TileTask<'_>, out: &mut [f32]) {
                     "tilestored [{sums} + {side}], tmm2",
                     "tilestored [{sums} + {side} + 64], tmm3",
                     side = in(reg) PANEL * GROUP,
-                    x = in(reg) x.add(REGISTER * inn),
+                    x = in(reg) x.add(REGISTER_ROWS * inn),
                     row = in(reg) inn,
-                    sums = in(reg) &mut sums.0[REGISTER],
+                    sums = in(reg) &mut sums.0[REGISTER_ROWS],
                     options(nostack),
                 );
             }
@@ -149,8 +86,9 @@ pub(super) unsafe fn tile(task: &TileTask<'_>, out: &mut [f32]) {
             for (r, sums) in sums.0.iter().enumerate().take(task.rows) {
                 let scale = _mm512_set1_ps((*task.stats.as_ptr().add(r * blocks + block)).scale);
                 for (i, scales) in scales.into_iter().enumerate() {
-                    let y = out.as_mut_ptr().add(r * PANEL + i * REGISTER);
-                    let sum = _mm512_cvtepi32_ps(_mm512_load_si512(sums.as_ptr().add(i * REGISTER).cast()));
+                    let y = out.as_mut_ptr().add(r * PANEL + i * REGISTER_ROWS);
+                    let sum =
+                        _mm512_cvtepi32_ps(_mm512_load_si512(sums.as_ptr().add(i * REGISTER_ROWS).cast()));
                     let mut sum = _mm512_fmadd_ps(sum, _mm512_mul_ps(scales, scale), _mm512_loadu_ps(y));
                     if let Some(minima) = minima {
                         let total = _mm512_set1_ps((*task.stats.as_ptr().add(r * blocks + block)).sum);
@@ -160,6 +98,5 @@ pub(super) unsafe fn tile(task: &TileTask<'_>, out: &mut [f32]) {
                 }
             }
         }
-        asm!("tilerelease", options(nostack, nomem));
     }
 }

@@ -1,7 +1,5 @@
 //! Which instructions multiply the bytes.
 
-#[cfg(target_arch = "x86_64")]
-use super::amx;
 use crate::isa::Isa;
 
 /// Instructions for products of bytes, narrowest first.
@@ -51,7 +49,9 @@ impl Unit {
             #[cfg(target_arch = "x86_64")]
             Unit::Avx2 | Unit::AvxVnni => Isa::Avx2,
             #[cfg(target_arch = "x86_64")]
-            Unit::Avx512Vnni | Unit::Amx => Isa::Avx512,
+            Unit::Avx512Vnni => Isa::Avx512,
+            #[cfg(target_arch = "x86_64")]
+            Unit::Amx => Isa::Amx,
         }
     }
 
@@ -84,7 +84,7 @@ impl Unit {
             #[cfg(target_arch = "x86_64")]
             Unit::Avx512Vnni => Isa::Avx512.is_available() && is_x86_feature_detected!("avx512vnni"),
             #[cfg(target_arch = "x86_64")]
-            Unit::Amx => Isa::Avx512.is_available() && amx::is_available(),
+            Unit::Amx => Isa::Amx.is_available(),
         }
     }
 }

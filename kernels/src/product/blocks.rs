@@ -84,8 +84,7 @@ pub(super) unsafe fn run(
     let plain = kernel.word == Word::F32;
     let rhs_in_place = plain && m <= FEW_ROWS && matches!(rhs, Rhs::Dense(b) if b.col_stride == 1);
     let lhs_in_place = plain && n <= FEW_COLUMNS;
-    let words_per_step = if kernel.word == Word::Pair { 2 } else { 1 };
-    let k_block = equal_parts(k, kernel.steps * words_per_step, 32);
+    let k_block = equal_parts(k, kernel.steps * kernel.word.values(), 32);
     let mut product =
         Product { kernel, dst, add: update == Update::Add, scale, lhs, rhs, n, k, k_block, rhs_in_place };
     if lhs_in_place {
@@ -96,14 +95,16 @@ pub(super) unsafe fn run(
     let row_words = product.kernel.word.count(k);
     let turn = (LHS_PACKED / row_words).max(256) / tile_rows * tile_rows;
     let turn = equal_parts(m, turn, tile_rows);
-    let mut packed = Buffer::take(turn.min(m) * row_words);
+    let row_unit = product.kernel.row_unit;
+    let mut packed = Buffer::take(turn.min(m).next_multiple_of(row_unit) * row_words);
     for first in (0..m).step_by(turn) {
         let rows = turn.min(m - first);
+        let rows_held = rows.next_multiple_of(row_unit);
         product.lhs = lhs.block(first, rows, 0, k);
         product.dst.data = dst.data.wrapping_add(first * dst.stride);
-        let packed = &mut packed[..rows * row_words];
+        let packed = &mut packed[..rows_held * row_words];
         // Cut along `k` first, so that the block which a task reads lies in one piece.
-        let parts = packed.chunks_mut(rows * product.kernel.word.count(k_block)).enumerate();
+        let parts = packed.chunks_mut(rows_held * product.kernel.word.count(k_block)).enumerate();
         for (part, packed) in parts {
             let k0 = part * k_block;
             let kc = k_block.min(k - k0);
@@ -156,7 +157,8 @@ impl Product<'_> {
         let panel_len = kernel.word.count(self.k_block.min(self.k)) * width;
         let mut panels =
             Buffer::take(if self.rhs_in_place { panel_len } else { cols.div_ceil(width) * panel_len });
-        let mut edge = [0f32; 12 * 32];
+        let mut edge = [0f32; 32 * 32];
+        let _registers = kernel.registers();
         for k0 in (0..self.k).step_by(self.k_block) {
             let kc = self.k_block.min(self.k - k0);
             let steps = kernel.word.count(kc);
@@ -205,7 +207,7 @@ impl Product<'_> {
                         // which no other task writes, or `edge` does, which is as large
                         // as the largest tile.
                         unsafe {
-                            if whole {
+                            if whole && r.is_multiple_of(kernel.row_unit) {
                                 tile(&TileTask { c, c_row: self.dst.stride, add, ..task });
                             } else {
                                 tile(&task);
@@ -234,8 +236,13 @@ impl Product<'_> {
             }
             // Panels are as wide as they have rows, and whole but for the last.
             Some(packed) => {
-                let at = self.lhs.rows * self.kernel.word.count(k0) + i * steps;
-                (packed[at..].as_ptr(), 1, rows)
+                let rows_held = self.lhs.rows.next_multiple_of(self.kernel.row_unit);
+                let panel = packed[rows_held * self.kernel.word.count(k0) + i * steps..].as_ptr();
+                match self.kernel.word {
+                    // A register holds as many steps of a row as it has rows.
+                    Word::RegisterPair => (panel, steps, self.kernel.row_unit * self.kernel.row_unit),
+                    _ => (panel, 1, rows),
+                }
             }
         }
     }
@@ -267,7 +274,6 @@ unsafe fn copy_tile(
 /// Into how many parts rows and columns are cut: the cheapest by a count of the work of
 /// the busiest worker, in which packing a column costs as much as some rows of tiles.
 fn grid(kernel: &Kernel, m: usize, n: usize, workers: usize) -> (usize, usize) {
-    const PACKING: usize = 16;
     let (row_tiles, col_tiles) = (m.div_ceil(kernel.rows), n.div_ceil(kernel.columns()));
     let least = n.div_ceil(COLUMNS);
     if workers == 1 {
@@ -277,7 +283,7 @@ fn grid(kernel: &Kernel, m: usize, n: usize, workers: usize) -> (usize, usize) {
     for row_parts in 1..=row_tiles.min(workers) {
         for col_parts in least..=col_tiles.min(least + 2 * workers) {
             let turns = (row_parts * col_parts).div_ceil(workers);
-            let rows = row_tiles.div_ceil(row_parts) * kernel.rows + PACKING;
+            let rows = row_tiles.div_ceil(row_parts) * kernel.rows + kernel.packing;
             let cost = turns * rows * col_tiles.div_ceil(col_parts);
             if cost < best.0 {
                 best = (cost, (row_parts, col_parts));

@@ -50,7 +50,7 @@ impl Tiles {
     fn active() -> Self {
         match Isa::active() {
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 | Isa::Avx512Bf16 => Self {
+            Isa::Avx512 | Isa::Avx512Bf16 | Isa::Amx => Self {
                 columns: 8,
                 whole: &[avx512::tile::<1, 8>, avx512::tile::<2, 8>, avx512::tile::<3, 8>],
                 narrow: &[avx512::tile::<1, 1>, avx512::tile::<2, 1>, avx512::tile::<3, 1>],

@@ -5,6 +5,8 @@
 //! with a stored weight as a layer does.
 
 #[cfg(target_arch = "x86_64")]
+mod amx;
+#[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
@@ -19,6 +21,8 @@ mod pack;
 mod pack4;
 #[cfg(target_arch = "x86_64")]
 mod pack_avx2;
+#[cfg(target_arch = "x86_64")]
+mod pack_avx512;
 mod portable;
 mod tile;
 mod weight;

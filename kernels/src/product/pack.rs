@@ -7,9 +7,11 @@
 
 use super::Matrix;
 use super::buffer::Buffer;
-use super::kernel::{Kernel, Word};
+use super::kernel::{Kernel, Packer, Word};
 #[cfg(target_arch = "x86_64")]
 use super::pack_avx2::{self as avx2, F32, PAIR, ROUNDED};
+#[cfg(target_arch = "x86_64")]
+use super::pack_avx512 as avx512;
 use crate::weight_rows::WeightRows;
 
 /// The right operand of a product.
@@ -42,8 +44,22 @@ pub(super) fn lhs_panel(
     (k0, kc): (usize, usize),
     panel: &mut [f32],
 ) {
-    let rows = panel.len() / kernel.word.count(kc);
+    let steps = kernel.word.count(kc);
+    let rows = (panel.len() / steps).min(lhs.rows - first);
     let block = lhs.block(first, rows, k0, kc);
+    #[cfg(target_arch = "x86_64")]
+    if kernel.word == Word::RegisterPair {
+        assert!(panel.len() >= rows.next_multiple_of(kernel.row_unit) * steps);
+        let (pack, matrix): (unsafe fn(_, _, _, _), _) = if lhs.col_stride == 1 {
+            (avx512::register_rows, block)
+        } else {
+            (avx512::register_columns, block.t())
+        };
+        // SAFETY: this word is chosen only where AVX-512 BF16 is; the view's rows lie inside its slice,
+        // and the panel's length was checked.
+        unsafe { pack((matrix.data.as_ptr(), matrix.row_stride), (rows, kc), steps, panel.as_mut_ptr()) };
+        return;
+    }
     if lhs.col_stride == 1 {
         rows_to_panel(kernel, block, panel, rows);
     } else {
@@ -76,9 +92,7 @@ pub(super) fn rhs_panels(
         }
         Rhs::WeightT(weight) => {
             #[cfg(target_arch = "x86_64")]
-            if kernel.packs_with_avx2
-                && super::pack4::weight_t_panels(kernel.word, width, weight, (k0, kc), (j0, nc), panels)
-            {
+            if super::pack4::weight_t_panels(kernel, weight, (k0, kc), (j0, nc), panels) {
                 return;
             }
             let mut wide = Buffer::take(width * kc);
@@ -92,15 +106,14 @@ pub(super) fn rhs_panels(
         }
         Rhs::Weight(weight) => {
             #[cfg(target_arch = "x86_64")]
-            if kernel.packs_with_avx2
-                && super::pack4::weight_panels(kernel.word, width, weight, (k0, kc), (j0, nc), panels)
-            {
+            if super::pack4::weight_panels(kernel, weight, (k0, kc), (j0, nc), panels) {
                 return;
             }
-            // Two rows at a time: a pair of bfloat16 takes two.
-            let mut wide = Buffer::take(2 * nc);
-            for first in (0..kc).step_by(2) {
-                let rows = 2.min(kc - first);
+            // As many rows at a time as whole words, and registers, take.
+            const ROWS: usize = 32;
+            let mut wide = Buffer::take(ROWS * nc);
+            for first in (0..kc).step_by(ROWS) {
+                let rows = ROWS.min(kc - first);
                 for (i, row) in wide[..rows * nc].chunks_exact_mut(nc).enumerate() {
                     weight.widen_range((k0 + first + i) * weight.inn + j0, row);
                 }
@@ -120,18 +133,27 @@ fn rows_to_panel(kernel: &Kernel, rows: Matrix<'_>, panel: &mut [f32], width: us
         return;
     }
     #[cfg(target_arch = "x86_64")]
-    if kernel.packs_with_avx2 {
+    {
+        let (src, dst) = (rows.data.as_ptr(), panel.as_mut_ptr());
         let pack = match kernel.word {
             Word::F32 => avx2::pack_rows::<F32>,
             Word::Rounded => avx2::pack_rows::<ROUNDED>,
-            Word::Pair => avx2::pack_rows::<PAIR>,
+            Word::Pair | Word::RegisterPair => avx2::pack_rows::<PAIR>,
         };
-        // SAFETY: the kernel says that AVX2 is there; the view's rows lie inside its
-        // slice, and the panel's length was checked.
-        unsafe { pack(rows.data.as_ptr(), rows.row_stride, live, k, panel.as_mut_ptr(), width) };
-        return;
+        // A panel of the left operand may be narrower than a vector.
+        if kernel.packer == Packer::Avx512 && width.is_multiple_of(kernel.lanes) {
+            // SAFETY: the kernel says that AVX-512 BF16 is there; the view's rows lie inside its slice,
+            // and the panel's length was checked.
+            unsafe { avx512::pack_rows((src, rows.row_stride), (live, k), steps, dst, width) };
+            return;
+        }
+        if kernel.packer >= Packer::Avx2 {
+            // SAFETY: as above, for AVX2.
+            unsafe { pack(src, rows.row_stride, live, k, dst, width) };
+            return;
+        }
     }
-    let each = if kernel.word == Word::Pair { 2 } else { 1 };
+    let each = kernel.word.values();
     for i in 0..live {
         let row = &rows.data[i * rows.row_stride..][..k];
         for (step, values) in row.chunks(each).enumerate() {
@@ -153,19 +175,26 @@ fn cols_to_panels(kernel: &Kernel, cols: Matrix<'_>, panels: &mut [f32], width: 
     let last = n - (panel_count - 1) * width;
     assert!(panels.len() >= (panel_count - 1) * panel_len + (steps - 1) * width + last);
     #[cfg(target_arch = "x86_64")]
-    if kernel.packs_with_avx2 {
+    {
+        let (src, dst) = (cols.data.as_ptr(), panels.as_mut_ptr());
         let pack = match kernel.word {
             Word::F32 => avx2::pack_cols::<F32>,
             Word::Rounded => avx2::pack_cols::<ROUNDED>,
-            Word::Pair => avx2::pack_cols::<PAIR>,
+            Word::Pair | Word::RegisterPair => avx2::pack_cols::<PAIR>,
         };
-        let dst = panels.as_mut_ptr();
-        // SAFETY: the kernel says that AVX2 is there; the view's rows lie inside its
-        // slice, and the panels' length was checked.
-        unsafe { pack(cols.data.as_ptr(), cols.row_stride, k, n, dst, width, panel_len) };
-        return;
+        if kernel.packer == Packer::Avx512 && width.is_multiple_of(kernel.lanes) {
+            // SAFETY: the kernel says that AVX-512 BF16 is there; the view's rows lie inside its slice,
+            // and the panels' length was checked.
+            unsafe { avx512::pack_cols((src, cols.row_stride), (k, n), steps, dst, (width, panel_len)) };
+            return;
+        }
+        if kernel.packer >= Packer::Avx2 {
+            // SAFETY: as above, for AVX2.
+            unsafe { pack(src, cols.row_stride, k, n, dst, width, panel_len) };
+            return;
+        }
     }
-    let each = if kernel.word == Word::Pair { 2 } else { 1 };
+    let each = kernel.word.values();
     for step in 0..steps {
         let row = &cols.data[step * each * cols.row_stride..][..n];
         let has_next = each == 2 && 2 * step + 1 < k;

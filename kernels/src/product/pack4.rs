@@ -5,8 +5,9 @@
 
 #![allow(unsafe_code)]
 
-use super::kernel::Word;
-use super::pack_avx2::{Codes, F32, PAIR, ROUNDED, STEPS_AHEAD, prefetch, unpack_rows, unpack_words};
+use super::kernel::{Kernel, Packer, Word};
+use super::pack_avx2::{self as avx2, F32, PAIR, ROUNDED, STEPS_AHEAD, prefetch};
+use super::pack_avx512 as avx512;
 use crate::blockwise4::{AbsmaxView, Packed4View};
 use crate::weight_rows::{Stored, WeightRows};
 
@@ -64,73 +65,108 @@ pub(super) fn run_scales(
 
 /// Panels of columns that are rows of `weight`; false when the slow path must serve.
 pub(super) fn weight_t_panels(
-    word: Word,
-    width: usize,
+    kernel: &Kernel,
     weight: WeightRows<'_>,
     (k0, kc): (usize, usize),
     (j0, nc): (usize, usize),
     panels: &mut [f32],
 ) -> bool {
     let Some((view, run)) = runs(weight) else { return false };
-    if !k0.is_multiple_of(UNIT) || !kc.is_multiple_of(UNIT) {
+    if kernel.packer == Packer::Portable || !k0.is_multiple_of(UNIT) || !kc.is_multiple_of(UNIT) {
         return false;
     }
-    assert!(k0 + kc <= weight.inn && j0 + nc <= weight.out && width.is_multiple_of(8));
+    let (word, width) = (kernel.word, kernel.columns());
+    assert!(k0 + kc <= weight.inn && j0 + nc <= weight.out && width.is_multiple_of(16));
     let panel_len = word.count(kc) * width;
     let unpack = match word {
-        Word::F32 => unpack_rows::<F32>,
-        Word::Rounded => unpack_rows::<ROUNDED>,
-        Word::Pair => unpack_rows::<PAIR>,
+        Word::F32 => avx2::unpack_rows::<F32>,
+        Word::Rounded => avx2::unpack_rows::<ROUNDED>,
+        Word::Pair | Word::RegisterPair => avx2::unpack_rows::<PAIR>,
     };
-    // SAFETY: panels are packed by this module only where AVX2 is.
-    let codes = unsafe { Codes::new(view.code.table()) };
+    let table = view.code.table();
     for (panel, first) in panels.chunks_mut(panel_len).zip((0..nc).step_by(width)) {
         assert_eq!(panel.len(), panel_len);
-        let live = width.min(nc - first);
-        for group in (0..live).step_by(8) {
-            let row = |i: usize| weight.first + j0 + first + (group + i).min(live - 1);
-            let mut k = k0;
-            while k < k0 + kc {
-                let next = ((k / run + 1) * run).min(k0 + kc);
-                let starts: [usize; 8] = std::array::from_fn(|i| row(i) * weight.inn + k);
-                let scales = starts.map(|start| view.absmax.get(start / view.block_size));
-                let rows = starts.map(|start| view.packed[start / 2..].as_ptr());
-                let dst = panel[word.count(k - k0) * width + group..].as_mut_ptr();
-                // SAFETY: rows k..next of the panel lie inside it, eight columns of
-                // each; the packed run holds every row's bytes, as `runs` checked.
-                unsafe { unpack(codes, rows, scales, (next - k) / UNIT, dst, width) };
-                k = next;
-            }
+        // Words that fill the last registers.
+        panel[kc.div_ceil(word.values()) * width..].fill(0.0);
+        let rows = (weight.first + j0 + first, width.min(nc - first));
+        let at = |k: usize, column: usize| (k - k0) / word.values() * width + column;
+        // SAFETY of both: the kernel says which instructions are there; the steps of the run lie inside
+        // the panel, whose width is whole vectors, and the packed run holds every row's bytes, as `runs`
+        // checked.
+        if kernel.packer == Packer::Avx512 {
+            let codes = unsafe { avx512::Codes::new(table) };
+            each_run(weight, view, run, rows, (k0, kc), |column, k, units, rows, scales| {
+                let dst = panel[at(k, column)..].as_mut_ptr();
+                unsafe { avx512::unpack_rows(codes, rows, scales, units, dst, width) };
+            });
+        } else {
+            let codes = unsafe { avx2::Codes::new(table) };
+            each_run(weight, view, run, rows, (k0, kc), |column, k, units, rows, scales| {
+                let dst = panel[at(k, column)..].as_mut_ptr();
+                unsafe { unpack(codes, rows, scales, units, dst, width) };
+            });
         }
     }
     true
 }
 
+/// Walks `live` rows from `first`, `N` at a time, and `kc` of their values from `k0`, run by run: for each
+/// the rows' place among `live`, the run's first value and length in [`UNIT`]s, and every row's bytes and
+/// scale. Rows beyond the last one are the last one again.
+fn each_run<const N: usize>(
+    weight: WeightRows<'_>,
+    view: Packed4View<'_>,
+    run: usize,
+    (first, live): (usize, usize),
+    (k0, kc): (usize, usize),
+    mut unpack: impl FnMut(usize, usize, usize, [*const u8; N], [f32; N]),
+) {
+    for group in (0..live).step_by(N) {
+        let row = |i: usize| first + (group + i).min(live - 1);
+        let mut k = k0;
+        while k < k0 + kc {
+            let next = ((k / run + 1) * run).min(k0 + kc);
+            let starts: [usize; N] = std::array::from_fn(|i| row(i) * weight.inn + k);
+            let scales = starts.map(|start| view.absmax.get(start / view.block_size));
+            let rows = starts.map(|start| view.packed[start / 2..].as_ptr());
+            unpack(group, k, (next - k) / UNIT, rows, scales);
+            k = next;
+        }
+    }
+}
+
 /// Panels of columns of `weight`; false when the slow path must serve.
 pub(super) fn weight_panels(
-    word: Word,
-    width: usize,
+    kernel: &Kernel,
     weight: WeightRows<'_>,
     (k0, kc): (usize, usize),
     (j0, nc): (usize, usize),
     panels: &mut [f32],
 ) -> bool {
     let Some((view, run)) = runs(weight) else { return false };
-    if !j0.is_multiple_of(UNIT) || !nc.is_multiple_of(UNIT) {
+    if kernel.packer == Packer::Portable || !j0.is_multiple_of(UNIT) || !nc.is_multiple_of(UNIT) {
         return false;
     }
+    let (word, width) = (kernel.word, kernel.columns());
     assert!(k0 + kc <= weight.out && j0 + nc <= weight.inn && width.is_multiple_of(UNIT));
     let steps = word.count(kc);
     assert!(panels.len() >= nc.div_ceil(width) * steps * width);
     let unpack = match word {
-        Word::F32 => unpack_words::<F32>,
-        Word::Rounded => unpack_words::<ROUNDED>,
-        Word::Pair => unpack_words::<PAIR>,
+        Word::F32 => avx2::unpack_words::<F32>,
+        Word::Rounded => avx2::unpack_words::<ROUNDED>,
+        Word::Pair | Word::RegisterPair => avx2::unpack_words::<PAIR>,
     };
-    let each = if word == Word::Pair { 2 } else { 1 };
-    // SAFETY: panels are packed by this module only where AVX2 is.
-    let codes = unsafe { Codes::new(view.code.table()) };
-    for step in 0..steps {
+    let each = word.values();
+    // Words that fill the last registers.
+    for panel in panels[..nc.div_ceil(width) * steps * width].chunks_mut(steps * width) {
+        panel[kc.div_ceil(each) * width..].fill(0.0);
+    }
+    let table = view.code.table();
+    // SAFETY: the kernel says which instructions are there.
+    let codes = unsafe { avx2::Codes::new(table) };
+    // SAFETY: as above.
+    let wide = (kernel.packer == Packer::Avx512).then(|| unsafe { avx512::Codes::new(table) });
+    for step in 0..kc.div_ceil(each) {
         let first = (weight.first + k0 + step * each) * weight.inn;
         let second = (each == 2 && step * 2 + 1 < kc).then_some(first + weight.inn);
         for row in 0..each {
@@ -149,8 +185,14 @@ pub(super) fn weight_panels(
                 let at = (column / width * steps + step) * width + column % width;
                 let dst = panels[at..][..UNIT].as_mut_ptr();
                 let second = second.map(|(start, scale)| (bytes(start), scale));
+                let first = (bytes(first), scale);
                 // SAFETY: eight bytes of each row and sixteen words were just sliced.
-                unsafe { unpack(codes, (bytes(first), scale), second, dst) };
+                unsafe {
+                    match wide {
+                        Some(codes) => avx512::unpack_words(codes, first, second, dst),
+                        None => unpack(codes, first, second, dst),
+                    }
+                }
             }
             j = next;
         }

@@ -26,7 +26,6 @@ const RESERVE: usize = 16 << 20;
 const PAGE: usize = 1 << 12;
 
 /// Pages that the system may map at once where it can: 2 MiB on x86-64 and Arm.
-#[cfg(target_os = "linux")]
 const HUGE_PAGE: usize = 1 << 21;
 
 /// f32 values on their way to becoming a tensor.
@@ -109,7 +108,7 @@ impl DerefMut for Values {
 }
 
 /// Mapped memory that returns to the pool when it is dropped.
-pub(crate) struct Region(Option<MmapMut>);
+pub(crate) struct Region(Option<Mapping>);
 
 impl Region {
     /// At least `bytes` bytes of any content.
@@ -126,18 +125,18 @@ impl Region {
     }
 
     fn bytes(&self) -> &[u8] {
-        self.0.as_deref().unwrap_or(&[])
+        self.0.as_ref().map_or(&[], |mapping| &mapping.memory[mapping.start..][..mapping.len])
     }
 
     fn bytes_mut(&mut self) -> &mut [u8] {
-        self.0.as_deref_mut().unwrap_or(&mut [])
+        self.0.as_mut().map_or(&mut [], |mapping| &mut mapping.memory[mapping.start..][..mapping.len])
     }
 }
 
 impl Drop for Region {
     fn drop(&mut self) {
-        if let Some(memory) = self.0.take() {
-            POOL.lock().unwrap_or_else(PoisonError::into_inner).idle.push(memory);
+        if let Some(mapping) = self.0.take() {
+            POOL.lock().unwrap_or_else(PoisonError::into_inner).idle.push(mapping);
         }
     }
 }
@@ -170,7 +169,7 @@ impl AllocationController for Region {
 
 /// Idle regions, the last one returned at the end.
 struct Pool {
-    idle: Vec<MmapMut>,
+    idle: Vec<Mapping>,
 }
 
 static POOL: Mutex<Pool> = Mutex::new(Pool { idle: Vec::new() });
@@ -178,20 +177,20 @@ static POOL: Mutex<Pool> = Mutex::new(Pool { idle: Vec::new() });
 impl Pool {
     /// The region returned last among those that fit: its content may still be in
     /// the cache. One more than a quarter too large does not fit.
-    fn take(&mut self, bytes: usize) -> Option<MmapMut> {
-        let fits = |region: &MmapMut| region.len() >= bytes && region.len() <= bytes + bytes / 4 + PAGE;
+    fn take(&mut self, bytes: usize) -> Option<Mapping> {
+        let fits = |region: &Mapping| region.len >= bytes && region.len <= bytes + bytes / 4 + PAGE;
         let found = self.idle.iter().rposition(fits)?;
         Some(self.idle.remove(found))
     }
 
     /// Regions to give up before `bytes` more are mapped, those idle longest first.
-    fn make_room(&mut self, bytes: usize) -> Vec<MmapMut> {
-        let mut idle: usize = self.idle.iter().map(|region| region.len()).sum();
+    fn make_room(&mut self, bytes: usize) -> Vec<Mapping> {
+        let mut idle: usize = self.idle.iter().map(|region| region.len).sum();
         let mut missing = bytes;
         let given_up = self.idle.iter().take_while(|region| {
             let goes = idle > RESERVE && missing > 0;
-            idle -= region.len();
-            missing = missing.saturating_sub(region.len());
+            idle -= region.len;
+            missing = missing.saturating_sub(region.len);
             goes
         });
         let count = given_up.count();
@@ -199,18 +198,29 @@ impl Pool {
     }
 }
 
-/// A fresh region of at least `bytes` bytes.
-fn map(bytes: usize) -> MmapMut {
+/// Memory from the system: `len` bytes from `start`.
+struct Mapping {
+    memory: MmapMut,
+    start: usize,
+    len: usize,
+}
+
+/// A fresh mapping of at least `bytes` bytes, which begins at a huge page where it is as large as one.
+fn map(bytes: usize) -> Mapping {
     let len = bytes.next_multiple_of(PAGE);
-    let memory = MmapMut::map_anon(len).unwrap_or_else(|error| panic!("no memory for {len} bytes: {error}"));
+    // Addresses to move the start by; what is never touched is no memory.
+    let room = if cfg!(target_os = "linux") && len >= HUGE_PAGE { HUGE_PAGE } else { 0 };
+    let memory =
+        MmapMut::map_anon(len + room).unwrap_or_else(|error| panic!("no memory for {len} bytes: {error}"));
+    let start = if room > 0 { memory.as_ptr().align_offset(HUGE_PAGE).min(room) } else { 0 };
     #[cfg(target_os = "linux")]
     {
         // Whole huge pages only: the rest of the last one would be memory for nothing.
         // A system that has none is as good as one that declines.
         let huge = len / HUGE_PAGE * HUGE_PAGE;
-        let _ = memory.advise_range(memmap2::Advice::HugePage, 0, huge);
+        let _ = memory.advise_range(memmap2::Advice::HugePage, start, huge);
     }
-    memory
+    Mapping { memory, start, len }
 }
 
 /// Gives idle buffers back to the system.
@@ -231,12 +241,25 @@ mod tests {
         let mut pool = Pool { idle: vec![map(10 * PAGE), map(16 * PAGE), map(40 * PAGE)] };
         assert!(pool.take(50 * PAGE).is_none());
         assert!(pool.take(20 * PAGE).is_none(), "40 pages are too many for 20");
-        assert_eq!(pool.take(15 * PAGE).map(|region| region.len()), Some(16 * PAGE));
+        assert_eq!(pool.take(15 * PAGE).map(|region| region.len), Some(16 * PAGE));
         assert!(pool.make_room(12 * PAGE).is_empty(), "a small reserve stays");
         pool.idle.push(map(RESERVE));
-        let given_up: usize = pool.make_room(12 * PAGE).iter().map(|region| region.len()).sum();
+        let given_up: usize = pool.make_room(12 * PAGE).iter().map(|region| region.len).sum();
         assert_eq!(given_up, 50 * PAGE, "the one idle longest does not make enough room");
         assert!(pool.make_room(12 * PAGE).is_empty(), "the reserve alone is left");
+    }
+
+    /// Else a buffer of a little more than a huge page holds none: the system puts it anywhere.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_large_region_begins_at_a_huge_page() {
+        for bytes in [HUGE_PAGE, HUGE_PAGE + HUGE_PAGE / 5, 3 * HUGE_PAGE + 1] {
+            let mut region = Region(Some(map(bytes)));
+            assert!(region.bytes().len() >= bytes);
+            assert_eq!(region.bytes().as_ptr().align_offset(HUGE_PAGE), 0);
+            region.bytes_mut()[bytes - 1] = 1;
+        }
+        assert_eq!(map(HUGE_PAGE - PAGE).memory.len(), HUGE_PAGE - PAGE, "small ones need no room");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! repetitions. Weights are random; a step takes 4 rows of 256 tokens. Times are the best of the
 //! repetitions; the first, which warms up, does not count.
 //!
+//! For a training step may follow what it multiplies in: `f32` or `bf16`.
 //! For `decode` and `prefill` may follow how to hold the weights (`nf4`, `int8`, `f32` or `bf16`) and
 //! a model to load: `… step_times -- decode 5 int8 SmolLM2-135M.gguf`.
 
@@ -15,6 +16,7 @@ use anyhow::{Context, Error, Result, bail};
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use camelid_data::{Batch, Example};
+use camelid_kernels::ComputeType;
 use camelid_lora::{LoraConfig, attach};
 use camelid_model::generate::generate_ids;
 use camelid_model::{
@@ -35,8 +37,24 @@ fn main() -> Result<()> {
     println!("{case}, {} threads", rayon::current_num_threads());
     let nf4 = QuantConfig { format: Format::Nf4, double_quant: true, ..QuantConfig::default() };
     let nf4 = LoadOptions::new(WeightStorage::Quantized(nf4));
-    let held = match args.next().as_deref() {
-        None | Some("nf4") => nf4.clone(),
+    let choice = args.next();
+    if matches!(case.as_str(), "qlora" | "qlora-checkpointing" | "full") {
+        let compute = match choice.as_deref() {
+            None | Some("f32") => ComputeType::F32,
+            Some("bf16") => ComputeType::Bf16,
+            Some(other) => bail!("no compute type `{other}`: f32 or bf16"),
+        };
+        let device = Device::flex().autodiff();
+        let model = if case == "full" {
+            Llama::random(&config(), 0, &device)
+        } else {
+            let lora = LoraConfig { r: 16, lora_alpha: 32.0, ..LoraConfig::default() };
+            attach(Llama::random_with(&config(), &nf4, 0, &device)?, &lora, 0, &device)?
+        };
+        return steps(model.with_compute_type(compute), case == "qlora-checkpointing", runs);
+    }
+    let held = match choice.as_deref() {
+        None | Some("nf4") => nf4,
         Some("int8") => LoadOptions::new(WeightStorage::Int8),
         Some(dense) => LoadOptions::new(dense.parse::<DenseStorage>().map_err(Error::msg)?.into()),
     };
@@ -45,13 +63,6 @@ fn main() -> Result<()> {
         Some(path) => Llama::load_with(open_weights(path.as_ref())?.as_ref(), &held, device),
     };
     match case.as_str() {
-        "qlora" | "qlora-checkpointing" => {
-            let device = Device::flex().autodiff();
-            let lora = LoraConfig { r: 16, lora_alpha: 32.0, ..LoraConfig::default() };
-            let model = attach(Llama::random_with(&config(), &nf4, 0, &device)?, &lora, 0, &device)?;
-            steps(model, case == "qlora-checkpointing", runs)
-        }
-        "full" => steps(Llama::random(&config(), 0, &Device::flex().autodiff()), false, runs),
         "decode" => decode(&model(&Device::flex())?, runs),
         "prefill" => prefill(&model(&Device::flex())?, runs),
         other => bail!("no case `{other}`"),

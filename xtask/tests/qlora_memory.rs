@@ -76,7 +76,7 @@ fn the_balance_of_disk_and_cores_is_reported_with_a_plot_and_leaves_no_weights()
     let folder = "qlora-memory-nano-balance";
     let found = report(runs, folder);
     let computed = found["measured"]["computed"].as_array().unwrap();
-    assert_eq!(computed.len(), 9, "three ranks at 4, 8 and 16 tokens");
+    assert_eq!(computed.len(), 6, "three ranks at 4 and 16 tokens");
     assert!(computed.iter().all(|times| times["forward"].as_f64() > Some(0.0)));
     let streamed = found["measured"]["streamed"].as_array().unwrap();
     assert!(streamed.iter().all(|times| times["reading"].as_f64() > Some(0.0)), "blocks were read");

@@ -1,7 +1,8 @@
 //! Seconds of a block, computed from memory and read from the disk.
 
+use std::fs::File;
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
 
 use anyhow::Context;
 use burn::tensor::Device;
@@ -20,9 +21,9 @@ use super::super::machine::Cleaner;
 use super::super::report::Settings;
 use super::super::step::{batch, warm_up};
 
-/// A step is repeated until this much time has passed, a few times at most.
-const ENOUGH_SECONDS: f64 = 4.0;
-const MOST_STEPS: usize = 3;
+/// Turns that every rank and length takes; medians count. The machine may be faster in one minute than in the
+/// next: by turns, what is compared is measured in the same one.
+const ROUNDS: usize = 3;
 
 /// What was measured.
 #[derive(Clone, Debug, Serialize)]
@@ -80,47 +81,66 @@ pub fn blocks(
 ) -> anyhow::Result<Measured> {
     warm_up()?;
     let folder = cleaner.weights_folder()?;
+    // What one model has in memory the system does not read again for another: blocks that are to be read
+    // have a file of their own.
+    let (kept, read) = (folder.join("kept"), folder.join("read"));
+    for folder in [&kept, &read] {
+        std::fs::create_dir(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    }
     println!("writing {} blocks", settings.model.num_hidden_layers);
     let source = GeneratedWeights::new(settings.model.clone(), settings.seed);
-    write_packed(&source, &QuantConfig::default(), &folder)?;
-    let weights = open_weights(&folder)?;
+    write_packed(&source, &QuantConfig::default(), &kept)?;
+    copy(&kept, &read)?;
     let compute = ProductRates::measure(&Device::flex()).fastest();
     let block_bytes = super::super::plan(settings)?.streamed_block;
-    let mut measured = Measured {
-        compute: compute.to_string(),
-        blocks: settings.model.num_hidden_layers,
-        block_bytes,
-        computed: Vec::new(),
-        streamed: Vec::new(),
-    };
-    for &rank in ranks {
-        let mut walker = Walker::new(settings, weights.as_ref(), rank, compute, u64::MAX)?;
+    let new = |folder: &Path, rank, budget| -> anyhow::Result<Walker> {
+        let mut walker = Walker::new(settings, open_weights(folder)?.as_ref(), rank, compute, budget)?;
+        // The first step brings blocks into memory and the optimizer's state into being.
         walker.step(lengths[0])?;
-        for &tokens in lengths {
-            let times = walker.computed(rank, tokens)?;
-            println!(
-                "rank {rank}, {tokens} tokens: {:.3} s forward, {:.3} s back",
-                times.forward, times.backward
-            );
-            measured.computed.push(times);
+        Ok(walker)
+    };
+    let mut computing: Vec<Walker> =
+        ranks.iter().map(|&rank| new(&kept, rank, u64::MAX)).collect::<anyhow::Result<_>>()?;
+    let mut reading = new(&read, settings.rank, 2 * block_bytes)?;
+    let mut computed = vec![Vec::new(); ranks.len() * lengths.len()];
+    let mut streamed = vec![Vec::new(); lengths.len()];
+    for round in 1..=ROUNDS {
+        for (at, &tokens) in lengths.iter().enumerate() {
+            for (of_rank, walker) in computing.iter_mut().enumerate() {
+                computed[of_rank * lengths.len() + at].push(walker.step(tokens)?);
+            }
+            streamed[at].push(reading.step(tokens)?);
+            println!("round {round} of {ROUNDS}: {tokens} tokens");
         }
     }
-    let two_blocks = 2 * block_bytes;
-    let mut walker = Walker::new(settings, weights.as_ref(), settings.rank, compute, two_blocks)?;
-    walker.step(lengths[0])?;
-    for &tokens in lengths {
-        let streamed = walker.streamed(tokens)?;
-        println!(
-            "streamed, {tokens} tokens: {:.3} s forward, {:.3} s back, {:.0} MB/s, {:.0} % waiting",
-            streamed.forward,
-            streamed.backward,
-            streamed.reading / 1e6,
-            100.0 * streamed.waiting
-        );
-        measured.streamed.push(streamed);
-    }
     cleaner.remove_weights();
-    Ok(measured)
+    let blocks = settings.model.num_hidden_layers;
+    let each = ranks.iter().flat_map(|&rank| lengths.iter().map(move |&tokens| (rank, tokens)));
+    Ok(Measured {
+        compute: compute.to_string(),
+        blocks,
+        block_bytes,
+        computed: each
+            .zip(&computed)
+            .map(|((rank, tokens), steps)| Times::of(rank, tokens, steps, blocks))
+            .collect(),
+        streamed: lengths
+            .iter()
+            .zip(&streamed)
+            .map(|(&tokens, steps)| Streamed::of(tokens, steps, blocks))
+            .collect(),
+    })
+}
+
+/// The files of a folder into another, on the disk before this returns.
+fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+    for entry in from.read_dir().with_context(|| format!("cannot read {}", from.display()))? {
+        let path = entry?.path();
+        let copied = to.join(path.file_name().unwrap_or_default());
+        let whole = std::fs::copy(&path, &copied).and_then(|_| File::open(&copied)?.sync_all());
+        whole.with_context(|| format!("cannot copy {} to {}", path.display(), copied.display()))?;
+    }
+    Ok(())
 }
 
 /// A model that takes one step after the other.
@@ -146,6 +166,8 @@ struct Walked {
     passed: Phases,
     /// Of it waiting for the disk.
     waited: Phases,
+    /// Bytes per second while the reading thread read.
+    reading: f64,
 }
 
 impl Phases {
@@ -189,7 +211,8 @@ impl Walker {
         let batch = batch(&self.settings.model, 1, tokens, self.settings.seed)?;
         let micro_batches = [MicroBatch { batch, dropout_seed: Some(self.settings.seed) }];
         let mut walked = Walked::default();
-        let mut waited_before = self.stream.traffic().wait_seconds;
+        let before = self.stream.traffic();
+        let mut waited_before = before.wait_seconds;
         let stream = self.stream.clone();
         let mut ended = |phase: StepPhase| {
             let now = stream.traffic().wait_seconds;
@@ -202,43 +225,33 @@ impl Walker {
         for (phase, seconds) in done.seconds {
             walked.passed.add(phase, seconds);
         }
+        let after = self.stream.traffic();
+        walked.reading = (after.bytes_read - before.bytes_read) as f64
+            / (after.read_seconds - before.read_seconds).max(1e-9);
         Ok(walked)
     }
+}
 
-    fn steps(&mut self, tokens: usize) -> anyhow::Result<Vec<Walked>> {
-        let started = Instant::now();
-        let mut steps = Vec::new();
-        while steps.len() < MOST_STEPS
-            && (steps.is_empty() || started.elapsed().as_secs_f64() < ENOUGH_SECONDS)
-        {
-            steps.push(self.step(tokens)?);
-        }
-        Ok(steps)
-    }
-
-    /// With every block in memory, where [`Walker::step`] has brought it.
-    fn computed(&mut self, rank: usize, tokens: usize) -> anyhow::Result<Times> {
-        let steps = self.steps(tokens)?;
-        let blocks = self.settings.model.num_hidden_layers as f64;
-        // All blocks but the last, which is computed with the head.
-        let most = blocks - 1.0;
-        Ok(Times {
+impl Times {
+    /// Of steps with every block in memory.
+    fn of(rank: usize, tokens: usize, steps: &[Walked], blocks: usize) -> Self {
+        // The last block is computed with the head.
+        let most = blocks as f64 - 1.0;
+        Self {
             rank,
             tokens,
-            forward: median(&steps, |step| step.passed.forward) / most,
-            backward: median(&steps, |step| step.passed.backward) / most,
-            head: median(&steps, |step| step.passed.head),
-            optimizer: median(&steps, |step| step.passed.optimizer) / blocks,
-        })
+            forward: median(steps, |step| step.passed.forward) / most,
+            backward: median(steps, |step| step.passed.backward) / most,
+            head: median(steps, |step| step.passed.head),
+            optimizer: median(steps, |step| step.passed.optimizer) / blocks as f64,
+        }
     }
+}
 
-    /// With the two blocks that were used last in memory: the others are read once each way.
-    fn streamed(&mut self, tokens: usize) -> anyhow::Result<Streamed> {
-        let before = self.stream.traffic();
-        let steps = self.steps(tokens)?;
-        let after = self.stream.traffic();
-        let blocks = self.settings.model.num_hidden_layers as f64;
-        let (most, read) = (blocks - 1.0, blocks - 2.0);
+impl Streamed {
+    /// Of steps with the two blocks that were used last in memory: the others are read once each way.
+    fn of(tokens: usize, steps: &[Walked], blocks: usize) -> Self {
+        let (most, read) = (blocks as f64 - 1.0, blocks as f64 - 2.0);
         // The last block is waited for on the way forward, in the phase of the head.
         let wait_forward = |step: &Walked| (step.waited.forward + step.waited.head) / read;
         let wait_backward = |step: &Walked| step.waited.backward / read;
@@ -247,14 +260,13 @@ impl Walker {
             |step: &Walked| (step.passed.backward - step.waited.backward) / most + wait_backward(step);
         let waiting =
             |step: &Walked| (wait_forward(step) + wait_backward(step)) / (forward(step) + backward(step));
-        Ok(Streamed {
+        Self {
             tokens,
-            forward: median(&steps, forward),
-            backward: median(&steps, backward),
-            reading: (after.bytes_read - before.bytes_read) as f64
-                / (after.read_seconds - before.read_seconds),
-            waiting: median(&steps, waiting),
-        })
+            forward: median(steps, forward),
+            backward: median(steps, backward),
+            reading: median(steps, |step| step.reading),
+            waiting: median(steps, waiting),
+        }
     }
 }
 

@@ -1,9 +1,9 @@
 //! Where the disk is the limit: the length and rank at which reading a block's weights takes as long as
 //! computing with them.
 //!
-//! A few blocks of the true shape are written to a file. They are timed twice: with all of them in memory, which
-//! is what the cores need, and read from the disk as a model that is larger than memory reads them. The rest
-//! is arithmetic ([`model`]), which the second measurement checks.
+//! A few blocks of the true shape are written to files. They are timed twice, by turns: with all of them in memory,
+//! which is what the cores need, and read from the disk as a model that is larger than memory reads them. The
+//! rest is arithmetic ([`model`]), which the second measurement checks.
 
 mod crossing;
 mod measure;
@@ -21,8 +21,8 @@ use super::{DISK_RESERVE, QloraMemoryArguments, bytes};
 use crate::reproduce::Ending;
 
 /// Blocks that are measured unless `--layers` says otherwise: two stay in memory while they stream.
-const BLOCKS: usize = 6;
-/// Tokens of the shortest row; each further one has twice as many, up to four times `--seq`.
+const BLOCKS: usize = 4;
+/// Tokens of the shortest row; each further one has four times as many, up to four times `--seq`.
 const SHORTEST: usize = 4;
 
 /// Measures, computes, and leaves tables, figures and a plot.
@@ -37,14 +37,14 @@ pub fn find(arguments: &QloraMemoryArguments) -> anyhow::Result<Ending> {
     );
     settings.model = settings.with_layers(blocks);
     let folder = settings.folder(arguments).with_file_name(format!("qlora-memory-{}-balance", settings.size));
-    let file = bytes::file_bytes(&settings.model);
+    let files = 2 * bytes::file_bytes(&settings.model);
     let free = machine::free_disk(&folder)?;
     ensure!(
-        file + DISK_RESERVE <= free,
-        "{} has {} free, expected {} for {blocks} blocks and as much again as {} in reserve",
+        files + DISK_RESERVE <= free,
+        "{} has {} free, expected {} for two files of {blocks} blocks, and {} in reserve",
         folder.display(),
         bytes::size(free),
-        bytes::size(file),
+        bytes::size(files),
         bytes::size(DISK_RESERVE)
     );
     std::fs::create_dir_all(&folder)?;
@@ -61,10 +61,10 @@ pub fn find(arguments: &QloraMemoryArguments) -> anyhow::Result<Ending> {
     Ok(Ending::Finished)
 }
 
-/// Powers of two that the model has room for.
+/// Powers of four that the model has room for.
 fn lengths(seq: usize, positions: usize) -> Vec<usize> {
     let most = (4 * seq).min(positions).max(SHORTEST);
-    std::iter::successors(Some(SHORTEST), |tokens| Some(2 * tokens))
+    std::iter::successors(Some(SHORTEST), |tokens| Some(4 * tokens))
         .take_while(|tokens| *tokens <= most)
         .collect()
 }

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! where `o` is the update of a block's adapters, and `h` final norm, head and loss. Disk and cores are in balance
-//! where `f + b = 2 · W/R`; from `f = W/R` on, nothing waits. Blocks that stay in memory are read less often:
+//! where `f + b = 2 · W/R`, that is at a disk of `R = 2 · W/(f + b)`; from `f = W/R` on, nothing waits. Blocks that stay in memory are read less often:
 //! with `k` of them the disk has `2 · (n − k)` reads, so that what is found here is the case of least memory.
 
 use serde::Serialize;
@@ -100,6 +100,11 @@ impl Balance {
         let points: Vec<(f64, f64)> =
             rows.map(|times| (times.rank as f64, times.forward + times.backward)).collect();
         crossing(&points, 2.0 * self.read_seconds(disk))
+    }
+
+    /// Bytes per second of the disk that reads as long as the cores compute.
+    pub fn balanced_reading(&self, times: &Times) -> f64 {
+        2.0 * self.measured.block_bytes as f64 / (times.forward + times.backward)
     }
 
     fn points(&self, rank: usize, of: impl Fn(&Times) -> f64) -> Vec<(f64, f64)> {

@@ -22,6 +22,7 @@ pub fn markdown(balance: &Balance) -> String {
     );
     computed(balance, &mut text);
     checked(balance, &mut text);
+    readings(balance, &mut text);
     lengths(balance, &mut text);
     ranks(balance, &mut text);
     rates(balance, &mut text);
@@ -59,6 +60,22 @@ fn checked(balance: &Balance, text: &mut String) {
             format!("{:.2}", streamed.reading / 1e9),
         ];
         row(text, times.tokens, cells);
+    }
+}
+
+/// The disks that balance the cores.
+fn readings(balance: &Balance, text: &mut String) {
+    let ranks = balance.ranks();
+    let head = ranks.iter().map(|rank| format!("rank {rank}"));
+    table(text, "The disk that balances the cores, GB/s", "tokens", head);
+    for streamed in &balance.measured.streamed {
+        let times = ranks.iter().flat_map(|&rank| balance.at_rank(rank));
+        let times = times.filter(|times| times.tokens == streamed.tokens);
+        row(
+            text,
+            streamed.tokens,
+            times.map(|times| format!("{:.2}", balance.balanced_reading(times) / 1e9)),
+        );
     }
 }
 

@@ -10,6 +10,7 @@ use crate::adapter::with_adapter;
 use crate::choice::one_of;
 use crate::device::DeviceArg;
 use crate::model_files::{locate, name_of, open, tell, tokenizer_file};
+use crate::waiting::end_on_ctrl_c;
 
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -41,6 +42,7 @@ pub fn run(args: &Args) -> Result<()> {
     if args.out.is_dir() {
         return Err(UsageError(format!("--out {} is a folder, expected a file", args.out.display())).into());
     }
+    end_on_ctrl_c()?;
     let model_path = locate(&args.model)?;
     let source = open(&model_path)?;
     let mut tokenizer = tokenizer_file(&model_path)?;

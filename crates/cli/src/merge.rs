@@ -12,6 +12,7 @@ use crate::adapter::{with_adapter, write_adapter_tokenizer};
 use crate::device::DeviceArg;
 use crate::model_files::{locate, open, write_tokenizer};
 use crate::output_dir::OutputDir;
+use crate::waiting::end_on_ctrl_c;
 
 /// Tokens on which logits are compared.
 const PROBE_TOKENS: usize = 32;
@@ -46,6 +47,7 @@ enum IntoArg {
 }
 
 pub fn run(args: &Args) -> Result<()> {
+    end_on_ctrl_c()?;
     let device = args.device.open()?;
     let model_path = locate(&args.model)?;
     let source = open(&model_path)?;

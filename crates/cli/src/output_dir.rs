@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use camelid_files::Unfinished;
 use tempfile::TempDir;
 
 /// A hidden folder beside the target; it goes away unless it is finished.
@@ -11,6 +12,8 @@ pub struct OutputDir {
     building: TempDir,
     target: PathBuf,
     parent: PathBuf,
+    /// Ctrl-C takes it away too.
+    _unfinished: Unfinished,
 }
 
 impl OutputDir {
@@ -37,7 +40,8 @@ impl OutputDir {
             .prefix(".camelid-")
             .tempdir_in(parent)
             .with_context(|| format!("cannot write in {}", parent.display()))?;
-        Ok(Self { building, target: target.to_path_buf(), parent: parent.to_path_buf() })
+        let _unfinished = Unfinished::new(building.path());
+        Ok(Self { building, target: target.to_path_buf(), parent: parent.to_path_buf(), _unfinished })
     }
 
     /// Where to write for now.

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use crate::choice::one_of;
 use crate::model_files::{config_value, locate, open, write_json, write_tokenizer};
 use crate::output_dir::OutputDir;
+use crate::waiting::end_on_ctrl_c;
 
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -51,6 +52,7 @@ pub fn run(args: &Args) -> Result<()> {
     }
     let quant = QuantConfig { format, block_size: args.block_size, double_quant: !args.no_double_quant };
     quant.validate().map_err(UsageError::of)?;
+    end_on_ctrl_c()?;
     let model_path = locate(&args.model)?;
     let source = open(&model_path)?;
     let out = OutputDir::create(&args.out)?;
@@ -127,7 +129,7 @@ fn pack(source: &dyn WeightSource, quant: &QuantConfig) -> Result<Packed> {
             ),
         };
         if linears.contains(&name) {
-            let q = quantize(&name, &values, &shape, stored, quant)?;
+            let q = quantize(&name, &values, &shape, stored, quant).with_context(|| source.describe())?;
             packed.sizes.linear_parameters += q.len();
             packed.sizes.linear_bytes += q.nbytes();
             packed.entries.extend(bnb::tensors_for(&name, &q));

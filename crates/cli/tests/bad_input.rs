@@ -5,6 +5,7 @@ mod camelid;
 use std::fs;
 
 use camelid::{camelid, entries, error_of, output_of, save_nano_model, text};
+use safetensors::SafeTensors;
 
 #[test]
 fn quantize_says_what_is_wrong_and_writes_nothing() {
@@ -42,6 +43,15 @@ fn damaged_models_leave_nothing() {
     let said = quantize();
     assert!(said.contains("model.safetensors"), "{said}");
 
+    let mut nan = whole.clone();
+    let name = "model.layers.0.mlp.down_proj.weight";
+    let data = SafeTensors::deserialize(&whole).unwrap().tensor(name).unwrap().data().as_ptr();
+    let at = data.addr() - whole.as_ptr().addr();
+    nan[at..at + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+    fs::write(&weights, nan).unwrap();
+    let said = quantize();
+    assert!(said.contains("model/model.safetensors: ") && said.contains(name), "{said}");
+
     fs::write(&weights, &whole).unwrap();
     let config = fs::read_to_string(model.join("config.json")).unwrap();
     let wrong = config.replace("\"intermediate_size\": 128", "\"intermediate_size\": 96");
@@ -50,6 +60,24 @@ fn damaged_models_leave_nothing() {
     let said = quantize();
     assert!(said.contains("mlp."), "names the tensor: {said}");
     assert_eq!(entries(dir.path()), ["model"]);
+}
+
+#[test]
+#[cfg(unix)]
+fn ctrl_c_leaves_no_hidden_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let (model, out) = (dir.path().join("model"), dir.path().join("out"));
+    save_nano_model(&model, 512);
+    let mut quantize = std::process::Command::new(env!("CARGO_BIN_EXE_camelid"));
+    quantize.args(["quantize", "--model", text(&model), "--out", text(&out)]);
+    let mut running = quantize.stdout(std::process::Stdio::null()).spawn().unwrap();
+    while entries(dir.path()).len() == 1 && running.try_wait().unwrap().is_none() {}
+    let interrupt = std::process::Command::new("kill").args(["-INT", &running.id().to_string()]).output();
+    assert!(interrupt.is_ok());
+    // It may have been done before the signal came.
+    let (status, left) = (running.wait().unwrap(), entries(dir.path()));
+    assert!(matches!(status.code(), Some(0 | 130)), "{status}");
+    assert!(left.iter().all(|name| !name.starts_with('.')), "{left:?}");
 }
 
 #[test]

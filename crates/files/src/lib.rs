@@ -9,6 +9,7 @@ mod packed;
 pub mod program;
 mod python_json;
 pub mod records;
+mod unfinished;
 mod utf16;
 mod whole;
 
@@ -18,4 +19,5 @@ pub use input::{Input, Packing, is_lfs_pointer, name, stem};
 pub use packed::PackedFile;
 pub use python_json::array_item;
 pub use records::{BadRecord, Place, RawRecord, Record, Records};
+pub use unfinished::{Unfinished, remove_unfinished};
 pub use whole::{WholeFile, remove_whole, write_private, write_whole};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
-use crate::FileError;
+use crate::{FileError, Unfinished};
 
 /// Writes a file under a temporary name beside `path`, makes it durable and readable, renames it.
 ///
@@ -41,7 +41,14 @@ pub fn remove_whole(path: &Path) -> Result<(), FileError> {
 #[derive(Debug)]
 pub struct WholeFile {
     path: PathBuf,
-    writer: BufWriter<NamedTempFile>,
+    writer: BufWriter<Temporary>,
+}
+
+/// A file under a temporary name. Its errors do not tell that name, which is gone by the time they are read.
+#[derive(Debug)]
+struct Temporary {
+    file: NamedTempFile,
+    unfinished: Unfinished,
 }
 
 impl WholeFile {
@@ -51,7 +58,9 @@ impl WholeFile {
     /// [`FileError::Io`] when nothing can be written to the folder.
     pub fn create(path: &Path) -> Result<Self, FileError> {
         let file = NamedTempFile::new_in(folder_of(path)).map_err(FileError::io(path, "write"))?;
-        Ok(Self { path: path.to_owned(), writer: BufWriter::with_capacity(1 << 16, file) })
+        let unfinished = Unfinished::new(file.path());
+        let writer = BufWriter::with_capacity(1 << 16, Temporary { file, unfinished });
+        Ok(Self { path: path.to_owned(), writer })
     }
 
     fn of(path: &Path, bytes: &[u8]) -> Result<Self, FileError> {
@@ -63,12 +72,12 @@ impl WholeFile {
     /// The file as it is being written, for writes at places of their own; nothing of
     /// [`Write`] may be under way then.
     pub fn as_file(&self) -> &File {
-        self.writer.get_ref().as_file()
+        self.writer.get_ref().file.as_file()
     }
 
     /// Where it lies until it is finished, for libraries that write to a path.
     pub fn temporary_path(&self) -> &Path {
-        self.writer.get_ref().path()
+        self.writer.get_ref().file.path()
     }
 
     /// Makes what is written so far durable, so that a full disk shows before the file gets its
@@ -92,7 +101,8 @@ impl WholeFile {
     fn finish_as(self, readable: bool) -> Result<(), FileError> {
         let Self { path, writer } = self;
         let finish = || {
-            let file = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
+            let written = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
+            let Temporary { file, unfinished: _until_it_has_its_name } = written;
             // A temporary file is its owner's alone.
             if readable {
                 make_readable(file.as_file())?;
@@ -102,6 +112,22 @@ impl WholeFile {
             sync_folder(&path)
         };
         finish().map_err(FileError::io(&path, "write"))
+    }
+}
+
+impl Write for Temporary {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.as_file_mut().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.as_file_mut().flush()
+    }
+}
+
+impl Seek for Temporary {
+    fn seek(&mut self, position: io::SeekFrom) -> io::Result<u64> {
+        self.file.as_file_mut().seek(position)
     }
 }
 

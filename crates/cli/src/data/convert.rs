@@ -8,6 +8,7 @@ use camelid_files::program::{self, UsageError};
 use serde_json::json;
 
 use super::reading::{Reading, format_parser, print_json, tell, tell_changes};
+use crate::waiting::end_on_ctrl_c;
 
 pub const EXAMPLES: &str = "Examples:
   camelid data convert sharegpt.json --to messages --out messages.jsonl
@@ -37,6 +38,7 @@ pub fn run(args: &Args) -> Result<()> {
     if !to_stdout {
         check_ending(&args.out).map_err(UsageError::of)?;
     }
+    end_on_ctrl_c()?;
     let (format, loaded) = args.reading.read()?;
     if !args.json {
         tell(&loaded.report, "read");

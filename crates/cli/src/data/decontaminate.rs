@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::reading::{Reading, format_parser, print_json, tell};
 use super::test_sets;
+use crate::waiting::end_on_ctrl_c;
 
 pub const EXAMPLES: &str = "Examples:
   camelid data decontaminate evolved.json --against humaneval --against gsm8k --out clean.json
@@ -76,6 +77,7 @@ pub fn run(args: &Args) -> Result<()> {
         ContaminationSettings { ngram: args.ngram, share: args.share, similarity: args.similarity };
     let decontaminator = Decontaminator::new(items, settings)?;
     test_sets::tell_short(&decontaminator);
+    end_on_ctrl_c()?;
     let (format, loaded) = args.reading.read()?;
     if !args.json {
         tell(&loaded.report, "read");

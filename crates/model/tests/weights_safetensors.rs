@@ -119,8 +119,11 @@ fn shards_are_one_model() {
     assert!(message.contains("`single`") && message.contains("does not hold it"), "{message}");
     let message = with("single", "../a.safetensors");
     assert!(message.contains("same directory"), "{message}");
-    std::fs::write(dir.path().join("model.safetensors.index.json"), "{\"weight_map\": 3}").unwrap();
-    assert!(error(dir.path()).contains("index.json"));
+    for other in ["{\"weight_map\": 3}", "{\"hidden_size\": 64}"] {
+        std::fs::write(dir.path().join("model.safetensors.index.json"), other).unwrap();
+        let message = error(dir.path());
+        assert!(message.contains("index.json: expected an index of shards"), "{message}");
+    }
 }
 
 #[test]

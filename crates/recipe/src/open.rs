@@ -78,7 +78,7 @@ impl Experiment {
             ReadOptions { nano: self.data.nano.clone().unwrap_or_default(), ..ReadOptions::default() };
         let all = read_conversations::<PathBuf>(DataFormat::Nano, &[], &options)?.conversations;
         let conversations = match &self.data.test {
-            Some(TestSet::Count(count)) => Conversations::split(all, *count)?,
+            Some(TestSet::Count(count)) => Conversations::split(all, *count, nano::BASE)?,
             _ => Conversations { train: all, test: Vec::new(), set_aside: 0 },
         };
         let about = About { lines: vec![nano.about()], notices: Vec::new() };
@@ -145,7 +145,7 @@ impl Experiment {
         let all = read(&self.data.source)?;
         let conversations = match &self.data.test {
             None => Conversations { train: all, test: Vec::new(), set_aside: 0 },
-            Some(TestSet::Count(count)) => Conversations::split(all, *count)?,
+            Some(TestSet::Count(count)) => Conversations::split(all, *count, &self.data.source)?,
             Some(TestSet::Source(source)) => Conversations { train: all, test: read(source)?, set_aside: 0 },
         };
         Ok((conversations, about))
@@ -164,12 +164,17 @@ struct Conversations {
 }
 
 impl Conversations {
-    /// Splits off `count` conversations to test on.
+    /// Splits off `count` conversations to test on; `source` is for the message.
     ///
     /// # Errors
     /// When there are not more of them.
-    pub fn split(all: Vec<Conversation>, count: usize) -> Result<Self, RecipeError> {
-        let TestSplit { train, test, set_aside } = split(all, count)?;
+    pub fn split(all: Vec<Conversation>, count: usize, source: &str) -> Result<Self, RecipeError> {
+        let TestSplit { train, test, set_aside } =
+            split(all, count).map_err(|error| RecipeError::Experiment {
+                path: source.into(),
+                line: None,
+                reason: format!("`data.test`: {error}"),
+            })?;
         Ok(Self { train, test, set_aside })
     }
 }

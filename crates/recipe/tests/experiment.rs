@@ -101,7 +101,10 @@ fn an_unknown_key_is_named_with_its_line_and_the_nearest_known_one() {
 #[test]
 fn values_that_do_not_fit_are_refused() {
     assert!(refused("4e-3", "\"high\"").starts_with("test.toml:20: "));
-    assert!(refused("4e-3", "-1.0").contains("`learning_rate` = -1: expected a finite number >= 0"));
+    assert!(
+        refused("4e-3", "-1.0")
+            .contains("test.toml: setting `learning_rate` = -1: expected a finite number >= 0")
+    );
     assert!(refused("base = \"nano\"\n", "").contains("missing field `base`"));
     assert!(refused("storage = \"quantized\"", "").contains("`[quant]` is given"));
     assert!(refused("guanaco-test", "../up").contains("`name` becomes a folder"));

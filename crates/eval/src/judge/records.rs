@@ -29,7 +29,7 @@ pub(super) fn read<T: DeserializeOwned>(
         records.push((record.place, read));
     }
     if records.is_empty() {
-        return Err(JudgeError::content(path, format!("no {what}: the file is empty")));
+        return Err(JudgeError::content(path, format!("the file is empty; expected {what}")));
     }
     Ok(records)
 }

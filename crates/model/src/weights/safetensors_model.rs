@@ -68,8 +68,10 @@ impl SafetensorsWeights {
     pub fn open_index(path: &Path) -> Result<Self, ModelError> {
         let damaged = |problem: String| ModelError::File { path: path.to_path_buf(), problem };
         let text = camelid_files::Input::open(path)?.bytes()?;
-        let shards: ShardIndex = serde_json::from_slice(&text)
-            .map_err(|cause| ModelError::Json { path: path.to_path_buf(), cause })?;
+        let shards: ShardIndex = serde_json::from_slice(&text).map_err(|cause| match cause.is_data() {
+            true => damaged(format!("expected an index of shards, which has `weight_map`: {cause}")),
+            false => ModelError::Json { path: path.to_path_buf(), cause },
+        })?;
 
         let dir = path.parent().unwrap_or(Path::new(""));
         let mut files: Vec<SafetensorsFile> = Vec::new();

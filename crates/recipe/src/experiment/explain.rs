@@ -19,8 +19,19 @@ pub fn reason(error: &toml::de::Error) -> String {
             let kind = if rest.starts_with("field") { "key" } else { "value" };
             format!("unknown {kind} `{found}`{} (known: {})", hint(found, known), known.join(", "))
         }
-        _ => message.to_owned(),
+        _ => in_words(message),
     }
+}
+
+/// A message without the names that Rust has for numbers.
+fn in_words(message: &str) -> String {
+    let types =
+        [("usize", "a whole number, 0 or more"), ("u64", "a whole number, 0 or more"), ("f64", "a number")];
+    let said = types.iter().find_map(|(name, words)| {
+        let rest = message.strip_suffix(name).filter(|rest| rest.ends_with("expected "))?;
+        Some(format!("{rest}{words}"))
+    });
+    said.unwrap_or_else(|| message.to_owned())
 }
 
 /// Where a setting went that used to have another name; else the nearest name.

@@ -94,8 +94,8 @@ impl Experiment {
     /// Reads an experiment from text; `path` is for messages.
     ///
     /// # Errors
-    /// [`RecipeError::Experiment`] with line, key and the nearest known key, and
-    /// [`RecipeError::Train`] for a number of the trainer that is out of range.
+    /// [`RecipeError::Experiment`] with line, key and the nearest known key, or with a setting that
+    /// is out of range.
     pub fn parse(text: &str, path: &Path) -> Result<Self, RecipeError> {
         let experiment: Self = toml::from_str(text).map_err(|error| explain::error(&error, text, path))?;
         experiment.check(path)?;
@@ -130,7 +130,7 @@ impl Experiment {
     /// Checks what no single key can tell.
     ///
     /// # Errors
-    /// [`RecipeError::Experiment`] and [`RecipeError::Train`]; `path` is for messages.
+    /// [`RecipeError::Experiment`]; `path` is for messages.
     pub fn check(&self, path: &Path) -> Result<(), RecipeError> {
         let wrong = |reason: &str| {
             Err(RecipeError::Experiment { path: path.into(), line: None, reason: reason.to_owned() })
@@ -178,9 +178,9 @@ impl Experiment {
             return wrong(&reason);
         }
         if let Some(lora) = &self.lora {
-            lora.check()?;
+            lora.check().or_else(|error| wrong(&error.to_string()))?;
         }
-        Ok(self.train.check()?)
+        self.train.check().or_else(|error| wrong(&error.to_string()))
     }
 
     /// The trainer's settings for a training set of `examples`, with the experiment's seed and

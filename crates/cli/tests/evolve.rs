@@ -4,8 +4,9 @@ mod camelid;
 
 use std::path::Path;
 
-use camelid::{error_of, output_of, text};
+use camelid::{camelid, error_of, output_of, text};
 use camelid_tests::chat_server::{Answer, Server};
+use camelid_tests::pages;
 use serde_json::{Value, json};
 
 /// Makes each task longer by a word, finds every pair different, and answers at length.
@@ -61,6 +62,23 @@ fn seeds_are_evolved_reported_and_exported() {
     settings(folder.path(), &server, "evolution = { rounds = 2, seed = 5 }\n");
     let error = error_of(&["evolve", "run", &config, "--run", &run]);
     assert!(error.contains("made with other evolution"), "{error}");
+}
+
+#[test]
+fn the_settings_that_the_book_shows_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let page = std::fs::read_to_string(camelid_tests::workspace().join("docs/evolve.md")).unwrap();
+    let shown = pages::blocks(&page, &["toml"]);
+    assert_eq!(shown.len(), 1);
+    std::fs::write(at("evolve.toml"), shown[0].1).unwrap();
+    let seed = json!([{"instruction": "Name three rivers.", "input": "", "output": "Rhine"}]);
+    std::fs::write(at("seeds.json"), seed.to_string()).unwrap();
+    std::fs::write(at("questions.jsonl"), json!({"question": "What is a river?"}).to_string()).unwrap();
+    let (file, run) = (at("evolve.toml"), at("run"));
+    let asked = camelid(&["evolve", "run", text(&file), "--run", text(&run), "--dry-run"]);
+    let said = String::from_utf8_lossy(&asked.stderr);
+    assert!(asked.status.success() && said.contains("cost") && !run.exists(), "{said}");
 }
 
 #[test]

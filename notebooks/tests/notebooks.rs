@@ -51,6 +51,9 @@ fn notebooks_ask_for_what_they_use_and_their_program_has_it() {
     let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap();
     let manifest: toml::Table = toml::from_str(&manifest).unwrap();
     let of_program = manifest["dependencies"].as_table().unwrap();
+    let root = std::fs::read_to_string(camelid_tests::workspace().join("Cargo.toml")).unwrap();
+    let root: toml::Table = toml::from_str(&root).unwrap();
+    let features = |table: &toml::Value| table.get("features").cloned();
     let mut asked_for = BTreeSet::new();
     for path in all() {
         let code = Notebook::read(&path).unwrap().code();
@@ -65,6 +68,11 @@ fn notebooks_ask_for_what_they_use_and_their_program_has_it() {
                     "{}: {at} is not {name}",
                     path.display()
                 );
+            } else {
+                // A program has what the whole workspace asks for, the kernel what the notebook asks for:
+                // another order of a JSON object's keys, for one.
+                let of_workspace = &root["workspace"]["dependencies"][name];
+                assert_eq!(features(table), features(of_workspace), "{}: {name}", path.display());
             }
         }
         for name in of_program.keys() {

@@ -6,6 +6,8 @@
 pub mod adamw;
 #[cfg(target_arch = "x86_64")]
 mod amx;
+#[cfg(feature = "burn")]
+mod arena;
 mod blocks;
 pub mod blockwise4;
 pub mod blockwise8;

@@ -138,7 +138,7 @@ impl Kernel {
                 row_unit: amx::ROWS / 2,
                 lanes: amx::LANES,
                 vectors: amx::VECTORS,
-                steps: 512,
+                steps: 1024,
                 word,
                 tiles: &amx::TILES,
                 packer: Packer::Avx512,

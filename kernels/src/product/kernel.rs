@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+#[cfg(target_arch = "aarch64")]
+use super::neon;
 use super::portable;
 use super::tile::Tile;
 #[cfg(target_arch = "x86_64")]
@@ -84,8 +86,8 @@ pub(super) struct Kernel {
     pub word: Word,
     /// Tile of `r` rows and `v` vectors at `(r - 1) · vectors + v - 1`.
     pub tiles: &'static [Tile],
-    /// Panels are packed with AVX2.
-    pub packs_with_avx2: bool,
+    /// Panels are packed with AVX2 or NEON.
+    pub packs_with_vectors: bool,
 }
 
 impl Kernel {
@@ -107,7 +109,7 @@ impl Kernel {
                     steps: 256,
                     word,
                     tiles,
-                    packs_with_avx2: true,
+                    packs_with_vectors: true,
                 }
             }
             #[cfg(target_arch = "x86_64")]
@@ -118,7 +120,17 @@ impl Kernel {
                 steps: 512,
                 word,
                 tiles: &avx2::TILES,
-                packs_with_avx2: true,
+                packs_with_vectors: true,
+            },
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => Kernel {
+                rows: neon::ROWS,
+                lanes: neon::LANES,
+                vectors: neon::VECTORS,
+                steps: 256,
+                word,
+                tiles: &neon::TILES,
+                packs_with_vectors: true,
             },
             _ => Kernel {
                 rows: portable::ROWS,
@@ -127,7 +139,7 @@ impl Kernel {
                 steps: 256,
                 word,
                 tiles: &portable::TILES,
-                packs_with_avx2: false,
+                packs_with_vectors: false,
             },
         }
     }

@@ -8,8 +8,10 @@
 use super::Matrix;
 use super::buffer::Buffer;
 use super::kernel::{Kernel, Word};
-#[cfg(target_arch = "x86_64")]
-use super::pack_avx2::{self as avx2, F32, PAIR, ROUNDED};
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+use super::pack_vectors as vectors;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+use super::word::{F32, PAIR, ROUNDED};
 use crate::weight_rows::WeightRows;
 
 /// The right operand of a product.
@@ -75,8 +77,8 @@ pub(super) fn rhs_panels(
             }
         }
         Rhs::WeightT(weight) => {
-            #[cfg(target_arch = "x86_64")]
-            if kernel.packs_with_avx2
+            #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+            if kernel.packs_with_vectors
                 && super::pack4::weight_t_panels(kernel.word, width, weight, (k0, kc), (j0, nc), panels)
             {
                 return;
@@ -91,8 +93,8 @@ pub(super) fn rhs_panels(
             }
         }
         Rhs::Weight(weight) => {
-            #[cfg(target_arch = "x86_64")]
-            if kernel.packs_with_avx2
+            #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+            if kernel.packs_with_vectors
                 && super::pack4::weight_panels(kernel.word, width, weight, (k0, kc), (j0, nc), panels)
             {
                 return;
@@ -119,14 +121,14 @@ fn rows_to_panel(kernel: &Kernel, rows: Matrix<'_>, panel: &mut [f32], width: us
     if live == 0 || k == 0 {
         return;
     }
-    #[cfg(target_arch = "x86_64")]
-    if kernel.packs_with_avx2 {
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    if kernel.packs_with_vectors {
         let pack = match kernel.word {
-            Word::F32 => avx2::pack_rows::<F32>,
-            Word::Rounded => avx2::pack_rows::<ROUNDED>,
-            Word::Pair => avx2::pack_rows::<PAIR>,
+            Word::F32 => vectors::pack_rows::<F32>,
+            Word::Rounded => vectors::pack_rows::<ROUNDED>,
+            Word::Pair => vectors::pack_rows::<PAIR>,
         };
-        // SAFETY: the kernel says that AVX2 is there; the view's rows lie inside its
+        // SAFETY: the kernel says that the vectors are there; the view's rows lie inside its
         // slice, and the panel's length was checked.
         unsafe { pack(rows.data.as_ptr(), rows.row_stride, live, k, panel.as_mut_ptr(), width) };
         return;
@@ -152,15 +154,15 @@ fn cols_to_panels(kernel: &Kernel, cols: Matrix<'_>, panels: &mut [f32], width: 
     }
     let last = n - (panel_count - 1) * width;
     assert!(panels.len() >= (panel_count - 1) * panel_len + (steps - 1) * width + last);
-    #[cfg(target_arch = "x86_64")]
-    if kernel.packs_with_avx2 {
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    if kernel.packs_with_vectors {
         let pack = match kernel.word {
-            Word::F32 => avx2::pack_cols::<F32>,
-            Word::Rounded => avx2::pack_cols::<ROUNDED>,
-            Word::Pair => avx2::pack_cols::<PAIR>,
+            Word::F32 => vectors::pack_cols::<F32>,
+            Word::Rounded => vectors::pack_cols::<ROUNDED>,
+            Word::Pair => vectors::pack_cols::<PAIR>,
         };
         let dst = panels.as_mut_ptr();
-        // SAFETY: the kernel says that AVX2 is there; the view's rows lie inside its
+        // SAFETY: the kernel says that the vectors are there; the view's rows lie inside its
         // slice, and the panels' length was checked.
         unsafe { pack(cols.data.as_ptr(), cols.row_stride, k, n, dst, width, panel_len) };
         return;
@@ -175,6 +177,106 @@ fn cols_to_panels(kernel: &Kernel, cols: Matrix<'_>, panels: &mut [f32], width: 
             for (j, (word, &value)) in words.iter_mut().zip(&row[first..]).enumerate() {
                 let next = (2 * step + 1) * cols.row_stride + first + j;
                 *word = kernel.word.of(value, if has_next { cols.data[next] } else { 0.0 });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::blockwise4::{self, AbsmaxView, Code4, Packed4View, Rounding};
+    use crate::product::ComputeType;
+    use crate::weight_rows::Stored;
+
+    /// The kernel of this machine for one kind of words, packing with vectors or word by word.
+    fn kernel(word: Word, packs_with_vectors: bool) -> Kernel {
+        Kernel { word, packs_with_vectors, ..Kernel::active(ComputeType::F32) }
+    }
+
+    /// Values of every kind of rounding, some of them not finite.
+    fn values(n: usize, seed: u32) -> Vec<f32> {
+        let bits = |i: u32| (i ^ seed).wrapping_mul(2_654_435_761).rotate_left(13).wrapping_mul(0x9e37_79b1);
+        (0..n as u32).map(|i| f32::from_bits(bits(i))).collect()
+    }
+
+    /// The words of the panels' `live` columns, which packing with vectors and without must agree in.
+    fn same(
+        word: Word,
+        (k, n, width): (usize, usize, usize),
+        pack: impl Fn(&Kernel, &mut [f32]),
+    ) -> Result<(), TestCaseError> {
+        let panel_len = word.count(k) * width;
+        let packed = [true, false].map(|vectors| {
+            let mut panels = vec![7.0; n.div_ceil(width) * panel_len];
+            pack(&kernel(word, vectors), &mut panels);
+            panels
+        });
+        for j in 0..n {
+            for step in 0..word.count(k) {
+                let at = j / width * panel_len + step * width + j % width;
+                let [fast, plain] = [packed[0][at], packed[1][at]];
+                let equal = fast.to_bits() == plain.to_bits();
+                prop_assert!(equal, "{word:?} {k}x{n}: step {step} of column {j}: {fast}, not {plain}");
+            }
+        }
+        Ok(())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn vectors_pack_dense_operands_as_loops_do(
+            k in 1usize..40, n in 1usize..70, rows in 1usize..13, extra in 0usize..5, seed: u32,
+        ) {
+            let widest = Kernel::active(ComputeType::F32);
+            if !widest.packs_with_vectors {
+                return Ok(());
+            }
+            let (width, rows) = (widest.columns(), rows.min(widest.rows));
+            let wide = values((n + k + extra) * n.max(k).max(rows), seed);
+            for word in [Word::F32, Word::Rounded, Word::Pair] {
+                let lhs = Matrix::strided(&wide, rows, k, k + extra);
+                let lhs_t = Matrix::strided(&wide, k, rows, rows + extra).t();
+                for lhs in [lhs, lhs_t] {
+                    same(word, (k, rows, rows), |kernel, panel| lhs_panel(kernel, lhs, 0, (0, k), panel))?;
+                }
+                let rhs = Matrix::strided(&wide, k, n, n + extra);
+                let rhs_t = Matrix::strided(&wide, n, k, k + extra).t();
+                for rhs in [Rhs::Dense(rhs), Rhs::Dense(rhs_t)] {
+                    same(word, (k, n, width), |kernel, panels| {
+                        rhs_panels(kernel, &rhs, (0, k), (0, n), panels);
+                    })?;
+                }
+            }
+        }
+
+        #[test]
+        fn vectors_unpack_4_bit_weights_as_loops_do(
+            units in 1usize..6, out in 1usize..70, first in 0usize..3, cut in 0usize..6, seed: u32,
+        ) {
+            let widest = Kernel::active(ComputeType::F32);
+            if !widest.packs_with_vectors {
+                return Ok(());
+            }
+            let (inn, width) = (16 * units, widest.columns());
+            let len = (first + out) * inn;
+            let dense: Vec<f32> = (0..len).map(|i| ((i as u32 ^ seed) % 1000) as f32 / 500.0 - 1.0).collect();
+            let (packed, absmax) = blockwise4::quantized(Code4::Nf4, 32, Rounding::Cuda, &dense);
+            let absmax = AbsmaxView::Plain(&absmax);
+            let view = Packed4View { code: Code4::Nf4, block_size: 32, packed: &packed, absmax, len };
+            let weight = WeightRows { out, inn, first, stored: Stored::Packed4(view) };
+            let from = 16 * cut.min(units - 1);
+            for word in [Word::F32, Word::Rounded, Word::Pair] {
+                same(word, (inn - from, out, width), |kernel, panels| {
+                    rhs_panels(kernel, &Rhs::WeightT(weight), (from, inn - from), (0, out), panels);
+                })?;
+                same(word, (out, inn - from, width), |kernel, panels| {
+                    rhs_panels(kernel, &Rhs::Weight(weight), (0, out), (from, inn - from), panels);
+                })?;
             }
         }
     }

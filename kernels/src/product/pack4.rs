@@ -6,7 +6,9 @@
 #![allow(unsafe_code)]
 
 use super::kernel::Word;
-use super::pack_avx2::{Codes, F32, PAIR, ROUNDED, STEPS_AHEAD, prefetch, unpack_rows, unpack_words};
+use super::pack_vectors::{Codes, unpack_rows, unpack_words};
+use super::prefetch::prefetch;
+use super::word::{F32, PAIR, ROUNDED, STEPS_AHEAD};
 use crate::blockwise4::{AbsmaxView, Packed4View};
 use crate::weight_rows::{Stored, WeightRows};
 
@@ -82,7 +84,7 @@ pub(super) fn weight_t_panels(
         Word::Rounded => unpack_rows::<ROUNDED>,
         Word::Pair => unpack_rows::<PAIR>,
     };
-    // SAFETY: panels are packed by this module only where AVX2 is.
+    // SAFETY: panels are packed by this module only where the vectors are.
     let codes = unsafe { Codes::new(view.code.table()) };
     for (panel, first) in panels.chunks_mut(panel_len).zip((0..nc).step_by(width)) {
         assert_eq!(panel.len(), panel_len);
@@ -128,7 +130,7 @@ pub(super) fn weight_panels(
         Word::Pair => unpack_words::<PAIR>,
     };
     let each = if word == Word::Pair { 2 } else { 1 };
-    // SAFETY: panels are packed by this module only where AVX2 is.
+    // SAFETY: panels are packed by this module only where the vectors are.
     let codes = unsafe { Codes::new(view.code.table()) };
     for step in 0..steps {
         let first = (weight.first + k0 + step * each) * weight.inn;

@@ -79,6 +79,7 @@ pub enum SandboxError {
     },
 }
 
+#[cfg(target_os = "linux")]
 impl SandboxError {
     /// For `map_err`: a failed call, with what it was for.
     pub(super) fn system<E: Into<std::io::Error>>(doing: &'static str) -> impl Fn(E) -> Self {

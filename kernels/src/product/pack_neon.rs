@@ -6,7 +6,6 @@
 
 use std::arch::aarch64::*;
 
-use super::kernel::Word;
 use super::prefetch::prefetch;
 use super::word::{F32, PAIR, ROUNDED, STEPS_AHEAD, last_steps, word};
 use crate::blockwise4::book_neon::{CodeBook, nibbles, rounded_high};

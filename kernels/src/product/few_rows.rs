@@ -25,10 +25,6 @@ use crate::weight_rows::WeightRows;
 /// Values that a step of the loops takes: 16 bytes.
 const STEP: usize = 32;
 
-/// Bytes that lie between what is read and what is asked for.
-#[cfg(target_arch = "x86_64")]
-const AHEAD: usize = 2048;
-
 /// Rows of `x` that one pass takes at most.
 pub(crate) const MOST: usize = 4;
 

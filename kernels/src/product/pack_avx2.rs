@@ -1,14 +1,13 @@
 //! Packing with AVX2: operands turned into panels eight words at a time.
 //!
-//! `W` is a [`Word`] by [`F32`], [`ROUNDED`] or [`PAIR`]: each is compiled apart.
+//! `W` is one of the words of [`super::word`]: each is compiled apart.
 
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::*;
 
-use super::kernel::Word;
 use super::prefetch::prefetch;
-use super::word::{F32, PAIR, ROUNDED, STEPS_AHEAD, last_steps, word};
+use super::word::{PAIR, ROUNDED, STEPS_AHEAD, last_steps, word};
 
 /// `rows` rows of `k` contiguous values, `row_stride` apart, into a panel of `width`
 /// words a step; words beyond the last row are left as they are or overwritten.

@@ -1,6 +1,6 @@
 //! Packing with NEON: operands turned into panels four words at a time.
 //!
-//! `W` is a [`Word`] by [`F32`], [`ROUNDED`] or [`PAIR`]: each is compiled apart.
+//! `W` is one of the words of [`super::word`]: each is compiled apart.
 
 #![allow(unsafe_code)]
 

@@ -15,9 +15,9 @@ pub const ISA_VARIABLE: &str = "CAMELID_ISA";
 /// An instruction set with kernels of its own, narrowest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Isa {
-    /// What the compilation target guarantees: SSE2 on x86-64.
+    /// What the compiler makes of plain loops for the compilation target: SSE2 on x86-64.
     Scalar,
-    /// Every 64-bit Arm processor: the scalar kernels as the compiler vectorises them.
+    /// 128-bit vectors with fused multiply-add, which every 64-bit Arm processor has.
     Neon,
     /// 256-bit vectors with fused multiply-add (x86-64-v3).
     Avx2,

@@ -37,6 +37,8 @@ pub mod lora_update;
 #[cfg(feature = "burn")]
 mod mapped_file;
 #[cfg(feature = "burn")]
+mod mapped_pages;
+#[cfg(feature = "burn")]
 pub mod paged_attention;
 pub mod probe;
 mod processor;

@@ -7,12 +7,13 @@
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use burn::tensor::{AllocationProperty, Bytes, DType, TensorData};
 use memmap2::{Mmap, MmapOptions};
+
+use crate::mapped_pages::MappedPages;
 
 /// Bytes read at a time ahead of use.
 const READ_BYTES: usize = 1 << 20;
@@ -107,31 +108,12 @@ impl MappedFile {
     }
 
     /// Lets go of the pages of bytes `range`, those of the page cache too. What reads them later
-    /// gets them from the file again.
+    /// gets them from the file again. On Windows they stay until the system wants their memory.
     ///
     /// # Errors
     /// The system's error; the pages then stay.
     pub fn release(&self, range: Range<usize>) -> io::Result<()> {
-        let page = rustix::param::page_size();
-        let start = range.start / page * page;
-        let end = range.end.next_multiple_of(page);
-        let mapped_end = end.min(self.map.len());
-        if start >= mapped_end {
-            return Ok(());
-        }
-        // SAFETY: the mapping is shared with the file and never written, so dropped pages come
-        // back with the same contents; no reference can tell.
-        #[allow(unsafe_code)]
-        unsafe {
-            let advice = memmap2::UncheckedAdvice::DontNeed;
-            self.map.unchecked_advise_range(advice, start, mapped_end - start)?;
-        }
-        #[cfg(target_os = "linux")]
-        {
-            let len = std::num::NonZeroU64::new((end - start) as u64);
-            rustix::fs::fadvise(&self.file, start as u64, len, rustix::fs::Advice::DontNeed)?;
-        }
-        Ok(())
+        self.file.release(&self.map, range)
     }
 
     /// Bytes of the mapping that are in this process's memory now, by `/proc/self/smaps`.

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod at;
 mod cache;
 pub mod digest;
 mod error;
@@ -13,6 +14,7 @@ mod unfinished;
 mod utf16;
 mod whole;
 
+pub use at::FileAt;
 pub use cache::cache_dir;
 pub use error::FileError;
 pub use input::{Input, Packing, is_lfs_pointer, name, stem};

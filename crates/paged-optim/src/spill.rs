@@ -1,10 +1,9 @@
 //! The file that pages wait in.
 
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
-use rustix::fs::FallocateFlags;
+use camelid_files::FileAt;
 
 use crate::OptimError;
 use crate::page::{PageData, PageLayout};
@@ -100,18 +99,15 @@ fn allocate(file: &File, start: u64, bytes: u64) -> std::io::Result<()> {
     if bytes == 0 {
         return Ok(());
     }
-    match rustix::fs::fallocate(file, FallocateFlags::empty(), start, bytes) {
-        Ok(()) => Ok(()),
-        Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {
-            let zeros = vec![0; bytes.min(1 << 20) as usize];
-            let mut at = start;
-            while at < start + bytes {
-                let n = (start + bytes - at).min(zeros.len() as u64) as usize;
-                file.write_all_at(&zeros[..n], at)?;
-                at += n as u64;
-            }
-            Ok(())
-        }
-        Err(error) => Err(error.into()),
+    if file.reserve_at(start, bytes)? {
+        return Ok(());
     }
+    let zeros = vec![0; bytes.min(1 << 20) as usize];
+    let mut at = start;
+    while at < start + bytes {
+        let n = (start + bytes - at).min(zeros.len() as u64) as usize;
+        file.write_all_at(&zeros[..n], at)?;
+        at += n as u64;
+    }
+    Ok(())
 }

@@ -10,10 +10,9 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use camelid_files::{FileError, WholeFile};
+use camelid_files::{FileAt, FileError, WholeFile};
 use serde::{Deserialize, Serialize};
 
 use crate::optimizer::TensorState;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Isolation, Limits, Refusal};
+use super::{Isolation, Refusal};
 
 /// Why a program was not run. What a program does is never an error.
 #[derive(Debug, thiserror::Error)]
@@ -21,7 +21,7 @@ pub enum SandboxError {
     /// A limit that nothing can keep.
     #[error("limit `{name}` is {found}; expected a number above zero")]
     Limit {
-        /// The field of [`Limits`].
+        /// The field of [`Limits`](super::Limits).
         name: &'static str,
         /// Its value.
         found: String,
@@ -79,6 +79,7 @@ pub enum SandboxError {
     },
 }
 
+#[cfg(target_os = "linux")]
 impl SandboxError {
     /// For `map_err`: a failed call, with what it was for.
     pub(super) fn system<E: Into<std::io::Error>>(doing: &'static str) -> impl Fn(E) -> Self {
@@ -86,7 +87,7 @@ impl SandboxError {
     }
 
     /// A file larger than all files together may be.
-    pub(super) fn too_large(name: &str, bytes: usize, limits: &Limits) -> Self {
+    pub(super) fn too_large(name: &str, bytes: usize, limits: &super::Limits) -> Self {
         let reason = format!("{bytes} bytes, but all files may hold {}", limits.file_bytes);
         Self::File { name: name.into(), reason }
     }

@@ -1,10 +1,8 @@
-//! What the kernel grants, found by trying.
+//! What the kernel grants.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-
-use super::{Limits, Outcome, Program, SandboxError, isolated, launch, processes};
 
 /// What the kernel grants to programs here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,47 +37,7 @@ impl Grants {
         self.isolated && self.refusals.is_empty()
     }
 
-    pub(super) fn probe() -> Self {
-        let missing = launch::missing_tools();
-        if !missing.is_empty() {
-            let told = format!("not found: {}", missing.join(", "));
-            return Self::refused("namespaces", told);
-        }
-        match try_out("exit 0\n", Limits::default()) {
-            Ok(Outcome::Passed) => {}
-            Ok(other) => return Self::refused("namespaces", format!("`exit 0` ended as {other:?}")),
-            Err(SandboxError::SetUp { stage, told }) => return Self::refused(&stage, told),
-            Err(other) => return Self::refused("namespaces", other.to_string()),
-        }
-        let mut refusals = Vec::new();
-        if let Some(told) = unlimited_processes() {
-            refusals.push(Refusal { what: "a limit on processes".into(), told });
-        }
-        if let Err(error) = processes::children(std::process::id()) {
-            let told = format!("/proc lists no children of a process: {error}");
-            refusals.push(Refusal { what: "a limit on the memory of all processes".into(), told });
-        }
-        Self { isolated: true, refusals }
-    }
-
-    fn refused(what: &str, told: String) -> Self {
+    pub(super) fn refused(what: &str, told: String) -> Self {
         Self { isolated: false, refusals: vec![Refusal { what: what.into(), told }] }
     }
-}
-
-/// A shell that may have two processes starts three more. Where the limit holds, it can not
-/// (some shells then fail, others try again until their time is up).
-fn unlimited_processes() -> Option<String> {
-    let limits = Limits { processes: 2, wall_seconds: 2.0, ..Limits::default() };
-    let outcome = try_out("sleep 9 & sleep 9 & sleep 9 & exit 0\n", limits);
-    match outcome {
-        Ok(Outcome::Failed { .. } | Outcome::TimedOut) => None,
-        Ok(Outcome::Passed) => Some("a program started more processes than it may".into()),
-        Ok(other) => Some(format!("trying it ended as {other:?}")),
-        Err(error) => Some(error.to_string()),
-    }
-}
-
-fn try_out(source: &str, limits: Limits) -> Result<Outcome, SandboxError> {
-    isolated::run(&Program::new(["sh"], "try.sh", source), &limits, &[])
 }

@@ -1,16 +1,28 @@
 #![doc = include_str!("../README.md")]
 
+#[cfg(not(target_os = "linux"))]
+mod elsewhere;
 mod error;
 mod grants;
+#[cfg(target_os = "linux")]
 mod isolated;
+#[cfg(target_os = "linux")]
 mod launch;
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "linux")]
 mod open;
+#[cfg(target_os = "linux")]
 mod output;
 pub mod pass_at_k;
+#[cfg(target_os = "linux")]
 mod processes;
 pub mod programs;
+#[cfg(target_os = "linux")]
 mod remove;
+#[cfg(target_os = "linux")]
 mod supervise;
+mod system;
 
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -20,6 +32,8 @@ use serde::{Deserialize, Serialize};
 
 pub use error::SandboxError;
 pub use grants::{Grants, Refusal};
+
+use system::{Here, System};
 
 /// What a program may use.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -173,6 +187,7 @@ impl Sandbox {
     /// # Errors
     /// - A limit is zero or not a number.
     /// - Something was refused and `isolation` is required; the error says what.
+    /// - The system is not Linux.
     pub fn new(limits: Limits, isolation: Isolation) -> Result<Self, SandboxError> {
         Self::with_grants(limits, isolation, Self::probe())
     }
@@ -183,6 +198,7 @@ impl Sandbox {
     /// As [`Sandbox::new`].
     pub fn with_grants(limits: Limits, isolation: Isolation, grants: Grants) -> Result<Self, SandboxError> {
         limits.check()?;
+        Here::ready()?;
         if isolation == Isolation::Required && !grants.complete() {
             return Err(SandboxError::Refused { refusals: grants.refusals });
         }
@@ -204,7 +220,7 @@ impl Sandbox {
     /// What the kernel grants here, found by trying: a program is isolated, and another starts
     /// more processes than it may.
     pub fn probe() -> Grants {
-        Grants::probe()
+        Here::probe()
     }
 
     /// What the kernel granted this sandbox; part of a report where it is not everything.
@@ -224,13 +240,7 @@ impl Sandbox {
     /// larger than `file_bytes`), or the system does not give what it gave when asked. What the
     /// program does is never an error but an [`Outcome`].
     pub fn run(&self, program: &Program) -> Result<Outcome, SandboxError> {
-        launch::check(program, &self.limits)?;
-        if self.grants.isolated {
-            launch::check_readable(program, &self.readable)?;
-            isolated::run(program, &self.limits, &self.readable)
-        } else {
-            open::run(program, &self.limits)
-        }
+        Here::run(program, &self.limits, &self.readable, self.grants.isolated)
     }
 
     /// Runs programs on `threads` threads at a time; outcomes in the programs' order.

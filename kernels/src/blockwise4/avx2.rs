@@ -8,11 +8,8 @@ use std::mem::MaybeUninit;
 
 use half::{bf16, f16};
 
-use super::walk::{Run, decode, for_each_block};
+use super::walk::{GROUP, Run, decode_rest, for_each_block, groups};
 use super::{Decision, Float, Packed4View};
-
-/// Values coded or decoded at a time: 16 packed bytes.
-const GROUP: usize = 32;
 
 /// Quantises whole blocks (the last may be partial).
 #[target_feature(enable = "avx2,fma")]
@@ -207,27 +204,6 @@ fn decode_16<T>(book: [__m256i; 2], bytes: &[[u8; GROUP / 2]], groups: &mut [[Ma
             _mm256_storeu_si256(out.add(1), _mm256_unpackhi_epi8(low, high));
         }
     }
-}
-
-/// The part of a block that goes by whole groups: whether that is all of it, its packed
-/// bytes, its output.
-#[inline(always)]
-#[allow(clippy::type_complexity)] // names would say less than the line above
-fn groups<'p, 'o, T>(
-    packed: &'p [u8],
-    first: usize,
-    out: &'o mut [MaybeUninit<T>],
-) -> (bool, &'p [[u8; GROUP / 2]], &'o mut [[MaybeUninit<T>; GROUP]]) {
-    let groups = if first.is_multiple_of(2) { out.len() / GROUP } else { 0 };
-    let bytes = packed[first / 2..][..groups * GROUP / 2].as_chunks().0;
-    (groups * GROUP == out.len(), bytes, out[..groups * GROUP].as_chunks_mut().0)
-}
-
-/// What [`groups`] left of a block.
-#[cold]
-fn decode_rest<T: Copy>(book: &[T; 16], packed: &[u8], first: usize, out: &mut [MaybeUninit<T>]) {
-    let done = if first.is_multiple_of(2) { out.len() / GROUP * GROUP } else { 0 };
-    decode(book, packed, first + done, &mut out[done..]);
 }
 
 /// The sixteen codes' values in two vectors.

@@ -7,6 +7,8 @@ use rayon::prelude::*;
 
 #[cfg(target_arch = "x86_64")]
 use super::avx2;
+#[cfg(target_arch = "aarch64")]
+use super::neon;
 use super::walk::{Run, decode, for_each_block};
 use super::{Code4, Decision, Float, Packed4View, Rounding};
 use crate::isa::Isa;
@@ -41,6 +43,12 @@ pub(super) fn quantize<T: Float>(
                 Isa::Avx2 | Isa::Avx512 | Isa::Avx512Bf16 | Isa::Amx => {
                     // SAFETY: an available instruction set from AVX2 up has AVX2.
                     unsafe { avx2::quantize_run(&task, values, packed, absmax) }
+                }
+                #[cfg(target_arch = "aarch64")]
+                #[allow(unsafe_code)]
+                Isa::Neon => {
+                    // SAFETY: every 64-bit Arm processor has NEON.
+                    unsafe { neon::quantize_run(&task, values, packed, absmax) }
                 }
                 _ => task.quantize(values, packed, absmax, |scale, block, packed| {
                     quantize_scaled(&decision, scale, block, packed);
@@ -93,6 +101,12 @@ pub(super) fn dequantize_range_f32(
             // SAFETY: an available instruction set from AVX2 up has AVX2.
             unsafe { avx2::dequantize_f32(view, start, out) }
         }
+        #[cfg(target_arch = "aarch64")]
+        #[allow(unsafe_code)]
+        Isa::Neon => {
+            // SAFETY: every 64-bit Arm processor has NEON.
+            unsafe { neon::dequantize_f32(view, start, out) }
+        }
         _ => for_each_block(view, start, out.len(), |scale, first, range| {
             decode(&view.code.table().map(|code| code * scale), view.packed, first, &mut out[range]);
         }),
@@ -111,6 +125,12 @@ pub(super) fn dequantize_range_bf16(
         Isa::Avx2 | Isa::Avx512 | Isa::Avx512Bf16 | Isa::Amx => {
             // SAFETY: an available instruction set from AVX2 up has AVX2.
             unsafe { avx2::dequantize_bf16(view, start, out) }
+        }
+        #[cfg(target_arch = "aarch64")]
+        #[allow(unsafe_code)]
+        Isa::Neon => {
+            // SAFETY: every 64-bit Arm processor has NEON.
+            unsafe { neon::dequantize_bf16(view, start, out) }
         }
         _ => for_each_block(view, start, out.len(), |scale, first, range| {
             let book = view.code.table().map(|code| bf16::from_f32(code * scale));
@@ -131,6 +151,12 @@ pub(super) fn dequantize_range_f16(
         Isa::Avx2 | Isa::Avx512 | Isa::Avx512Bf16 | Isa::Amx if is_x86_feature_detected!("f16c") => {
             // SAFETY: an available instruction set from AVX2 up has AVX2, and F16C was asked for.
             unsafe { avx2::dequantize_f16(view, start, out) }
+        }
+        #[cfg(target_arch = "aarch64")]
+        #[allow(unsafe_code)]
+        Isa::Neon => {
+            // SAFETY: every 64-bit Arm processor has NEON.
+            unsafe { neon::dequantize_f16(view, start, out) }
         }
         _ => for_each_block(view, start, out.len(), |scale, first, range| {
             let book = view.code.table().map(|code| f16::from_f32(code * scale));

@@ -31,11 +31,15 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "aarch64")]
+pub(crate) mod book_neon;
 mod code;
 pub(crate) mod cpu;
 #[cfg(feature = "cube")]
 pub(crate) mod cube;
 mod float;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod nibbles;
 #[cfg(feature = "burn")]
 mod op;

@@ -6,6 +6,9 @@ use super::reference::{BNB_CPU_FLOOR, quantize_block};
 use super::view::Scales;
 use super::{Decision, Float, Packed4View, Rounding};
 
+/// Values that vector code codes or decodes at a time: 16 packed bytes.
+pub(super) const GROUP: usize = 32;
+
 /// The longest block.
 pub(super) const LONGEST: usize = 4096;
 
@@ -124,4 +127,25 @@ pub(super) fn decode<T: Copy>(book: &[T; 16], packed: &[u8], first: usize, out: 
     if let ([last], Some(byte)) = (pairs.into_remainder(), bytes.last()) {
         last.write(book[usize::from(byte >> 4)]);
     }
+}
+
+/// The part of a block that goes by whole groups: whether that is all of it, its packed
+/// bytes, its output.
+#[inline(always)]
+#[allow(clippy::type_complexity)] // names would say less than the line above
+pub(super) fn groups<'p, 'o, T>(
+    packed: &'p [u8],
+    first: usize,
+    out: &'o mut [MaybeUninit<T>],
+) -> (bool, &'p [[u8; GROUP / 2]], &'o mut [[MaybeUninit<T>; GROUP]]) {
+    let groups = if first.is_multiple_of(2) { out.len() / GROUP } else { 0 };
+    let bytes = packed[first / 2..][..groups * GROUP / 2].as_chunks().0;
+    (groups * GROUP == out.len(), bytes, out[..groups * GROUP].as_chunks_mut().0)
+}
+
+/// What [`groups`] left of a block.
+#[cold]
+pub(super) fn decode_rest<T: Copy>(book: &[T; 16], packed: &[u8], first: usize, out: &mut [MaybeUninit<T>]) {
+    let done = if first.is_multiple_of(2) { out.len() / GROUP * GROUP } else { 0 };
+    decode(book, packed, first + done, &mut out[done..]);
 }

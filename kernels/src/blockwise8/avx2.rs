@@ -9,16 +9,11 @@
 use std::arch::x86_64::*;
 
 use super::map::Tables;
-use super::pieces::Pieces;
+use super::pieces::{Pieces, SURE};
 use super::search;
 
 /// Values coded at a time.
 const GROUP: usize = 32;
-
-/// Further from a code than this (in codes) the linear rule does not decide. Its error stays
-/// below the 10⁻⁴ left to one half: map, slope, intercept and sum are rounded by a few units in
-/// the last place of a magnitude up to 1, or of a place up to 256, and a unit holds 143 codes.
-const SURE: f32 = 0.4999;
 
 /// The largest magnitude of a block; NaN is left out.
 #[target_feature(enable = "avx2,fma")]

@@ -5,6 +5,8 @@ use rayon::prelude::*;
 use super::Map8;
 #[cfg(target_arch = "x86_64")]
 use super::avx2;
+#[cfg(target_arch = "aarch64")]
+use super::neon;
 use super::reference::{largest_magnitude, nearest};
 use super::search;
 use crate::blocks::Rounding;
@@ -52,6 +54,10 @@ pub(crate) fn quantize_run(
             #[allow(unsafe_code)]
             // SAFETY: an available instruction set from AVX2 up has AVX2.
             Isa::Avx2 | Isa::Avx512 | Isa::Avx512Bf16 | Isa::Amx => unsafe { avx2::largest_magnitude(block) },
+            #[cfg(target_arch = "aarch64")]
+            #[allow(unsafe_code)]
+            // SAFETY: every 64-bit Arm processor has NEON.
+            Isa::Neon => unsafe { neon::largest_magnitude(block) },
             _ => largest_magnitude(block),
         };
         let reciprocal = 1.0 / *absmax;
@@ -62,6 +68,12 @@ pub(crate) fn quantize_run(
                 Isa::Avx2 | Isa::Avx512 | Isa::Avx512Bf16 | Isa::Amx => {
                     // SAFETY: as above.
                     unsafe { avx2::quantize_scaled(tables, reciprocal, block, codes) }
+                }
+                #[cfg(target_arch = "aarch64")]
+                #[allow(unsafe_code)]
+                Isa::Neon => {
+                    // SAFETY: as above.
+                    unsafe { neon::quantize_scaled(tables, reciprocal, block, codes) }
                 }
                 _ => search::quantize_scaled(tables, reciprocal, block, codes),
             },

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{LazyLock, Mutex};
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use super::pieces::Pieces;
 
 /// An 8-bit code book.
@@ -94,7 +94,7 @@ pub(crate) struct Tables {
     pub midpoints: [f32; 255],
     /// bitsandbytes' CPU table: the code for each of 65,536 steps over `[-1, 1]`.
     pub bnb_cpu: Vec<u8>,
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     pub pieces: Pieces,
 }
 
@@ -109,7 +109,7 @@ impl Tables {
             })
             .collect();
         Tables {
-            #[cfg(target_arch = "x86_64")]
+            #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
             pieces: Pieces::new(&midpoints, signed),
             codes,
             midpoints,

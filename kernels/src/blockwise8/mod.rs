@@ -24,7 +24,9 @@
 mod avx2;
 pub(crate) mod cpu;
 mod map;
-#[cfg(target_arch = "x86_64")]
+#[cfg(target_arch = "aarch64")]
+mod neon;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod pieces;
 pub mod reference;
 mod search;

@@ -13,6 +13,8 @@ mod activations;
 #[cfg(target_arch = "x86_64")]
 mod amx;
 mod cpu;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod op;
 mod pack;
 mod portable;

@@ -1,5 +1,7 @@
 //! A tile of the product by each of the instructions.
 
+#[cfg(target_arch = "aarch64")]
+use super::neon;
 use super::portable;
 use super::spec::{INT8_BLOCK, Layout, OFFSET, PANEL};
 use super::task::TileTask;
@@ -12,6 +14,8 @@ impl Unit {
     pub fn rows(self) -> usize {
         match self {
             Unit::Portable => portable::ROWS,
+            #[cfg(target_arch = "aarch64")]
+            Unit::Neon | Unit::DotProd => neon::ROWS,
             #[cfg(target_arch = "x86_64")]
             Unit::Avx2 | Unit::AvxVnni => x86::ROWS_256,
             #[cfg(target_arch = "x86_64")]
@@ -39,6 +43,16 @@ impl Unit {
                 #[allow(unsafe_code)]
                 unsafe {
                     amx::tile(task, out);
+                }
+            }
+            #[cfg(target_arch = "aarch64")]
+            Unit::Neon | Unit::DotProd => {
+                assert!(self.is_available());
+                // SAFETY: the processor has the instructions, and the slices are as long as the task
+                // needs, as just checked.
+                #[allow(unsafe_code)]
+                unsafe {
+                    neon::tile(self, task, out);
                 }
             }
             #[cfg(target_arch = "x86_64")]
@@ -82,6 +96,15 @@ impl Unit {
                     #[allow(unsafe_code)]
                     unsafe {
                         x86::expand(from, table, to);
+                    }
+                }
+                #[cfg(target_arch = "aarch64")]
+                Unit::Neon | Unit::DotProd => {
+                    assert!(to.len() == PANEL * INT8_BLOCK && from.len() * 2 == to.len());
+                    // SAFETY: every 64-bit Arm processor has NEON, and the lengths are those of a block.
+                    #[allow(unsafe_code)]
+                    unsafe {
+                        neon::expand(from, table, to);
                     }
                 }
                 Unit::Portable => {

@@ -7,6 +7,12 @@ use crate::isa::Isa;
 pub(super) enum Unit {
     /// What the compiler makes of loops.
     Portable,
+    /// `smull` and `smlal` of NEON.
+    #[cfg(target_arch = "aarch64")]
+    Neon,
+    /// `sdot` (Armv8.2's dot products).
+    #[cfg(target_arch = "aarch64")]
+    DotProd,
     /// `vpmaddubsw` of AVX2.
     #[cfg(target_arch = "x86_64")]
     Avx2,
@@ -25,6 +31,10 @@ impl Unit {
     /// Every one, narrowest first.
     pub const ALL: &'static [Unit] = &[
         Unit::Portable,
+        #[cfg(target_arch = "aarch64")]
+        Unit::Neon,
+        #[cfg(target_arch = "aarch64")]
+        Unit::DotProd,
         #[cfg(target_arch = "x86_64")]
         Unit::Avx2,
         #[cfg(target_arch = "x86_64")]
@@ -46,6 +56,8 @@ impl Unit {
     fn isa(self) -> Isa {
         match self {
             Unit::Portable => Isa::Scalar,
+            #[cfg(target_arch = "aarch64")]
+            Unit::Neon | Unit::DotProd => Isa::Neon,
             #[cfg(target_arch = "x86_64")]
             Unit::Avx2 | Unit::AvxVnni => Isa::Avx2,
             #[cfg(target_arch = "x86_64")]
@@ -77,6 +89,10 @@ impl Unit {
     pub fn is_available(self) -> bool {
         match self {
             Unit::Portable => true,
+            #[cfg(target_arch = "aarch64")]
+            Unit::Neon => Isa::Neon.is_available(),
+            #[cfg(target_arch = "aarch64")]
+            Unit::DotProd => Isa::Neon.is_available() && std::arch::is_aarch64_feature_detected!("dotprod"),
             #[cfg(target_arch = "x86_64")]
             Unit::Avx2 => Isa::Avx2.is_available(),
             #[cfg(target_arch = "x86_64")]

@@ -61,6 +61,12 @@ impl Tiles {
                 whole: &[avx2::tile::<1, 4>, avx2::tile::<2, 4>, avx2::tile::<3, 4>],
                 narrow: &[avx2::tile::<1, 1>, avx2::tile::<2, 1>, avx2::tile::<3, 1>],
             },
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => Self {
+                columns: 4,
+                whole: &[neon::tile::<1, 4>, neon::tile::<2, 4>, neon::tile::<3, 4>],
+                narrow: &[neon::tile::<1, 1>, neon::tile::<2, 1>, neon::tile::<3, 1>],
+            },
             _ => Self {
                 columns: 4,
                 whole: &[portable::<1, 4>, portable::<2, 4>],
@@ -302,5 +308,74 @@ mod avx2 {
         let high = _mm256_castpd_ps(_mm256_unpackhi_pd(ab, cd));
         let halves = _mm256_add_ps(low, high);
         _mm_add_ps(_mm256_castps256_ps128(halves), _mm256_extractf128_ps::<1>(halves))
+    }
+}
+
+#[cfg(target_arch = "aarch64")]
+mod neon {
+    use std::arch::aarch64::*;
+
+    use super::Task;
+
+    /// Values of a row at a time: two vectors, so that one sum need not wait for the one before.
+    const STEP: usize = 8;
+
+    /// See [`Task`].
+    ///
+    /// # Safety
+    /// Every address that the task names is inside a live allocation; those of `y` are exclusively the
+    /// caller's.
+    #[target_feature(enable = "neon")]
+    pub(super) unsafe fn tile<const R: usize, const C: usize>(task: Task) {
+        let Task { k, x, w, y, y_row } = task;
+        let whole = k / STEP * STEP;
+        let mut sums = [[[vdupq_n_f32(0.0); 2]; C]; R];
+        // SAFETY: the caller's promise covers every address formed here; beyond the rows' ends nothing is
+        // read but the filled-up copies.
+        unsafe {
+            for l in (0..whole).step_by(STEP) {
+                add(&mut sums, |i| x.add(i * k + l), |j| w.add(j * k + l));
+            }
+            if whole < k {
+                let filled = |from: *const f32| {
+                    let mut values = [0f32; STEP];
+                    values[..k - whole].copy_from_slice(std::slice::from_raw_parts(from, k - whole));
+                    values
+                };
+                let xs: [_; R] = std::array::from_fn(|i| filled(x.add(i * k + whole)));
+                let ws: [_; C] = std::array::from_fn(|j| filled(w.add(j * k + whole)));
+                add(&mut sums, |i| xs[i].as_ptr(), |j| ws[j].as_ptr());
+            }
+            for (i, sums) in sums.iter().enumerate() {
+                for (j, [first, second]) in sums.iter().enumerate() {
+                    *y.add(i * y_row + j) = vaddvq_f32(vaddq_f32(*first, *second));
+                }
+            }
+        }
+    }
+
+    /// Multiplies a step of each row of `x` with one of each row of `w`.
+    ///
+    /// # Safety
+    /// [`STEP`] values are readable at every address.
+    #[inline]
+    #[target_feature(enable = "neon")]
+    unsafe fn add<const R: usize, const C: usize>(
+        sums: &mut [[[float32x4_t; 2]; C]; R],
+        x: impl Fn(usize) -> *const f32,
+        w: impl Fn(usize) -> *const f32,
+    ) {
+        for half in 0..2 {
+            // SAFETY: as promised above.
+            unsafe {
+                let xs: [_; R] = std::array::from_fn(|i| vld1q_f32(x(i).add(4 * half)));
+                for j in 0..C {
+                    let w = vld1q_f32(w(j).add(4 * half));
+                    for i in 0..R {
+                        sums[i][j][half] = vfmaq_f32(sums[i][j][half], xs[i], w);
+                    }
+                }
+            }
+        }
     }
 }

@@ -6,11 +6,19 @@
 
 #![allow(unsafe_code)]
 
-use std::arch::x86_64::*;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+#[cfg(target_arch = "aarch64")]
+use neon::Loops;
+#[cfg(target_arch = "x86_64")]
+use x86::Loops;
 
 use super::buffer::Buffer;
 use super::pack4;
-use crate::blockwise4::{AbsmaxView, Packed4View};
+use crate::blockwise4::Packed4View;
 use crate::isa::Isa;
 use crate::weight_rows::WeightRows;
 
@@ -26,10 +34,8 @@ pub(crate) struct FewRows<'a> {
     view: Packed4View<'a>,
     /// Values under one scale, aligned.
     run: usize,
-    /// AVX-512 rather than AVX2.
-    wide: bool,
-    /// Byte by byte, the entries of the code book.
-    planes: [[u8; 16]; 4],
+    loops: Loops,
+    /// The rows, in the order of the loops.
     x: Buffer,
     m: usize,
 }
@@ -37,7 +43,7 @@ pub(crate) struct FewRows<'a> {
 impl<'a> FewRows<'a> {
     /// Whether this processor and the weight's shape allow it.
     pub fn suits(weight: WeightRows<'a>) -> bool {
-        pack4::runs(weight).is_some_and(|(_, run)| Isa::active() >= Isa::Avx2 && run >= STEP)
+        pack4::runs(weight).is_some_and(|(_, run)| Isa::active() > Isa::Scalar && run >= STEP)
     }
 
     /// `None` where this processor or the weight's shape needs the plain way.
@@ -46,15 +52,13 @@ impl<'a> FewRows<'a> {
         if !Self::suits(weight) || !(1..=MOST).contains(&m) {
             return None;
         }
-        let wide = Isa::active() >= Isa::Avx512;
+        let loops = Loops::new(view.code.table());
         let mut parted = Buffer::take(x.len());
         assert_eq!(parted.len(), m * weight.inn);
         for (to, from) in parted.chunks_exact_mut(weight.inn).zip(x.chunks_exact(weight.inn)) {
-            if wide { part_wide(to, from) } else { part(to, from, 8) }
+            loops.part(to, from);
         }
-        let bytes = view.code.table().map(f32::to_le_bytes);
-        let planes = std::array::from_fn(|plane| bytes.map(|bytes| bytes[plane]));
-        Some(Self { weight, view, run, wide, planes, x: parted, m })
+        Some(Self { weight, view, run, loops, x: parted, m })
     }
 
     /// `y[m] = x · rowᵀ` for one row of the weight; `scales` is scratch.
@@ -62,131 +66,32 @@ impl<'a> FewRows<'a> {
         let inn = self.weight.inn;
         assert!(row < self.weight.out && y.len() == self.m);
         let start = (self.weight.first + row) * inn;
-        self.scales(start, scales);
+        self.loops.scales(&self.view, start, inn, self.run, scales);
         let bytes = &self.view.packed[start / 2..][..inn / 2];
-        // SAFETY: the constructor saw the instruction set; the slices hold a row of the
-        // weight, a scale for each of its runs, and `m` rows of `x`.
+        let task = Row { bytes, scales, run: self.run, x: &self.x };
+        // SAFETY: the constructor saw the instruction set; the slices hold a row of the weight, a scale for
+        // each of its runs, and `m` rows of `x`.
         unsafe {
-            let table = self.view.code.table();
-            match (self.wide, self.m) {
-                (true, 1) => dot_avx512::<1>(table, bytes, scales, self.run, &self.x, y),
-                (true, 2) => dot_avx512::<2>(table, bytes, scales, self.run, &self.x, y),
-                (true, 3) => dot_avx512::<3>(table, bytes, scales, self.run, &self.x, y),
-                (true, _) => dot_avx512::<4>(table, bytes, scales, self.run, &self.x, y),
-                (false, 1) => dot_avx2::<1>(&self.planes, bytes, scales, self.run, &self.x, y),
-                (false, 2) => dot_avx2::<2>(&self.planes, bytes, scales, self.run, &self.x, y),
-                (false, 3) => dot_avx2::<3>(&self.planes, bytes, scales, self.run, &self.x, y),
-                (false, _) => dot_avx2::<4>(&self.planes, bytes, scales, self.run, &self.x, y),
+            match self.m {
+                1 => self.loops.dot::<1>(task, y),
+                2 => self.loops.dot::<2>(task, y),
+                3 => self.loops.dot::<3>(task, y),
+                _ => self.loops.dot::<4>(task, y),
             }
         }
     }
 }
 
-impl FewRows<'_> {
-    /// The scales of the runs of the row that begins at value `start`, and some more to read.
-    fn scales(&self, start: usize, scales: &mut Vec<f32>) {
-        let (view, inn) = (&self.view, self.weight.inn);
-        match view.absmax {
-            AbsmaxView::Nested { codes, absmax, offset, block_size, table }
-                if self.wide && self.run == view.block_size && block_size.is_power_of_two() =>
-            {
-                let blocks = (start / self.run, inn / self.run);
-                let (shift, table) = (block_size.trailing_zeros(), table.values());
-                // SAFETY: the constructor saw the instruction set; a slice is taken of the codes.
-                unsafe { decode_scales(codes, absmax, offset, shift, table, blocks, scales) };
-            }
-            _ => {
-                pack4::run_scales(view, start, inn, self.run, scales);
-                scales.resize(scales.len() + 16, 0.0);
-            }
-        }
-    }
-}
-
-/// Code books are looked up byte by byte, four times sixteen entries in one register
-/// each: this processor family shuffles bytes at twice the rate of whole lanes.
-///
-/// # Safety
-/// AVX2; `bytes` holds whole runs, `scales` one for each, `x` `M` parted rows of twice
-/// as many values as there are bytes, `y` at least `M`.
-#[target_feature(enable = "avx2,fma")]
-unsafe fn dot_avx2<const M: usize>(
-    planes: &[[u8; 16]; 4],
-    bytes: &[u8],
-    scales: &[f32],
+/// A row of the weight and what it is multiplied with.
+#[derive(Clone, Copy)]
+struct Row<'a> {
+    /// Whole runs of `run` values.
+    bytes: &'a [u8],
+    /// One for each run.
+    scales: &'a [f32],
     run: usize,
-    x: &[f32],
-    y: &mut [f32],
-) {
-    let inn = 2 * bytes.len();
-    // SAFETY: as promised above.
-    unsafe {
-        let mut registers = [_mm256_setzero_si256(); 4];
-        for (register, plane) in registers.iter_mut().zip(planes) {
-            *register = _mm256_broadcastsi128_si256(_mm_loadu_si128(plane.as_ptr().cast()));
-        }
-        let planes = registers;
-        let shifts = _mm256_setr_epi64x(4, 4, 0, 0);
-        let mask = _mm256_set1_epi8(15);
-        let mut sums = [_mm256_setzero_ps(); M];
-        for (i, scale) in scales.iter().enumerate().take(inn / run) {
-            let mut parts = [[_mm256_setzero_ps(); 2]; M];
-            _mm_prefetch::<_MM_HINT_T0>(bytes.as_ptr().wrapping_add(i * run / 2 + AHEAD).cast());
-            for at in (i * run..(i + 1) * run).step_by(STEP) {
-                let bytes = _mm_loadu_si128(bytes.as_ptr().add(at / 2).cast());
-                // High nibbles in the lower lane, low ones in the upper.
-                let nibbles = _mm256_srlv_epi64(_mm256_broadcastsi128_si256(bytes), shifts);
-                let nibbles = _mm256_and_si256(nibbles, mask);
-                let p0 = _mm256_shuffle_epi8(planes[0], nibbles);
-                let p1 = _mm256_shuffle_epi8(planes[1], nibbles);
-                let p2 = _mm256_shuffle_epi8(planes[2], nibbles);
-                let p3 = _mm256_shuffle_epi8(planes[3], nibbles);
-                let (low, low_later) = (_mm256_unpacklo_epi8(p0, p1), _mm256_unpackhi_epi8(p0, p1));
-                let (high, high_later) = (_mm256_unpacklo_epi8(p2, p3), _mm256_unpackhi_epi8(p2, p3));
-                let values = [
-                    _mm256_castsi256_ps(_mm256_unpacklo_epi16(low, high)),
-                    _mm256_castsi256_ps(_mm256_unpackhi_epi16(low, high)),
-                    _mm256_castsi256_ps(_mm256_unpacklo_epi16(low_later, high_later)),
-                    _mm256_castsi256_ps(_mm256_unpackhi_epi16(low_later, high_later)),
-                ];
-                for (r, parts) in parts.iter_mut().enumerate() {
-                    let x = x.as_ptr().add(r * inn + at);
-                    for (i, values) in values.into_iter().enumerate() {
-                        let x = _mm256_loadu_ps(x.add(8 * i));
-                        parts[i % 2] = _mm256_fmadd_ps(values, x, parts[i % 2]);
-                    }
-                }
-            }
-            let scale = _mm256_set1_ps(*scale);
-            for (sum, [even, odd]) in sums.iter_mut().zip(parts) {
-                *sum = _mm256_fmadd_ps(_mm256_add_ps(even, odd), scale, *sum);
-            }
-        }
-        for (y, sum) in y.iter_mut().zip(sums) {
-            let halves = _mm_add_ps(_mm256_castps256_ps128(sum), _mm256_extractf128_ps::<1>(sum));
-            let pairs = _mm_add_ps(halves, _mm_movehl_ps(halves, halves));
-            *y = _mm_cvtss_f32(_mm_add_ss(pairs, _mm_movehdup_ps(pairs)));
-        }
-    }
-}
-
-/// Values that a step of the wide loop takes: 64 bytes, sixteen words of eight codes.
-const WIDE_STEP: usize = 128;
-
-/// The order in which `dot_avx512` meets the values of a row: steps of 128 code by code of its
-/// words, what remains as in [`STEP`]s of even and odd ones.
-fn part_wide(to: &mut [f32], from: &[f32]) {
-    let whole = from.len() / WIDE_STEP * WIDE_STEP;
-    for (to, from) in to.chunks_exact_mut(WIDE_STEP).zip(from.chunks_exact(WIDE_STEP)) {
-        for (code, to) in to.chunks_exact_mut(16).enumerate() {
-            // A byte's first value is in its high nibble, code 1 of 2.
-            let first = code / 2 * 2 + (1 - code % 2);
-            for (word, to) in to.iter_mut().enumerate() {
-                *to = from[8 * word + first];
-            }
-        }
-    }
-    part(&mut to[whole..], &from[whole..], STEP);
+    /// Rows in the order of the loops, each of twice as many values as there are bytes.
+    x: &'a [f32],
 }
 
 /// Parts `from` into even and odd elements, `each` at a time.
@@ -195,125 +100,6 @@ fn part(to: &mut [f32], from: &[f32], each: usize) {
         let (even, odd) = to.split_at_mut(each / 2);
         for (i, pair) in from.chunks_exact(2).enumerate() {
             (even[i], odd[i]) = (pair[0], pair[1]);
-        }
-    }
-}
-
-/// Looks up all eight codes of a word from where they lie: the permute reads the low four bits of a
-/// lane, and a word loaded one to three bytes later has other codes there, so that only every second
-/// look-up needs a shift.
-///
-/// # Safety
-/// AVX-512 F; `bytes` holds whole runs, `scales` one for each and 16 more to read, `x` `M` rows in the
-/// order of [`part_wide`] of twice as many values as there are bytes, `y` at least `M`.
-#[target_feature(enable = "avx512f")]
-unsafe fn dot_avx512<const M: usize>(
-    table: &[f32; 16],
-    bytes: &[u8],
-    scales: &[f32],
-    run: usize,
-    x: &[f32],
-    y: &mut [f32],
-) {
-    let inn = 2 * bytes.len();
-    let whole = inn / WIDE_STEP * WIDE_STEP;
-    // The run of each word of a step, from the step's first.
-    let runs: [i32; 16] = std::array::from_fn(|word| (8 * word / run) as i32);
-    // SAFETY: as promised above; words three bytes later lie in the row where another step follows.
-    unsafe {
-        let codes = _mm512_loadu_ps(table.as_ptr());
-        let runs = _mm512_loadu_si512(runs.as_ptr().cast());
-        let mut sums = [_mm512_setzero_ps(); M];
-        for at in (0..whole).step_by(WIDE_STEP) {
-            let step = bytes.as_ptr().add(at / 2);
-            _mm_prefetch::<_MM_HINT_T0>(step.wrapping_add(AHEAD).cast());
-            let first = _mm512_loadu_si512(step.cast());
-            let words = if at + WIDE_STEP < inn {
-                [
-                    first,
-                    _mm512_loadu_si512(step.add(1).cast()),
-                    _mm512_loadu_si512(step.add(2).cast()),
-                    _mm512_loadu_si512(step.add(3).cast()),
-                ]
-            } else {
-                [
-                    first,
-                    _mm512_srli_epi32::<8>(first),
-                    _mm512_srli_epi32::<16>(first),
-                    _mm512_srli_epi32::<24>(first),
-                ]
-            };
-            let mut parts = [[_mm512_setzero_ps(); 2]; M];
-            for (byte, words) in words.into_iter().enumerate() {
-                let low = _mm512_permutexvar_ps(words, codes);
-                let high = _mm512_permutexvar_ps(_mm512_srli_epi32::<4>(words), codes);
-                for (r, [even, odd]) in parts.iter_mut().enumerate() {
-                    let x = x.as_ptr().add(r * inn + at + 32 * byte);
-                    *even = _mm512_fmadd_ps(low, _mm512_loadu_ps(x), *even);
-                    *odd = _mm512_fmadd_ps(high, _mm512_loadu_ps(x.add(16)), *odd);
-                }
-            }
-            let scale = _mm512_permutexvar_ps(runs, _mm512_loadu_ps(scales.as_ptr().add(at / run)));
-            for (sum, [even, odd]) in sums.iter_mut().zip(parts) {
-                *sum = _mm512_fmadd_ps(_mm512_add_ps(even, odd), scale, *sum);
-            }
-        }
-        for at in (whole..inn).step_by(STEP) {
-            let bytes = _mm512_cvtepu8_epi32(_mm_loadu_si128(bytes.as_ptr().add(at / 2).cast()));
-            let first = _mm512_permutexvar_ps(_mm512_srli_epi32::<4>(bytes), codes);
-            let second = _mm512_permutexvar_ps(bytes, codes);
-            let scale = _mm512_set1_ps(scales[at / run]);
-            for (r, sum) in sums.iter_mut().enumerate() {
-                let x = x.as_ptr().add(r * inn + at);
-                let part = _mm512_mul_ps(first, _mm512_loadu_ps(x));
-                let part = _mm512_fmadd_ps(second, _mm512_loadu_ps(x.add(16)), part);
-                *sum = _mm512_fmadd_ps(part, scale, *sum);
-            }
-        }
-        for (y, sum) in y.iter_mut().zip(sums) {
-            *y = _mm512_reduce_add_ps(sum);
-        }
-    }
-}
-
-/// Bytes that lie between what is read and what is asked for.
-const AHEAD: usize = 2048;
-
-/// The scales of the blocks `first..first + count` of a doubly quantised weight, as
-/// [`AbsmaxView::get`] decodes them; some more are appended that mean nothing.
-///
-/// # Safety
-/// AVX-512 F; the blocks are there.
-#[target_feature(enable = "avx512f")]
-unsafe fn decode_scales(
-    codes: &[u8],
-    absmax: &[f32],
-    offset: f32,
-    shift: u32,
-    table: &[f32; 256],
-    (first, count): (usize, usize),
-    scales: &mut Vec<f32>,
-) {
-    scales.clear();
-    scales.resize(count.next_multiple_of(16) + 16, 0.0);
-    let codes = &codes[first..first + count];
-    for (i, codes) in codes.chunks(16).enumerate() {
-        let block = first + 16 * i;
-        let mut sixteen = [0u8; 16];
-        sixteen[..codes.len()].copy_from_slice(codes);
-        let nested: [f32; 16] = if block >> shift == (block + codes.len() - 1) >> shift {
-            [absmax[block >> shift]; 16]
-        } else {
-            std::array::from_fn(|i| absmax[((block + i) >> shift).min(absmax.len() - 1)])
-        };
-        // SAFETY: indices are bytes, the table has 256 entries; the scales are sixteen at least.
-        unsafe {
-            let codes = _mm512_cvtepu8_epi32(_mm_loadu_si128(sixteen.as_ptr().cast()));
-            let values = _mm512_i32gather_ps::<4>(codes, table.as_ptr());
-            // Two roundings, as in bitsandbytes: never a fused multiply-add.
-            let product = _mm512_mul_ps(values, _mm512_loadu_ps(nested.as_ptr()));
-            let scale = _mm512_add_ps(product, _mm512_set1_ps(offset));
-            _mm512_storeu_ps(scales[16 * i..][..16].as_mut_ptr(), scale);
         }
     }
 }

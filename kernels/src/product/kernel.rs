@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+#[cfg(target_arch = "aarch64")]
+use super::neon;
 use super::portable;
 use super::tile::Tile;
 #[cfg(target_arch = "x86_64")]
@@ -111,12 +113,12 @@ pub(super) struct Kernel {
     pub packing: usize,
 }
 
-/// The instructions that pack panels, narrowest first: each may leave work to those before it.
+/// What packs panels, narrowest first: each may leave work to those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Packer {
     Portable,
-    #[cfg(target_arch = "x86_64")]
-    Avx2,
+    /// AVX2 or NEON.
+    Vectors,
     /// AVX-512 with BF16, for pairs.
     #[cfg(target_arch = "x86_64")]
     Avx512,
@@ -153,7 +155,7 @@ impl Kernel {
                 steps: 256,
                 word,
                 tiles: if word == Word::Pair { &avx512::PAIR_TILES } else { &avx512::TILES },
-                packer: if word == Word::Pair { Packer::Avx512 } else { Packer::Avx2 },
+                packer: if word == Word::Pair { Packer::Avx512 } else { Packer::Vectors },
                 packing: 16,
             },
             #[cfg(target_arch = "x86_64")]
@@ -165,7 +167,19 @@ impl Kernel {
                 steps: 512,
                 word,
                 tiles: &avx2::TILES,
-                packer: Packer::Avx2,
+                packer: Packer::Vectors,
+                packing: 16,
+            },
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => Kernel {
+                rows: neon::ROWS,
+                row_unit: 1,
+                lanes: neon::LANES,
+                vectors: neon::VECTORS,
+                steps: 256,
+                word,
+                tiles: &neon::TILES,
+                packer: Packer::Vectors,
                 packing: 16,
             },
             _ => Kernel {

@@ -13,25 +13,37 @@ mod avx512;
 mod blocks;
 mod buffer;
 mod dots;
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod few_rows;
 mod kernel;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod pack;
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod pack4;
 #[cfg(target_arch = "x86_64")]
 mod pack_avx2;
 #[cfg(target_arch = "x86_64")]
 mod pack_avx512;
+#[cfg(target_arch = "aarch64")]
+mod pack_neon;
 mod portable;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod prefetch;
 mod tile;
 mod weight;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod word;
 
 use blocks::Destination;
 pub(crate) use buffer::Buffer;
 pub use kernel::ComputeType;
 use kernel::Kernel;
 pub(crate) use pack::Rhs;
+#[cfg(target_arch = "x86_64")]
+use pack_avx2 as pack_vectors;
+#[cfg(target_arch = "aarch64")]
+use pack_neon as pack_vectors;
 
 use crate::values::Values;
 

@@ -6,8 +6,11 @@
 #![allow(unsafe_code)]
 
 use super::kernel::{Kernel, Packer, Word};
-use super::pack_avx2::{self as avx2, F32, PAIR, ROUNDED, STEPS_AHEAD, prefetch};
+#[cfg(target_arch = "x86_64")]
 use super::pack_avx512 as avx512;
+use super::pack_vectors as vectors;
+use super::prefetch::prefetch;
+use super::word::{F32, PAIR, ROUNDED, STEPS_AHEAD};
 use crate::blockwise4::{AbsmaxView, Packed4View};
 use crate::weight_rows::{Stored, WeightRows};
 
@@ -79,9 +82,9 @@ pub(super) fn weight_t_panels(
     assert!(k0 + kc <= weight.inn && j0 + nc <= weight.out && width.is_multiple_of(16));
     let panel_len = word.count(kc) * width;
     let unpack = match word {
-        Word::F32 => avx2::unpack_rows::<F32>,
-        Word::Rounded => avx2::unpack_rows::<ROUNDED>,
-        Word::Pair | Word::RegisterPair => avx2::unpack_rows::<PAIR>,
+        Word::F32 => vectors::unpack_rows::<F32>,
+        Word::Rounded => vectors::unpack_rows::<ROUNDED>,
+        Word::Pair | Word::RegisterPair => vectors::unpack_rows::<PAIR>,
     };
     let table = view.code.table();
     for (panel, first) in panels.chunks_mut(panel_len).zip((0..nc).step_by(width)) {
@@ -93,19 +96,20 @@ pub(super) fn weight_t_panels(
         // SAFETY of both: the kernel says which instructions are there; the steps of the run lie inside
         // the panel, whose width is whole vectors, and the packed run holds every row's bytes, as `runs`
         // checked.
+        #[cfg(target_arch = "x86_64")]
         if kernel.packer == Packer::Avx512 {
             let codes = unsafe { avx512::Codes::new(table) };
             each_run(weight, view, run, rows, (k0, kc), |column, k, units, rows, scales| {
                 let dst = panel[at(k, column)..].as_mut_ptr();
                 unsafe { avx512::unpack_rows(codes, rows, scales, units, dst, width) };
             });
-        } else {
-            let codes = unsafe { avx2::Codes::new(table) };
-            each_run(weight, view, run, rows, (k0, kc), |column, k, units, rows, scales| {
-                let dst = panel[at(k, column)..].as_mut_ptr();
-                unsafe { unpack(codes, rows, scales, units, dst, width) };
-            });
+            continue;
         }
+        let codes = unsafe { vectors::Codes::new(table) };
+        each_run(weight, view, run, rows, (k0, kc), |column, k, units, rows, scales| {
+            let dst = panel[at(k, column)..].as_mut_ptr();
+            unsafe { unpack(codes, rows, scales, units, dst, width) };
+        });
     }
     true
 }
@@ -152,9 +156,9 @@ pub(super) fn weight_panels(
     let steps = word.count(kc);
     assert!(panels.len() >= nc.div_ceil(width) * steps * width);
     let unpack = match word {
-        Word::F32 => avx2::unpack_words::<F32>,
-        Word::Rounded => avx2::unpack_words::<ROUNDED>,
-        Word::Pair | Word::RegisterPair => avx2::unpack_words::<PAIR>,
+        Word::F32 => vectors::unpack_words::<F32>,
+        Word::Rounded => vectors::unpack_words::<ROUNDED>,
+        Word::Pair | Word::RegisterPair => vectors::unpack_words::<PAIR>,
     };
     let each = word.values();
     // Words that fill the last registers.
@@ -163,8 +167,9 @@ pub(super) fn weight_panels(
     }
     let table = view.code.table();
     // SAFETY: the kernel says which instructions are there.
-    let codes = unsafe { avx2::Codes::new(table) };
+    let codes = unsafe { vectors::Codes::new(table) };
     // SAFETY: as above.
+    #[cfg(target_arch = "x86_64")]
     let wide = (kernel.packer == Packer::Avx512).then(|| unsafe { avx512::Codes::new(table) });
     for step in 0..kc.div_ceil(each) {
         let first = (weight.first + k0 + step * each) * weight.inn;
@@ -188,10 +193,12 @@ pub(super) fn weight_panels(
                 let first = (bytes(first), scale);
                 // SAFETY: eight bytes of each row and sixteen words were just sliced.
                 unsafe {
-                    match wide {
-                        Some(codes) => avx512::unpack_words(codes, first, second, dst),
-                        None => unpack(codes, first, second, dst),
+                    #[cfg(target_arch = "x86_64")]
+                    if let Some(codes) = wide {
+                        avx512::unpack_words(codes, first, second, dst);
+                        continue;
                     }
+                    unpack(codes, first, second, dst);
                 }
             }
             j = next;

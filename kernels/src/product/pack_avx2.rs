@@ -1,38 +1,13 @@
 //! Packing with AVX2: operands turned into panels eight words at a time.
 //!
-//! `W` is a [`Word`] by [`F32`], [`ROUNDED`] or [`PAIR`]: each is compiled apart.
+//! `W` is one of the words of [`super::word`]: each is compiled apart.
 
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::*;
 
-use super::kernel::Word;
-
-pub(super) const F32: u8 = 0;
-pub(super) const ROUNDED: u8 = 1;
-pub(super) const PAIR: u8 = 2;
-
-/// Steps between the one that [`pack_cols`] packs and the one that it asks memory for.
-pub(super) const STEPS_AHEAD: usize = 8;
-
-/// Asks for `bytes` bytes at `start`, which need not be there.
-#[inline]
-pub(super) fn prefetch(start: *const u8, bytes: usize) {
-    const CACHE_LINE: usize = 64;
-    for line in (0..bytes).step_by(CACHE_LINE) {
-        // SAFETY: SSE, which every x86-64 has; no memory is accessed.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(line).cast()) };
-    }
-}
-
-/// The word that `W` stands for.
-const fn word<const W: u8>() -> Word {
-    match W {
-        F32 => Word::F32,
-        ROUNDED => Word::Rounded,
-        _ => Word::Pair,
-    }
-}
+use super::prefetch::prefetch;
+use super::word::{PAIR, ROUNDED, STEPS_AHEAD, last_steps, word};
 
 /// `rows` rows of `k` contiguous values, `row_stride` apart, into a panel of `width`
 /// words a step; words beyond the last row are left as they are or overwritten.
@@ -82,15 +57,7 @@ pub(super) unsafe fn pack_rows<const W: u8>(
                 }
             }
         }
-        let word = word::<W>();
-        for step in steps..word.count(k) {
-            for i in 0..rows {
-                let row = src.add(i * row_stride);
-                let l = step * each;
-                let second = if each == 2 && l + 1 < k { *row.add(l + 1) } else { 0.0 };
-                *dst.add(step * width + i) = word.of(*row.add(l), second);
-            }
-        }
+        last_steps(word::<W>(), src, row_stride, (rows, k), steps, dst, width);
     }
 }
 

@@ -6,7 +6,8 @@
 
 use std::arch::x86_64::*;
 
-use super::pack_avx2::{STEPS_AHEAD, prefetch};
+use super::prefetch::prefetch;
+use super::word::STEPS_AHEAD;
 
 /// Words in a vector.
 const LANES: usize = 16;

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use super::few_rows::FewRows;
 use super::{ComputeType, Matrix, Rhs, dots, product};
 use crate::lanes::{dot, vectorised};
@@ -49,7 +49,7 @@ impl<'a> WeightRows<'a> {
 
     /// Every row of the result as if it were alone.
     fn project_rows(self, x: &[f32], m: usize) -> Values {
-        #[cfg(target_arch = "x86_64")]
+        #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
         if m > 0 && self.out > 0 && self.inn > 0 && FewRows::suits(self) {
             // As decoding reads it, a few rows at a time.
             let mut y = Values::unset(m * self.out);
@@ -71,7 +71,7 @@ impl<'a> WeightRows<'a> {
         }
         // transposed: [out, m]
         let mut y = vec![0f32; self.out * m];
-        #[cfg(target_arch = "x86_64")]
+        #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
         if let Some(rows) = FewRows::new(self, x, m) {
             y.par_chunks_mut(ROWS_EACH * m).enumerate().for_each_init(Vec::new, |scales, (chunk, y)| {
                 for (i, y) in y.chunks_exact_mut(m).enumerate() {
@@ -119,4 +119,50 @@ fn transpose(values: &[f32], rows: usize, cols: usize) -> Vec<f32> {
         out.extend((0..rows).map(|i| values[i * cols + j]));
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::blockwise4::{self, AbsmaxView, Code4, Packed4View, Rounding};
+    use crate::isa::Isa;
+
+    fn values(n: usize, seed: u32) -> Vec<f32> {
+        (0..n as u32).map(|i| ((i.wrapping_mul(2_654_435_761) ^ seed) % 1000) as f32 / 500.0 - 1.0).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn a_few_rows_and_rows_alone_are_what_plain_sums_give(
+            m in 0usize..9, out in 1usize..80, inn in 1usize..20, unit in prop::sample::select(vec![1usize, 16, 32, 96]),
+            block in prop::sample::select(vec![32usize, 64, 128]), first in 0usize..3, dense: bool, seed: u32,
+        ) {
+            let inn = inn * unit;
+            let len = (first + out) * inn;
+            let (w, x) = (values(len, seed), values(m * inn, !seed));
+            let (packed, absmax) = blockwise4::quantized(Code4::Nf4, block, Rounding::Cuda, &w);
+            let absmax = AbsmaxView::Plain(&absmax);
+            let view = Packed4View { code: Code4::Nf4, block_size: block, packed: &packed, absmax, len };
+            let w = if dense { w.clone() } else { blockwise4::dequantized(&view) };
+            let stored = if dense { Stored::F32(&w) } else { Stored::Packed4(view) };
+            let weight = WeightRows { out, inn, first, stored };
+            for compute in [ComputeType::F32, ComputeType::BatchInvariant] {
+                let y = weight.project(&x, m, compute);
+                for (at, y) in y.iter().enumerate() {
+                    let (i, j) = (at / out, first + at % out);
+                    let (x, w) = (&x[i * inn..][..inn], &w[j * inn..][..inn]);
+                    let want: f64 = x.iter().zip(w).map(|(&x, &w)| f64::from(x) * f64::from(w)).sum();
+                    let bound = 2e-5 * (inn as f64).sqrt();
+                    prop_assert!(
+                        (f64::from(*y) - want).abs() < bound,
+                        "{compute:?} {} {m}x{inn}x{out}, dense {dense}: {y}, not {want}", Isa::active(),
+                    );
+                }
+            }
+        }
+    }
 }

@@ -2,9 +2,9 @@
 
 use std::fs::File;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
+use camelid_files::FileAt;
 use camelid_quant::QuantError;
 use camelid_quant::bnb::WeightHeader;
 

@@ -1,13 +1,12 @@
 //! A safetensors file written a tensor at a time, for models larger than memory.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use camelid_files::{FileError, WholeFile};
+use camelid_files::{FileAt, FileError, WholeFile};
 use camelid_kernels::blockwise4::{block_count, packed_len};
 use safetensors::Dtype;
 
@@ -183,18 +182,16 @@ impl FileWriter {
 /// Reserves real space, so that a full disk shows before anything is computed. File systems that
 /// cannot reserve are taken at their word.
 fn reserve(file: &File, bytes: u64) -> io::Result<()> {
-    match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, bytes) {
-        Ok(()) => Ok(()),
-        Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => file.set_len(bytes),
-        Err(error) => Err(error.into()),
-    }
+    if file.reserve_at(0, bytes)? { Ok(()) } else { file.set_len(bytes) }
 }
 
 /// A second handle that goes past the page cache; `None` where there is no such thing.
 #[cfg(target_os = "linux")]
 fn open_direct(path: &Path) -> Option<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+
     let flag = rustix::fs::OFlags::DIRECT.bits() as i32;
-    OpenOptions::new().write(true).custom_flags(flag).open(path).ok()
+    File::options().write(true).custom_flags(flag).open(path).ok()
 }
 
 #[cfg(not(target_os = "linux"))]

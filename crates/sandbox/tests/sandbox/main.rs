@@ -3,6 +3,8 @@
 //! Where the kernel refuses isolation, the tests that need it say that they are skipped;
 //! `CAMELID_REQUIRE_SANDBOX=1` makes that a failure. Tests in Python do the same without it.
 
+#![cfg(target_os = "linux")]
+
 mod hostile;
 mod human_eval;
 mod input;

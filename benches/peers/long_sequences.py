@@ -11,7 +11,8 @@ linearly where the row is longer than the model's context.
 
 Every measurement is a process of its own, by turns: A B A B. Each side runs in its fastest setting, found by a
 trial at --trial tokens unless --ours and --theirs name it. What was measured is kept in --samples, so that a
-table of long rows can be made in several calls; --fresh forgets it. Peak memory is that of the process while it
+table of long rows can be made in several calls; --fresh forgets it. Samples during which other processes took
+more than 8 % of the cores count only where there is no other, and are marked by a star. Peak memory is that of the process while it
 took the steps; in brackets, what of it was there before anything was made (of Python, its imports).
 
 The products' count is of what a step cannot do without: linear layers, adapters, head, and attention over the
@@ -43,6 +44,7 @@ CASES = {
 # As in the example `long_sequence_times`.
 FIRST, ENOUGH_SECONDS, MOST_STEPS = 64, 10.0, 5
 LOSSES_APART = 0.02
+OTHERS_ALLOWED = 0.08
 SIDES = {"ours": "Camelid", "theirs": "torch"}
 
 
@@ -148,7 +150,8 @@ class Comparison:
 
     def of(self, side, setting, length):
         found = self.samples.of(model=self.name, case=self.case, length=length, side=side, setting=setting)
-        return [sample for sample in found if "failed" not in sample]
+        done = [sample for sample in found if "failed" not in sample]
+        return [sample for sample in done if clean(sample)] or done
 
     def fastest(self, side, length):
         """The setting that takes least time at this length; each is tried unless it was."""
@@ -176,7 +179,7 @@ class Comparison:
                 first = shortest.setdefault(side, rate)
                 peak = max(sample["peak_mib"] for sample in found)
                 cells[side] = [
-                    turns.spread([seconds(sample) for sample in found], 2),
+                    turns.spread([seconds(sample) for sample in found], 2) + ("" if clean(found[0]) else " *"),
                     f"{peak:,.0f} ({found[0]['before_mib']:,.0f})",
                     f"{rate:,.0f}",
                     f"{rate / first:.2f}",
@@ -200,6 +203,12 @@ class Comparison:
         print(f"\n{self.name}, {self.case} step, block checkpointing, on {processor}.")
         print(f"Camelid in {ours}; {versions} ({peer['vectors']}) in {theirs}.\n")
         turns.table(head, rows)
+        if any("*" in cell for row in rows for cell in row):
+            print(f"\n\\* Other processes took more than {OTHERS_ALLOWED:.0%} of the cores meanwhile.")
+
+
+def clean(sample):
+    return sample["others"] <= OTHERS_ALLOWED
 
 
 def seconds(sample):

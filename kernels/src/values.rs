@@ -6,6 +6,7 @@ use std::ops::{Deref, DerefMut};
 use burn::backend::flex::FlexTensor;
 use burn::tensor::{Bytes, DType, Shape, TensorData};
 use burn_std::{AccessError, AccessPolicy, AllocationController, AllocationProperty};
+use rayon::prelude::*;
 
 use crate::arena::{self, GRAIN, Piece};
 
@@ -27,6 +28,13 @@ impl Values {
             return Self::Small(vec![f32::NAN; len]);
         }
         Self::Pooled { piece: Piece::take(bytes), len }
+    }
+
+    /// `len` zeros.
+    pub fn zeros(len: usize) -> Self {
+        let mut values = Self::unset(len);
+        values.par_chunks_mut(1 << 16).for_each(|part| part.fill(0.0));
+        values
     }
 
     /// The tensor over these values, without a copy.

@@ -5,7 +5,7 @@ use burn::backend::flex::FlexTensor;
 
 use super::op::{EmbeddingGrad, EmbeddingOp};
 use super::row_index;
-use crate::flex_slices::{F32s, dims, f32_tensor, indices, rows};
+use crate::flex_slices::{F32s, dims, indices, rows};
 use crate::linear::with_weight;
 use crate::values::Values;
 
@@ -31,13 +31,13 @@ impl EmbeddingGrad for Flex {
     fn embedding_dtable(dy: FlexTensor, ids: FlexTensor, vocab: usize) -> FlexTensor {
         let (_, d) = rows(&dy);
         let (dy, ids) = (F32s::new(&dy), indices(&ids));
-        let mut dtable = vec![0f32; vocab * d];
+        let mut dtable = Values::zeros(vocab * d);
         if d > 0 {
             for (dy, &id) in dy.chunks_exact(d).zip(&ids) {
                 let row = row_index(id, vocab) * d;
                 dtable[row..row + d].iter_mut().zip(dy).for_each(|(t, v)| *t += v);
             }
         }
-        f32_tensor(dtable, [vocab, d])
+        dtable.into_tensor([vocab, d])
     }
 }

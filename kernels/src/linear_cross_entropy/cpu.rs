@@ -13,6 +13,7 @@ use crate::flex_slices::{F32s, f32_tensor, indices, own_buffer, rows};
 use crate::lanes::{exp, exp_in_place, max, vectorised};
 use crate::linear::with_weight;
 use crate::product::{Buffer, ComputeType, Matrix, MatrixMut, Rhs, Update, multiply_with};
+use crate::values::Values;
 use crate::weight_rows::WeightRows;
 
 impl CrossEntropyOp for Flex {
@@ -39,7 +40,7 @@ impl CrossEntropyOp for Flex {
         let rows = supervised(&labels, vocab);
         let result = with_weight(&head, |head| run(&hidden, head, &rows, wanted, compute));
         let grad =
-            |grad: Vec<f32>, wanted, shape: [usize; 2]| f32_tensor(grad, if wanted { shape } else { [0, 0] });
+            |grad: Values, wanted, shape: [usize; 2]| grad.into_tensor(if wanted { shape } else { [0, 0] });
         (
             f32_tensor(vec![result.loss as f32], [1]),
             grad(result.dhidden, wanted.hidden, [n, d]),
@@ -70,8 +71,8 @@ impl CrossEntropyGrads for Flex {
 
 struct LossAndGrads {
     loss: f64,
-    dhidden: Vec<f32>,
-    dhead: Vec<f32>,
+    dhidden: Values,
+    dhead: Values,
 }
 
 fn run(
@@ -85,8 +86,8 @@ fn run(
     if rows.is_empty() || d == 0 {
         return LossAndGrads {
             loss: rows.len() as f64 * (vocab as f64).ln(),
-            dhidden: vec![0.0; if wanted.hidden { hidden.len() } else { 0 }],
-            dhead: vec![0.0; if wanted.head { vocab * d } else { 0 }],
+            dhidden: Values::zeros(if wanted.hidden { hidden.len() } else { 0 }),
+            dhead: Values::zeros(if wanted.head { vocab * d } else { 0 }),
         };
     }
     if wanted.head {
@@ -120,7 +121,7 @@ fn by_words(
     let tile = (LOGIT_TILE_VALUES / n).next_multiple_of(64).clamp(64, vocab.next_multiple_of(64));
     let mut logits = Buffer::take(n * tile.min(vocab));
     let mut sums = vec![Softmax { largest: f32::NEG_INFINITY, total: 0.0, target: 0.0 }; n];
-    let mut gradient = vec![0f32; if want_gradient { n * d } else { 0 }];
+    let mut gradient = Values::zeros(if want_gradient { n * d } else { 0 });
     for first in (0..vocab).step_by(tile) {
         let width = tile.min(vocab - first);
         let words = head.narrow(first, width);
@@ -163,13 +164,13 @@ fn by_words(
     let dhidden = if !want_gradient || every_row {
         gradient
     } else {
-        let mut all = vec![0f32; hidden.len()];
+        let mut all = Values::zeros(hidden.len());
         for (row, gradient) in rows.iter().zip(gradient.chunks_exact(d)) {
             all[row.index * d..][..d].copy_from_slice(gradient);
         }
         all
     };
-    LossAndGrads { loss: sums.iter().map(Softmax::loss).sum(), dhidden, dhead: Vec::new() }
+    LossAndGrads { loss: sums.iter().map(Softmax::loss).sum(), dhidden, dhead: Values::zeros(0) }
 }
 
 /// What is known of a row's softmax after some of the words.
@@ -224,11 +225,12 @@ fn by_rows(
     let (vocab, d) = (head.out, head.inn);
     let mut result = LossAndGrads {
         loss: 0.0,
-        dhidden: vec![0.0; if wanted.hidden { hidden.len() } else { 0 }],
-        dhead: vec![0.0; vocab * d],
+        dhidden: Values::zeros(if wanted.hidden { hidden.len() } else { 0 }),
+        // The first rows overwrite it.
+        dhead: Values::unset(vocab * d),
     };
     let chunk_rows = (LOGIT_CHUNK_VALUES / vocab.max(1)).max(1).min(rows.len());
-    let mut logits = vec![0f32; chunk_rows * vocab];
+    let mut logits = Values::unset(chunk_rows * vocab);
     let mut gathered = Vec::with_capacity(chunk_rows * d);
     for (i, rows) in rows.chunks(chunk_rows).enumerate() {
         let n = rows.len();

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use camelid_kernels::{ComputeType, linear, vjp_seed};
+use camelid_kernels::{ComputeType, linear_with, vjp_seed};
 use camelid_quant::{QuantConfig, QuantizedTensor};
 use half::bf16;
 
@@ -11,12 +11,12 @@ use super::{Prepared, TOKENS, WIDTH};
 use crate::inputs::{Packed, random, weights};
 use crate::{BenchError, device, finish};
 
-pub(super) fn linear_f32() -> Result<Prepared, BenchError> {
+pub(super) fn linear_f32(compute: ComputeType) -> Result<Prepared, BenchError> {
     let device = device()?;
     let x = random([TOKENS, WIDTH], &device);
     let weight = random([WIDTH, WIDTH], &device);
     Ok(Prepared::timed(move || {
-        black_box(linear(x.clone(), weight.clone(), None));
+        black_box(linear_with(x.clone(), weight.clone(), None, compute));
         Ok(())
     }))
 }

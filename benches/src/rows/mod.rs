@@ -85,7 +85,7 @@ pub fn prepare(row: Row, setting: &str) -> Result<Prepared, BenchError> {
     }
     let compute = if setting == BF16 { ComputeType::Bf16 } else { ComputeType::F32 };
     match row {
-        Row::LinearF32 => kernels::linear_f32(),
+        Row::LinearF32 => kernels::linear_f32(compute),
         Row::Linear4bitForward => kernels::linear4bit_forward(compute),
         Row::Linear4bitDx => kernels::linear4bit_dx(compute),
         Row::Linear4bitOneRow => kernels::linear4bit_one_row(matrices(), compute),
@@ -109,7 +109,7 @@ const BF16: &str = "bf16";
 /// See [`Row::settings`].
 pub(crate) fn settings(row: Row) -> &'static [&'static str] {
     match row {
-        Row::Linear4bitForward | Row::Linear4bitDx | Row::Linear4bitOneRow => &[F32, BF16],
+        Row::LinearF32 | Row::Linear4bitForward | Row::Linear4bitDx | Row::Linear4bitOneRow => &[F32, BF16],
         Row::QloraStep | Row::QloraStepCheckpointed | Row::Decode | Row::Prefill => &[F32, BF16],
         _ => &[F32],
     }

@@ -36,7 +36,7 @@ const QLORA: &[&str] = &["f32 highest", "f32 medium", "all-bf16", "bf16"];
 pub const COMPARISONS: [Comparison; Row::ALL.len()] = [
     Comparison {
         row: Row::LinearF32,
-        title: "f32 product 512×4096×4096",
+        title: "product of f32 operands 512×4096×4096, rounded to bf16 where that is faster",
         modules: "kernels",
         theirs: &["highest", "medium", "highest reused", "medium reused"],
         targets: &[Target::Speed(1.0)],

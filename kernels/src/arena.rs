@@ -168,7 +168,7 @@ impl Chunk {
         // A system that has no huge pages is as good as one that declines.
         #[cfg(target_os = "linux")]
         let _ = memory.advise_range(memmap2::Advice::HugePage, first, size);
-        Self { memory, first, touched: vec![false; size / PAGE], free: Vec::from([0..size]) }
+        Self { memory, first, touched: vec![false; size / PAGE], free: std::iter::once(0..size).collect() }
     }
 
     fn address(&self, at: usize) -> NonNull<u8> {
@@ -236,14 +236,14 @@ mod tests {
             chunk.cut(0, 3 * GRAIN);
         }
         let part = |i: usize| 3 * i * GRAIN..3 * (i + 1) * GRAIN;
-        assert_eq!(chunk.free, [12 * GRAIN..size]);
+        assert_eq!(chunk.free, Vec::from_iter(std::iter::once(12 * GRAIN..size)));
         chunk.put(part(0));
         chunk.put(part(2));
-        assert_eq!(chunk.free, [part(0), part(2), 12 * GRAIN..size].map(|r| r));
+        assert_eq!(chunk.free, [part(0), part(2), 12 * GRAIN..size]);
         chunk.put(part(1));
         assert_eq!(chunk.free, [0..9 * GRAIN, 12 * GRAIN..size]);
         chunk.put(part(3));
-        assert_eq!(chunk.free, [Range { start: 0, end: size }]);
+        assert_eq!(chunk.free, Vec::from_iter(std::iter::once(0..size)));
     }
 
     #[test]

@@ -232,6 +232,7 @@ mod tests {
     }
 
     /// The packers of this machine that pack such words by vectors.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
     fn packers(word: Word) -> Vec<Packer> {
         let mut packers = Vec::new();
         if Kernel::active(ComputeType::F32).packer >= Packer::Vectors {

@@ -33,7 +33,11 @@ use serde::{Deserialize, Serialize};
 pub use error::SandboxError;
 pub use grants::{Grants, Refusal};
 
-use system::{Here, System};
+#[cfg(not(target_os = "linux"))]
+use elsewhere::Here;
+#[cfg(target_os = "linux")]
+use linux::Here;
+use system::System;
 
 /// What a program may use.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -2,13 +2,9 @@
 
 use std::path::PathBuf;
 
-#[cfg(not(target_os = "linux"))]
-pub(super) use super::elsewhere::Here;
-#[cfg(target_os = "linux")]
-pub(super) use super::linux::Here;
 use super::{Grants, Limits, Outcome, Program, SandboxError};
 
-/// A system; the one of this build is [`Here`].
+/// A system; that of a build is `Here`, in a module of its own.
 pub(super) trait System {
     /// Whether programs can be run at all, isolated or not.
     fn ready() -> Result<(), SandboxError>;

@@ -24,13 +24,8 @@ pub fn take(mut model: Llama, report: &mut Report, folder: &Path, memory: &PeakM
         spill: spill.clone(),
         ..AdamWConfig::default()
     })?;
-    let step = Step {
-        objective: Sft,
-        learning_rate: 1e-4,
-        max_grad_norm: 0.3,
-        activation_checkpointing: settings.checkpointing,
-        block_inputs: BlockInputPaging { budget: settings.inputs_budget, spill },
-    };
+    let block_inputs = BlockInputPaging { budget: settings.inputs_budget, spill };
+    let step = Step { activation_checkpointing: settings.checkpointing, block_inputs, ..checkpointed() };
     let batch = batch(&settings.model, settings.batch, settings.seq, settings.seed)?;
     let micro_batches = [MicroBatch { batch, dropout_seed: Some(settings.seed) }];
     for _ in 0..settings.steps {
@@ -86,6 +81,17 @@ pub fn take(mut model: Llama, report: &mut Report, folder: &Path, memory: &PeakM
     Ok(())
 }
 
+/// A step as the paper takes it, with activation checkpointing and no block input elsewhere than in memory.
+pub fn checkpointed() -> Step<Sft> {
+    Step {
+        objective: Sft,
+        learning_rate: 1e-4,
+        max_grad_norm: 0.3,
+        activation_checkpointing: true,
+        block_inputs: BlockInputPaging::default(),
+    }
+}
+
 /// Takes a step of a very small model, so that code and threads are in memory before the measured
 /// one begins: the plan is of data alone.
 pub fn warm_up() -> anyhow::Result<()> {
@@ -95,13 +101,7 @@ pub fn warm_up() -> anyhow::Result<()> {
     let options = LoadOptions::new(WeightStorage::Quantized(QuantConfig::default()));
     let loaded = Llama::load_with(&source, &options, &device)?;
     let loaded = attach(loaded, &LoraConfig::default(), 0, &device)?;
-    let step = Step {
-        objective: Sft,
-        learning_rate: 1e-4,
-        max_grad_norm: 0.3,
-        activation_checkpointing: true,
-        block_inputs: BlockInputPaging::default(),
-    };
+    let step = checkpointed();
     let mut optim = PagedAdamW::new(AdamWConfig { state: StateBits::Bits8, ..AdamWConfig::default() })?;
     let micro_batch = MicroBatch { batch: batch(&model, 1, 16, 0)?, dropout_seed: Some(0) };
     step.take(loaded, &mut optim, &[micro_batch], &mut |_| {})?;

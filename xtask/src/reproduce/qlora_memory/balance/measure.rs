@@ -14,12 +14,12 @@ use camelid_model::{
 };
 use camelid_paged_optim::{AdamWConfig, PagedAdamW};
 use camelid_quant::QuantConfig;
-use camelid_train::{BlockInputPaging, MicroBatch, Sft, Step, StepPhase};
+use camelid_train::{MicroBatch, StepPhase};
 use serde::Serialize;
 
 use super::super::machine::Cleaner;
 use super::super::report::Settings;
-use super::super::step::{batch, warm_up};
+use super::super::step::{batch, checkpointed, warm_up};
 
 /// Turns that every rank and length takes; medians count. The machine may be faster in one minute than in the
 /// next: by turns, what is compared is measured in the same one.
@@ -201,13 +201,7 @@ impl Walker {
     }
 
     fn step(&mut self, tokens: usize) -> anyhow::Result<Walked> {
-        let step = Step {
-            objective: Sft,
-            learning_rate: 1e-4,
-            max_grad_norm: 0.3,
-            activation_checkpointing: true,
-            block_inputs: BlockInputPaging::default(),
-        };
+        let step = checkpointed();
         let batch = batch(&self.settings.model, 1, tokens, self.settings.seed)?;
         let micro_batches = [MicroBatch { batch, dropout_seed: Some(self.settings.seed) }];
         let mut walked = Walked::default();

@@ -266,6 +266,15 @@ proptest! {
         let lineage = run.path("lineage.jsonl");
         let mode = if exact { Mode::FastchatExact } else { Mode::Correct };
         let options = CleanOptions { lineage: Some(lineage.clone()), ..CleanOptions::new(mode) };
+        let readable = |row: &Value| {
+            let mut turns = row["conversations"].as_array().into_iter().flatten();
+            turns.all(|turn| turn["from"] != "nobody")
+        };
+        if !rows.is_empty() && !rows.iter().any(readable) {
+            let error = run.fails(&options).to_string();
+            prop_assert!(error.contains("in.json"), "{}", error);
+            return Ok(());
+        }
         let (summary, kept) = run.clean(&options);
         let answers = |rows: &[Value]| -> u64 {
             let turns = rows.iter().filter_map(|row| row["conversations"].as_array());

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::product::{Left, Right, Target, Update, product};
 use super::sequences::Sequence;
-use super::{Heads, KEY_TILE, QUERY_TILE, single, transpose};
+use super::{Heads, KEY_TILE, QUERY_TILE, panels, single, transposed_panels};
 use crate::lanes::{LANES, exp, exp_in_place, max, vectorised};
 use crate::values::Values;
 
@@ -28,15 +28,32 @@ pub(super) fn run(
         single::run(q, k, v, scale, sequences, heads, &mut out, &mut lse);
         return (out, lse);
     }
-    let keys = transposed_keys(k, scale, sequences, heads);
+    let key_size = |sequence: &Sequence| heads.d * padded(sequence.s);
+    let keys = packed(sequences, heads, key_size, |sequence, head, out| {
+        let k = &k[sequence.key * heads.key_row() + head * heads.d..];
+        vectorised(
+            #[inline(always)]
+            || transposed_panels(k, sequence.s, heads.key_row(), heads.d, scale, out),
+        );
+    });
+    // Values that a single tile of queries reads are not worth a copy.
+    let value_size =
+        |sequence: &Sequence| if sequence.t > QUERY_TILE { padded(heads.d) * sequence.s } else { 0 };
+    let values = packed(sequences, heads, value_size, |sequence, head, out| {
+        let v = &v[sequence.key * heads.key_row() + head * heads.d..];
+        vectorised(
+            #[inline(always)]
+            || panels(v, sequence.s, heads.key_row(), heads.d, out),
+        );
+    });
 
     let mut tiles = Vec::new();
     let (mut out_left, mut lse_left) = (&mut out[..], &mut lse[..]);
-    let mut at = 0;
+    let (mut keys_left, mut values_left) = (&keys[..], &values[..]);
     for &sequence in sequences {
-        let width = padded(sequence.s);
-        let keys = &keys[at..at + heads.keys * heads.d * width];
-        at += keys.len();
+        let (keys, keys_rest) = keys_left.split_at(heads.keys * key_size(&sequence));
+        let (values, values_rest) = values_left.split_at(heads.keys * value_size(&sequence));
+        (keys_left, values_left) = (keys_rest, values_rest);
         for first in (0..sequence.t).step_by(QUERY_TILE) {
             let n = QUERY_TILE.min(sequence.t - first);
             let (out, out_rest) = out_left.split_at_mut(n * row);
@@ -44,7 +61,7 @@ pub(super) fn run(
             (out_left, lse_left) = (out_rest, lse_rest);
             let q = &q[(sequence.query + first) * row..][..n * row];
             let v = &v[sequence.key * key_row..];
-            tiles.push((Tile { sequence, first, n, heads, width, q, keys, v }, out, lse));
+            tiles.push((Tile { sequence, first, n, heads, q, keys, values, v }, out, lse));
         }
     }
     // Long tiles first: what is left at the end is short.
@@ -59,32 +76,32 @@ pub(super) fn run(
     (out, lse)
 }
 
-/// Positions of a transposed row: products then have no odd columns.
+/// Positions, or elements, of whole panels.
 pub(super) fn padded(positions: usize) -> usize {
     positions.next_multiple_of(LANES)
 }
 
-/// The keys times `scale`, `[d, padded(s)]` for each sequence and head in turn.
-fn transposed_keys(k: &[f32], scale: f32, sequences: &[Sequence], heads: Heads) -> Values {
-    let size = |sequence: &Sequence| heads.d * padded(sequence.s);
-    let mut keys = Values::unset(sequences.iter().map(|s| heads.keys * size(s)).sum());
+/// What `pack` makes of each sequence and head in turn, `size` values for a head of a sequence.
+fn packed(
+    sequences: &[Sequence],
+    heads: Heads,
+    size: impl Fn(&Sequence) -> usize,
+    pack: impl Fn(&Sequence, usize, &mut [f32]) + Sync,
+) -> Values {
+    let mut packed = Values::unset(sequences.iter().map(|s| heads.keys * size(s)).sum());
     let mut parts = Vec::with_capacity(sequences.len() * heads.keys);
-    let mut left = &mut keys[..];
+    let mut left = &mut packed[..];
     for sequence in sequences {
         for head in 0..heads.keys {
             let (part, rest) = left.split_at_mut(size(sequence));
             left = rest;
-            parts.push((sequence, head, part));
+            if !part.is_empty() {
+                parts.push((sequence, head, part));
+            }
         }
     }
-    parts.par_iter_mut().for_each(|(sequence, head, part)| {
-        let k = &k[sequence.key * heads.key_row() + *head * heads.d..];
-        vectorised(
-            #[inline(always)]
-            || transpose(k, sequence.s, heads.key_row(), scale, padded(sequence.s), part),
-        );
-    });
-    keys
+    parts.par_iter_mut().for_each(|(sequence, head, part)| pack(sequence, *head, part));
+    packed
 }
 
 /// A tile of query positions.
@@ -95,21 +112,29 @@ struct Tile<'a> {
     /// Its positions.
     n: usize,
     heads: Heads,
-    /// Positions of a row of `keys`.
-    width: usize,
     q: &'a [f32],
-    /// Transposed and scaled, head by head.
+    /// Transposed and scaled, in panels, head by head.
     keys: &'a [f32],
+    /// In panels, head by head; empty where the values are read as they lie.
+    values: &'a [f32],
     v: &'a [f32],
 }
 
 impl Tile<'_> {
     /// Online softmax over tiles of keys for one query head.
     fn head(&self, head: usize, scores: &mut [f32], out: &mut [f32], lse: &mut [f32]) {
-        let Self { sequence, first, n, heads, width, q, v, .. } = *self;
+        let Self { sequence, first, n, heads, q, v, .. } = *self;
         let (d, row, key_row) = (heads.d, heads.query_row(), heads.key_row());
         let key_head = head / heads.group();
-        let keys = &self.keys[key_head * d * width..][..d * width];
+        let key_size = d * padded(sequence.s);
+        let keys = &self.keys[key_head * key_size..][..key_size];
+        let values_from = |key: usize| {
+            if self.values.is_empty() {
+                return Right::rows(&v[key * key_row + key_head * d..], key_row);
+            }
+            let head = &self.values[key_head * padded(d) * sequence.s..][..padded(d) * sequence.s];
+            Right { data: &head[key * LANES..], ..Right::panels(head, sequence.s) }
+        };
         let (q, out) = (&q[head * d..], &mut out[head * d..]);
         let mut largest = [f32::NEG_INFINITY; QUERY_TILE];
         let mut total = [0f32; QUERY_TILE];
@@ -123,7 +148,7 @@ impl Tile<'_> {
                 Target { data: scores, stride },
                 Update::Replace,
                 Left { data: q, row, col: 1 },
-                Right { data: &keys[key..], stride: width },
+                Right::panels(&keys[key * d..], d),
             );
             vectorised(
                 #[inline(always)]
@@ -157,7 +182,7 @@ impl Tile<'_> {
                 Target { data: out, stride: row },
                 if key == 0 { Update::Replace } else { Update::Add },
                 Left { data: scores, row: stride, col: 1 },
-                Right { data: &v[key * key_row + key_head * d..], stride: key_row },
+                values_from(key),
             );
         }
         for i in 0..n {

@@ -18,6 +18,8 @@ mod single;
 pub use op::{AttentionGrad, AttentionInputs, AttentionOp, causal_attention, causal_attention_varlen};
 pub use sequences::CuSeqlens;
 
+use crate::lanes::LANES;
+
 /// Queries per tile: a whole number of every block of rows that products use.
 const QUERY_TILE: usize = 48;
 /// Keys per tile.
@@ -50,20 +52,41 @@ impl Heads {
     }
 }
 
-/// `[positions, d]`, `stride` apart, to `[d, width]` times `factor`; positions from
-/// `positions` to `width` are zeros.
+/// `[positions, d]`, `stride` apart, times `factor`, to the panels of its transpose: for every
+/// [`LANES`] positions `[d, LANES]`, with zeros after the last position.
 #[inline(always)]
-fn transpose(values: &[f32], positions: usize, stride: usize, factor: f32, width: usize, out: &mut [f32]) {
-    const BLOCK: usize = 16;
-    for first in (0..positions).step_by(BLOCK) {
-        let block = BLOCK.min(positions - first);
-        for (c, out) in out.chunks_exact_mut(width).enumerate() {
-            for (j, out) in out[first..first + block].iter_mut().enumerate() {
+fn transposed_panels(
+    values: &[f32],
+    positions: usize,
+    stride: usize,
+    d: usize,
+    factor: f32,
+    out: &mut [f32],
+) {
+    for (out, first) in out.chunks_exact_mut(d * LANES).zip((0..positions).step_by(LANES)) {
+        let block = LANES.min(positions - first);
+        for (c, out) in out.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+            for (j, out) in out[..block].iter_mut().enumerate() {
                 *out = values[(first + j) * stride + c] * factor;
             }
+            out[block..].fill(0.0);
         }
     }
-    for out in out.chunks_exact_mut(width) {
-        out[positions..].fill(0.0);
+}
+
+/// `[positions, d]`, `stride` apart, to panels: for every [`LANES`] elements of `d`
+/// `[positions, LANES]`. What lies beyond `d` in the last panel is left as it was.
+#[inline(always)]
+fn panels(values: &[f32], positions: usize, stride: usize, d: usize, out: &mut [f32]) {
+    for (out, first) in out.chunks_exact_mut((positions * LANES).max(1)).zip((0..d).step_by(LANES)) {
+        let width = LANES.min(d - first);
+        for (i, out) in out.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+            let row = &values[i * stride + first..][..width];
+            if width == LANES {
+                out.copy_from_slice(row);
+            } else {
+                out[..width].copy_from_slice(row);
+            }
+        }
     }
 }

@@ -62,6 +62,9 @@ pub(super) fn run_scales(
             let shift = block_size.trailing_zeros();
             scales.extend(starts.map(|at| scale(codes[block(at)], absmax[block(at) >> shift])));
         }
+        AbsmaxView::Plain(absmax) if run == view.block_size => {
+            scales.extend_from_slice(&absmax[block(start)..block(start + len)]);
+        }
         absmax => scales.extend(starts.map(|at| absmax.get(block(at)))),
     }
 }

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-use super::few_rows::FewRows;
+use super::few_rows::{FewRows, Scratch};
 use super::{ComputeType, Matrix, Rhs, dots, product};
 use crate::lanes::{dot, vectorised};
 use crate::values::Values;
@@ -73,10 +73,8 @@ impl<'a> WeightRows<'a> {
         let mut y = vec![0f32; self.out * m];
         #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
         if let Some(rows) = FewRows::new(self, x, m) {
-            y.par_chunks_mut(ROWS_EACH * m).enumerate().for_each_init(Vec::new, |scales, (chunk, y)| {
-                for (i, y) in y.chunks_exact_mut(m).enumerate() {
-                    rows.dot(chunk * ROWS_EACH + i, scales, y);
-                }
+            y.par_chunks_mut(ROWS_EACH * m).enumerate().for_each_init(Scratch::default, |scratch, (chunk, y)| {
+                rows.dots(chunk * ROWS_EACH, scratch, y);
             });
             return if m == 1 { y } else { transpose(&y, self.out, m) };
         }

@@ -2,13 +2,16 @@
 
 use std::arch::x86_64::*;
 
-use super::{Row, STEP, part};
+use super::{ROWS_AT_ONCE, Row, SPARE, STEP, part};
 use crate::blockwise4::{AbsmaxView, Packed4View};
 use crate::isa::Isa;
 use crate::product::pack4;
 
-/// Bytes that lie between what is read and what is asked for.
+/// Bytes that lie between what is read and what is asked for, by AVX2.
 const AHEAD: usize = 2048;
+
+/// The same of each of the rows that AVX-512 reads at once.
+const WIDE_AHEAD: usize = 1536;
 
 /// Which of the two, and their code book.
 pub(super) struct Loops {
@@ -31,20 +34,36 @@ impl Loops {
         if self.wide { part_wide(to, from) } else { part(to, from, 8) }
     }
 
+    /// How many rows of the weight are read at once for a single row of `x`: memory answers the more
+    /// readily the more places of it are asked, and a value of `x` is loaded once for all.
+    pub fn at_once(&self) -> usize {
+        if self.wide { ROWS_AT_ONCE } else { 1 }
+    }
+
     /// `y = x · rowᵀ` for `M` rows of `x`.
     ///
     /// # Safety
-    /// The instruction set is there, and the task as described, with sixteen more scales to read.
+    /// The instruction set is there, and the task as described, with [`SPARE`] more scales to read.
     pub unsafe fn dot<const M: usize>(&self, task: Row<'_>, y: &mut [f32]) {
-        let Row { bytes, scales, run, x } = task;
         // SAFETY: handed on.
         unsafe {
             if self.wide {
-                dot_avx512::<M>(&self.table, bytes, scales, run, x, y);
+                let [dots] = dot_avx512::<M, 1>(&self.table, [task]);
+                y.copy_from_slice(&dots);
             } else {
+                let Row { bytes, scales, run, x } = task;
                 dot_avx2::<M>(&self.planes, bytes, scales, run, x, y);
             }
         }
+    }
+
+    /// As [`Self::dot`] for one row of `x` and [`ROWS_AT_ONCE`] rows of the weight, with the same bits.
+    ///
+    /// # Safety
+    /// As [`Self::dot`], where [`Self::at_once`] says so; the rows are of one length and have the same `x`.
+    pub unsafe fn dot_rows(&self, rows: [Row<'_>; ROWS_AT_ONCE]) -> [f32; ROWS_AT_ONCE] {
+        // SAFETY: handed on.
+        unsafe { dot_avx512::<1, ROWS_AT_ONCE>(&self.table, rows) }.map(|[dot]| dot)
     }
 
     /// The scales of the runs of the `inn` values from `start`, and some more to read.
@@ -67,7 +86,7 @@ impl Loops {
             }
             _ => {
                 pack4::run_scales(view, start, inn, run, scales);
-                scales.resize(scales.len() + 16, 0.0);
+                scales.resize(scales.len() + SPARE, 0.0);
             }
         }
     }
@@ -159,22 +178,20 @@ fn part_wide(to: &mut [f32], from: &[f32]) {
     part(&mut to[whole..], &from[whole..], STEP);
 }
 
-/// Looks up all eight codes of a word from where they lie: the permute reads the low four bits of a
-/// lane, and a word loaded one to three bytes later has other codes there, so that only every second
-/// look-up needs a shift.
+/// `M` rows of `x` by `N` rows of the weight. Looks up all eight codes of a word from where they lie: the
+/// permute reads the low four bits of a lane, and a word loaded one to three bytes later has other codes
+/// there, so that only every second look-up needs a shift.
 ///
 /// # Safety
-/// AVX-512 F; `bytes` holds whole runs, `scales` one for each and 16 more to read, `x` `M` rows in the
-/// order of [`part_wide`] of twice as many values as there are bytes, `y` at least `M`.
+/// AVX-512 F; the rows are of one length and have the same `x`: whole runs of bytes, a scale for each run and
+/// [`SPARE`] more to read, `x` `M` rows in the order of [`part_wide`] of twice as many values as there are
+/// bytes.
 #[target_feature(enable = "avx512f")]
-unsafe fn dot_avx512<const M: usize>(
+unsafe fn dot_avx512<const M: usize, const N: usize>(
     table: &[f32; 16],
-    bytes: &[u8],
-    scales: &[f32],
-    run: usize,
-    x: &[f32],
-    y: &mut [f32],
-) {
+    rows: [Row<'_>; N],
+) -> [[f32; M]; N] {
+    let Row { bytes, run, x, .. } = rows[0];
     let inn = 2 * bytes.len();
     let whole = inn / WIDE_STEP * WIDE_STEP;
     // The run of each word of a step, from the step's first.
@@ -183,56 +200,67 @@ unsafe fn dot_avx512<const M: usize>(
     unsafe {
         let codes = _mm512_loadu_ps(table.as_ptr());
         let runs = _mm512_loadu_si512(runs.as_ptr().cast());
-        let mut sums = [_mm512_setzero_ps(); M];
+        let mut sums = [[_mm512_setzero_ps(); M]; N];
         for at in (0..whole).step_by(WIDE_STEP) {
-            let step = bytes.as_ptr().add(at / 2);
-            _mm_prefetch::<_MM_HINT_T0>(step.wrapping_add(AHEAD).cast());
-            let first = _mm512_loadu_si512(step.cast());
-            let words = if at + WIDE_STEP < inn {
-                [
-                    first,
-                    _mm512_loadu_si512(step.add(1).cast()),
-                    _mm512_loadu_si512(step.add(2).cast()),
-                    _mm512_loadu_si512(step.add(3).cast()),
-                ]
-            } else {
-                [
-                    first,
-                    _mm512_srli_epi32::<8>(first),
-                    _mm512_srli_epi32::<16>(first),
-                    _mm512_srli_epi32::<24>(first),
-                ]
-            };
-            let mut parts = [[_mm512_setzero_ps(); 2]; M];
-            for (byte, words) in words.into_iter().enumerate() {
-                let low = _mm512_permutexvar_ps(words, codes);
-                let high = _mm512_permutexvar_ps(_mm512_srli_epi32::<4>(words), codes);
-                for (r, [even, odd]) in parts.iter_mut().enumerate() {
+            let mut parts = [[[_mm512_setzero_ps(); 2]; M]; N];
+            let mut firsts = [_mm512_setzero_si512(); N];
+            for n in 0..N {
+                let step = rows[n].bytes.as_ptr().add(at / 2);
+                _mm_prefetch::<_MM_HINT_T0>(step.wrapping_add(WIDE_AHEAD).cast());
+                firsts[n] = _mm512_loadu_si512(step.cast());
+            }
+            let later = at + WIDE_STEP < inn;
+            for byte in 0..4 {
+                let mut xs = [[_mm512_setzero_ps(); 2]; M];
+                for r in 0..M {
                     let x = x.as_ptr().add(r * inn + at + 32 * byte);
-                    *even = _mm512_fmadd_ps(low, _mm512_loadu_ps(x), *even);
-                    *odd = _mm512_fmadd_ps(high, _mm512_loadu_ps(x.add(16)), *odd);
+                    xs[r] = [_mm512_loadu_ps(x), _mm512_loadu_ps(x.add(16))];
+                }
+                for n in 0..N {
+                    let words = match byte {
+                        0 => firsts[n],
+                        _ if later => _mm512_loadu_si512(rows[n].bytes.as_ptr().add(at / 2 + byte).cast()),
+                        1 => _mm512_srli_epi32::<8>(firsts[n]),
+                        2 => _mm512_srli_epi32::<16>(firsts[n]),
+                        _ => _mm512_srli_epi32::<24>(firsts[n]),
+                    };
+                    let low = _mm512_permutexvar_ps(words, codes);
+                    let high = _mm512_permutexvar_ps(_mm512_srli_epi32::<4>(words), codes);
+                    for ([even, odd], [x, next]) in parts[n].iter_mut().zip(xs) {
+                        *even = _mm512_fmadd_ps(low, x, *even);
+                        *odd = _mm512_fmadd_ps(high, next, *odd);
+                    }
                 }
             }
-            let scale = _mm512_permutexvar_ps(runs, _mm512_loadu_ps(scales.as_ptr().add(at / run)));
-            for (sum, [even, odd]) in sums.iter_mut().zip(parts) {
-                *sum = _mm512_fmadd_ps(_mm512_add_ps(even, odd), scale, *sum);
+            for n in 0..N {
+                let scales = rows[n].scales.as_ptr().add(at / run);
+                let scale = _mm512_permutexvar_ps(runs, _mm512_loadu_ps(scales));
+                for (sum, [even, odd]) in sums[n].iter_mut().zip(parts[n]) {
+                    *sum = _mm512_fmadd_ps(_mm512_add_ps(even, odd), scale, *sum);
+                }
             }
         }
         for at in (whole..inn).step_by(STEP) {
-            let bytes = _mm512_cvtepu8_epi32(_mm_loadu_si128(bytes.as_ptr().add(at / 2).cast()));
-            let first = _mm512_permutexvar_ps(_mm512_srli_epi32::<4>(bytes), codes);
-            let second = _mm512_permutexvar_ps(bytes, codes);
-            let scale = _mm512_set1_ps(scales[at / run]);
-            for (r, sum) in sums.iter_mut().enumerate() {
-                let x = x.as_ptr().add(r * inn + at);
-                let part = _mm512_mul_ps(first, _mm512_loadu_ps(x));
-                let part = _mm512_fmadd_ps(second, _mm512_loadu_ps(x.add(16)), part);
-                *sum = _mm512_fmadd_ps(part, scale, *sum);
+            for (row, sums) in rows.iter().zip(&mut sums) {
+                let bytes = _mm512_cvtepu8_epi32(_mm_loadu_si128(row.bytes.as_ptr().add(at / 2).cast()));
+                let first = _mm512_permutexvar_ps(_mm512_srli_epi32::<4>(bytes), codes);
+                let second = _mm512_permutexvar_ps(bytes, codes);
+                let scale = _mm512_set1_ps(row.scales[at / run]);
+                for (r, sum) in sums.iter_mut().enumerate() {
+                    let x = x.as_ptr().add(r * inn + at);
+                    let part = _mm512_mul_ps(first, _mm512_loadu_ps(x));
+                    let part = _mm512_fmadd_ps(second, _mm512_loadu_ps(x.add(16)), part);
+                    *sum = _mm512_fmadd_ps(part, scale, *sum);
+                }
             }
         }
-        for (y, sum) in y.iter_mut().zip(sums) {
-            *y = _mm512_reduce_add_ps(sum);
+        let mut dots = [[0f32; M]; N];
+        for (dots, sums) in dots.iter_mut().zip(sums) {
+            for (dot, sum) in dots.iter_mut().zip(sums) {
+                *dot = _mm512_reduce_add_ps(sum);
+            }
         }
+        dots
     }
 }
 
@@ -252,7 +280,7 @@ unsafe fn decode_scales(
     scales: &mut Vec<f32>,
 ) {
     scales.clear();
-    scales.resize(count.next_multiple_of(16) + 16, 0.0);
+    scales.resize(count.next_multiple_of(16) + SPARE, 0.0);
     let codes = &codes[first..first + count];
     for (i, codes) in codes.chunks(16).enumerate() {
         let block = first + 16 * i;

@@ -7,6 +7,8 @@
 // Loops over the index of a lane are what the vectoriser turns into registers.
 #![allow(clippy::needless_range_loop)]
 
+use half::bf16;
+
 use crate::isa::Isa;
 
 /// Partial sums of a reduction: one 512-bit or two 256-bit registers.
@@ -48,7 +50,7 @@ pub(crate) fn vectorised_for<R>(isa: Isa, f: impl FnOnce() -> R) -> R {
 
 /// Folds `f` over two equally long slices in lanes, then adds the lanes pairwise.
 #[inline(always)]
-pub(crate) fn sum2(a: &[f32], b: &[f32], f: impl Fn(f32, f32, f32) -> f32) -> f32 {
+pub(crate) fn sum2<T: Copy>(a: &[T], b: &[f32], f: impl Fn(f32, T, f32) -> f32) -> f32 {
     let b = &b[..a.len()];
     // Two sets of lanes, so that one addition need not wait for the one before.
     let mut first = [0f32; LANES];
@@ -74,6 +76,12 @@ pub(crate) fn sum2(a: &[f32], b: &[f32], f: impl Fn(f32, f32, f32) -> f32) -> f3
 #[inline(always)]
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     sum2(a, b, |sum, x, y| x.mul_add(y, sum))
+}
+
+/// As [`dot`] of the widened values, with the same bits: they are widened where they are multiplied.
+#[inline(always)]
+pub(crate) fn dot_bf16(a: &[bf16], b: &[f32]) -> f32 {
+    sum2(a, b, |sum, x, y| f32::from_bits(u32::from(x.to_bits()) << 16).mul_add(y, sum))
 }
 
 /// The largest element; −∞ for none.
@@ -196,6 +204,13 @@ mod tests {
             let b: Vec<f32> = (0..n).map(|i| 0.5 * i as f32).collect();
             let want: f64 = a.iter().zip(&b).map(|(&x, &y)| f64::from(x) * f64::from(y)).sum();
             assert!((f64::from(vectorised(|| dot(&a, &b))) - want).abs() < 1e-2);
+            let halves: Vec<bf16> = a.iter().map(|&a| bf16::from_f32(a * 1.001)).collect();
+            let wide: Vec<f32> = halves.iter().map(|a| a.to_f32()).collect();
+            let of_halves = vectorised(
+                #[inline(always)]
+                || dot_bf16(&halves, &b),
+            );
+            assert_eq!(of_halves.to_bits(), vectorised(|| dot(&wide, &b)).to_bits());
             let largest = a.iter().copied().fold(f32::NEG_INFINITY, f32::max);
             assert_eq!(vectorised(|| max(&a)), largest);
             let mut e: Vec<f32> = a.iter().map(|v| v * 0.01).collect();

@@ -266,16 +266,22 @@ proptest! {
         let lineage = run.path("lineage.jsonl");
         let mode = if exact { Mode::FastchatExact } else { Mode::Correct };
         let options = CleanOptions { lineage: Some(lineage.clone()), ..CleanOptions::new(mode) };
-        let readable = |row: &Value| {
-            let mut turns = row["conversations"].as_array().into_iter().flatten();
-            turns.all(|turn| turn["from"] != "nobody")
+        let out = run.path("out.json");
+        let summary = match clean(&run.input, &out, &options, &GO_ON) {
+            Ok(summary) => summary,
+            // A file without a single row that can be read is none to clean.
+            Err(error) => {
+                let unreadable = |row: &Value| {
+                    let turns = row["conversations"].as_array().unwrap();
+                    turns.iter().any(|turn| turn["from"] == "nobody")
+                };
+                prop_assert!(!rows.is_empty() && rows.iter().all(unreadable), "{}", error);
+                prop_assert!(error.to_string().contains("in.json"), "{}", error);
+                prop_assert!(!out.exists() && !lineage.exists());
+                return Ok(());
+            }
         };
-        if !rows.is_empty() && !rows.iter().any(readable) {
-            let error = run.fails(&options).to_string();
-            prop_assert!(error.contains("in.json"), "{}", error);
-            return Ok(());
-        }
-        let (summary, kept) = run.clean(&options);
+        let kept: Vec<Value> = serde_json::from_slice(&std::fs::read(out).unwrap()).unwrap();
         let answers = |rows: &[Value]| -> u64 {
             let turns = rows.iter().filter_map(|row| row["conversations"].as_array());
             let pairs = turns.flat_map(|turns| turns.windows(2).map(|pair| (&pair[0]["from"], &pair[1]["from"])));

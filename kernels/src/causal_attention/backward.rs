@@ -184,7 +184,8 @@ impl Task<'_> {
         let Self { slices, scale, sequence, heads, key_head, part, .. } = *self;
         let (d, t, key_row) = (heads.d, sequence.t, heads.key_row());
         let size = heads.group() / self.parts;
-        let query_heads = key_head * heads.group() + part * size..key_head * heads.group() + (part + 1) * size;
+        let query_heads =
+            key_head * heads.group() + part * size..key_head * heads.group() + (part + 1) * size;
         scratch.resize(size * t, d);
         self.row_sums(query_heads.clone(), &mut scratch.row_sums);
         for key in (0..sequence.s).step_by(KEY_TILE) {

@@ -313,11 +313,8 @@ mod tests {
                     let b = values(k * right_stride + n, 2);
                     let mut panels = vec![0f32; n.next_multiple_of(LANES) * k];
                     super::super::panels(&b, k, right_stride, n, &mut panels);
-                    let right = if in_panels {
-                        Right::panels(&panels, k)
-                    } else {
-                        Right::rows(&b, right_stride)
-                    };
+                    let right =
+                        if in_panels { Right::panels(&panels, k) } else { Right::rows(&b, right_stride) };
                     let mut c = values(m * stride, 3);
                     let before = c.clone();
                     product(

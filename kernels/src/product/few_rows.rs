@@ -28,9 +28,6 @@ const STEP: usize = 32;
 /// Rows of `x` that one pass takes at most.
 pub(crate) const MOST: usize = 4;
 
-/// Rows of the weight that one pass takes for a single row of `x`, where it takes more than one.
-const ROWS_AT_ONCE: usize = 4;
-
 /// Scales that loops may read beyond a row's last.
 const SPARE: usize = 16;
 
@@ -67,27 +64,23 @@ impl<'a> FewRows<'a> {
         Some(Self { weight, view, run, loops, x: parted, m })
     }
 
-    /// `y[rows, m] = W · xᵀ` for the rows of the weight from `first` on, as many as `y` holds.
-    pub fn dots(&self, first: usize, scratch: &mut Scratch, y: &mut [f32]) {
+    /// `y[rows, m] = W · xᵀ` for the rows of the weight from `first` on, as many as `y` holds; `scales` is
+    /// scratch.
+    pub fn dots(&self, first: usize, scales: &mut Vec<f32>, y: &mut [f32]) {
+        let inn = self.weight.inn;
         let count = y.len() / self.m;
         assert!(first + count <= self.weight.out && y.len() == count * self.m);
-        let together = if self.m == 1 && self.loops.at_once() > 1 { count / ROWS_AT_ONCE } else { 0 };
-        for i in 0..together {
-            // Rows that lie apart, each the next of those before it.
-            let places: [usize; ROWS_AT_ONCE] = std::array::from_fn(|n| n * together + i);
-            for (scales, place) in scratch.iter_mut().zip(places) {
-                self.scales(first + place, scales);
-            }
-            let rows = std::array::from_fn(|n| self.row(first + places[n], &scratch[n]));
-            // SAFETY: as below, of one row of `x`.
-            let dots = unsafe { self.loops.dot_rows(rows) };
-            for (place, dot) in places.into_iter().zip(dots) {
-                y[place] = dot;
-            }
-        }
-        for (i, y) in y.chunks_exact_mut(self.m).enumerate().skip(together * ROWS_AT_ONCE) {
-            self.scales(first + i, &mut scratch[0]);
-            let row = self.row(first + i, &scratch[0]);
+        let start = (self.weight.first + first) * inn;
+        self.loops.scales(&self.view, start, count * inn, self.run, scales);
+        assert!(scales.len() >= count * inn / self.run + SPARE);
+        let row = |i: usize| Row {
+            bytes: &self.view.packed[(start + i * inn) / 2..][..inn / 2],
+            scales: &scales[i * inn / self.run..],
+            run: self.run,
+            x: &self.x,
+        };
+        for (i, y) in y.chunks_exact_mut(self.m).enumerate() {
+            let row = row(i);
             // SAFETY: the constructor saw the instruction set; the slices hold a row of the weight, a scale
             // for each of its runs and some to spare, and `m` rows of `x`.
             unsafe {
@@ -100,23 +93,7 @@ impl<'a> FewRows<'a> {
             }
         }
     }
-
-    /// The scales of a row's runs, and [`SPARE`] more that mean nothing.
-    fn scales(&self, row: usize, scales: &mut Vec<f32>) {
-        let inn = self.weight.inn;
-        self.loops.scales(&self.view, (self.weight.first + row) * inn, inn, self.run, scales);
-        assert!(scales.len() >= inn / self.run + SPARE);
-    }
-
-    fn row<'b>(&'b self, row: usize, scales: &'b [f32]) -> Row<'b> {
-        let start = (self.weight.first + row) * self.weight.inn;
-        let bytes = &self.view.packed[start / 2..][..self.weight.inn / 2];
-        Row { bytes, scales, run: self.run, x: &self.x }
-    }
 }
-
-/// Scales of the rows that are read at once.
-pub(crate) type Scratch = [Vec<f32>; ROWS_AT_ONCE];
 
 /// A row of the weight and what it is multiplied with.
 #[derive(Clone, Copy)]

@@ -3,9 +3,9 @@
 use rayon::prelude::*;
 
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-use super::few_rows::{FewRows, Scratch};
+use super::few_rows::FewRows;
 use super::{ComputeType, Matrix, Rhs, dots, product};
-use crate::lanes::{dot, vectorised};
+use crate::lanes::{dot, dot_bf16, vectorised};
 use crate::values::Values;
 use crate::weight_rows::{Stored, WeightRows};
 
@@ -73,32 +73,54 @@ impl<'a> WeightRows<'a> {
         let mut y = vec![0f32; self.out * m];
         #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
         if let Some(rows) = FewRows::new(self, x, m) {
-            y.par_chunks_mut(ROWS_EACH * m).enumerate().for_each_init(Scratch::default, |scratch, (chunk, y)| {
-                rows.dots(chunk * ROWS_EACH, scratch, y);
+            y.par_chunks_mut(ROWS_EACH * m).enumerate().for_each_init(Vec::new, |scales, (chunk, y)| {
+                rows.dots(chunk * ROWS_EACH, scales, y);
             });
             return if m == 1 { y } else { transpose(&y, self.out, m) };
         }
+        let widened = match self.stored {
+            Stored::F32(_) | Stored::Bf16(_) => 0,
+            Stored::F16(_) | Stored::Packed4(_) => self.inn,
+        };
         y.par_chunks_mut(ROWS_EACH * m).enumerate().for_each_init(
-            || vec![0f32; if matches!(self.stored, Stored::F32(_)) { 0 } else { self.inn }],
+            || vec![0f32; widened],
             |buffer, (chunk, y)| {
-                for (i, y) in y.chunks_exact_mut(m).enumerate() {
-                    let row = chunk * ROWS_EACH + i;
-                    let weights: &[f32] = match self.stored {
-                        Stored::F32(values) => &values[(self.first + row) * self.inn..][..self.inn],
-                        _ => {
-                            self.widen_here(row, buffer);
-                            buffer
-                        }
-                    };
-                    vectorised(
-                        #[inline(always)]
-                        || {
-                            for (y, x) in y.iter_mut().zip(x.chunks_exact(self.inn)) {
-                                *y = dot(weights, x);
+                let first = chunk * ROWS_EACH;
+                let rows = (self.first + first) * self.inn..(self.first + first + y.len() / m) * self.inn;
+                vectorised(
+                    #[inline(always)]
+                    || match self.stored {
+                        Stored::F32(values) => each_dot(
+                            &values[rows],
+                            x,
+                            self.inn,
+                            y,
+                            #[inline(always)]
+                            |w, x| dot(w, x),
+                        ),
+                        Stored::Bf16(values) => each_dot(
+                            &values[rows],
+                            x,
+                            self.inn,
+                            y,
+                            #[inline(always)]
+                            |w, x| dot_bf16(w, x),
+                        ),
+                        Stored::F16(_) | Stored::Packed4(_) => {
+                            for (i, y) in y.chunks_exact_mut(m).enumerate() {
+                                self.widen_here(first + i, buffer);
+                                each_dot(
+                                    buffer,
+                                    x,
+                                    self.inn,
+                                    y,
+                                    #[inline(always)]
+                                    |w, x| dot(w, x),
+                                );
                             }
-                        },
-                    );
-                }
+                        }
+                    },
+                );
             },
         );
         if m == 1 { y } else { transpose(&y, self.out, m) }
@@ -107,6 +129,18 @@ impl<'a> WeightRows<'a> {
     /// `dx[m, in] = dy[m, out] · W`.
     pub fn project_back(self, dy: &[f32], m: usize, compute: ComputeType) -> Values {
         product(1.0, Matrix::new(dy, m, self.out), self.rhs(), compute)
+    }
+}
+
+/// `y[rows, m]`, the products of rows of `weights` and of `x`, both of `inn` values. `dot` is a closure to be
+/// inlined: a function by its name would be called, and compiled without vectors.
+#[inline(always)]
+fn each_dot<T>(weights: &[T], x: &[f32], inn: usize, y: &mut [f32], dot: impl Fn(&[T], &[f32]) -> f32) {
+    let m = x.len() / inn;
+    for (weights, y) in weights.chunks_exact(inn).zip(y.chunks_exact_mut(m)) {
+        for (y, x) in y.iter_mut().zip(x.chunks_exact(inn)) {
+            *y = dot(weights, x);
+        }
     }
 }
 

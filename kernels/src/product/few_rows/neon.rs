@@ -2,7 +2,7 @@
 
 use std::arch::aarch64::*;
 
-use super::{ROWS_AT_ONCE, Row, SPARE, STEP, part};
+use super::{Row, SPARE, STEP, part};
 use crate::blockwise4::Packed4View;
 use crate::blockwise4::book_neon::{CodeBook, nibbles};
 use crate::product::pack4;
@@ -32,25 +32,6 @@ impl Loops {
     ) {
         pack4::run_scales(view, start, inn, run, scales);
         scales.resize(scales.len() + SPARE, 0.0);
-    }
-
-    /// How many rows of the weight are read at once.
-    pub fn at_once(&self) -> usize {
-        1
-    }
-
-    /// As [`Self::dot`] for one row of `x` and several of the weight.
-    ///
-    /// # Safety
-    /// As [`Self::dot`].
-    #[target_feature(enable = "neon")]
-    pub unsafe fn dot_rows(&self, rows: [Row<'_>; ROWS_AT_ONCE]) -> [f32; ROWS_AT_ONCE] {
-        rows.map(|row| {
-            let mut y = [0.0];
-            // SAFETY: handed on.
-            unsafe { self.dot::<1>(row, &mut y) };
-            y[0]
-        })
     }
 
     /// `y = x · rowᵀ` for `M` rows of `x`.

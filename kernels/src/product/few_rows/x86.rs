@@ -2,16 +2,14 @@
 
 use std::arch::x86_64::*;
 
-use super::{ROWS_AT_ONCE, Row, SPARE, STEP, part};
+use super::{Row, SPARE, STEP, part};
 use crate::blockwise4::{AbsmaxView, Packed4View};
 use crate::isa::Isa;
 use crate::product::pack4;
 
-/// Bytes that lie between what is read and what is asked for, by AVX2.
+/// Bytes that lie between what is read and what is asked for, by AVX2 and by AVX-512.
 const AHEAD: usize = 2048;
-
-/// The same of each of the rows that AVX-512 reads at once.
-const WIDE_AHEAD: usize = 1536;
+const WIDE_AHEAD: usize = 4096;
 
 /// Which of the two, and their code book.
 pub(super) struct Loops {
@@ -34,12 +32,6 @@ impl Loops {
         if self.wide { part_wide(to, from) } else { part(to, from, 8) }
     }
 
-    /// How many rows of the weight are read at once for a single row of `x`: memory answers the more
-    /// readily the more places of it are asked, and a value of `x` is loaded once for all.
-    pub fn at_once(&self) -> usize {
-        if self.wide { ROWS_AT_ONCE } else { 1 }
-    }
-
     /// `y = x · rowᵀ` for `M` rows of `x`.
     ///
     /// # Safety
@@ -48,22 +40,12 @@ impl Loops {
         // SAFETY: handed on.
         unsafe {
             if self.wide {
-                let [dots] = dot_avx512::<M, 1>(&self.table, [task]);
-                y.copy_from_slice(&dots);
+                dot_avx512::<M>(&self.table, task, y);
             } else {
                 let Row { bytes, scales, run, x } = task;
                 dot_avx2::<M>(&self.planes, bytes, scales, run, x, y);
             }
         }
-    }
-
-    /// As [`Self::dot`] for one row of `x` and [`ROWS_AT_ONCE`] rows of the weight, with the same bits.
-    ///
-    /// # Safety
-    /// As [`Self::dot`], where [`Self::at_once`] says so; the rows are of one length and have the same `x`.
-    pub unsafe fn dot_rows(&self, rows: [Row<'_>; ROWS_AT_ONCE]) -> [f32; ROWS_AT_ONCE] {
-        // SAFETY: handed on.
-        unsafe { dot_avx512::<1, ROWS_AT_ONCE>(&self.table, rows) }.map(|[dot]| dot)
     }
 
     /// The scales of the runs of the `inn` values from `start`, and some more to read.
@@ -178,89 +160,64 @@ fn part_wide(to: &mut [f32], from: &[f32]) {
     part(&mut to[whole..], &from[whole..], STEP);
 }
 
-/// `M` rows of `x` by `N` rows of the weight. Looks up all eight codes of a word from where they lie: the
-/// permute reads the low four bits of a lane, and a word loaded one to three bytes later has other codes
-/// there, so that only every second look-up needs a shift.
+/// Looks up all eight codes of a word in its lane: the permute reads the lane's low four bits alone, so that
+/// a code takes a shift and nothing else. Every line of memory is read once, in order.
 ///
 /// # Safety
-/// AVX-512 F; the rows are of one length and have the same `x`: whole runs of bytes, a scale for each run and
-/// [`SPARE`] more to read, `x` `M` rows in the order of [`part_wide`] of twice as many values as there are
-/// bytes.
+/// AVX-512 F; the row holds whole runs of bytes, a scale for each run and [`SPARE`] more to read, `x` `M` rows
+/// in the order of [`part_wide`] of twice as many values as there are bytes; `y` at least `M`.
 #[target_feature(enable = "avx512f")]
-unsafe fn dot_avx512<const M: usize, const N: usize>(
-    table: &[f32; 16],
-    rows: [Row<'_>; N],
-) -> [[f32; M]; N] {
-    let Row { bytes, run, x, .. } = rows[0];
+unsafe fn dot_avx512<const M: usize>(table: &[f32; 16], row: Row<'_>, y: &mut [f32]) {
+    let Row { bytes, scales, run, x } = row;
     let inn = 2 * bytes.len();
     let whole = inn / WIDE_STEP * WIDE_STEP;
     // The run of each word of a step, from the step's first.
     let runs: [i32; 16] = std::array::from_fn(|word| (8 * word / run) as i32);
-    // SAFETY: as promised above; words three bytes later lie in the row where another step follows.
+    // SAFETY: as promised above.
     unsafe {
         let codes = _mm512_loadu_ps(table.as_ptr());
         let runs = _mm512_loadu_si512(runs.as_ptr().cast());
-        let mut sums = [[_mm512_setzero_ps(); M]; N];
+        let mut sums = [_mm512_setzero_ps(); M];
         for at in (0..whole).step_by(WIDE_STEP) {
-            let mut parts = [[[_mm512_setzero_ps(); 2]; M]; N];
-            let mut firsts = [_mm512_setzero_si512(); N];
-            for n in 0..N {
-                let step = rows[n].bytes.as_ptr().add(at / 2);
-                _mm_prefetch::<_MM_HINT_T0>(step.wrapping_add(WIDE_AHEAD).cast());
-                firsts[n] = _mm512_loadu_si512(step.cast());
-            }
-            let later = at + WIDE_STEP < inn;
-            for byte in 0..4 {
-                let mut xs = [[_mm512_setzero_ps(); 2]; M];
-                for r in 0..M {
+            let step = bytes.as_ptr().add(at / 2);
+            _mm_prefetch::<_MM_HINT_T0>(step.wrapping_add(WIDE_AHEAD).cast());
+            let words = _mm512_loadu_si512(step.cast());
+            let words = [
+                words,
+                _mm512_srli_epi32::<8>(words),
+                _mm512_srli_epi32::<16>(words),
+                _mm512_srli_epi32::<24>(words),
+            ];
+            let mut parts = [[_mm512_setzero_ps(); 2]; M];
+            for (byte, words) in words.into_iter().enumerate() {
+                let low = _mm512_permutexvar_ps(words, codes);
+                let high = _mm512_permutexvar_ps(_mm512_srli_epi32::<4>(words), codes);
+                for (r, [even, odd]) in parts.iter_mut().enumerate() {
                     let x = x.as_ptr().add(r * inn + at + 32 * byte);
-                    xs[r] = [_mm512_loadu_ps(x), _mm512_loadu_ps(x.add(16))];
-                }
-                for n in 0..N {
-                    let words = match byte {
-                        0 => firsts[n],
-                        _ if later => _mm512_loadu_si512(rows[n].bytes.as_ptr().add(at / 2 + byte).cast()),
-                        1 => _mm512_srli_epi32::<8>(firsts[n]),
-                        2 => _mm512_srli_epi32::<16>(firsts[n]),
-                        _ => _mm512_srli_epi32::<24>(firsts[n]),
-                    };
-                    let low = _mm512_permutexvar_ps(words, codes);
-                    let high = _mm512_permutexvar_ps(_mm512_srli_epi32::<4>(words), codes);
-                    for ([even, odd], [x, next]) in parts[n].iter_mut().zip(xs) {
-                        *even = _mm512_fmadd_ps(low, x, *even);
-                        *odd = _mm512_fmadd_ps(high, next, *odd);
-                    }
+                    *even = _mm512_fmadd_ps(low, _mm512_loadu_ps(x), *even);
+                    *odd = _mm512_fmadd_ps(high, _mm512_loadu_ps(x.add(16)), *odd);
                 }
             }
-            for n in 0..N {
-                let scales = rows[n].scales.as_ptr().add(at / run);
-                let scale = _mm512_permutexvar_ps(runs, _mm512_loadu_ps(scales));
-                for (sum, [even, odd]) in sums[n].iter_mut().zip(parts[n]) {
-                    *sum = _mm512_fmadd_ps(_mm512_add_ps(even, odd), scale, *sum);
-                }
+            let scale = _mm512_permutexvar_ps(runs, _mm512_loadu_ps(scales.as_ptr().add(at / run)));
+            for (sum, [even, odd]) in sums.iter_mut().zip(parts) {
+                *sum = _mm512_fmadd_ps(_mm512_add_ps(even, odd), scale, *sum);
             }
         }
         for at in (whole..inn).step_by(STEP) {
-            for (row, sums) in rows.iter().zip(&mut sums) {
-                let bytes = _mm512_cvtepu8_epi32(_mm_loadu_si128(row.bytes.as_ptr().add(at / 2).cast()));
-                let first = _mm512_permutexvar_ps(_mm512_srli_epi32::<4>(bytes), codes);
-                let second = _mm512_permutexvar_ps(bytes, codes);
-                let scale = _mm512_set1_ps(row.scales[at / run]);
-                for (r, sum) in sums.iter_mut().enumerate() {
-                    let x = x.as_ptr().add(r * inn + at);
-                    let part = _mm512_mul_ps(first, _mm512_loadu_ps(x));
-                    let part = _mm512_fmadd_ps(second, _mm512_loadu_ps(x.add(16)), part);
-                    *sum = _mm512_fmadd_ps(part, scale, *sum);
-                }
+            let bytes = _mm512_cvtepu8_epi32(_mm_loadu_si128(bytes.as_ptr().add(at / 2).cast()));
+            let first = _mm512_permutexvar_ps(_mm512_srli_epi32::<4>(bytes), codes);
+            let second = _mm512_permutexvar_ps(bytes, codes);
+            let scale = _mm512_set1_ps(scales[at / run]);
+            for (r, sum) in sums.iter_mut().enumerate() {
+                let x = x.as_ptr().add(r * inn + at);
+                let part = _mm512_mul_ps(first, _mm512_loadu_ps(x));
+                let part = _mm512_fmadd_ps(second, _mm512_loadu_ps(x.add(16)), part);
+                *sum = _mm512_fmadd_ps(part, scale, *sum);
             }
         }
-        let mut dots = [[0f32; M]; N];
-        for (dots, sums) in dots.iter_mut().zip(sums) {
-            for (dot, sum) in dots.iter_mut().zip(sums) {
-                *dot = _mm512_reduce_add_ps(sum);
-            }
+        for (y, sum) in y.iter_mut().zip(sums) {
+            *y = _mm512_reduce_add_ps(sum);
         }
-        dots
     }
 }
 
@@ -268,7 +225,7 @@ unsafe fn dot_avx512<const M: usize, const N: usize>(
 /// [`AbsmaxView::get`] decodes them; some more are appended that mean nothing.
 ///
 /// # Safety
-/// AVX-512 F; the blocks are there.
+/// AVX-512 F.
 #[target_feature(enable = "avx512f")]
 unsafe fn decode_scales(
     codes: &[u8],
@@ -279,26 +236,45 @@ unsafe fn decode_scales(
     (first, count): (usize, usize),
     scales: &mut Vec<f32>,
 ) {
-    scales.clear();
     scales.resize(count.next_multiple_of(16) + SPARE, 0.0);
+    let mut table32 = [[_mm512_setzero_ps(); 2]; 8];
+    for (registers, values) in table32.iter_mut().zip(table.as_chunks::<32>().0) {
+        // SAFETY: both halves of 32 values.
+        *registers = unsafe { [_mm512_loadu_ps(values.as_ptr()), _mm512_loadu_ps(values.as_ptr().add(16))] };
+    }
     let codes = &codes[first..first + count];
     for (i, codes) in codes.chunks(16).enumerate() {
         let block = first + 16 * i;
         let mut sixteen = [0u8; 16];
         sixteen[..codes.len()].copy_from_slice(codes);
-        let nested: [f32; 16] = if block >> shift == (block + codes.len() - 1) >> shift {
-            [absmax[block >> shift]; 16]
-        } else {
-            std::array::from_fn(|i| absmax[((block + i) >> shift).min(absmax.len() - 1)])
-        };
-        // SAFETY: indices are bytes, the table has 256 entries; the scales are sixteen at least.
+        // SAFETY: sixteen bytes, sixteen scales, and as many values of `nested`.
         unsafe {
+            let nested = if block >> shift == (block + codes.len() - 1) >> shift {
+                _mm512_set1_ps(absmax[block >> shift])
+            } else {
+                let each: [f32; 16] =
+                    std::array::from_fn(|i| absmax[((block + i) >> shift).min(absmax.len() - 1)]);
+                _mm512_loadu_ps(each.as_ptr())
+            };
             let codes = _mm512_cvtepu8_epi32(_mm_loadu_si128(sixteen.as_ptr().cast()));
-            let values = _mm512_i32gather_ps::<4>(codes, table.as_ptr());
             // Two roundings, as in bitsandbytes: never a fused multiply-add.
-            let product = _mm512_mul_ps(values, _mm512_loadu_ps(nested.as_ptr()));
+            let product = _mm512_mul_ps(look_up(&table32, codes), nested);
             let scale = _mm512_add_ps(product, _mm512_set1_ps(offset));
             _mm512_storeu_ps(scales[16 * i..][..16].as_mut_ptr(), scale);
         }
     }
+}
+
+/// Entries of a table of 256, without a gather: in each of eight parts by the low five bits, then the part
+/// by the high three.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn look_up(table: &[[__m512; 2]; 8], places: __m512i) -> __m512 {
+    let bit = |n: i32| _mm512_test_epi32_mask(places, _mm512_set1_epi32(1 << n));
+    let part = |n: usize| _mm512_permutex2var_ps(table[n][0], places, table[n][1]);
+    let (fives, sixes, sevens) = (bit(5), bit(6), bit(7));
+    let pair = |n: usize| _mm512_mask_blend_ps(fives, part(n), part(n + 1));
+    let low = _mm512_mask_blend_ps(sixes, pair(0), pair(2));
+    let high = _mm512_mask_blend_ps(sixes, pair(4), pair(6));
+    _mm512_mask_blend_ps(sevens, low, high)
 }

@@ -61,6 +61,8 @@ impl<'a> WeightRows<'a> {
     }
 
     /// A few input rows: each weight row is read once and dotted with all of them.
+    // A function's name in place of a closure would be called, and compiled without vectors.
+    #[allow(clippy::redundant_closure)]
     fn project_few(self, x: &[f32], m: usize) -> Vec<f32> {
         const ROWS_EACH: usize = 32;
         if m == 0 {
@@ -133,7 +135,7 @@ impl<'a> WeightRows<'a> {
 }
 
 /// `y[rows, m]`, the products of rows of `weights` and of `x`, both of `inn` values. `dot` is a closure to be
-/// inlined: a function by its name would be called, and compiled without vectors.
+/// inlined.
 #[inline(always)]
 fn each_dot<T>(weights: &[T], x: &[f32], inn: usize, y: &mut [f32], dot: impl Fn(&[T], &[f32]) -> f32) {
     let m = x.len() / inn;

@@ -72,6 +72,7 @@ pub(super) fn run(slices: Slices<'_>, scale: f32, sequences: &[Sequence], heads:
     [dq, dk, dv]
 }
 
+/// Gradients of the keys, or values, of each part: the first where the sum will be, then `more`.
 fn layers<'a>(first: &'a mut [f32], more: &'a mut [f32], heads: Heads) -> Vec<HeadRows<'a>> {
     let len = first.len().max(1);
     let all = std::iter::once(first).chain(more.chunks_exact_mut(len));

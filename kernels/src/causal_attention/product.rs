@@ -304,7 +304,9 @@ mod tests {
 
     #[test]
     fn products_of_odd_shapes_strides_and_orientations() {
-        for [m, n, k] in [[1, 1, 1], [3, 16, 5], [13, 33, 7], [6, 32, 9], [29, 15, 64], [5, 48, 0]] {
+        for [m, n, k] in
+            [[1, 1, 1], [3, 16, 5], [13, 33, 7], [6, 32, 9], [29, 15, 64], [31, 80, 70], [5, 48, 0]]
+        {
             for (transposed, in_panels) in [(false, false), (true, false), (false, true)] {
                 for update in [Update::Replace, Update::Add] {
                     let (row, col) = if transposed { (1, m + 2) } else { (k + 1, 1) };
@@ -317,13 +319,12 @@ mod tests {
                         if in_panels { Right::panels(&panels, k) } else { Right::rows(&b, right_stride) };
                     let mut c = values(m * stride, 3);
                     let before = c.clone();
-                    product(
-                        [m, n, k],
-                        Target { data: &mut c, stride },
-                        update,
-                        Left { data: &a, row, col },
-                        right,
-                    );
+                    let left = Left { data: &a, row, col };
+                    product([m, n, k], Target { data: &mut c, stride }, update, left, right);
+                    let mut reference = before.clone();
+                    let blocks = Blocks { m, n, k, update, left, right };
+                    blocks.all::<Lanes, 1, 1>(Target { data: &mut reference, stride });
+                    assert_eq!(c, reference, "{m} {n} {k}: not the bits of the reference");
                     for i in 0..m {
                         for j in 0..stride {
                             let old = f64::from(before[i * stride + j]);

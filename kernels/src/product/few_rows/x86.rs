@@ -42,8 +42,7 @@ impl Loops {
             if self.wide {
                 dot_avx512::<M>(&self.table, task, y);
             } else {
-                let Row { bytes, scales, run, x } = task;
-                dot_avx2::<M>(&self.planes, bytes, scales, run, x, y);
+                dot_avx2::<M>(&self.planes, task, y);
             }
         }
     }
@@ -78,17 +77,11 @@ impl Loops {
 /// each: this processor family shuffles bytes at twice the rate of whole lanes.
 ///
 /// # Safety
-/// AVX2; `bytes` holds whole runs, `scales` one for each, `x` `M` parted rows of twice
-/// as many values as there are bytes, `y` at least `M`.
+/// AVX2; the row holds whole runs of bytes and a scale for each, `x` `M` parted rows of twice as many values
+/// as there are bytes; `y` at least `M`.
 #[target_feature(enable = "avx2,fma")]
-unsafe fn dot_avx2<const M: usize>(
-    planes: &[[u8; 16]; 4],
-    bytes: &[u8],
-    scales: &[f32],
-    run: usize,
-    x: &[f32],
-    y: &mut [f32],
-) {
+unsafe fn dot_avx2<const M: usize>(planes: &[[u8; 16]; 4], row: Row<'_>, y: &mut [f32]) {
+    let Row { bytes, scales, run, x } = row;
     let inn = 2 * bytes.len();
     // SAFETY: as promised above.
     unsafe {
@@ -237,8 +230,8 @@ unsafe fn decode_scales(
     scales: &mut Vec<f32>,
 ) {
     scales.resize(count.next_multiple_of(16) + SPARE, 0.0);
-    let mut table32 = [[_mm512_setzero_ps(); 2]; 8];
-    for (registers, values) in table32.iter_mut().zip(table.as_chunks::<32>().0) {
+    let mut parts_of_table = [[_mm512_setzero_ps(); 2]; 8];
+    for (registers, values) in parts_of_table.iter_mut().zip(table.as_chunks::<32>().0) {
         // SAFETY: both halves of 32 values.
         *registers = unsafe { [_mm512_loadu_ps(values.as_ptr()), _mm512_loadu_ps(values.as_ptr().add(16))] };
     }
@@ -258,7 +251,7 @@ unsafe fn decode_scales(
             };
             let codes = _mm512_cvtepu8_epi32(_mm_loadu_si128(sixteen.as_ptr().cast()));
             // Two roundings, as in bitsandbytes: never a fused multiply-add.
-            let product = _mm512_mul_ps(look_up(&table32, codes), nested);
+            let product = _mm512_mul_ps(look_up(&parts_of_table, codes), nested);
             let scale = _mm512_add_ps(product, _mm512_set1_ps(offset));
             _mm512_storeu_ps(scales[16 * i..][..16].as_mut_ptr(), scale);
         }

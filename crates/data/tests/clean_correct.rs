@@ -356,6 +356,21 @@ fn a_bad_row_is_named_and_skipped_or_fatal() {
 }
 
 #[test]
+fn a_file_without_a_row_that_can_be_read_is_none_to_clean() {
+    let nobody = json!({"id": 0, "conversations": [{"from": "nobody", "value": "A text."}]});
+    let no_turns = json!({"id": 1, "conversations": 3});
+    // The exact mode drops the first as too short before it looks at who speaks, as FastChat does.
+    for (mode, rows) in [
+        (Mode::Correct, vec![nobody.clone()]),
+        (Mode::Correct, vec![nobody, no_turns.clone(), json!("a text")]),
+        (Mode::FastchatExact, vec![no_turns, json!("a text")]),
+    ] {
+        let error = Run::rows(&rows).fails(&CleanOptions::new(mode)).to_string();
+        assert!(error.contains("in.json") && error.contains("unreadable"), "{mode:?}: {error}");
+    }
+}
+
+#[test]
 fn a_file_that_is_cut_is_an_error_or_used_as_far_as_it_goes() {
     let rows: Vec<Value> = (0..5)
         .map(|n| row(&n.to_string(), &[&format!("Question {n}?"), "<p>A long enough answer.</p>"]))
